@@ -1,0 +1,1 @@
+//! Reverse-mode automatic differentiation for chainrule, with gradients of gradients and a finite-difference checker

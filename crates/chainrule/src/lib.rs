@@ -1,0 +1,1 @@
+//! A tensor, reverse-mode autograd and CNN engine written from scratch

@@ -1,0 +1,1 @@
+//! The MNIST digits, embedded, as published

@@ -1,0 +1,1 @@
+//! Layers, initialisation, losses, optimizers, schedules and checkpoints for chainrule

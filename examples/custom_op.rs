@@ -1,0 +1,2 @@
+//! An op of one's own.
+fn main() {}
