@@ -107,8 +107,8 @@ S_MAX = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2 * mpf("1.0001")
 TANH_SPLIT = mpf("0.625")
 
 DEGREES = {
-    "f32": dict(exp=5, ln=3, ln_pair=3, tanh=4, erf=6, erfc=8, sin=3, cos=3, erf_end=4),
-    "f64": dict(exp=10, ln=6, ln_pair=7, tanh=11, erf=12, erfc=20, sin=6, cos=7, erf_end=6),
+    "f32": dict(exp=5, ln=3, softplus=4, ln_pair=3, tanh=4, erf=6, erfc=8, sin=3, cos=3, erf_end=4),
+    "f64": dict(exp=10, ln=6, softplus=10, ln_pair=7, tanh=11, erf=12, erfc=20, sin=6, cos=7, erf_end=6),
 }
 
 
@@ -122,6 +122,8 @@ def table(kind):
 
     emit(kind, "LN", "`(2 atanh(s)/s - 2) / s²` in z = s², |s| ≤ (√2 - 1)/(√2 + 1).",
          log_tail, lambda z: z / 2, 0, S_MAX, d["ln"])
+    emit(kind, "SOFTPLUS", "`(2 atanh(s)/s - 2) / s²` in z = s², 0 ≤ s ≤ 1/3.",
+         log_tail, lambda z: z / 2, 0, mpf("1.0001") / 9, d["softplus"])
     emit(kind, "LN_PAIR", "`(2 atanh(s)/s - 2 - 2/3 s²) / s⁴` in z = s², the same range.",
          lambda z: (log_tail(z) - mpf(2) / 3) / z, lambda z: z**2 / 2, 0, S_MAX, d["ln_pair"])
     emit(kind, "TANH", "`(tanh(x)/x - 1) / x²` in z = x², |x| ≤ 5/8.",

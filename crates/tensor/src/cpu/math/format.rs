@@ -60,6 +60,7 @@ pub(super) trait Format:
 
     const EXP: &'static [Self];
     const LN: &'static [Self];
+    const SOFTPLUS: &'static [Self];
     const LN_PAIR: &'static [Self];
     const TANH: &'static [Self];
     const TANH_SPLIT: Self;
@@ -135,6 +136,7 @@ macro_rules! format {
 
             const EXP: &'static [Self] = &$polynomials::EXP;
             const LN: &'static [Self] = &$polynomials::LN;
+            const SOFTPLUS: &'static [Self] = &$polynomials::SOFTPLUS;
             const LN_PAIR: &'static [Self] = &$polynomials::LN_PAIR;
             const TANH: &'static [Self] = &$polynomials::TANH;
             const ERF: &'static [Self] = &$polynomials::ERF;

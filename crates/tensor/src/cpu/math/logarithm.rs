@@ -12,11 +12,17 @@ use super::format::{Format, polynomial};
 /// `k ln 2 + ln(1 + f) + low`, the small terms first.
 #[inline(always)]
 fn compose<T: Format>(k: T, f: T, low: T) -> T {
+    let (h, product) = tail(f, T::LN);
+    k * T::LN2_HIGH - ((h - (product + (k * T::LN2_LOW + low))) - f)
+}
+
+/// `(h, s (h + R))`, of which `ln(1 + f) = f - (h - s (h + R))`, with `s⁻² R` in s² by its coefficients.
+#[inline(always)]
+fn tail<T: Format>(f: T, coefficients: &[T]) -> (T, T) {
     let s = f / (T::TWO + f);
     let z = s * s;
     let h = T::HALF * f * f;
-    let r = z * polynomial(z, T::LN);
-    k * T::LN2_HIGH - ((h - (s * (h + r) + (k * T::LN2_LOW + low))) - f)
+    (h, s * (h + z * polynomial(z, coefficients)))
 }
 
 /// `(k, f)` with `x = 2ᵏ (1 + f)`, for a positive x, subnormals included.
@@ -68,9 +74,14 @@ fn outside_domain<T: Format>(x: T, u: T, inside: T) -> T {
     if u < T::ZERO || x.is_nan() { T::NAN } else { y }
 }
 
-/// `max(x, 0) + ln_1p(exp(-|x|))`: the exponential is in [0, 1] and both terms are positive, so nothing cancels.
+/// `max(x, 0) + ln_1p(e)`, `e = exp(-|x|)`: both terms are positive, so nothing cancels, and nothing overflows.
+///
+/// e is in [0, 1], where 1 + e needs no reduction: a longer polynomial, good for s up to 1/3, takes the whole range, and
+/// `ln_1p(e)` starts from an exact e however small it is.
 #[inline(always)]
 pub(super) fn softplus<T: Format>(x: T) -> T {
+    let e = exp(-x.abs());
+    let (h, product) = tail(e, T::SOFTPLUS);
     let linear = if x > T::ZERO { x } else { T::ZERO };
-    linear + ln_1p(exp(-x.abs()))
+    linear + (e - (h - product))
 }
