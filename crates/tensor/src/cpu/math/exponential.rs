@@ -1,4 +1,4 @@
-//! exp and what is made of it: exp_m1, sigmoid, tanh.
+//! exp and what is made of it: `exp_m1`, sigmoid, tanh.
 //!
 //! **Reduction** (Cody and Waite). With n the integer nearest to x/ln 2, `eˣ = 2ⁿ · eʳ` where `r = x - n ln 2` and
 //! |r| ≤ ln(2)/2. ln 2 stands in two parts: n times the first is exact and its difference from x is too, so only the

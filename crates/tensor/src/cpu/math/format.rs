@@ -111,7 +111,7 @@ pub(super) fn at_least<T: Format>(x: T, bound: T) -> T {
     if x < bound { bound } else { x }
 }
 
-macro_rules! format {
+macro_rules! implement_format {
     ($float:ident, $bits:ident, $polynomials:ident, bias $bias:literal, sqrt_half $sqrt_half:literal,
      { $($name:ident = $value:expr;)* }) => {
         impl Format for $float {
@@ -200,7 +200,7 @@ macro_rules! format {
     };
 }
 
-format!(f32, u32, single, bias 127, sqrt_half 0x3f35_04f3, {
+implement_format!(f32, u32, single, bias 127, sqrt_half 0x3f35_04f3, {
     RAISE = 8_388_608.0; // 2²³
     RAISE_BY = 23.0;
     TINY = 2.980_232_2e-8; // 2⁻²⁵
@@ -216,7 +216,7 @@ format!(f32, u32, single, bias 127, sqrt_half 0x3f35_04f3, {
     TWO_THIRDS_LOW = -1.986_821_6e-8;
 });
 
-format!(f64, u64, double, bias 1023, sqrt_half 0x3fe6_a09e_667f_3bcd, {
+implement_format!(f64, u64, double, bias 1023, sqrt_half 0x3fe6_a09e_667f_3bcd, {
     RAISE = 4_503_599_627_370_496.0; // 2⁵²
     RAISE_BY = 52.0;
     TINY = 5.551_115_123_125_783e-17; // 2⁻⁵⁴

@@ -1,4 +1,4 @@
-//! ln and what is made of it: ln_1p, softplus.
+//! ln and what is made of it: `ln_1p`, softplus.
 //!
 //! **Reduction.** `x = 2ᵏ m` with m in [√½, √2), read off the bits, and `f = m - 1` is exact; `ln x = k ln 2 + ln(1 + f)`.
 //!
@@ -16,7 +16,7 @@ fn compose<T: Format>(k: T, f: T, low: T) -> T {
     k * T::LN2_HIGH - ((h - (product + (k * T::LN2_LOW + low))) - f)
 }
 
-/// `(h, s (h + R))`, of which `ln(1 + f) = f - (h - s (h + R))`, with `s⁻² R` in s² by its coefficients.
+/// `(h, s (h + R))`, what `ln(1 + f) = f - (h - s (h + R))` takes from f; the coefficients are those of P.
 #[inline(always)]
 fn tail<T: Format>(f: T, coefficients: &[T]) -> (T, T) {
     let s = f / (T::TWO + f);

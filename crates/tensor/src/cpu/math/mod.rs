@@ -26,6 +26,11 @@
 //! Adding a function: its formula in a file here, its polynomial in the script, a line in [`Elementary`], its rows in
 //! `tests/reference/elementary.py` and in `tests.rs`.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a function is vectorised only inside the caller's loop, with the caller's CPU features"
+)]
+
 mod coefficients;
 mod erf;
 mod exponential;

@@ -1,48 +1,9 @@
-//! Accuracy, limits and bits of the elementary functions.
+//! Errors in ulp: `f32` against `f64`, `f64` against mpmath.
 
 use std::thread;
 
-use super::Elementary;
-
-/// A function of one argument at both types, with its greatest allowed errors in ulp.
-struct Row {
-    name: &'static str,
-    single: fn(f32) -> f32,
-    double: fn(f64) -> f64,
-    single_limit: f64,
-    double_limit: f64,
-    /// The positive bit patterns only, up to this one, where the domain is shorter than the line.
-    bits_end: u64,
-}
-
-const LINE: u64 = 1 << 32;
-const ONE_TURN: u64 = 0x3f80_0000;
-
-macro_rules! row {
-    ($name:literal, $x:ident => $value:expr, $single_limit:literal, $double_limit:literal, $bits_end:expr) => {
-        Row {
-            name: $name,
-            single: |$x: f32| $value,
-            double: |$x: f64| $value,
-            single_limit: $single_limit,
-            double_limit: $double_limit,
-            bits_end: $bits_end,
-        }
-    };
-}
-
-const ROWS: [Row; 10] = [
-    row!("exp", x => Elementary::exp(x), 2.0, 2.0, LINE),
-    row!("exp_m1", x => Elementary::exp_m1(x), 3.0, 4.0, LINE),
-    row!("ln", x => Elementary::ln(x), 2.0, 2.0, LINE),
-    row!("ln_1p", x => Elementary::ln_1p(x), 3.0, 4.0, LINE),
-    row!("tanh", x => Elementary::tanh(x), 2.0, 4.0, LINE),
-    row!("sigmoid", x => Elementary::sigmoid(x), 2.0, 4.0, LINE),
-    row!("softplus", x => Elementary::softplus(x), 3.0, 4.0, LINE),
-    row!("erf", x => Elementary::erf(x), 3.0, 4.0, LINE),
-    row!("sin_turns", u => Elementary::sin_cos_turns(u).0, 3.0, 4.0, ONE_TURN),
-    row!("cos_turns", u => Elementary::sin_cos_turns(u).1, 3.0, 4.0, ONE_TURN),
-];
+use super::super::Elementary;
+use super::{LINE, ROWS, Row};
 
 /// The distance of y from the truth in ulp of the truth. A zero of the wrong sign and a missing NaN are infinitely far.
 fn single_error(y: f32, truth: f64) -> f64 {
@@ -206,7 +167,7 @@ fn f64_is_within_its_limits_of_the_reference() {
         .map(|row| (row.name, row.double_limit, 0.0))
         .collect();
     worst.push(("powf", 4.0, 0.0));
-    for line in include_str!("../../../tests/reference/elementary.txt").lines() {
+    for line in include_str!("../../../../tests/reference/elementary.txt").lines() {
         let (name, numbers) = line.split_once(' ').expect("a line is a name and numbers");
         let numbers: Vec<f64> = numbers
             .split(' ')
