@@ -16,12 +16,22 @@
 //! *reconstruction*. Wherever possible the result is `large part + small correction` with an accurate large part: the
 //! correction's rounding errors then hardly count and one rounding, the last addition's half ulp, is most of the error.
 //!
-//! Worst errors, in ulp of the true value. `f32` is measured against our own `f64`, over every one of the 2³² arguments;
-//! `f64` at the points of `tests/reference/elementary.txt`, made by mpmath. The tests hold them below the limits.
+//! Worst errors, in ulp of the true value. `f32` is measured against our own `f64`, over every one of the 2³² arguments
+//! (`CHAINRULE_EXHAUSTIVE=1` makes the test do so; otherwise it takes every 997th), `f64` at the points of
+//! `tests/reference/elementary.txt`, made by mpmath. The tests hold them below the limits.
 //!
 //! | function | f32 worst | f32 limit | f64 worst | f64 limit |
 //! |---|---|---|---|---|
-//! TABLE
+//! | `exp` | 0.96 | 2 | 0.71 | 2 |
+//! | `exp_m1` | 1.50 | 3 | 1.24 | 4 |
+//! | `ln` | 0.84 | 2 | 0.65 | 2 |
+//! | `ln_1p` | 2.10 | 3 | 0.72 | 4 |
+//! | `tanh` | 1.34 | 2 | 1.00 | 4 |
+//! | `sigmoid` | 1.71 | 2 | 1.42 | 4 |
+//! | `softplus` | 1.97 | 3 | 0.96 | 4 |
+//! | `erf` | 1.32 | 3 | 0.72 | 4 |
+//! | `sin_cos_turns` | 1.60 | 3 | 1.06 | 4 |
+//! | `powf` (`f32` at samples) | 1.91 | 3 | 1.34 | 4 |
 //!
 //! Adding a function: its formula in a file here, its polynomial in the script, a line in [`Elementary`], its rows in
 //! `tests/reference/elementary.py` and in `tests.rs`.
