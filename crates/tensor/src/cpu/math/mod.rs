@@ -34,7 +34,7 @@
 //! | `powf` (`f32` at samples) | 1.91 | 3 | 1.34 | 4 |
 //!
 //! Adding a function: its formula in a file here, its polynomial in the script, a line in [`Elementary`], its rows in
-//! `tests/reference/elementary.py` and in `tests.rs`.
+//! `tests/reference/elementary.py` and in the table of `tests/mod.rs`, its digest in `tests/bits.rs`.
 
 #![expect(
     clippy::inline_always,
