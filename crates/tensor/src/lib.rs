@@ -1,12 +1,31 @@
-//! Tensors for chainrule: strided views, kernels written by hand, the same bits on any number of threads
+//! Tensors for chainrule: strided views, kernels written by hand, the same bits on any number of threads.
+//!
+//! This crate is numbers only and knows nothing of gradients. From the bottom up: a [`Layout`] says where elements lie
+//! in a pooled buffer, a [`TensorOf`] is both together, `kernel` lists what can be computed, and `cpu` computes it.
 
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "the kernels that call it come with their own change"
-    )
-)]
-mod cpu {
-    pub(crate) mod math;
-}
+mod cpu;
+mod device;
+mod element;
+mod error;
+mod kernel;
+mod layout;
+mod methods;
+mod parallel;
+pub mod pool;
+mod print;
+mod random;
+mod shape;
+pub mod shape_rules;
+mod storage;
+mod tensor;
+
+pub use device::Device;
+pub use element::{Element, Float};
+pub use error::{ShapeError, TensorError};
+pub use kernel::{AdamStep, Binary, Compare, SgdStep, Tap, Unary};
+pub use layout::Layout;
+pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_threads};
+pub use random::{Key, Purpose, Rng};
+pub use shape::{MAX_RANK, Shape};
+pub use shape_rules::{Conv2dOptions, Pool2dOptions, Window};
+pub use tensor::{Tensor, Tensor64, TensorOf};

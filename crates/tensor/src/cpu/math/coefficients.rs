@@ -6,44 +6,22 @@
 pub(super) mod single {
     /// `(exp(r) - 1 - r) / r²` in r, |r| ≤ ln(2)/2.
     /// Relative error 0.038 u.
-    pub(in super::super) const EXP: [f32; 6] = [
-        5.0e-1,
-        1.666_666_7e-1,
-        4.166_635e-2,
-        8.333_272e-3,
-        1.394_129_8e-3,
-        1.991_458_3e-4,
-    ];
+    pub(in super::super) const EXP: [f32; 6] =
+        [5.0e-1, 1.666_666_7e-1, 4.166_635e-2, 8.333_272e-3, 1.394_129_8e-3, 1.991_458_3e-4];
     /// `(2 atanh(s)/s - 2) / s²` in z = s², |s| ≤ (√2 - 1)/(√2 + 1).
     /// Relative error 0.0074 u.
-    pub(in super::super) const LN: [f32; 4] =
-        [6.666_666e-1, 4.000_033_4e-1, 2.853_73e-1, 2.358_229e-1];
+    pub(in super::super) const LN: [f32; 4] = [6.666_666e-1, 4.000_033_4e-1, 2.853_73e-1, 2.358_229e-1];
     /// `(2 atanh(s)/s - 2) / s²` in z = s², 0 ≤ s ≤ 1/3.
     /// Relative error 0.012 u.
-    pub(in super::super) const SOFTPLUS: [f32; 5] = [
-        6.666_667_5e-1,
-        3.999_887_7e-1,
-        2.861_689_6e-1,
-        2.142_750_2e-1,
-        2.430_158_6e-1,
-    ];
+    pub(in super::super) const SOFTPLUS: [f32; 5] =
+        [6.666_667_5e-1, 3.999_887_7e-1, 2.861_689_6e-1, 2.142_750_2e-1, 2.430_158_6e-1];
     /// `(2 atanh(s)/s - 2 - 2/3 s²) / s⁴` in z = s², the same range.
     /// Relative error 4.1e-5 u.
-    pub(in super::super) const LN_PAIR: [f32; 4] = [
-        3.999_999_8e-1,
-        2.857_187_4e-1,
-        2.218_500_8e-1,
-        1.946_795_4e-1,
-    ];
+    pub(in super::super) const LN_PAIR: [f32; 4] = [3.999_999_8e-1, 2.857_187_4e-1, 2.218_500_8e-1, 1.946_795_4e-1];
     /// `(tanh(x)/x - 1) / x²` in z = x², |x| ≤ 5/8.
     /// Relative error 0.14 u.
-    pub(in super::super) const TANH: [f32; 5] = [
-        -3.333_328e-1,
-        1.333_144_2e-1,
-        -5.373_971e-2,
-        2.063_907_5e-2,
-        -5.704_977e-3,
-    ];
+    pub(in super::super) const TANH: [f32; 5] =
+        [-3.333_328e-1, 1.333_144_2e-1, -5.373_971e-2, 2.063_907_5e-2, -5.704_977e-3];
     /// `erf(x)/x - 1` in z = x², |x| ≤ 1.
     /// Relative error 0.038 u.
     pub(in super::super) const ERF: [f32; 7] = [
@@ -70,12 +48,10 @@ pub(super) mod single {
     ];
     /// `(sin(2πr)/r - 2π) / r²` in z = r², |r| ≤ 1/8.
     /// Relative error 0.031 u.
-    pub(in super::super) const SIN_TURNS: [f32; 4] =
-        [-4.134_17e1, 8.160_521e1, -7.669_829_6e1, 4.148_468e1];
+    pub(in super::super) const SIN_TURNS: [f32; 4] = [-4.134_17e1, 8.160_521e1, -7.669_829_6e1, 4.148_468e1];
     /// `(cos(2πr) - 1) / r²` in z = r², the same range.
     /// Relative error 0.18 u.
-    pub(in super::super) const COS_TURNS: [f32; 4] =
-        [-1.973_920_8e1, 6.493_932e1, -8.544_324e1, 5.922_924_8e1];
+    pub(in super::super) const COS_TURNS: [f32; 4] = [-1.973_920_8e1, 6.493_932e1, -8.544_324e1, 5.922_924_8e1];
 }
 
 /// For `f64`.

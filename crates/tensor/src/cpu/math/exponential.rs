@@ -51,10 +51,7 @@ pub(super) fn half_exp<T: Format>(x: T) -> T {
 /// the select also keeps -0 and spares the subnormals the halving.
 #[inline(always)]
 pub(super) fn exp_m1<T: Format>(x: T) -> T {
-    let (n, r) = reduce(at_least(
-        at_most(x, T::EXP_HIGH),
-        -T::ONE_FROM - T::ONE_FROM,
-    ));
+    let (n, r) = reduce(at_least(at_most(x, T::EXP_HIGH), -T::ONE_FROM - T::ONE_FROM));
     let power = T::half_exp2(n);
     let half = power * reduced_exp_m1(r) + (power - T::HALF);
     if x.abs() < T::TINY { x } else { half + half }
@@ -70,11 +67,7 @@ pub(super) fn exp_m1<T: Format>(x: T) -> T {
 pub(super) fn sigmoid<T: Format>(x: T) -> T {
     let (n, r) = reduce(at_least(-x.abs(), T::EXP_LOW));
     let t = T::ONE.scale(n);
-    let (numerator, weight, r) = if x < T::ZERO {
-        (t, T::ONE, -r)
-    } else {
-        (T::ONE, t, r)
-    };
+    let (numerator, weight, r) = if x < T::ZERO { (t, T::ONE, -r) } else { (T::ONE, t, r) };
     let sum = T::ONE + t;
     let lost = t - (sum - T::ONE);
     numerator / (sum + (weight * reduced_exp_m1(r) + lost))

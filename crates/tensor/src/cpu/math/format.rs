@@ -93,9 +93,7 @@ pub(super) trait Format:
 /// `Σ cᵢ xⁱ` by Horner's rule.
 #[inline(always)]
 pub(super) fn polynomial<T: Format>(x: T, coefficients: &[T]) -> T {
-    let (&last, rest) = coefficients
-        .split_last()
-        .expect("a polynomial has coefficients");
+    let (&last, rest) = coefficients.split_last().expect("a polynomial has coefficients");
     rest.iter().rev().fold(last, |sum, &c| sum * x + c)
 }
 

@@ -48,21 +48,9 @@ pub(super) fn ln_1p<T: Format>(x: T) -> T {
     let u = T::ONE + x;
     let (k, m) = u.split_exponent();
     // Each side subtracts exactly: the larger of 1 and x is taken from u first.
-    let lost = if k > T::ZERO {
-        T::ONE - (u - x)
-    } else {
-        x - (u - T::ONE)
-    };
-    let (f, low) = if k == T::ZERO {
-        (x, T::ZERO)
-    } else {
-        (m - T::ONE, lost / u)
-    };
-    let inside = if x.abs() < T::TINY {
-        x
-    } else {
-        compose(k, f, low)
-    };
+    let lost = if k > T::ZERO { T::ONE - (u - x) } else { x - (u - T::ONE) };
+    let (f, low) = if k == T::ZERO { (x, T::ZERO) } else { (m - T::ONE, lost / u) };
+    let inside = if x.abs() < T::TINY { x } else { compose(k, f, low) };
     outside_domain(x, u, inside)
 }
 

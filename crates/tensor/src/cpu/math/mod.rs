@@ -59,7 +59,7 @@ use format::Format;
 /// They are associated functions that take no `self`, so `x.exp()` cannot mean them: on a concrete `f32` that is std's
 /// method, and so is the path `f32::exp(x)`, because inherent functions win. Write `Elementary::exp(x)` (or `T::exp(x)`
 /// where `T` is a type parameter): it can only be ours.
-pub(crate) trait Elementary: Copy {
+pub trait Elementary: Copy {
     /// `eˣ`. Underflows gradually through the subnormals; `exp(-∞) = 0`, `exp(∞) = ∞`.
     fn exp(x: Self) -> Self;
     /// `eˣ - 1` without the cancellation near 0; `exp_m1(±0) = ±0`, `exp_m1(-∞) = -1`.

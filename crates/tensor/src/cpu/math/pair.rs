@@ -17,10 +17,7 @@ impl<T: Format> Pair<T> {
     #[inline(always)]
     fn sum(a: T, b: T) -> Self {
         let high = a + b;
-        Self {
-            high,
-            low: b - (high - a),
-        }
+        Self { high, low: b - (high - a) }
     }
 
     /// `a · b` exactly, while neither half of it overflows or underflows.
@@ -37,10 +34,7 @@ impl<T: Format> Pair<T> {
     #[inline(always)]
     fn times(self, other: Self) -> Self {
         let exact = Self::product(self.high, other.high);
-        Self {
-            high: exact.high,
-            low: exact.low + (self.high * other.low + self.low * other.high),
-        }
+        Self { high: exact.high, low: exact.low + (self.high * other.low + self.low * other.high) }
     }
 
     /// `self · factor` to about twice the precision.
@@ -60,15 +54,9 @@ impl<T: Format> Pair<T> {
         let high = f / d.high;
         let back = Self::product(high, d.high);
         // What the rounded quotient leaves of f, again divided.
-        let s = Self {
-            high,
-            low: (((f - back.high) - back.low) - high * d.low) / d.high,
-        };
+        let s = Self { high, low: (((f - back.high) - back.low) - high * d.low) / d.high };
         let square = s.times(s);
-        let two_thirds = Self {
-            high: T::TWO_THIRDS_HIGH,
-            low: T::TWO_THIRDS_LOW,
-        };
+        let two_thirds = Self { high: T::TWO_THIRDS_HIGH, low: T::TWO_THIRDS_LOW };
         let cubic = s.times(square).times(two_thirds);
         let fifth = s.high * square.high * square.high * polynomial(square.high, T::LN_PAIR);
         let first = Self::sum(k * T::LN2_HIGH, s.high + s.high);

@@ -19,11 +19,7 @@ pub(super) fn powf<T: Format>(x: T, p: T) -> T {
     }
     if p == T::HALF {
         // IEEE 754's pow has +0 and ∞ where the square root of -0 and -∞ is -0 and NaN.
-        return if x == -T::INFINITY {
-            T::INFINITY
-        } else {
-            (x + T::ZERO).sqrt()
-        };
+        return if x == -T::INFINITY { T::INFINITY } else { (x + T::ZERO).sqrt() };
     }
     if p == -T::ONE {
         return T::ONE / x;
@@ -52,29 +48,13 @@ fn general<T: Format>(x: T, p: T) -> T {
     let size = exp_sum(exponent.high, exponent.low);
 
     let rises = p > T::ZERO;
-    let size = if a == T::ZERO {
-        if rises { T::ZERO } else { T::INFINITY }
-    } else {
-        size
-    };
-    let size = if a == T::INFINITY {
-        if rises { T::INFINITY } else { T::ZERO }
-    } else {
-        size
-    };
+    let size = if a == T::ZERO { if rises { T::ZERO } else { T::INFINITY } } else { size };
+    let size = if a == T::INFINITY { if rises { T::INFINITY } else { T::ZERO } } else { size };
 
     let integer = p.trunc() == p;
     let odd = integer && (p * T::HALF).trunc() != p * T::HALF;
     let signed = if odd { size.copysign(x) } else { size };
     let undefined = x < T::ZERO && a < T::INFINITY && !integer;
-    let y = if undefined || x.is_nan() || p.is_nan() {
-        T::NAN
-    } else {
-        signed
-    };
-    if p == T::ZERO || x == T::ONE {
-        T::ONE
-    } else {
-        y
-    }
+    let y = if undefined || x.is_nan() || p.is_nan() { T::NAN } else { signed };
+    if p == T::ZERO || x == T::ONE { T::ONE } else { y }
 }

@@ -18,19 +18,11 @@ impl Digest {
     }
 
     fn add_single(&mut self, x: f32) {
-        self.add(u64::from(if x.is_nan() {
-            f32::NAN.to_bits()
-        } else {
-            x.to_bits()
-        }));
+        self.add(u64::from(if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }));
     }
 
     fn add_double(&mut self, x: f64) {
-        self.add(if x.is_nan() {
-            f64::NAN.to_bits()
-        } else {
-            x.to_bits()
-        });
+        self.add(if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() });
     }
 }
 
@@ -52,10 +44,7 @@ fn results_are_the_recorded_bits() {
         let x = f32::from_bits(bits as u32);
         for p in [-2.0, -0.7, 0.5, 3.0, 5.0, 11.3] {
             single.add_single(Elementary::powf(x, p));
-            double.add_double(Elementary::powf(
-                f64::from(x) * 1.000_000_012_3,
-                f64::from(p),
-            ));
+            double.add_double(Elementary::powf(f64::from(x) * 1.000_000_012_3, f64::from(p)));
         }
     }
     found.push(("powf", single.0, double.0));
@@ -131,15 +120,8 @@ fn every_vector_width_gives_the_same_bits() {
     }
     for (path, functions) in paths {
         for (row, function) in ROWS.iter().zip(functions) {
-            let step = if row.bits_end == ONE_TURN {
-                9973
-            } else {
-                39_989
-            };
-            let from: Vec<f32> = (0..row.bits_end)
-                .step_by(step)
-                .map(|bits| f32::from_bits(bits as u32))
-                .collect();
+            let step = if row.bits_end == ONE_TURN { 9973 } else { 39_989 };
+            let from: Vec<f32> = (0..row.bits_end).step_by(step).map(|bits| f32::from_bits(bits as u32)).collect();
             let mut to = vec![0.0; from.len()];
             // SAFETY: the CPU has the features that the path was compiled for, as asked above.
             unsafe { function(&from, &mut to) };

@@ -91,12 +91,9 @@ macro_rules! limits {
 
             #[test]
             fn quarters_of_a_turn_are_exact() {
-                for (u, expected) in [
-                    (0.0 as $float, (0.0, 1.0)),
-                    (0.25, (1.0, 0.0)),
-                    (0.5, (0.0, -1.0)),
-                    (0.75, (-1.0, 0.0)),
-                ] {
+                for (u, expected) in
+                    [(0.0 as $float, (0.0, 1.0)), (0.25, (1.0, 0.0)), (0.5, (0.0, -1.0)), (0.75, (-1.0, 0.0))]
+                {
                     assert_eq!(Elementary::sin_cos_turns(u), expected);
                 }
             }

@@ -1,0 +1,16 @@
+//! The kernels on the processor, one file per family.
+
+pub(crate) mod batch_norm;
+pub(crate) mod conv;
+pub(crate) mod copy;
+pub(crate) mod elementwise;
+pub(crate) mod gather;
+pub(crate) mod math;
+pub(crate) mod matmul;
+pub(crate) mod optimizer;
+pub(crate) mod pooling;
+pub(crate) mod random;
+pub(crate) mod reduce;
+pub(crate) mod resample;
+pub(crate) mod softmax;
+pub(crate) mod sort;

@@ -1,0 +1,149 @@
+//! The table of contents of the kernels: one function for each, its contract and shapes, and nothing else.
+//!
+//! A kernel is numbers in, numbers out. It trusts its callers (the methods of [`TensorOf`]) to have checked shapes.
+//! Kernels are compiled here, once for each element type, so that a debug build of a user's program stays fast: the
+//! sealed traits [`ElementKernels`] and [`FloatKernels`] are how a generic function reaches the one for its type.
+//!
+//! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
+
+use crate::cpu;
+use crate::random::Key;
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+
+pub use crate::cpu::elementwise::{Binary, Compare, Unary};
+pub use crate::cpu::optimizer::{AdamStep, SgdStep};
+pub use crate::shape_rules::{Conv2dOptions, Window};
+
+type Mask = TensorOf<u8>;
+type Index = TensorOf<i32>;
+
+macro_rules! kernels {
+    ($(#[$about:meta])* trait $name:ident for $($t:ty),+;
+     $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $cpu:path;)+) => {
+        $(#[$about])*
+        pub trait $name: Sized {
+            $($(#[$doc])* #[doc(hidden)] fn $kernel($($arg: $ty),*) $(-> $out)?;)+
+        }
+        kernels!(@types [$($t),+] $name { $(fn $kernel($($arg: $ty),*) $(-> $out)? = $cpu;)+ });
+    };
+    (@types [$($t:ty),+] $name:ident $body:tt) => { $(kernels!(@impl $t, $name $body);)+ };
+    (@impl $t:ty, $name:ident { $(fn $kernel:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? = $cpu:path;)+ }) => {
+        impl $name for $t {
+            $(fn $kernel($($arg: $ty),*) $(-> $out)? { $cpu($($arg),*) })+
+        }
+    };
+}
+
+kernels! {
+    /// Kernels for every element type.
+    trait ElementKernels for f32, f64, i32, u8;
+
+    /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer nobody else holds.
+    fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = cpu::copy::copy;
+    /// `1` where the relation holds, else `0`, with broadcasting.
+    fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = cpu::elementwise::compare;
+    /// `a` where the mask is not 0, else `b`, with broadcasting of all three.
+    fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::select;
+    /// The elements as another type.
+    fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = cpu::elementwise::cast;
+    /// The elements as another type.
+    fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = cpu::elementwise::cast;
+    /// The elements as another type.
+    fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = cpu::elementwise::cast;
+    /// The elements as another type.
+    fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = cpu::elementwise::cast;
+    /// The largest element along the marked axes, each kept with length 1. NaN wins.
+    fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::max;
+    /// The smallest element along the marked axes, each kept with length 1. NaN wins.
+    fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::min;
+    /// The index of the first largest element along an axis, which is kept with length 1. The first NaN wins.
+    fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = cpu::sort::argmax;
+    /// The `k` largest elements along an axis in descending order, and their indices; equal ones by index, NaN first.
+    fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = cpu::sort::topk;
+    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` has the shape of `y`, which equals x's but for the axis.
+    fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = cpu::gather::gather;
+}
+
+kernels! {
+    /// Kernels for floats.
+    trait FloatKernels for f32, f64;
+
+    /// `y = op(x)`, elementwise; a dense `x` keeps its order of axes in memory.
+    fn unary(op: Unary, x: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::unary;
+    /// `y = op(a, b)`, elementwise with broadcasting.
+    fn binary(op: Binary, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::binary;
+    /// `y += x`, elementwise, shapes equal, in place where nobody else holds the buffer of `y`.
+    fn add_assign(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = cpu::elementwise::add_assign;
+    /// The sum along the marked axes, each kept with length 1.
+    fn sum(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::sum;
+    /// The adjoint of `gather`: zeros of `shape`, to which `y[.., index[.., i, ..], ..] += x[.., i, ..]` is added in
+    /// ascending order of `i`.
+    fn scatter_add(x: &TensorOf<Self>, axis: usize, index: &Index, shape: Shape) -> TensorOf<Self> = cpu::gather::scatter_add;
+
+    /// `y = a · b`: (…, M, K) · (…, K, N) → (…, M, N), leading axes equal (0-stride axes allowed), any strides.
+    fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::matmul::matmul;
+    /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
+    fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = cpu::matmul::linear;
+
+    /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
+    /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow).
+    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::conv2d;
+    /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W), where `hw` = [H, W].
+    fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::input_gradient;
+    /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
+    fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::weight_gradient;
+
+    /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was, as `row·W + column` of x's plane. The
+    /// first maximum wins, NaN wins over all.
+    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, Index) = cpu::pooling::max_pool;
+    /// Takes from each plane of x (N,C,H,W) the elements at `index` (N,C,oh,ow), which are `row·W + column`.
+    fn gather2d(x: &TensorOf<Self>, index: &Index) -> TensorOf<Self> = cpu::pooling::gather2d;
+    /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at `index` to zeros (N,C,H,W), where `hw` = [H, W].
+    fn scatter2d(dy: &TensorOf<Self>, index: &Index, hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::scatter2d;
+    /// The mean of each window: x (N,C,H,W) → y (N,C,oh,ow).
+    fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = cpu::pooling::avg_pool;
+    /// The adjoint of `avg_pool2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
+    fn avg_pool2d_adjoint(dy: &TensorOf<Self>, windows: &[Vec<Window>; 2], hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::avg_pool_adjoint;
+
+    /// Each output row and column is a weighted sum of two of the input's: x (N,C,H,W) → y (N,C,oh,ow).
+    fn resample2d(x: &TensorOf<Self>, taps: &[Vec<Tap>; 2]) -> TensorOf<Self> = cpu::resample::resample;
+    /// The adjoint of `resample2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
+    fn resample2d_adjoint(dy: &TensorOf<Self>, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> TensorOf<Self> = cpu::resample::adjoint;
+
+    /// `y = x − max − ln Σ exp(x − max)` along an axis.
+    fn log_softmax(x: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax;
+    /// `dx = dy − exp(y) · Σ dy` along an axis, y being `log_softmax`'s result.
+    fn log_softmax_backward(dy: &TensorOf<Self>, y: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax_backward;
+
+    /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
+    fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::statistics;
+    /// `y = (x − mean) · scale + shift`, one number each for a channel: x (N,C,…), the others (C).
+    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>) -> TensorOf<Self> = cpu::batch_norm::apply;
+    /// The gradients (dx, dγ, dβ) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
+    /// `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ·istd · (dy − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel.
+    fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::backward;
+
+    /// Uniform in [0, 1): element i is a pure function of the key and i (row-major).
+    fn random_uniform(key: Key, shape: Shape) -> TensorOf<Self> = cpu::random::uniform;
+    /// Standard normal, by Box and Muller's transform of pairs of uniform numbers.
+    fn random_normal(key: Key, shape: Shape) -> TensorOf<Self> = cpu::random::normal;
+    /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
+    fn dropout_mask(key: Key, p: f64, shape: Shape) -> TensorOf<Self> = cpu::random::dropout_mask;
+
+    /// One step of stochastic gradient descent on a parameter, in place; `momentum` is the running direction, if any.
+    fn sgd_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, momentum: Option<&mut TensorOf<Self>>, step: SgdStep) = cpu::optimizer::sgd_step;
+    /// One step of Adam or AdamW on a parameter and its running moments m and v, in place.
+    fn adam_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, m: &mut TensorOf<Self>, v: &mut TensorOf<Self>, step: AdamStep) = cpu::optimizer::adam_step;
+}
+
+/// Where an output row or column of a resampled image comes from: `lower_weight · x[lower] + (1 − lower_weight) · x[upper]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tap {
+    /// The row or column in front.
+    pub lower: usize,
+    /// The row or column behind.
+    pub upper: usize,
+    /// The weight of the one in front.
+    pub lower_weight: f64,
+}

@@ -1,0 +1,137 @@
+//! The one way in which this engine uses threads.
+//!
+//! Work is divided among threads, sums are not: a kernel that adds up numbers cuts them into chunks that depend on the
+//! shape alone and combines the partial sums in a fixed order. So results are the same bits on any number of threads.
+
+use std::ops::Range;
+
+use crate::error::TensorError;
+
+/// Calls `body` with ranges that together cover `0..len` once, on as many threads as are of use.
+///
+/// `grain` is the least number of items worth a task of its own; what a range computes must not depend on where
+/// another begins.
+pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
+    fn split(range: Range<usize>, pieces: usize, body: &(impl Fn(Range<usize>) + Sync)) {
+        if pieces <= 1 {
+            return body(range);
+        }
+        let left = pieces / 2;
+        let middle = range.start + range.len() * left / pieces;
+        rayon::join(|| split(range.start..middle, left, body), || split(middle..range.end, pieces - left, body));
+    }
+    let threads = rayon::current_num_threads();
+    if threads == 1 || len <= grain {
+        if len > 0 {
+            body(0..len);
+        }
+        return;
+    }
+    // More pieces than threads let an idle thread take over from one that the system interrupted.
+    split(0..len, (len / grain.max(1)).clamp(1, 4 * threads), &body);
+}
+
+/// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).
+pub fn parallel_chunks<T: Send>(out: &mut [T], chunk: usize, grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+    let len = out.len();
+    let out = Disjoint::new(out);
+    parallel_for(len.div_ceil(chunk.max(1)), grain, |range| {
+        for i in range {
+            let (start, end) = (i * chunk, ((i + 1) * chunk).min(len));
+            // SAFETY: chunks do not overlap, and `parallel_for` hands out each index once.
+            body(i, unsafe { out.slice(start..end) });
+        }
+    });
+}
+
+/// A slice of which several threads write different parts.
+pub(crate) struct Disjoint<'a, T> {
+    start: *mut T,
+    len: usize,
+    life: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: `slice` makes its callers promise that the parts do not overlap.
+unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
+// SAFETY: as a `&mut [T]`.
+unsafe impl<T: Send> Send for Disjoint<'_, T> {}
+
+impl<'a, T> Disjoint<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
+    }
+
+    /// One part.
+    ///
+    /// # Safety
+    /// Parts in use at the same time do not overlap.
+    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts do not overlap")]
+    pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [T] {
+        assert!(range.start <= range.end && range.end <= self.len);
+        // SAFETY: in bounds, and by this function's contract nobody else has it.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
+    }
+
+    /// The address of one element, for kernels that write with a stride.
+    pub(crate) fn ptr(&self, index: usize) -> *mut T {
+        debug_assert!(index < self.len);
+        // `wrapping_add` rather than `add`: the address alone is no access.
+        self.start.wrapping_add(index)
+    }
+}
+
+/// Sets the number of threads of the whole program. Call it once, first.
+///
+/// # Errors
+/// [`TensorError::ThreadsAlreadySet`] if the threads are running already, in another number.
+pub fn set_threads(threads: usize) -> Result<(), TensorError> {
+    match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
+        Err(_) if rayon::current_num_threads() != threads => {
+            Err(TensorError::ThreadsAlreadySet(rayon::current_num_threads()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The number of threads that kernels use here.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Runs `body` with another number of threads than the rest of the program.
+///
+/// # Panics
+/// If the system gives no threads.
+pub fn with_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("the system starts a few threads").install(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn every_index_is_visited_once() {
+        for (len, grain, threads) in [(0, 1, 2), (1, 1, 3), (7, 1, 2), (1000, 7, 3), (1000, 2000, 2)] {
+            let seen: Vec<AtomicUsize> = (0..len).map(|_| AtomicUsize::new(0)).collect();
+            with_threads(threads, || {
+                parallel_for(len, grain, |range| {
+                    for i in range {
+                        seen[i].fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            });
+            assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{len} {grain} {threads}");
+        }
+    }
+
+    #[test]
+    fn chunks_cover_the_slice() {
+        let mut out = vec![0; 103];
+        with_threads(2, || {
+            parallel_chunks(&mut out, 10, 1, |i, chunk| chunk.fill(i + 1));
+        });
+        assert!(out.iter().enumerate().all(|(i, &v)| v == i / 10 + 1));
+    }
+}

@@ -1,0 +1,363 @@
+//! The shape rules of all ops, in one place: what shapes go in, what shape comes out.
+//!
+//! They return `Result`, so that a program that builds a net from what a user gave can ask first. Ops panic with the
+//! same text.
+
+use crate::error::ShapeError;
+use crate::shape::Shape;
+
+type Rule = Result<Shape, ShapeError>;
+
+/// Fails with the op's name, what disagrees, the operands with their named dimensions and the rule.
+fn fail<T>(text: String) -> Result<T, ShapeError> {
+    Err(ShapeError::new(text))
+}
+
+/// `NumPy`'s broadcasting of two shapes.
+///
+/// # Errors
+/// If some axis, aligned at the last, has two lengths that differ, neither being 1.
+pub fn broadcast(op: &str, a: Shape, b: Shape) -> Rule {
+    let rank = a.rank().max(b.rank());
+    let mut out = [0; crate::shape::MAX_RANK];
+    for (axis, slot) in out[..rank].iter_mut().enumerate() {
+        let of = |s: &Shape| (axis + s.rank()).checked_sub(rank).map_or(1, |i| s[i]);
+        *slot = match (of(&a), of(&b)) {
+            (x, y) if x == y || y == 1 => x,
+            (1, y) => y,
+            (x, y) => {
+                return fail(format!(
+                    "{op}: shapes do not broadcast, axis {axis} has lengths {x} and {y}\n  a = {a}\n  b = {b}\n  rule: aligned at the last axis, lengths are equal or 1"
+                ));
+            }
+        };
+    }
+    Ok(Shape::new(&out[..rank]))
+}
+
+/// The axis that `axis` names: negative ones count from the last.
+///
+/// # Errors
+/// If there is no such axis.
+pub fn axis(op: &str, shape: Shape, axis: isize) -> Result<usize, ShapeError> {
+    let rank = shape.rank() as isize;
+    let index = if axis < 0 { axis + rank } else { axis };
+    if (0..rank).contains(&index) {
+        Ok(index as usize)
+    } else {
+        fail(format!("{op}: there is no axis {axis}\n  x = {shape}\n  rule: −{rank} ≤ axis < {rank}"))
+    }
+}
+
+/// `(…, M, K) · (…, K, N) → (…, M, N)`, leading axes broadcast.
+///
+/// # Errors
+/// If an operand has fewer than two axes, K differs or the leading axes do not broadcast.
+pub fn matmul(a: Shape, b: Shape) -> Rule {
+    let text = |what: String| {
+        format!("matmul: {what}\n  a (…,M,K) = {a}\n  b (…,K,N) = {b}\n  rule: a's last axis equals b's last but one")
+    };
+    if a.rank() < 2 || b.rank() < 2 {
+        return fail(text("both operands need at least two axes".into()));
+    }
+    let (m, k) = (a[a.rank() - 2], a[a.rank() - 1]);
+    let (k2, n) = (b[b.rank() - 2], b[b.rank() - 1]);
+    if k != k2 {
+        return fail(text(format!("the sum runs over {k} elements of a and {k2} of b")));
+    }
+    let batch = broadcast("matmul", Shape::new(&a[..a.rank() - 2]), Shape::new(&b[..b.rank() - 2]))?;
+    Ok(Shape::new(&[&*batch, &[m, n]].concat()))
+}
+
+/// `x (N, I) · w (O, I)ᵀ + b (O) → (N, O)`.
+///
+/// # Errors
+/// If x or w is no matrix, or the features disagree.
+pub fn linear(x: Shape, w: Shape, b: Option<Shape>) -> Rule {
+    let text = |what: String| {
+        let b = b.map_or(String::new(), |b| format!("\n  bias (O) = {b}"));
+        format!(
+            "linear: {what}\n  input (N,I)  = {x}\n  weight (O,I) = {w}{b}\n  rule: input.I == weight.I, bias.O == weight.O"
+        )
+    };
+    if x.rank() != 2 || w.rank() != 2 {
+        return fail(text("input and weight are matrices".into()));
+    }
+    if x[1] != w[1] {
+        return fail(text(format!("weight expects {} features, input has {}", w[1], x[1])));
+    }
+    if let Some(b) = b.filter(|b| *b != [w[0]]) {
+        return fail(text(format!("bias has shape {b}, weight makes {} features", w[0])));
+    }
+    Ok(Shape::from([x[0], w[0]]))
+}
+
+/// How a convolution walks over its image; `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Conv2dOptions {
+    /// The distance between neighbouring outputs, in input pixels.
+    pub stride: [usize; 2],
+    /// The rows and columns of zeros added on each side.
+    pub padding: [usize; 2],
+    /// The distance between neighbouring kernel cells, in input pixels.
+    pub dilation: [usize; 2],
+    /// The number of independent convolutions that channels are divided among.
+    pub groups: usize,
+}
+
+impl Default for Conv2dOptions {
+    fn default() -> Self {
+        Self { stride: [1, 1], padding: [0, 0], dilation: [1, 1], groups: 1 }
+    }
+}
+
+impl Conv2dOptions {
+    /// The same padding on all four sides, everything else as by default.
+    pub fn padded(padding: usize) -> Self {
+        Self { padding: [padding; 2], ..Self::default() }
+    }
+}
+
+/// The number of places of a kernel along one axis: `⌊(len + 2·pad − dilation·(kernel − 1) − 1) / stride⌋ + 1`, or `None`
+/// if the kernel is larger than the padded image.
+fn places(len: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Option<usize> {
+    let reach = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
+    let padded = pad.checked_mul(2)?.checked_add(len)?;
+    Some(padded.checked_sub(reach)?.checked_div(stride)? + 1)
+}
+
+/// `x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → (N,O,oh,ow)`.
+///
+/// # Errors
+/// If channels, groups or bias disagree, or the kernel is larger than the padded image.
+pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> Rule {
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let text = |what: String, rule: &str| {
+        let b = b.map_or(String::new(), |b| format!("\n  bias (O)             = {b}"));
+        format!("conv2d: {what}\n  input (N,C,H,W)      = {x}\n  weight (O,C/g,kh,kw) = {w}{b}\n  rule: {rule}")
+    };
+    if x.rank() != 4 || w.rank() != 4 {
+        return fail(text("input and weight have four axes".into(), "input (N,C,H,W), weight (O,C/groups,kh,kw)"));
+    }
+    if groups == 0 || stride.contains(&0) || dilation.contains(&0) {
+        return fail(text("stride, dilation and groups are at least 1".into(), "no option is 0"));
+    }
+    if x[1] != w[1] * groups {
+        let plural = if w[1] * groups == 1 { "" } else { "s" };
+        return fail(text(
+            format!("weight expects {} input channel{plural}, input has {}", w[1] * groups, x[1]),
+            "input.C == weight.C/g · groups",
+        ));
+    }
+    if w[0] % groups != 0 {
+        return fail(text(
+            format!("{} output channels cannot be divided among {groups} groups", w[0]),
+            "O % groups == 0",
+        ));
+    }
+    if let Some(b) = b.filter(|b| *b != [w[0]]) {
+        return fail(text(format!("bias has shape {b}, weight makes {} channels", w[0]), "bias.O == weight.O"));
+    }
+    let mut out = [x[0], w[0], 0, 0];
+    for i in 0..2 {
+        match places(x[2 + i], w[2 + i], stride[i], padding[i], dilation[i]) {
+            Some(n) => out[2 + i] = n,
+            None => {
+                return fail(text(
+                    format!(
+                        "a kernel of {}×{} (dilation {dilation:?}) does not fit into an image of {}×{} padded by {padding:?}",
+                        w[2], w[3], x[2], x[3]
+                    ),
+                    "dilation·(k − 1) + 1 ≤ image + 2·padding, k ≥ 1",
+                ));
+            }
+        }
+    }
+    Ok(Shape::from(out))
+}
+
+/// `x (N,C,H,W), w (C,O/groups,kh,kw), b (O) → (N,O,(H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 + output_padding, …)`.
+///
+/// # Errors
+/// If channels, groups or bias disagree, nothing is left of the image, or the output padding is not smaller than the
+/// larger of stride and dilation (then no convolution maps the output's shape back to the input's).
+pub fn conv_transpose2d(
+    x: Shape,
+    w: Shape,
+    b: Option<Shape>,
+    options: Conv2dOptions,
+    output_padding: [usize; 2],
+) -> Rule {
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let text = |what: String, rule: &str| {
+        let b = b.map_or(String::new(), |b| format!("\n  bias (O)             = {b}"));
+        format!(
+            "conv_transpose2d: {what}\n  input (N,C,H,W)      = {x}\n  weight (C,O/g,kh,kw) = {w}{b}\n  rule: {rule}"
+        )
+    };
+    if x.rank() != 4 || w.rank() != 4 {
+        return fail(text("input and weight have four axes".into(), "input (N,C,H,W), weight (C,O/groups,kh,kw)"));
+    }
+    if groups == 0 || stride.contains(&0) || dilation.contains(&0) || w[2] == 0 || w[3] == 0 {
+        return fail(text("stride, dilation, groups and kernel are at least 1".into(), "no option is 0"));
+    }
+    if x[1] != w[0] || x[1] % groups != 0 {
+        return fail(text(
+            format!("weight expects {} input channels in {groups} groups, input has {}", w[0], x[1]),
+            "input.C == weight.C, C % groups == 0",
+        ));
+    }
+    let channels = w[1] * groups;
+    if let Some(b) = b.filter(|b| *b != [channels]) {
+        return fail(text(
+            format!("bias has shape {b}, weight makes {channels} channels"),
+            "bias.O == weight.O/g · groups",
+        ));
+    }
+    let mut out = [x[0], channels, 0, 0];
+    for i in 0..2 {
+        if output_padding[i] >= stride[i].max(dilation[i]) {
+            return fail(text(
+                format!("output padding {output_padding:?} with stride {stride:?} and dilation {dilation:?}"),
+                "output_padding < max(stride, dilation)",
+            ));
+        }
+        let full = (x[2 + i].max(1) - 1)
+            .checked_mul(stride[i])
+            .and_then(|n| n.checked_add(dilation[i].checked_mul(w[2 + i] - 1)?)?.checked_add(1 + output_padding[i]))
+            .and_then(|n| n.checked_sub(padding[i].checked_mul(2)?));
+        match full {
+            Some(n) if n > 0 && x[2 + i] > 0 => out[2 + i] = n,
+            _ => {
+                return fail(text(
+                    format!("nothing is left of an image of {}×{}", x[2], x[3]),
+                    "the output is at least 1×1",
+                ));
+            }
+        }
+    }
+    Ok(Shape::from(out))
+}
+
+/// One window of a pooling along one axis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The first row or column inside the image.
+    pub start: usize,
+    /// One past the last row or column inside the image.
+    pub end: usize,
+    /// By how many cells an average divides along this axis.
+    pub divisor: usize,
+}
+
+/// How a pooling walks over its image; `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pool2dOptions {
+    /// The size of a window.
+    pub kernel: [usize; 2],
+    /// The distance between neighbouring windows.
+    pub stride: [usize; 2],
+    /// The rows and columns added on each side: −∞ for the maximum, 0 for the average.
+    pub padding: [usize; 2],
+    /// Whether an average divides by the whole window (`PyTorch`'s default) or by its cells inside the image.
+    pub count_include_pad: bool,
+}
+
+impl From<usize> for Pool2dOptions {
+    /// Square windows side by side.
+    fn from(kernel: usize) -> Self {
+        Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0, 0], count_include_pad: true }
+    }
+}
+
+/// The windows of a pooling over x (N,C,H,W), vertical and horizontal.
+///
+/// # Errors
+/// If x has not four axes, an option is 0, padding is more than half the window or the window larger than the padded image.
+pub fn pool2d(op: &str, x: Shape, options: Pool2dOptions) -> Result<[Vec<Window>; 2], ShapeError> {
+    let Pool2dOptions { kernel, stride, padding, count_include_pad } = options;
+    let text = |what: &str, rule: &str| {
+        format!(
+            "{op}: {what}\n  input (N,C,H,W) = {x}\n  kernel {kernel:?}, stride {stride:?}, padding {padding:?}\n  rule: {rule}"
+        )
+    };
+    if x.rank() != 4 {
+        return fail(text("the input has four axes", "input (N,C,H,W)"));
+    }
+    if kernel.contains(&0) || stride.contains(&0) {
+        return fail(text("kernel and stride are at least 1", "no option is 0"));
+    }
+    if (0..2).any(|i| padding[i] > kernel[i] / 2) {
+        return fail(text("a window could lie in the padding alone", "padding ≤ kernel / 2"));
+    }
+    let axis = |i: usize| {
+        let len = x[2 + i];
+        let Some(n) = places(len, kernel[i], stride[i], padding[i], 1) else {
+            return fail(text("the window is larger than the padded image", "kernel ≤ image + 2·padding"));
+        };
+        Ok((0..n)
+            .map(|k| {
+                let start = (k * stride[i]).saturating_sub(padding[i]);
+                let end = (k * stride[i] + kernel[i] - padding[i]).min(len);
+                Window { start, end, divisor: if count_include_pad { kernel[i] } else { end - start } }
+            })
+            .collect())
+    };
+    Ok([axis(0)?, axis(1)?])
+}
+
+/// The windows of an adaptive pooling of x (N,C,H,W) to `size` = [oh, ow]: window i covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`.
+///
+/// # Errors
+/// If x has not four axes, or it or the size is empty.
+pub fn adaptive_pool2d(op: &str, x: Shape, size: [usize; 2]) -> Result<[Vec<Window>; 2], ShapeError> {
+    if x.rank() != 4 || size.contains(&0) || x[2] == 0 || x[3] == 0 {
+        return fail(format!(
+            "{op}: an image of four axes, not empty, is pooled to at least 1×1\n  input (N,C,H,W) = {x}\n  size {size:?}\n  rule: H, W, oh, ow ≥ 1"
+        ));
+    }
+    let axis = |i: usize| {
+        let (len, n) = (x[2 + i], size[i]);
+        (0..n)
+            .map(|k| {
+                let (start, end) = (k * len / n, ((k + 1) * len).div_ceil(n));
+                Window { start, end, divisor: end - start }
+            })
+            .collect()
+    };
+    Ok([axis(0), axis(1)])
+}
+
+/// The shape of parts put one behind the other along an axis.
+///
+/// # Errors
+/// If there is no part, or two differ along another axis.
+pub fn concat(shapes: &[Shape], axis_: isize) -> Rule {
+    let Some(&first) = shapes.first() else {
+        return fail("concat: there is nothing to put together\n  rule: at least one part".into());
+    };
+    let along = axis("concat", first, axis_)?;
+    let mut len = 0;
+    for (i, shape) in shapes.iter().enumerate() {
+        if shape.rank() != first.rank() || (0..first.rank()).any(|a| a != along && shape[a] != first[a]) {
+            return fail(format!(
+                "concat: part {i} does not fit along axis {along}\n  part 0 = {first}\n  part {i} = {shape}\n  rule: all axes but {along} are equal"
+            ));
+        }
+        len += shape[along];
+    }
+    Ok(first.with(along, len))
+}
+
+/// The shape of a gather along an axis: that of the index, which equals x's but for the axis.
+///
+/// # Errors
+/// If index and x differ along another axis.
+pub fn gather(op: &str, x: Shape, axis: usize, index: Shape) -> Rule {
+    if x.rank() != index.rank() || (0..x.rank()).any(|a| a != axis && x[a] != index[a]) {
+        return fail(format!(
+            "{op}: the index does not fit\n  x     = {x}\n  index = {index}\n  rule: all axes but {axis} are equal"
+        ));
+    }
+    Ok(index)
+}
