@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""The same training runs in PyTorch eager, to put beside the `mnist` and `cifar10` examples.
+
+    pip install torch==2.15.0 numpy
+    python scripts/torch_baseline.py --data-dir DIR                                  # MNIST, IDX files, raw or .gz
+    python scripts/torch_baseline.py --dataset cifar10 --net small --data-dir DIR    # CIFAR-10 binary batches
+
+Prints one JSON object a line: a start event, an event per epoch, a result, with the keys of the examples' --json
+(no weights_sha256: the weights cannot be the same). `train_loss` and `train_accuracy` are collected while the epoch
+trains: the loss is the mean over batches, the accuracy that over images. An epoch's `seconds` are those of its
+training alone, evaluation and loading not counted; the result's are those of the whole run after loading.
+
+The data lies in memory as one float tensor scaled to [-1, 1], and an epoch indexes it by a random permutation:
+no DataLoader, no worker processes, no transforms on the way. That is the fastest plain loop that a user would write.
+--channels-last and --fused give PyTorch its two cheap accelerations on a CPU.
+"""
+
+import argparse
+import gzip
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def read_idx(directory, name):
+    """An IDX file of unsigned bytes, https://yann.lecun.com/exdb/mnist: big-endian dimensions, then the values."""
+    raw, packed = directory / name, directory / f"{name}.gz"
+    if raw.exists():
+        content = raw.read_bytes()
+    elif packed.exists():
+        content = gzip.decompress(packed.read_bytes())
+    else:
+        sys.exit(f"{raw}: no such file, nor {packed.name}; --data-dir must name the folder of MNIST's four IDX files")
+    if content[:3] != b"\0\0\x08":
+        sys.exit(f"{raw}: not an IDX file of unsigned bytes")
+    ndim = content[3]
+    shape = np.frombuffer(content, ">u4", ndim, 4).astype(int)
+    return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * ndim).reshape(shape)
+
+
+def read_mnist(directory):
+    for split in ("train", "t10k"):
+        images = read_idx(directory, f"{split}-images-idx3-ubyte")
+        yield images[:, None], read_idx(directory, f"{split}-labels-idx1-ubyte")
+
+
+def read_cifar10(directory):
+    """Records of 1 label byte and 3072 pixel bytes: the R plane, then G, then B, each 32 x 32."""
+    for names in ([f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]):
+        for name in names:
+            if not (directory / name).exists():
+                sys.exit(f"{directory / name}: no such file; --data-dir must name the folder cifar-10-batches-bin")
+        records = np.concatenate([np.fromfile(directory / name, np.uint8).reshape(-1, 3073) for name in names])
+        yield records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
+
+
+def load(dataset, directory):
+    """((images, labels) for training, the same for testing), images (N,C,H,W) scaled to [-1, 1]."""
+    read = read_mnist if dataset == "mnist" else read_cifar10
+    return [
+        (torch.from_numpy(images.astype(np.float32)).div_(127.5).sub_(1.0), torch.from_numpy(labels.astype(np.int64)))
+        for images, labels in read(directory)
+    ]
+
+
+def activation(name):
+    if name.startswith("leaky:"):
+        return nn.LeakyReLU(float(name.removeprefix("leaky:")))
+    return {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "swish": nn.SiLU, "mish": nn.Mish}[name]()
+
+
+def small_net(args, in_channels, side):
+    first, second = args.channels
+    act, conv_act = lambda: activation(args.activation), lambda: activation(args.conv_activation)
+    return nn.Sequential(
+        nn.Conv2d(in_channels, first, args.kernel, padding=args.kernel // 2), conv_act(), nn.MaxPool2d(2),
+        nn.Conv2d(first, second, args.kernel, padding=args.kernel // 2), conv_act(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(second * (side // 4) ** 2, 128), act(),
+        *([nn.Dropout(args.dropout)] if args.dropout else []),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def report_net(args):
+    """The batch-norm net for CIFAR-10. The paddings of 2 enlarge: 32, pool 16, 18, pool 9, 11, 13, pool 6."""
+    act, conv_act = lambda: activation(args.activation), lambda: activation(args.conv_activation)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), conv_act(),
+        nn.Conv2d(6, 10, 3, padding=1), conv_act(), nn.MaxPool2d(2),
+        nn.Conv2d(10, 20, 3, padding=1), nn.BatchNorm2d(20), conv_act(),
+        nn.Conv2d(20, 40, 3, padding=2), conv_act(), nn.MaxPool2d(2), nn.Dropout(0.1),
+        nn.Conv2d(40, 80, 3, padding=2), nn.BatchNorm2d(80), conv_act(),
+        nn.Conv2d(80, 160, 3, padding=2), conv_act(), nn.MaxPool2d(2), nn.Dropout(0.1),
+        nn.Flatten(),
+        nn.Linear(160 * 6 * 6, 1024), act(),
+        nn.Linear(1024, 128), act(), nn.Dropout(0.1),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def make_optimizer(args, parameters):
+    fused = {"fused": True} if args.fused else {}
+    if args.optimizer == "adam":
+        return torch.optim.Adam(parameters, args.lr, **fused)
+    if args.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, args.lr, **fused)
+    momentum = 0.0 if args.optimizer == "sgd" else 0.9
+    return torch.optim.SGD(parameters, args.lr, momentum, nesterov=args.optimizer == "nesterov", **fused)
+
+
+def train_epoch(net, optimizer, images, labels, batch_size):
+    net.train()
+    order = torch.randperm(len(images))
+    loss_sum, correct, batches = 0.0, 0, 0
+    for index in order.split(batch_size):
+        x, target = images[index], labels[index]
+        logits = net(x)
+        loss = F.cross_entropy(logits, target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loss_sum += loss.item()
+        correct += (logits.detach().argmax(1) == target).sum().item()
+        batches += 1
+    return loss_sum / batches, correct / len(images)
+
+
+@torch.no_grad()
+def evaluate(net, images, labels):
+    """(mean loss over images, accuracy, accuracy of each class)"""
+    net.eval()
+    logits = torch.cat([net(x) for x in images.split(500)])
+    hit = (logits.argmax(1) == labels).double()
+    per_class = [hit[labels == c].mean().item() for c in range(10)]
+    return F.cross_entropy(logits, labels).item(), hit.mean().item(), per_class
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True)
+    parser.add_argument("--dataset", choices=["mnist", "cifar10"], default="mnist")
+    parser.add_argument("--net", choices=["small", "report"], default="small", help="report: cifar10 only")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--optimizer", choices=["adam", "adamw", "sgd", "momentum", "nesterov"], default="adam")
+    parser.add_argument("--activation", default="relu", help="relu, sigmoid, tanh, swish, mish or leaky:SLOPE")
+    parser.add_argument("--conv-activation", help="after the convolutions; the same as --activation by default")
+    parser.add_argument("--kernel", type=int, choices=[3, 5], default=3)
+    parser.add_argument("--channels", type=lambda s: [int(c) for c in s.split(",")], default=[8, 16])
+    parser.add_argument("--dropout", type=float, default=0.0, help="between the two linear layers of the small net")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--fused", action="store_true", help="the fused optimizer step")
+    args = parser.parse_args()
+    args.conv_activation = args.conv_activation or args.activation
+    for flag, name in (("--activation", args.activation), ("--conv-activation", args.conv_activation)):
+        try:
+            activation(name)
+        except (KeyError, ValueError):
+            parser.error(f"{flag} {name}: not one of relu, sigmoid, tanh, swish, mish, leaky:SLOPE")
+    if len(args.channels) != 2:
+        parser.error("--channels: two numbers are needed, such as 8,16")
+    if args.net == "report" and args.dataset == "mnist":
+        parser.error("--net report is a net for --dataset cifar10")
+    return args
+
+
+def emit(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+def main():
+    args = parse_arguments()
+    torch.set_num_threads(args.threads)
+    (images, labels), test = load(args.dataset, args.data_dir)
+    torch.manual_seed(args.seed)
+    net = report_net(args) if args.net == "report" else small_net(args, images.shape[1], images.shape[-1])
+    if args.channels_last:
+        net = net.to(memory_format=torch.channels_last)
+        images = images.contiguous(memory_format=torch.channels_last)
+    optimizer = make_optimizer(args, net.parameters())
+    flags = {key: str(value) if key == "data_dir" else value for key, value in vars(args).items()}
+    emit("start", program=f"torch_baseline, PyTorch {torch.__version__}", device="cpu", threads=args.threads,
+         seed=args.seed, parameters=sum(p.numel() for p in net.parameters()), flags=flags)  # fmt: skip
+
+    start, test_accuracy, per_class = time.perf_counter(), None, None
+    for epoch in range(1, args.epochs + 1):
+        epoch_start = time.perf_counter()
+        train_loss, train_accuracy = train_epoch(net, optimizer, images, labels, args.batch_size)
+        seconds = time.perf_counter() - epoch_start
+        test_loss, test_accuracy, per_class = evaluate(net, *test)
+        emit("epoch", epoch=epoch, train_loss=train_loss, train_accuracy=train_accuracy, test_loss=test_loss,
+             test_accuracy=test_accuracy, seconds=seconds, images_per_second=len(images) / seconds)  # fmt: skip
+    emit("result", test_accuracy=test_accuracy, per_class=per_class, seconds=time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The learning rate at each step under each schedule.
+
+    pip install torch==2.15.0 numpy
+    python tests/reference/schedules.py             # writes schedules.json; with --check compares instead
+
+Made with torch 2.15.0. lr[t] is what step t trains with, t = 0 at the first step; scheduler.step() follows each step.
+`formula` is the closed form in t; the script asserts that PyTorch's value equals it to 1e-12 relative (PyTorch gets some of
+them by recurrence, each value from the one before). OneCycleLR runs without cycling the momentum.
+"""
+
+import math
+
+import torch
+from torch.optim import lr_scheduler as schedulers
+
+from common import write_or_check
+
+
+def cosine(start, end, fraction):
+    return end + (start - end) * (1 + math.cos(math.pi * fraction)) / 2
+
+
+def one_cycle(t, anneal=cosine):
+    initial, peak, final, turn = 0.1 / 25, 0.1, 0.1 / 25 / 1e4, 0.3 * 20 - 1
+    return anneal(initial, peak, t / turn) if t <= turn else anneal(peak, final, (t - turn) / (19 - turn))
+
+
+def straight(start, end, fraction):
+    return start + (end - start) * fraction
+
+
+def warm_up_cosine(optimizer, total_iters):
+    warm_up = schedulers.LinearLR(optimizer, start_factor=0.2, total_iters=total_iters)
+    then = schedulers.CosineAnnealingLR(optimizer, T_max=10, eta_min=1e-4)
+    return schedulers.SequentialLR(optimizer, [warm_up, then], milestones=[5])
+
+
+ONE_CYCLE = dict(max_lr=0.1, total_steps=20, pct_start=0.3, div_factor=25.0, final_div_factor=1e4)
+
+# name, base lr, number of values, arguments, scheduler, closed form, closed form in words
+SCHEDULES = [
+    (
+        "step", 0.1, 12, dict(step_size=3, gamma=0.1),
+        lambda o: schedulers.StepLR(o, step_size=3, gamma=0.1),
+        lambda t: 0.1 * 0.1 ** (t // 3),
+        "base · gamma^floor(t / step_size)",
+    ),
+    (
+        "cosine", 0.1, 11, dict(t_max=10, eta_min=1e-4),
+        lambda o: schedulers.CosineAnnealingLR(o, T_max=10, eta_min=1e-4),
+        lambda t: cosine(0.1, 1e-4, t / 10),
+        "eta_min + (base - eta_min)(1 + cos(pi t / t_max)) / 2, t <= t_max",
+    ),
+    (
+        "one_cycle", 0.1, 20, dict(anneal="cos", **ONE_CYCLE),
+        lambda o: schedulers.OneCycleLR(o, max_lr=0.1, total_steps=20, cycle_momentum=False),
+        one_cycle,
+        "initial = max_lr / div_factor; final = initial / final_div_factor; turn = pct_start · total_steps - 1; "
+        "cosine from initial to max_lr over 0..turn, then cosine from max_lr to final over turn..total_steps - 1",
+    ),
+    (
+        "one_cycle_linear", 0.1, 20, dict(anneal="linear", **ONE_CYCLE),
+        lambda o: schedulers.OneCycleLR(o, max_lr=0.1, total_steps=20, anneal_strategy="linear", cycle_momentum=False),
+        lambda t: one_cycle(t, straight),
+        "as one_cycle with straight lines",
+    ),
+    (
+        "warm_up_cosine", 0.1, 16, dict(start_factor=0.2, warm_up=5, t_max=10, eta_min=1e-4),
+        lambda o: warm_up_cosine(o, total_iters=5),
+        lambda t: 0.1 * straight(0.2, 1, t / 5) if t < 5 else cosine(0.1, 1e-4, (t - 5) / 10),
+        "t < 5: base (start_factor + (1 - start_factor) t / 5); then cosine in t - 5: the full rate comes once, at t = 5",
+    ),
+    (
+        "warm_up_ramp_cosine", 0.1, 16, dict(warm_up=5, t_max=10, eta_min=1e-4),
+        lambda o: warm_up_cosine(o, total_iters=4),
+        lambda t: 0.1 * (t + 1) / 5 if t < 5 else cosine(0.1, 1e-4, (t - 5) / 10),
+        "t < 5: base (t + 1) / 5; then cosine in t - 5: the full rate comes twice, at t = 4 and t = 5",
+    ),
+]  # fmt: skip
+
+
+def main():
+    cases = []
+    for name, base, count, args, scheduler, closed, formula in SCHEDULES:
+        parameter = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        optimizer = torch.optim.SGD([parameter], lr=base)
+        schedule = scheduler(optimizer)
+        lr = []
+        for t in range(count):
+            lr.append(float(optimizer.param_groups[0]["lr"]))
+            assert math.isclose(lr[t], closed(t), rel_tol=1e-12), (name, t, lr[t], closed(t))
+            if t + 1 < count:
+                optimizer.step()
+                schedule.step()
+        cases.append({"name": name, "base_lr": base, "args": args, "formula": formula, "lr": lr})
+    write_or_check(__file__, {}, cases)
+
+
+main()
