@@ -1,1 +1,30 @@
-//! Reverse-mode automatic differentiation for chainrule, with gradients of gradients and a finite-difference checker
+//! Reverse-mode automatic differentiation for chainrule.
+//!
+//! A [`VarOf`] is a node of a graph: a value, the variables it was computed from, and the rule by which a gradient
+//! passes back. [`VarOf::backward`] walks the graph once, from the newest node to the oldest, and knows no op; an op is
+//! whole in one file of `ops`. Rules are written on variables, so the gradient of a gradient is just another graph.
+//!
+//! ```
+//! use chainrule_autograd::Var64;
+//! let x = Var64::parameter("x", 2.0);
+//! let y = (&x * &x).exp();
+//! let dy = y.gradient(&x); // 2x·exp(x²), on the graph itself
+//! assert!((dy.value().item() - 4.0 * 4f64.exp()).abs() < 1e-12);
+//! ```
+
+mod check;
+mod gradients;
+mod operators;
+pub mod ops;
+mod recording;
+mod var;
+mod walk;
+
+pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
+pub use gradients::GradientsOf;
+pub use recording::{is_recording, no_grad};
+pub use var::{NodeOf, Rule, Var, Var64, VarOf};
+pub use walk::Observer;
+
+/// The gradients of an `f32` graph.
+pub type Gradients = GradientsOf<f32>;

@@ -359,6 +359,17 @@ impl<T: Element> TensorOf<T> {
         self.write(x, |whole| whole.slice(axis, range.start, range.len(), 1).or_panic());
     }
 
+    /// Writes `x` into elements `start`, `start + step`, … of an axis, as many as `x` has along it; copies first if the
+    /// storage is shared.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn assign_slice(&mut self, axis: isize, start: usize, step: isize, x: &Self) {
+        let axis = self.axis("assign_slice", axis);
+        self.write(x, |whole| whole.slice(axis, start, x.shape()[axis], step).or_panic());
+    }
+
     /// Writes `x` into the middle of this tensor, `margins[axis]` = (before, after) elements being left as they are.
     #[track_caller]
     pub(crate) fn assign_box(&mut self, margins: &[(usize, usize)], x: &Self) {

@@ -1,0 +1,132 @@
+//! What a backward walk found.
+
+use std::ops::Index;
+
+use chainrule_tensor::{Float, TensorOf, Unary};
+
+use crate::var::VarOf;
+
+/// The gradients of one number, by parameter.
+///
+/// They are in the order in which the parameters were created, always: a sum over them has the same bits on every run.
+#[derive(Clone, Debug)]
+pub struct GradientsOf<T: Float> {
+    entries: Vec<(VarOf<T>, TensorOf<T>)>,
+}
+
+impl<T: Float> GradientsOf<T> {
+    /// From pairs in ascending order of the variables' ids.
+    pub(crate) fn new(entries: Vec<(VarOf<T>, TensorOf<T>)>) -> Self {
+        debug_assert!(entries.is_sorted_by_key(|(var, _)| var.id()));
+        Self { entries }
+    }
+
+    fn position(&self, var: &VarOf<T>) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&var.id(), |(var, _)| var.id())
+    }
+
+    /// The gradient of a variable, if there is one.
+    pub fn get(&self, var: &VarOf<T>) -> Option<&TensorOf<T>> {
+        self.position(var).ok().map(|i| &self.entries[i].1)
+    }
+
+    /// The variables and their gradients.
+    pub fn iter(&self) -> impl Iterator<Item = (&VarOf<T>, &TensorOf<T>)> {
+        self.entries.iter().map(|(var, gradient)| (var, gradient))
+    }
+
+    /// How many variables have a gradient.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no variable has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Adds the gradients of another number, such as another batch's loss.
+    pub fn add(&mut self, other: &Self) {
+        for (var, gradient) in &other.entries {
+            match self.position(var) {
+                Ok(i) => self.entries[i].1.add_assign(gradient),
+                Err(i) => self.entries.insert(i, (var.clone(), gradient.clone())),
+            }
+        }
+    }
+
+    /// Multiplies all gradients by a number.
+    pub fn scale(&mut self, factor: f64) {
+        for (_, gradient) in &mut self.entries {
+            *gradient = gradient.unary(Unary::Mul(factor));
+        }
+    }
+
+    /// The length of all gradients seen as one vector: the root of the sum of all squares.
+    pub fn global_norm(&self) -> f64 {
+        let squares = |g: &TensorOf<T>| g.unary(Unary::Square).sum(&[], false).item().to_f64();
+        self.entries.iter().map(|(_, gradient)| squares(gradient)).sum::<f64>().sqrt()
+    }
+
+    /// Shortens all gradients alike so that the global norm is at most `max_norm`, and returns the norm before
+    /// (`torch.nn.utils.clip_grad_norm_`, with the same 1e-6 in the denominator).
+    pub fn clip_norm(&mut self, max_norm: f64) -> f64 {
+        let norm = self.global_norm();
+        let factor = max_norm / (norm + 1e-6);
+        if factor < 1.0 {
+            self.scale(factor);
+        }
+        norm
+    }
+
+    /// Cuts every element off at ±`limit`.
+    pub fn clip_value(&mut self, limit: f64) {
+        for (_, gradient) in &mut self.entries {
+            *gradient = gradient.unary(Unary::Clamp(-limit, limit));
+        }
+    }
+
+    /// All gradients one after the other, in order: what an all-reduce sends.
+    pub fn to_flat(&self) -> TensorOf<T> {
+        let flat: Vec<TensorOf<T>> = self.entries.iter().map(|(_, g)| g.reshape(g.numel())).collect();
+        if flat.is_empty() {
+            return TensorOf::zeros(0);
+        }
+        TensorOf::concat(&flat.iter().collect::<Vec<_>>(), 0)
+    }
+
+    /// Replaces all gradients by the parts of a flat tensor, as [`to_flat`](Self::to_flat) makes it.
+    ///
+    /// # Panics
+    /// If the flat tensor has another number of elements.
+    #[track_caller]
+    pub fn set_flat(&mut self, flat: &TensorOf<T>) {
+        let total: usize = self.entries.iter().map(|(_, g)| g.numel()).sum();
+        assert!(flat.numel() == total, "set_flat: {} elements for gradients of {total}", flat.numel());
+        let mut start = 0;
+        for (_, gradient) in &mut self.entries {
+            let end = start + gradient.numel();
+            *gradient = flat.narrow(0, start..end).reshape(gradient.shape());
+            start = end;
+        }
+    }
+}
+
+impl<T: Float> Index<&VarOf<T>> for GradientsOf<T> {
+    type Output = TensorOf<T>;
+
+    /// The gradient of a variable.
+    ///
+    /// # Panics
+    /// If there is none, with the variable's name.
+    #[track_caller]
+    fn index(&self, var: &VarOf<T>) -> &TensorOf<T> {
+        match self.get(var) {
+            Some(gradient) => gradient,
+            None => panic!(
+                "gradients: there is none for '{}'\n  rule: the loss depends on it; name intermediate variables in backward_keeping",
+                var.name()
+            ),
+        }
+    }
+}

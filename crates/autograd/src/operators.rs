@@ -1,0 +1,71 @@
+//! `+ − · /` between variables and numbers, by value and by reference.
+//!
+//! Numbers are `f64` and rounded to the graph's type, so that `0.5 * &x` reads the same in every type.
+
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use chainrule_tensor::Float;
+
+use crate::ops::{arithmetic, scalar};
+use crate::var::VarOf;
+
+macro_rules! operator {
+    ($trait:ident, $method:ident) => {
+        operator!(@vars $trait, $method, &VarOf<T>, &VarOf<T>);
+        operator!(@vars $trait, $method, VarOf<T>, &VarOf<T>);
+        operator!(@vars $trait, $method, &VarOf<T>, VarOf<T>);
+        operator!(@vars $trait, $method, VarOf<T>, VarOf<T>);
+    };
+    (@vars $trait:ident, $method:ident, $a:ty, $b:ty) => {
+        impl<T: Float> $trait<$b> for $a {
+            type Output = VarOf<T>;
+            #[track_caller]
+            fn $method(self, b: $b) -> VarOf<T> {
+                arithmetic::$method(&self, &b)
+            }
+        }
+    };
+    ($trait:ident, $method:ident, |$x:ident, $s:ident| $right:expr, $left:expr) => {
+        operator!(@scalar $trait, $method, &VarOf<T>, |$x, $s| $right, $left);
+        operator!(@scalar $trait, $method, VarOf<T>, |$x, $s| $right, $left);
+    };
+    (@scalar $trait:ident, $method:ident, $var:ty, |$x:ident, $s:ident| $right:expr, $left:expr) => {
+        impl<T: Float> $trait<f64> for $var {
+            type Output = VarOf<T>;
+            fn $method(self, $s: f64) -> VarOf<T> {
+                let $x = &self;
+                $right
+            }
+        }
+        impl<T: Float> $trait<$var> for f64 {
+            type Output = VarOf<T>;
+            fn $method(self, x: $var) -> VarOf<T> {
+                let ($x, $s) = (&x, self);
+                $left
+            }
+        }
+    };
+}
+
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
+operator!(Add, add, |x, s| scalar::shift(x, s), scalar::shift(x, s));
+operator!(Sub, sub, |x, s| scalar::shift(x, -s), scalar::subtract_from(s, x));
+operator!(Mul, mul, |x, s| scalar::scale(x, s), scalar::scale(x, s));
+operator!(Div, div, |x, s| scalar::scale(x, 1.0 / s), scalar::divide_into(s, x));
+
+impl<T: Float> Neg for &VarOf<T> {
+    type Output = VarOf<T>;
+    fn neg(self) -> VarOf<T> {
+        scalar::scale(self, -1.0)
+    }
+}
+
+impl<T: Float> Neg for VarOf<T> {
+    type Output = VarOf<T>;
+    fn neg(self) -> VarOf<T> {
+        -&self
+    }
+}

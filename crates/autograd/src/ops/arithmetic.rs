@@ -1,0 +1,72 @@
+//! Sum, difference, product and quotient of two variables, elementwise with broadcasting.
+
+use chainrule_tensor::{Binary, Float};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+/// `a + b`.
+#[track_caller]
+pub(crate) fn add<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
+    VarOf::record(a.value().binary(Binary::Add, &b.value()), [a, b], Add)
+}
+
+/// `a − b`.
+#[track_caller]
+pub(crate) fn sub<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
+    VarOf::record(a.value().binary(Binary::Sub, &b.value()), [a, b], Sub)
+}
+
+/// `a · b`.
+#[track_caller]
+pub(crate) fn mul<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
+    VarOf::record(a.value().binary(Binary::Mul, &b.value()), [a, b], Mul)
+}
+
+/// `a / b`.
+#[track_caller]
+pub(crate) fn div<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
+    VarOf::record(a.value().binary(Binary::Div, &b.value()), [a, b], Div)
+}
+
+/// A rule of two parents whose gradients are computed as if nothing had been broadcast; the repeats are summed here.
+macro_rules! rule {
+    ($rule:ident, $name:literal, $formula:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr) => {
+        struct $rule;
+
+        impl<T: Float> Rule<T> for $rule {
+            fn name(&self) -> &'static str {
+                $name
+            }
+            fn formula(&self) -> &'static str {
+                $formula
+            }
+            fn saved(&self) -> &'static str {
+                $saved
+            }
+            fn backward(&self, node: &NodeOf<T>, $dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+                let ($a, $b) = (&node.parent(0), &node.parent(1));
+                vec![needs[0].then(|| $da.sum_to($a.shape())), needs[1].then(|| $db.sum_to($b.shape()))]
+            }
+        }
+    };
+}
+
+rule!(Add, "add", "da = dy, db = dy", "nothing", |a, b, dy| dy, dy);
+rule!(Sub, "sub", "da = dy, db = −dy", "nothing", |a, b, dy| dy, (-dy));
+rule!(Mul, "mul", "da = dy · b, db = dy · a", "a, b", |a, b, dy| (dy * b), (dy * a));
+rule!(Div, "div", "da = dy / b, db = −dy · a / b²", "a, b", |a, b, dy| (dy / b), (-(dy * a) / b.square()));
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let (a, b) = (Var64::parameter("a", 6.0), Var64::parameter("b", 2.0));
+        let y = (&a + &b) * (&a - &b) / &b; // (a² − b²)/b = 16
+        let g = y.backward();
+        assert_eq!(y.item(), 16.0);
+        assert_eq!(g[&a].item(), 6.0); // 2a/b
+        assert_eq!(g[&b].item(), -10.0); // −a²/b² − 1
+    }
+}

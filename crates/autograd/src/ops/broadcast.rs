@@ -1,0 +1,99 @@
+//! Broadcasting and its adjoint, the sum that undoes it.
+
+use chainrule_tensor::{Float, Shape, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// Axes of length 1 repeated and axes added in front, without copying.
+    ///
+    /// `y[…, i, …] = x[…, 0, …]`, and dx is the sum of dy over all copies of an element.
+    ///
+    /// # Panics
+    /// If an axis is neither 1 nor the length asked for.
+    #[track_caller]
+    #[must_use]
+    pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
+        Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
+    }
+
+    /// The sum over the axes along which a tensor of `shape` would be repeated to have this one's shape: the adjoint of
+    /// [`broadcast_to`](Self::broadcast_to).
+    ///
+    /// # Panics
+    /// If `shape` does not broadcast to this variable's shape.
+    #[track_caller]
+    #[must_use]
+    pub fn sum_to(&self, shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        if shape == self.shape() {
+            return self.clone();
+        }
+        Self::record(sum_to(&self.value(), shape), [self], SumTo)
+    }
+}
+
+#[track_caller]
+fn sum_to<T: Float>(x: &TensorOf<T>, shape: Shape) -> TensorOf<T> {
+    let from = x.shape();
+    let fits = from.rank() >= shape.rank()
+        && shape.iter().rev().zip(from.iter().rev()).all(|(&small, &large)| small == large || small == 1);
+    assert!(
+        fits,
+        "sum_to: {shape} does not broadcast to {from}\n  rule: aligned at the last axis, lengths are equal or 1"
+    );
+    let front = from.rank() - shape.rank();
+    let repeated = |axis: &usize| *axis < front || shape[axis - front] != from[*axis];
+    let axes: Vec<isize> = (0..from.rank()).filter(repeated).map(|axis| axis as isize).collect();
+    if axes.is_empty() {
+        return x.reshape(shape);
+    }
+    x.sum(&axes, true).reshape(shape)
+}
+
+struct BroadcastTo;
+
+impl<T: Float> Rule<T> for BroadcastTo {
+    fn name(&self) -> &'static str {
+        "broadcast_to"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = Σ dy over the repeated axes"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.sum_to(node.parent(0).shape()))]
+    }
+}
+
+struct SumTo;
+
+impl<T: Float> Rule<T> for SumTo {
+    fn name(&self) -> &'static str {
+        "sum_to"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy, repeated along the summed axes"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.broadcast_to(node.parent(0).shape()))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn a_row_used_twice_gets_the_sum_of_both_gradients() {
+        let x = Var64::parameter("x", [[1.0, 2.0]]);
+        let weights = Var64::constant([[3.0, 4.0], [5.0, 6.0]]);
+        let y = x.broadcast_to([2, 2]) * weights;
+        assert_eq!(y.sum().backward()[&x].to_vec(), [8.0, 10.0]);
+    }
+}

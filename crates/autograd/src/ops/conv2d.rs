@@ -1,0 +1,144 @@
+//! The convolution and its two gradients: three ops, each linear in both of its inputs, that differentiate into each
+//! other. With y = conv(x, w), dx = conv_x(dy, w) and dw = conv_w(x, dy), the number `⟨dy, conv(x, w)⟩` is linear in x, w
+//! and dy alike, and the three ops are its gradients in dy, x and w.
+
+use chainrule_tensor::{Conv2dOptions, Float};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// The convolution (cross-correlation, as everywhere in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus
+    /// b (O) → y (N,O,oh,ow), `oh = ⌊(H + 2·pad − dilation·(kh − 1) − 1) / stride⌋ + 1`.
+    ///
+    /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`, for each image as one product
+    /// `(O, oh·ow) = (O, C·kh·kw) · (C·kh·kw, oh·ow)`: `dw = Σₙ dy · im2col(x)ᵀ`, `dx = col2im(wᵀ · dy)`,
+    /// `db = Σ dy` over n, i, j. Saves x and w.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
+        let y = self.value().conv2d(&w.value(), b.map(Self::value).as_ref(), options);
+        Self::record(y, [self, w].into_iter().chain(b), Conv2d(options))
+    }
+
+    /// The gradient of [`conv2d`](Self::conv2d) in its input, itself an op: this is dy (N,O,oh,ow), w
+    /// (O,C/groups,kh,kw), the result dx (N,C,H,W) with `hw` = [H, W].
+    ///
+    /// # Panics
+    /// If no convolution with these options maps the result's shape to dy's.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_input_gradient(&self, w: &Self, hw: [usize; 2], options: Conv2dOptions) -> Self {
+        let dx = self.value().conv2d_input_gradient(&w.value(), hw, options);
+        Self::record(dx, [self, w], InputGradient(options))
+    }
+
+    /// The gradient of [`conv2d`](Self::conv2d) in its weight, itself an op: this is x (N,C,H,W), dy (N,O,oh,ow), the
+    /// result dw (O,C/groups,kh,kw) with `khw` = [kh, kw].
+    ///
+    /// # Panics
+    /// If no convolution of x with these options has dy's shape.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_weight_gradient(&self, dy: &Self, khw: [usize; 2], options: Conv2dOptions) -> Self {
+        let dw = self.value().conv2d_weight_gradient(&dy.value(), khw, options);
+        Self::record(dw, [self, dy], WeightGradient(options))
+    }
+
+    /// The last two of four axes.
+    pub(crate) fn hw(&self) -> [usize; 2] {
+        let shape = self.shape();
+        [shape[2], shape[3]]
+    }
+}
+
+struct Conv2d(Conv2dOptions);
+
+impl<T: Float> Rule<T> for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = col2im(wᵀ · dy), dw = Σₙ dy · im2col(x)ᵀ, db = Σ dy over n, i, j"
+    }
+    fn saved(&self) -> &'static str {
+        "x, w"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, w) = (node.parent(0), node.parent(1));
+        let mut gradients = vec![
+            needs[0].then(|| dy.conv2d_input_gradient(&w, x.hw(), self.0)),
+            needs[1].then(|| x.conv2d_weight_gradient(dy, w.hw(), self.0)),
+        ];
+        if let Some(&need) = needs.get(2) {
+            gradients.push(need.then(|| dy.sum_axes(&[0, 2, 3], false)));
+        }
+        gradients
+    }
+}
+
+/// Of dx as a function of (dy, w); dz is the gradient of dx, shaped like x.
+struct InputGradient(Conv2dOptions);
+
+impl<T: Float> Rule<T> for InputGradient {
+    fn name(&self) -> &'static str {
+        "conv2d input gradient"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = conv2d(dz, w), dw = conv2d weight gradient(dz, dy)"
+    }
+    fn saved(&self) -> &'static str {
+        "dy, w"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, w) = (node.parent(0), node.parent(1));
+        vec![
+            needs[0].then(|| dz.conv2d(&w, None, self.0)),
+            needs[1].then(|| dz.conv2d_weight_gradient(&dy, w.hw(), self.0)),
+        ]
+    }
+}
+
+/// Of dw as a function of (x, dy); dz is the gradient of dw, shaped like w.
+struct WeightGradient(Conv2dOptions);
+
+impl<T: Float> Rule<T> for WeightGradient {
+    fn name(&self) -> &'static str {
+        "conv2d weight gradient"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = conv2d input gradient(dy, dz), d(dy) = conv2d(x, dz)"
+    }
+    fn saved(&self) -> &'static str {
+        "x, dy"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, dy) = (node.parent(0), node.parent(1));
+        vec![
+            needs[0].then(|| dy.conv2d_input_gradient(dz, x.hw(), self.0)),
+            needs[1].then(|| x.conv2d(dz, None, self.0)),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+    use chainrule_tensor::Conv2dOptions;
+
+    #[test]
+    fn by_hand() {
+        // A 1×2 kernel over a row of three: y = (x0·w0 + x1·w1 + b, x1·w0 + x2·w1 + b).
+        let x = Var64::parameter("x", [1.0, 2.0, 3.0]);
+        let w = Var64::parameter("w", [10.0, 100.0]);
+        let b = Var64::parameter("b", [0.5]);
+        let y = x.reshape([1, 1, 1, 3]).conv2d(&w.reshape([1, 1, 1, 2]), Some(&b), Conv2dOptions::default());
+        assert_eq!(y.value().to_vec(), [210.5, 320.5]);
+        let g = (y.flatten() * Var64::constant([[1.0, 2.0]])).sum().backward();
+        assert_eq!(g[&x].to_vec(), [10.0, 120.0, 200.0]);
+        assert_eq!(g[&w].to_vec(), [1.0 + 4.0, 2.0 + 6.0]);
+        assert_eq!(g[&b].to_vec(), [3.0]);
+    }
+}

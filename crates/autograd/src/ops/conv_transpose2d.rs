@@ -1,0 +1,56 @@
+//! The transposed convolution: the input gradient of a convolution, used as a forward op.
+
+use chainrule_tensor::{Conv2dOptions, Float, shape_rules};
+
+use crate::var::VarOf;
+
+impl<T: Float> VarOf<T> {
+    /// The transposed convolution of x (N,C,H,W) with w (C,O/groups,kh,kw), plus b (O) → y (N,O,oh,ow),
+    /// `oh = (H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 + output_padding` (`torch.nn.ConvTranspose2d`).
+    ///
+    /// Every input pixel adds its multiple of the kernel to the output. It is the op that a convolution with the same
+    /// options, from y's shape to x's, has as its input gradient, and its own gradients are that convolution and its
+    /// weight gradient.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn conv_transpose2d(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+        output_padding: [usize; 2],
+    ) -> Self {
+        let bias = b.map(Self::shape);
+        let shape = shape_rules::conv_transpose2d(self.shape(), w.shape(), bias, options, output_padding)
+            .unwrap_or_else(|error| panic!("{error}"));
+        let y = self.conv2d_input_gradient(w, [shape[2], shape[3]], options);
+        match b {
+            Some(b) => y + b.reshape([1, shape[1], 1, 1]),
+            None => y,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+    use chainrule_tensor::Conv2dOptions;
+
+    #[test]
+    fn by_hand() {
+        // Stride 2 over a row of two: y = (x0·w0, x0·w1, x1·w0, x1·w1) + b.
+        let x = Var64::parameter("x", [1.0, 2.0]);
+        let w = Var64::parameter("w", [3.0, 4.0]);
+        let b = Var64::parameter("b", [0.5]);
+        let options = Conv2dOptions { stride: [1, 2], ..Conv2dOptions::default() };
+        let y = x.reshape([1, 1, 1, 2]).conv_transpose2d(&w.reshape([1, 1, 1, 2]), Some(&b), options, [0, 0]);
+        assert_eq!(y.value().to_vec(), [3.5, 4.5, 6.5, 8.5]);
+        let g = (y.flatten() * Var64::constant([[1.0, 10.0, 100.0, 1000.0]])).sum().backward();
+        assert_eq!(g[&x].to_vec(), [43.0, 4300.0]);
+        assert_eq!(g[&w].to_vec(), [201.0, 2010.0]);
+        assert_eq!(g[&b].to_vec(), [1111.0]);
+    }
+}

@@ -1,0 +1,61 @@
+//! Dropout (Srivastava and others: "Dropout: a simple way to prevent neural networks from overfitting", 2014).
+
+use chainrule_tensor::{Float, Key, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `y = x·m`, each m being 0 with probability p, else 1/(1 − p), so that the mean stays; `dx = dy·m`.
+    ///
+    /// Which elements are dropped is a pure function of the key: give every step its own.
+    ///
+    /// # Panics
+    /// If `p` is not in [0, 1).
+    #[track_caller]
+    #[must_use]
+    pub fn dropout(&self, p: f64, key: Key) -> Self {
+        let mask = Self::constant(TensorOf::dropout_mask(key, p, self.shape()));
+        dropped(self, mask)
+    }
+}
+
+fn dropped<T: Float>(x: &VarOf<T>, mask: VarOf<T>) -> VarOf<T> {
+    let y = x.value().binary(chainrule_tensor::Binary::Mul, &mask.value());
+    VarOf::record(y, [x], Dropout(mask))
+}
+
+struct Dropout<T: Float>(VarOf<T>);
+
+impl<T: Float> Rule<T> for Dropout<T> {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy · m, m = 0 with probability p, else 1/(1 − p)"
+    }
+    fn saved(&self) -> &'static str {
+        "m"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dropped(dy, self.0.clone()))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+    use chainrule_tensor::{Key, Purpose, TensorOf};
+
+    #[test]
+    fn the_gradient_has_the_mask_of_the_output() {
+        let key = Key::new(1, Purpose::USER);
+        let x = Var64::parameter("x", TensorOf::ones(1000));
+        let y = x.dropout(0.25, key);
+        let kept = y.value().to_vec();
+        assert_eq!(y.sum().backward()[&x].to_vec(), kept);
+        let zeros = kept.iter().filter(|&&m| m == 0.0).count();
+        assert!((180..320).contains(&zeros), "{zeros} of 1000 dropped with p = 1/4");
+        assert!(kept.iter().all(|&m| m == 0.0 || (m - 4.0 / 3.0).abs() < 1e-15));
+        assert_ne!(x.dropout(0.25, key.at_step(1)).value().to_vec(), kept);
+    }
+}

@@ -1,0 +1,85 @@
+//! Picking elements along an axis by index, and its adjoint.
+
+use chainrule_tensor::{Float, Shape, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape but for the axis. dx collects
+    /// dy at the places that were read.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or an index lies outside of the axis.
+    #[track_caller]
+    #[must_use]
+    pub fn gather(&self, axis: isize, index: &TensorOf<i32>) -> Self {
+        let rule = Gather { axis, index: index.clone() };
+        Self::record(self.value().gather(axis, index), [self], rule)
+    }
+
+    /// The adjoint of [`gather`](Self::gather): zeros of `shape`, to which this is added at `index` along an axis;
+    /// dx is dy gathered at `index`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or an index lies outside of the axis.
+    #[track_caller]
+    #[must_use]
+    pub fn scatter_add(&self, axis: isize, index: &TensorOf<i32>, shape: impl Into<Shape>) -> Self {
+        let rule = ScatterAdd { axis, index: index.clone() };
+        Self::record(self.value().scatter_add(axis, index, shape.into()), [self], rule)
+    }
+}
+
+struct Gather {
+    axis: isize,
+    index: TensorOf<i32>,
+}
+
+impl<T: Float> Rule<T> for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+    fn formula(&self) -> &'static str {
+        "dx[index[i]] += dy[i]"
+    }
+    fn saved(&self) -> &'static str {
+        "index"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.scatter_add(self.axis, &self.index, node.parent(0).shape()))]
+    }
+}
+
+struct ScatterAdd {
+    axis: isize,
+    index: TensorOf<i32>,
+}
+
+impl<T: Float> Rule<T> for ScatterAdd {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+    fn formula(&self) -> &'static str {
+        "dx[i] = dy[index[i]]"
+    }
+    fn saved(&self) -> &'static str {
+        "index"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.gather(self.axis, &self.index))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn an_element_read_twice_gets_both_gradients() {
+        let x = Var64::parameter("x", [10.0, 20.0, 30.0]);
+        let y = x.gather(0, &[2, 0, 2].into());
+        assert_eq!(y.value().to_vec(), [30.0, 10.0, 30.0]);
+        let weights = Var64::constant([1.0, 2.0, 4.0]);
+        assert_eq!((y * weights).sum().backward()[&x].to_vec(), [2.0, 0.0, 5.0]);
+    }
+}

@@ -1,0 +1,66 @@
+//! The affine map of a fully connected layer.
+
+use chainrule_tensor::Float;
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).
+    ///
+    /// `dx = dy·w`, `dw = dyᵀ·x`, `db = Σₙ dy`. One op rather than a transpose, a product and a sum: the weight stays
+    /// the parameter itself, so an optimizer can change it in place while the loss is still alive.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
+        let y = self.value().linear(&w.value(), b.map(Self::value).as_ref());
+        Self::record(y, [self, w].into_iter().chain(b), Linear)
+    }
+}
+
+struct Linear;
+
+impl<T: Float> Rule<T> for Linear {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy"
+    }
+    fn saved(&self) -> &'static str {
+        "x, w"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, w) = (node.parent(0), node.parent(1));
+        let mut gradients = vec![
+            // (N, I) = (N, O) · (O, I)
+            needs[0].then(|| dy.matmul(&w)),
+            // (O, I) = (O, N) · (N, I)
+            needs[1].then(|| dy.transpose(0, 1).matmul(&x)),
+        ];
+        if let Some(&need) = needs.get(2) {
+            gradients.push(need.then(|| dy.sum_axes(&[0], false)));
+        }
+        gradients
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[1.0, 2.0]]);
+        let w = Var64::parameter("w", [[3.0, 4.0], [5.0, 6.0]]);
+        let b = Var64::parameter("b", [0.5, -0.5]);
+        let y = x.linear(&w, Some(&b));
+        assert_eq!(y.value().to_vec(), [11.5, 16.5]);
+        let g = (y * Var64::constant([[1.0, 10.0]])).sum().backward();
+        assert_eq!(g[&x].to_vec(), [53.0, 64.0]);
+        assert_eq!(g[&w].to_vec(), [1.0, 2.0, 10.0, 20.0]);
+        assert_eq!(g[&b].to_vec(), [1.0, 10.0]);
+    }
+}

@@ -1,0 +1,82 @@
+//! The logarithm of the softmax.
+
+use chainrule_tensor::Float;
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    #[must_use]
+    pub fn log_softmax(&self, axis: isize) -> Self {
+        Self::record(self.value().log_softmax(axis), [self], LogSoftmax(axis))
+    }
+
+    /// `y = exp(x) / Σ exp(x)` along an axis, as the exponential of [`log_softmax`](Self::log_softmax).
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    #[must_use]
+    pub fn softmax(&self, axis: isize) -> Self {
+        self.log_softmax(axis).exp()
+    }
+}
+
+struct LogSoftmax(isize);
+
+impl<T: Float> Rule<T> for LogSoftmax {
+    fn name(&self) -> &'static str {
+        "log_softmax"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy − exp(y) · Σ dy"
+    }
+    fn saved(&self) -> &'static str {
+        "y"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let y = node.output();
+        let dx = y.value().log_softmax_backward(&dy.value(), self.0);
+        vec![Some(VarOf::record(dx, [dy, &y], LogSoftmaxBackward(self.0)))]
+    }
+}
+
+struct LogSoftmaxBackward(isize);
+
+impl<T: Float> Rule<T> for LogSoftmaxBackward {
+    fn name(&self) -> &'static str {
+        "log_softmax backward"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = dz − Σ dz · exp(y), dy′ = −dz · exp(y) · Σ dy"
+    }
+    fn saved(&self) -> &'static str {
+        "dy, y"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, y) = (node.parent(0), node.parent(1));
+        let weighted = dz * y.exp();
+        vec![
+            needs[0].then(|| dz - weighted.sum_axes(&[self.0], true)),
+            needs[1].then(|| -(&weighted * dy.sum_axes(&[self.0], true))),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[0.0, 0.0], [1000.0, -1000.0]]);
+        let y = x.log_softmax(1);
+        assert_eq!(y.value().to_vec(), [-(2f64.ln()), -(2f64.ln()), 0.0, -2000.0]);
+        let dx = (y * Var64::constant([[1.0, 0.0], [0.0, 1.0]])).sum().backward()[&x].to_vec();
+        assert_eq!(dx, [0.5, -0.5, -1.0, 1.0]);
+    }
+}

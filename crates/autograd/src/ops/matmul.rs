@@ -1,0 +1,58 @@
+//! The matrix product.
+
+use chainrule_tensor::Float;
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// The matrix product of the last two axes, leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
+    ///
+    /// `y = a·b`, `da = dy·bᵀ`, `db = aᵀ·dy`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn matmul(&self, b: &Self) -> Self {
+        Self::record(self.value().matmul(&b.value()), [self, b], Matmul)
+    }
+}
+
+struct Matmul;
+
+impl<T: Float> Rule<T> for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+    fn formula(&self) -> &'static str {
+        "da = dy · bᵀ, db = aᵀ · dy"
+    }
+    fn saved(&self) -> &'static str {
+        "a, b"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (a, b) = (node.parent(0), node.parent(1));
+        vec![
+            // (M, K) = (M, N) · (N, K)
+            needs[0].then(|| dy.matmul(&b.transpose(-1, -2)).sum_to(a.shape())),
+            // (K, N) = (K, M) · (M, N)
+            needs[1].then(|| a.transpose(-1, -2).matmul(dy).sum_to(b.shape())),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let a = Var64::parameter("a", [[1.0, 2.0], [3.0, 4.0]]);
+        let b = Var64::parameter("b", [[5.0], [6.0]]);
+        let y = a.matmul(&b);
+        assert_eq!(y.value().to_vec(), [17.0, 39.0]);
+        let g = (y * Var64::constant([[1.0], [10.0]])).sum().backward();
+        assert_eq!(g[&a].to_vec(), [5.0, 6.0, 50.0, 60.0]);
+        assert_eq!(g[&b].to_vec(), [31.0, 42.0]);
+    }
+}

@@ -1,0 +1,90 @@
+//! The largest and smallest element along axes.
+
+use chainrule_tensor::{Compare, Float, TensorOf, Unary};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// The largest element. See [`max_axes`](Self::max_axes).
+    ///
+    /// # Panics
+    /// If there are no elements.
+    #[track_caller]
+    #[must_use]
+    pub fn max(&self) -> Self {
+        self.max_axes(&[], false)
+    }
+
+    /// The smallest element. See [`max_axes`](Self::max_axes).
+    ///
+    /// # Panics
+    /// If there are no elements.
+    #[track_caller]
+    #[must_use]
+    pub fn min(&self) -> Self {
+        self.min_axes(&[], false)
+    }
+
+    /// The largest element along some axes (none means all); dy goes to it, in equal parts where several are largest
+    /// (as `torch.amax`). NaN wins.
+    ///
+    /// # Panics
+    /// If an axis does not exist or there are no elements.
+    #[track_caller]
+    #[must_use]
+    pub fn max_axes(&self, axes: &[isize], keepdim: bool) -> Self {
+        extreme(self, TensorOf::max(&self.value(), axes, true), axes, keepdim, "max")
+    }
+
+    /// The smallest element along some axes (none means all); dy goes to it, in equal parts where several are smallest
+    /// (as `torch.amin`). NaN wins.
+    ///
+    /// # Panics
+    /// If an axis does not exist or there are no elements.
+    #[track_caller]
+    #[must_use]
+    pub fn min_axes(&self, axes: &[isize], keepdim: bool) -> Self {
+        extreme(self, TensorOf::min(&self.value(), axes, true), axes, keepdim, "min")
+    }
+}
+
+fn extreme<T: Float>(x: &VarOf<T>, y: TensorOf<T>, axes: &[isize], keepdim: bool, name: &'static str) -> VarOf<T> {
+    let kept = VarOf::record(y, [x], Extreme(name));
+    if keepdim { kept } else { kept.drop_axes(axes) }
+}
+
+/// Of the result with reduced axes kept.
+struct Extreme(&'static str);
+
+impl<T: Float> Rule<T> for Extreme {
+    fn name(&self) -> &'static str {
+        self.0
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy / count where x = y, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "x, y"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, y) = (node.parent(0).value(), node.output().value());
+        let one = TensorOf::scalar(T::ONE).select(&x.compare(Compare::Equal, &y), &TensorOf::scalar(T::ZERO));
+        let count = VarOf::constant(&one).sum_to(y.shape()).value();
+        let share = one.binary(chainrule_tensor::Binary::Mul, &count.unary(Unary::Reciprocal));
+        vec![Some(dy * VarOf::constant(share))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[1.0, 3.0, 3.0], [5.0, 4.0, 2.0]]);
+        let y = x.max_axes(&[1], false);
+        assert_eq!(y.value().to_vec(), [3.0, 5.0]);
+        assert_eq!(y.sum().backward()[&x].to_vec(), [0.0, 0.5, 0.5, 1.0, 0.0, 0.0]);
+        assert_eq!(x.min().backward()[&x].to_vec(), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    }
+}

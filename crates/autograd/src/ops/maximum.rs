@@ -1,0 +1,89 @@
+//! The larger and the smaller of two variables, elementwise with broadcasting.
+
+use chainrule_tensor::{Binary, Compare, Float, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `y = max(a, b)`; dy goes to the larger, half to each where they are equal (as in `PyTorch`). NaN if either is.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn maximum(&self, b: &Self) -> Self {
+        Self::record(self.value().binary(Binary::Maximum, &b.value()), [self, b], Maximum)
+    }
+
+    /// `y = min(a, b)`; dy goes to the smaller, half to each where they are equal (as in `PyTorch`). NaN if either is.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn minimum(&self, b: &Self) -> Self {
+        Self::record(self.value().binary(Binary::Minimum, &b.value()), [self, b], Minimum)
+    }
+}
+
+/// 1 where `a op b`, ½ where they are equal, else 0: the share of dy that goes to a. A constant almost everywhere.
+fn share<T: Float>(a: &TensorOf<T>, op: Compare, b: &TensorOf<T>) -> TensorOf<T> {
+    let half = TensorOf::scalar(T::from_f64(0.5));
+    let strict = TensorOf::scalar(T::ONE).select(&a.compare(op, b), &TensorOf::scalar(T::ZERO));
+    half.select(&a.compare(Compare::Equal, b), &strict)
+}
+
+fn gradients<T: Float>(node: &NodeOf<T>, op: Compare, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    let (a, b) = (node.parent(0).value(), node.parent(1).value());
+    let to = |x: &TensorOf<T>, other: &TensorOf<T>| (dy * VarOf::constant(share(x, op, other))).sum_to(x.shape());
+    vec![needs[0].then(|| to(&a, &b)), needs[1].then(|| to(&b, &a))]
+}
+
+struct Maximum;
+
+impl<T: Float> Rule<T> for Maximum {
+    fn name(&self) -> &'static str {
+        "maximum"
+    }
+    fn formula(&self) -> &'static str {
+        "da = dy where a > b, dy/2 where a = b, else 0; db likewise"
+    }
+    fn saved(&self) -> &'static str {
+        "a, b"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        gradients(node, Compare::Greater, dy, needs)
+    }
+}
+
+struct Minimum;
+
+impl<T: Float> Rule<T> for Minimum {
+    fn name(&self) -> &'static str {
+        "minimum"
+    }
+    fn formula(&self) -> &'static str {
+        "da = dy where a < b, dy/2 where a = b, else 0; db likewise"
+    }
+    fn saved(&self) -> &'static str {
+        "a, b"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        gradients(node, Compare::Less, dy, needs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let (a, b) = (Var64::parameter("a", [1.0, 2.0, 3.0]), Var64::parameter("b", 2.0));
+        let g = a.maximum(&b).sum().backward();
+        assert_eq!(g[&a].to_vec(), [0.0, 0.5, 1.0]);
+        assert_eq!(g[&b].item(), 1.5);
+        let g = a.minimum(&b).sum().backward();
+        assert_eq!(g[&a].to_vec(), [1.0, 0.5, 0.0]);
+    }
+}

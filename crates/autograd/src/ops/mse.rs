@@ -1,0 +1,66 @@
+//! The mean squared error, and how losses are reduced.
+
+use chainrule_tensor::Float;
+
+use crate::var::VarOf;
+
+/// How the losses of single elements become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Reduction {
+    /// Their mean (a weighted mean where there are weights).
+    #[default]
+    Mean,
+    /// Their sum.
+    Sum,
+    /// Each by itself.
+    None,
+}
+
+impl Reduction {
+    /// Applies this reduction; the mean is over all elements.
+    pub(crate) fn of<T: Float>(self, losses: VarOf<T>) -> VarOf<T> {
+        match self {
+            Self::Mean => losses.mean(),
+            Self::Sum => losses.sum(),
+            Self::None => losses,
+        }
+    }
+}
+
+impl<T: Float> VarOf<T> {
+    /// The squared error `(x − t)²`, reduced; `dx = 2(x − t) · dy`, over n for the mean.
+    ///
+    /// # Panics
+    /// If the shapes differ: broadcasting here is a mistake more often than meant.
+    #[track_caller]
+    #[must_use]
+    pub fn mse_loss(&self, target: &Self, reduction: Reduction) -> Self {
+        same_shape("mse_loss", self, target);
+        reduction.of((self - target).square())
+    }
+}
+
+/// Fails if a loss's input and target differ in shape.
+#[track_caller]
+pub(crate) fn same_shape<T: Float>(op: &str, input: &VarOf<T>, target: &VarOf<T>) {
+    let (input, target) = (input.shape(), target.shape());
+    assert!(
+        input == target,
+        "{op}: shapes differ\n  input  = {input}\n  target = {target}\n  rule: the shapes are equal"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let (x, t) = (Var64::parameter("x", [1.0, 4.0]), Var64::constant([0.0, 1.0]));
+        let loss = x.mse_loss(&t, Reduction::Mean);
+        assert_eq!(loss.item(), 5.0);
+        assert_eq!(loss.backward()[&x].to_vec(), [1.0, 3.0]);
+        assert_eq!(x.mse_loss(&t, Reduction::None).value().to_vec(), [1.0, 9.0]);
+    }
+}

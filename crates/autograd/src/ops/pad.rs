@@ -1,0 +1,51 @@
+//! Padding with a constant.
+
+use chainrule_tensor::Float;
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// `value` added around the variable, `widths[axis]` = (before, after); dx is dy without the margins.
+    ///
+    /// # Panics
+    /// If there is not one pair for each axis.
+    #[track_caller]
+    #[must_use]
+    pub fn pad(&self, widths: &[(usize, usize)], value: f64) -> Self {
+        Self::record(self.value().pad(widths, T::from_f64(value)), [self], Pad(widths.to_vec()))
+    }
+}
+
+struct Pad(Vec<(usize, usize)>);
+
+impl<T: Float> Rule<T> for Pad {
+    fn name(&self) -> &'static str {
+        "pad"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy without the margins"
+    }
+    fn saved(&self) -> &'static str {
+        "the widths"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = node.parent(0).shape();
+        let cut = |dx: VarOf<T>, (axis, &(before, _)): (usize, &(usize, usize))| {
+            dx.narrow(axis as isize, before..before + shape[axis])
+        };
+        vec![Some(self.0.iter().enumerate().fold(dy.clone(), cut))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[1.0, 2.0]]);
+        let y = x.pad(&[(1, 0), (0, 1)], 9.0);
+        assert_eq!(y.value().to_vec(), [9.0, 9.0, 9.0, 1.0, 2.0, 9.0]);
+        assert_eq!((&y * &y).sum().backward()[&x].to_vec(), [2.0, 4.0]);
+    }
+}

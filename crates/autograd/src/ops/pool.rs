@@ -1,0 +1,162 @@
+//! Pooling: the maximum or the mean of each window of an image.
+
+use chainrule_tensor::{Float, Pool2dOptions, TensorOf, Window, shape_rules};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+/// The windows of a pooling, vertical and horizontal.
+type Windows = [Vec<Window>; 2];
+
+impl<T: Float> VarOf<T> {
+    /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows side by side.
+    ///
+    /// All of dy goes to the maximum, to the first one (row by row) where several are equal. NaN wins. Saves where the
+    /// maxima were. Padding counts as −∞.
+    ///
+    /// # Panics
+    /// If the windows do not fit into the image.
+    #[track_caller]
+    #[must_use]
+    pub fn max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
+        let windows = shape_rules::pool2d("max_pool2d", self.shape(), options.into());
+        let (y, index) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
+        Self::record(y, [self], MaxPool(index))
+    }
+
+    /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Every cell of a window gets its share of dy.
+    ///
+    /// # Panics
+    /// If the windows do not fit into the image.
+    #[track_caller]
+    #[must_use]
+    pub fn avg_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
+        let windows = shape_rules::pool2d("avg_pool2d", self.shape(), options.into());
+        average(self, windows.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    /// The means of as many windows as give an image of `size` = [oh, ow]: window i of an axis covers
+    /// `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`. Size [1, 1] is global average pooling.
+    ///
+    /// # Panics
+    /// If the image or the size is empty.
+    #[track_caller]
+    #[must_use]
+    pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Self {
+        let windows = shape_rules::adaptive_pool2d("adaptive_avg_pool2d", self.shape(), size);
+        average(self, windows.unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+struct MaxPool(TensorOf<i32>);
+
+impl<T: Float> Rule<T> for MaxPool {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy at the place of each window's maximum, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "the places of the maxima"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(scatter(dy, &self.0, node.parent(0).hw()))]
+    }
+}
+
+/// dy at the places of the maxima.
+fn scatter<T: Float>(dy: &VarOf<T>, index: &TensorOf<i32>, hw: [usize; 2]) -> VarOf<T> {
+    VarOf::record(dy.value().scatter2d(index, hw), [dy], Scatter(index.clone()))
+}
+
+struct Scatter(TensorOf<i32>);
+
+impl<T: Float> Rule<T> for Scatter {
+    fn name(&self) -> &'static str {
+        "max_pool2d backward"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = dz at the places of the maxima"
+    }
+    fn saved(&self) -> &'static str {
+        "the places of the maxima"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let _ = node;
+        vec![Some(VarOf::record(dz.value().gather2d(&self.0), [dz], Gather(self.0.clone())))]
+    }
+}
+
+struct Gather(TensorOf<i32>);
+
+impl<T: Float> Rule<T> for Gather {
+    fn name(&self) -> &'static str {
+        "max_pool2d gather"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy at the places of the maxima, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "the places of the maxima"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(scatter(dy, &self.0, node.parent(0).hw()))]
+    }
+}
+
+fn average<T: Float>(x: &VarOf<T>, windows: Windows) -> VarOf<T> {
+    VarOf::record(x.value().avg_pool2d(&windows), [x], AvgPool(windows))
+}
+
+struct AvgPool(Windows);
+
+impl<T: Float> Rule<T> for AvgPool {
+    fn name(&self) -> &'static str {
+        "avg_pool2d"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = Σ dy / window size, over the windows that hold x"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dx = dy.value().avg_pool2d_adjoint(&self.0, node.parent(0).hw());
+        vec![Some(VarOf::record(dx, [dy], AvgPoolBackward(self.0.clone())))]
+    }
+}
+
+struct AvgPoolBackward(Windows);
+
+impl<T: Float> Rule<T> for AvgPoolBackward {
+    fn name(&self) -> &'static str {
+        "avg_pool2d backward"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = avg_pool2d(dz)"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(average(dz, self.0.clone()))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[1.0, 5.0, 2.0, 2.0], [3.0, 5.0, 2.0, 0.0]]);
+        let image = x.reshape([1, 1, 2, 4]);
+        let y = image.max_pool2d(2);
+        assert_eq!(y.value().to_vec(), [5.0, 2.0]);
+        assert_eq!(y.sum().backward()[&x].to_vec(), [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], "the first maximum");
+        let y = image.avg_pool2d(2);
+        assert_eq!(y.value().to_vec(), [3.5, 1.5]);
+        assert_eq!(y.sum().backward()[&x].to_vec(), [0.25; 8]);
+        assert_eq!(image.adaptive_avg_pool2d([1, 1]).value().to_vec(), [2.5]);
+    }
+}

@@ -1,0 +1,55 @@
+//! A choice between two variables, element by element (`torch.where`).
+
+use chainrule_tensor::{Float, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// This variable where the mask is not 0, else `other`; all three broadcast. Each gets dy where it was chosen.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn select(&self, mask: &TensorOf<u8>, other: &Self) -> Self {
+        let y = self.value().select(mask, &other.value());
+        Self::record(y, [self, other], Select { mask: mask.clone() })
+    }
+}
+
+struct Select {
+    mask: TensorOf<u8>,
+}
+
+impl<T: Float> Rule<T> for Select {
+    fn name(&self) -> &'static str {
+        "select"
+    }
+    fn formula(&self) -> &'static str {
+        "da = dy where the mask is set, else 0; db = the rest of dy"
+    }
+    fn saved(&self) -> &'static str {
+        "the mask"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let zero = VarOf::constant(TensorOf::scalar(T::ZERO));
+        vec![
+            needs[0].then(|| dy.select(&self.mask, &zero).sum_to(node.parent(0).shape())),
+            needs[1].then(|| zero.select(&self.mask, dy).sum_to(node.parent(1).shape())),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let (a, b) = (Var64::parameter("a", [1.0, 2.0]), Var64::parameter("b", 5.0));
+        let y = a.select(&[0, 1].into(), &b);
+        assert_eq!(y.value().to_vec(), [5.0, 2.0]);
+        let g = (&y * &y).sum().backward();
+        assert_eq!((g[&a].to_vec(), g[&b].item()), (vec![0.0, 4.0], 10.0));
+    }
+}

@@ -1,0 +1,109 @@
+//! Upsampling: larger images whose rows and columns are weighted sums of two of the smaller one's.
+
+use chainrule_tensor::{Float, Tap};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// Every pixel repeated: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx sums dy over the copies.
+    ///
+    /// # Panics
+    /// If x has not four axes, or it or the size is empty.
+    #[track_caller]
+    #[must_use]
+    pub fn upsample_nearest2d(&self, size: [usize; 2]) -> Self {
+        let tap = |i: usize, len: usize, n: usize| {
+            let near = i * len / n;
+            Tap { lower: near, upper: near, lower_weight: 1.0 }
+        };
+        resample(self, taps("upsample_nearest2d", self, size, tap))
+    }
+
+    /// Linear interpolation along both axes: x (N,C,H,W) → (N,C,oh,ow).
+    ///
+    /// Output row i lies at input row `(i + ½)·H/oh − ½`, cut off at 0, or with `align_corners` at `i·(H − 1)/(oh − 1)`,
+    /// so that the corner pixels coincide (`torch.nn.functional.interpolate`).
+    ///
+    /// # Panics
+    /// If x has not four axes, or it or the size is empty.
+    #[track_caller]
+    #[must_use]
+    pub fn upsample_bilinear2d(&self, size: [usize; 2], align_corners: bool) -> Self {
+        let tap = |i: usize, len: usize, n: usize| {
+            let place = if align_corners {
+                i as f64 * (len - 1) as f64 / (n.max(2) - 1) as f64
+            } else {
+                ((i as f64 + 0.5) * len as f64 / n as f64 - 0.5).max(0.0)
+            };
+            let lower = (place as usize).min(len - 1);
+            Tap { lower, upper: (lower + 1).min(len - 1), lower_weight: 1.0 - (place - lower as f64) }
+        };
+        resample(self, taps("upsample_bilinear2d", self, size, tap))
+    }
+}
+
+/// The taps of both axes, each by `tap(output index, input length, output length)`.
+#[track_caller]
+fn taps<T: Float>(op: &str, x: &VarOf<T>, size: [usize; 2], tap: impl Fn(usize, usize, usize) -> Tap) -> [Vec<Tap>; 2] {
+    let shape = x.shape();
+    assert!(
+        shape.rank() == 4 && shape[2] * shape[3] * size[0] * size[1] > 0,
+        "{op}: an image of four axes, not empty, gets a size of at least 1×1\n  input (N,C,H,W) = {shape}\n  size {size:?}"
+    );
+    [0, 1].map(|axis| (0..size[axis]).map(|i| tap(i, shape[2 + axis], size[axis])).collect())
+}
+
+fn resample<T: Float>(x: &VarOf<T>, taps: [Vec<Tap>; 2]) -> VarOf<T> {
+    VarOf::record(x.value().resample2d(&taps), [x], Upsample(taps))
+}
+
+struct Upsample([Vec<Tap>; 2]);
+
+impl<T: Float> Rule<T> for Upsample {
+    fn name(&self) -> &'static str {
+        "upsample2d"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = Σ weight · dy, over the outputs that x enters"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dx = dy.value().resample2d_adjoint(&self.0, node.parent(0).hw());
+        vec![Some(VarOf::record(dx, [dy], UpsampleBackward(self.0.clone())))]
+    }
+}
+
+struct UpsampleBackward([Vec<Tap>; 2]);
+
+impl<T: Float> Rule<T> for UpsampleBackward {
+    fn name(&self) -> &'static str {
+        "upsample2d backward"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = upsample2d(dz)"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(resample(dz, self.0.clone()))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [0.0, 4.0]);
+        let row = x.reshape([1, 1, 1, 2]);
+        assert_eq!(row.upsample_nearest2d([1, 4]).value().to_vec(), [0.0, 0.0, 4.0, 4.0]);
+        assert_eq!(row.upsample_bilinear2d([1, 4], false).value().to_vec(), [0.0, 1.0, 3.0, 4.0]);
+        let y = row.upsample_bilinear2d([1, 3], true);
+        assert_eq!(y.value().to_vec(), [0.0, 2.0, 4.0]);
+        assert_eq!(y.sum().backward()[&x].to_vec(), [1.5, 1.5]);
+    }
+}

@@ -1,0 +1,210 @@
+//! Views: the same elements in another arrangement, without copying where strides can express it.
+
+use chainrule_tensor::{Float, Shape, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// Another shape over the same elements in row-major order; `dx` is dy in x's shape.
+    ///
+    /// # Panics
+    /// If the number of elements differs.
+    #[track_caller]
+    #[must_use]
+    pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
+        Self::record(self.value().reshape(shape.into()), [self], Reshape)
+    }
+
+    /// All axes from the second on made one: (N,C,H,W) → (N, C·H·W), in logical order whatever the strides.
+    ///
+    /// # Panics
+    /// If there are fewer than two axes.
+    #[track_caller]
+    #[must_use]
+    pub fn flatten(&self) -> Self {
+        Self::record(self.value().flatten(1), [self], Reshape)
+    }
+
+    /// Without the axis, which has length 1.
+    ///
+    /// # Panics
+    /// If the axis is missing or longer.
+    #[track_caller]
+    #[must_use]
+    pub fn squeeze(&self, axis: isize) -> Self {
+        Self::record(self.value().squeeze(axis), [self], Reshape)
+    }
+
+    /// With an axis of length 1 added in front of `axis`; −1 adds one at the end.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    #[track_caller]
+    #[must_use]
+    pub fn unsqueeze(&self, axis: isize) -> Self {
+        Self::record(self.value().unsqueeze(axis), [self], Reshape)
+    }
+
+    /// The axes in another order: axis `i` of the result is axis `order[i]` of this; dx is dy in the order before.
+    ///
+    /// # Panics
+    /// If `order` is not a permutation of the axes.
+    #[track_caller]
+    #[must_use]
+    pub fn permute(&self, order: &[usize]) -> Self {
+        Self::record(self.value().permute(order), [self], Permute(order.to_vec()))
+    }
+
+    /// Two axes exchanged; negative numbers count from the last.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    #[must_use]
+    pub fn transpose(&self, a: isize, b: isize) -> Self {
+        Self::record(self.value().transpose(a, b), [self], Transpose(a, b))
+    }
+
+    /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards. dx is dy in their
+    /// places and 0 elsewhere.
+    ///
+    /// # Panics
+    /// If there is no such axis or an element would lie outside of it.
+    #[track_caller]
+    #[must_use]
+    pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
+        let rule = Slice { axis, start, len, step };
+        Self::record(self.value().slice(axis, start, len, step), [self], rule)
+    }
+
+    /// Elements `range` of an axis.
+    ///
+    /// # Panics
+    /// If there is no such axis or the range reaches beyond it.
+    #[track_caller]
+    #[must_use]
+    pub fn narrow(&self, axis: isize, range: std::ops::Range<usize>) -> Self {
+        self.slice(axis, range.start, range.len(), 1)
+    }
+}
+
+struct Reshape;
+
+impl<T: Float> Rule<T> for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy in x's shape"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.reshape(node.parent(0).shape()))]
+    }
+}
+
+struct Permute(Vec<usize>);
+
+impl<T: Float> Rule<T> for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy, axes in the order before"
+    }
+    fn saved(&self) -> &'static str {
+        "the order"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let mut back = vec![0; self.0.len()];
+        for (to, &from) in self.0.iter().enumerate() {
+            back[from] = to;
+        }
+        vec![Some(dy.permute(&back))]
+    }
+}
+
+struct Transpose(isize, isize);
+
+impl<T: Float> Rule<T> for Transpose {
+    fn name(&self) -> &'static str {
+        "transpose"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dyᵀ"
+    }
+    fn saved(&self) -> &'static str {
+        "nothing"
+    }
+    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.transpose(self.0, self.1))]
+    }
+}
+
+struct Slice {
+    axis: isize,
+    start: usize,
+    len: usize,
+    step: isize,
+}
+
+impl<T: Float> Rule<T> for Slice {
+    fn name(&self) -> &'static str {
+        "slice"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = dy in the places of the slice, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "the places"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(unslice(dy, node.parent(0).shape(), self.axis, self.start, self.step))]
+    }
+}
+
+/// The adjoint of a slice: dy in its places of a tensor of zeros.
+fn unslice<T: Float>(dy: &VarOf<T>, shape: Shape, axis: isize, start: usize, step: isize) -> VarOf<T> {
+    let mut dx = TensorOf::zeros(shape);
+    dx.assign_slice(axis, start, step, &dy.value());
+    VarOf::record(dx, [dy], Unslice { axis, start, step })
+}
+
+struct Unslice {
+    axis: isize,
+    start: usize,
+    step: isize,
+}
+
+impl<T: Float> Rule<T> for Unslice {
+    fn name(&self) -> &'static str {
+        "slice backward"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = dz at the places of the slice"
+    }
+    fn saved(&self) -> &'static str {
+        "the places"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = node.parent(0).shape();
+        let axis = if self.axis < 0 { self.axis + shape.rank() as isize } else { self.axis };
+        vec![Some(dz.slice(self.axis, self.start, shape[axis as usize], self.step))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn gradients_find_their_way_back_through_views() {
+        let x = Var64::parameter("x", [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+        let y = x.transpose(0, 1).slice(0, 2, 2, -2).reshape(4); // 3 6 1 4
+        assert_eq!(y.value().to_vec(), [3.0, 6.0, 1.0, 4.0]);
+        let weights = Var64::constant([1.0, 2.0, 3.0, 4.0]);
+        assert_eq!((y * weights).sum().backward()[&x].to_vec(), [3.0, 0.0, 1.0, 4.0, 0.0, 2.0]);
+    }
+}

@@ -1,0 +1,211 @@
+//! Modules: layers and what is built of them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use chainrule_autograd::VarOf;
+use chainrule_tensor::{Float, TensorOf};
+
+/// A layer or a model: something with a forward pass, parameters and state.
+///
+/// One visitor reaches everything below a module; [`children!`](crate::children) writes it from a list of fields:
+///
+/// ```
+/// use chainrule_autograd::Var;
+/// use chainrule_nn::{Linear, Module, children};
+/// use chainrule_tensor::Rng;
+///
+/// struct Net { fc1: Linear, fc2: Linear }
+///
+/// impl Module for Net {
+///     children!(fc1, fc2);
+///     fn forward(&self, x: &Var) -> Var {
+///         self.fc2.forward(&self.fc1.forward(x).relu())
+///     }
+/// }
+///
+/// let mut rng = Rng::seed(0);
+/// let net = Net { fc1: Linear::new(4, 8, &mut rng), fc2: Linear::new(8, 2, &mut rng) };
+/// let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
+/// assert_eq!(names, ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]);
+/// ```
+pub trait Module<T: Float = f32>: Send + Sync {
+    /// The output for an input.
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T>;
+
+    /// Shows the visitor everything that this module owns, in a fixed order.
+    fn visit(&self, visitor: &mut Visitor<'_, T>);
+
+    /// All parameters with their paths, such as `conv1.weight`; one that is reached twice appears once, by its first path.
+    ///
+    /// Parameters take their paths as names, so that messages say which one is meant.
+    fn named_parameters(&self) -> Vec<(String, VarOf<T>)> {
+        let mut found: Vec<(String, VarOf<T>)> = Vec::new();
+        self.visit(&mut Visitor::new(&mut |path, item| {
+            if let Item::Parameter(var) = item
+                && found.iter().all(|(_, other)| other.id() != var.id())
+            {
+                var.rename(path);
+                found.push((path.into(), var.clone()));
+            }
+        }));
+        found
+    }
+
+    /// All parameters, each once.
+    fn parameters(&self) -> Vec<VarOf<T>> {
+        self.named_parameters().into_iter().map(|(_, var)| var).collect()
+    }
+
+    /// Switches everything below to training (batch statistics, dropout) or to inference.
+    fn set_training(&self, training: bool) {
+        self.visit(&mut Visitor::new(&mut |_, item| {
+            if let Item::Mode(mode) = item {
+                mode.0.store(training, Ordering::Relaxed);
+            }
+        }));
+    }
+
+    /// Switches everything below to training.
+    fn train(&self) {
+        self.set_training(true);
+    }
+
+    /// Switches everything below to inference.
+    fn eval(&self) {
+        self.set_training(false);
+    }
+
+    /// Freezes or thaws all parameters below: frozen ones get no gradient and no optimizer changes them.
+    fn set_frozen(&self, frozen: bool) {
+        for var in self.parameters() {
+            var.set_frozen(frozen);
+        }
+    }
+
+    /// The number of learned numbers.
+    fn parameter_count(&self) -> usize {
+        self.parameters().iter().map(|var| var.shape().numel()).sum()
+    }
+}
+
+/// What a visitor is shown.
+#[non_exhaustive]
+pub enum Item<'a, T: Float> {
+    /// What is learned.
+    Parameter(&'a VarOf<T>),
+    /// State that is saved but not learned, such as running statistics.
+    Buffer(&'a BufferOf<T>),
+    /// A count that is saved, such as of a dropout's draws.
+    Counter(&'a Counter),
+    /// Whether a layer is training.
+    Mode(&'a Mode),
+}
+
+/// Walks over everything below a module, keeping the path.
+pub struct Visitor<'a, T: Float> {
+    path: String,
+    see: &'a mut dyn FnMut(&str, Item<'_, T>),
+}
+
+impl<'a, T: Float> Visitor<'a, T> {
+    /// A visitor that calls `see` with the path of every item.
+    pub fn new(see: &'a mut dyn FnMut(&str, Item<'_, T>)) -> Self {
+        Self { path: String::new(), see }
+    }
+
+    /// Goes down into a module.
+    pub fn child(&mut self, name: &str, module: &dyn Module<T>) {
+        let parent = self.path.len();
+        self.push(name);
+        module.visit(self);
+        self.path.truncate(parent);
+    }
+
+    /// Shows an item.
+    pub fn item(&mut self, name: &str, item: Item<'_, T>) {
+        let parent = self.path.len();
+        self.push(name);
+        (self.see)(&self.path, item);
+        self.path.truncate(parent);
+    }
+
+    fn push(&mut self, name: &str) {
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+    }
+}
+
+/// Writes [`Module::visit`] from a list of the fields that are modules: `children!(conv1, fc1)`, or for a struct that is
+/// generic in its element type `children!(T: conv1, fc1)`.
+#[macro_export]
+macro_rules! children {
+    ($($field:ident),+ $(,)?) => { $crate::children!(f32: $($field),+); };
+    ($t:ty: $($field:ident),+ $(,)?) => {
+        fn visit(&self, visitor: &mut $crate::Visitor<'_, $t>) {
+            $(visitor.child(stringify!($field), &self.$field);)+
+        }
+    };
+}
+
+/// Whether a layer is training: a cell, so that switching needs no `&mut`.
+#[derive(Debug)]
+pub struct Mode(AtomicBool);
+
+impl Mode {
+    /// Whether the layer is training.
+    pub fn is_training(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Default for Mode {
+    /// New layers are training.
+    fn default() -> Self {
+        Self(AtomicBool::new(true))
+    }
+}
+
+/// State that is saved but not learned: a cell.
+#[derive(Debug)]
+pub struct BufferOf<T: Float>(RwLock<TensorOf<T>>);
+
+impl<T: Float> BufferOf<T> {
+    /// A buffer with this value.
+    pub fn new(value: TensorOf<T>) -> Self {
+        Self(RwLock::new(value))
+    }
+
+    /// The value.
+    pub fn get(&self) -> TensorOf<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the value.
+    pub fn set(&self, value: TensorOf<T>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+}
+
+/// A count that is saved: a cell.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Sets the count.
+    pub fn set(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    /// Counts one up, and returns the count before.
+    pub fn next(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+}
