@@ -17,7 +17,7 @@ fn visits(windows: &[Vec<Window>; 2]) -> usize {
 /// # Safety
 /// No other reference to these lanes is in use.
 #[inline]
-unsafe fn lanes_mut<'a, T>(
+pub(crate) unsafe fn lanes_mut<'a, T>(
     out: &Disjoint<'a, T>,
     plane: Plane,
     row: usize,
