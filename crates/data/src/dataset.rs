@@ -220,6 +220,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "Images::slice: range 2..4 of 3 images is empty or goes past the end")]
     fn slice_past_the_end_panics() {
-        Images::new(vec![0; 3], [3, 1, 1, 1], vec![0; 3], names(1)).unwrap().slice(2..4);
+        let _ = Images::new(vec![0; 3], [3, 1, 1, 1], vec![0; 3], names(1)).unwrap().slice(2..4);
     }
 }

@@ -165,7 +165,7 @@ impl Normalize {
 mod tests {
     use super::*;
     use chainrule_tensor::{Key, Purpose};
-    use proptest::prelude::*;
+    use proptest::{prop_assert_eq, proptest};
 
     fn rng(seed: u64) -> Rng {
         Key::new(seed, Purpose::AUGMENT).rng()

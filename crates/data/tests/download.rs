@@ -59,7 +59,7 @@ fn fetch(cache: &Path, mirrors: &[String]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// One mirror that does this, twice: its reason in the error; nothing may be left on the disk.
+/// The reason that the error gives for a mirror; nothing may be left on the disk.
 fn reason(mirror: String) -> String {
     let cache = tempfile::tempdir().unwrap();
     let text = fetch(cache.path(), &[mirror]).unwrap_err();

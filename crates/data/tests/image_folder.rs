@@ -83,5 +83,5 @@ fn missing_parts_are_named() {
     fs::remove_dir_all(root.path().join("test/zebra")).unwrap();
     assert!(text(root.path()).starts_with("image folder: class folders not found in DIR/test\n"));
     fs::remove_dir(root.path().join("test")).unwrap();
-    assert!(text(root.path()).starts_with("cannot read DIR/test: No such file or directory"));
+    assert!(text(root.path()).starts_with("cannot read DIR/test: "));
 }
