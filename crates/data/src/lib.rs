@@ -1,1 +1,26 @@
-//! MNIST, CIFAR-10, image folders, transforms and a prefetching loader for chainrule
+//! MNIST, CIFAR-10, image folders, transforms and a prefetching loader for chainrule.
+//!
+//! Every source ends in one in-memory form, [`Dataset`]: 8-bit [`Images`] with labels. What comes from outside (files,
+//! network) is a [`Result`] whose text says where, what was expected and found, and what to do.
+
+pub mod cifar10;
+mod dataset;
+#[cfg(feature = "download")]
+mod download;
+mod epoch;
+mod error;
+mod files;
+pub mod idx;
+#[cfg(feature = "images")]
+pub mod image_folder;
+mod loader;
+pub mod mnist;
+mod transform;
+
+pub use dataset::{Dataset, Images};
+#[cfg(feature = "download")]
+pub use download::{Downloader, Progress, RemoteFile};
+pub use epoch::Epoch;
+pub use error::{DataError, Result};
+pub use loader::{Batch, Loader};
+pub use transform::{Normalize, RandomCrop, RandomHorizontalFlip, Sample, Transform};

@@ -1,0 +1,134 @@
+//! Folders of images: `train/<class>/*.{png,jpg,jpeg}` and `test/<class>/…`, one folder for each class.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::dataset::{Dataset, Images};
+use crate::error::{DataError, Result};
+use crate::files;
+
+/// Labels are bytes.
+const MOST_CLASSES: usize = 256;
+
+/// Reads both parts of a folder as RGB, (3, H, W); grey images get three equal channels.
+///
+/// Classes are sorted by name, images by class, then by file name, whatever the number of threads that decode them.
+/// Files with other extensions, and hidden ones, are passed over.
+///
+/// # Errors
+/// When a part, a class or its images are missing, a file cannot be decoded, or images differ in size; the text names
+/// the file.
+pub fn load(name: &str, directory: &Path) -> Result<Dataset> {
+    Dataset::new(name, load_part(&directory.join("train"))?, load_part(&directory.join("test"))?)
+}
+
+/// Reads one part, a directory with one folder for each class.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_part(directory: &Path) -> Result<Images> {
+    let class_directories = entries(directory, Path::is_dir)?;
+    if class_directories.is_empty() {
+        return Err(missing("class folders", directory));
+    }
+    if class_directories.len() > MOST_CLASSES {
+        return Err(DataError::Inconsistent {
+            what: directory.display().to_string(),
+            problem: format!("{} class folders, at most {MOST_CLASSES} can be told apart", class_directories.len()),
+            cure: "merge classes, or split the dataset",
+        });
+    }
+    let mut classes = Vec::new();
+    let mut labels = Vec::new();
+    let mut paths = Vec::new();
+    for (label, class_directory) in class_directories.iter().enumerate() {
+        let images = entries(class_directory, is_image)?;
+        if images.is_empty() {
+            return Err(missing("images (*.png, *.jpg, *.jpeg)", class_directory));
+        }
+        classes.push(file_name(class_directory));
+        labels.resize(labels.len() + images.len(), label as u8);
+        paths.extend(images);
+    }
+    let first = decode(&paths[0])?;
+    let (h, w) = (first.height() as usize, first.width() as usize);
+    let pixels = decode_all(&paths, (h, w))?;
+    Images::new(pixels, [paths.len(), 3, h, w], labels, classes)
+}
+
+/// Pixels (N, 3, H, W) of files that must all be of one size.
+fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
+    let plane = h * w;
+    let mut pixels = vec![0; paths.len() * 3 * plane];
+    // Each image has its place in `pixels`, so the order does not depend on the threads.
+    let failures: Vec<Option<DataError>> = pixels
+        .par_chunks_exact_mut(3 * plane)
+        .zip(paths)
+        .map(|(into, path)| {
+            let image = match decode(path) {
+                Ok(image) => image,
+                Err(error) => return Some(error),
+            };
+            let found = (image.height() as usize, image.width() as usize);
+            if found != (h, w) {
+                let (path, first) = (path.clone(), paths[0].clone());
+                return Some(DataError::ImageSize { path, found, first, expected: (h, w) });
+            }
+            // (H, W, 3) → (3, H, W)
+            for (i, rgb) in image.as_raw().chunks_exact(3).enumerate() {
+                for (channel, &value) in rgb.iter().enumerate() {
+                    into[channel * plane + i] = value;
+                }
+            }
+            None
+        })
+        .collect();
+    // The first failure in file order: the same text on any number of threads.
+    match failures.into_iter().flatten().next() {
+        Some(error) => Err(error),
+        None => Ok(pixels),
+    }
+}
+
+fn decode(path: &Path) -> Result<image::RgbImage> {
+    // The format is told by the contents: files called .jpg that are PNG are common.
+    let bytes = files::read(path)?;
+    match image::load_from_memory(&bytes) {
+        Ok(image) => Ok(image.into_rgb8()),
+        Err(source) => Err(DataError::Decode { path: path.into(), source }),
+    }
+}
+
+/// The visible entries that `keep` accepts, sorted by name.
+fn entries(directory: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
+    let cannot_read = |source| files::cannot_read(directory, source);
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).map_err(cannot_read)? {
+        let path = entry.map_err(cannot_read)?.path();
+        if !file_name(&path).starts_with('.') && keep(&path) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn is_image(path: &Path) -> bool {
+    let extension = path.extension().map(std::ffi::OsStr::to_ascii_lowercase);
+    path.is_file() && extension.is_some_and(|extension| extension == "png" || extension == "jpg" || extension == "jpeg")
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn missing(what: &str, path: &Path) -> DataError {
+    DataError::Missing {
+        dataset: "image folder",
+        missing: what.into(),
+        path: path.into(),
+        cure: "lay the images out as train/<class>/*.png and test/<class>/*.png (or jpg)".into(),
+    }
+}

@@ -1,0 +1,166 @@
+//! The loader: every sample once, the same batches whatever the threads, resuming in the middle, and stopping early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chainrule_data::{Batch, Images, Loader, Normalize, RandomCrop, RandomHorizontalFlip, Sample, Transform};
+use chainrule_tensor::Rng;
+use proptest::prelude::*;
+
+/// `n` images of (1, 2, 3), each pixel telling its image.
+fn numbered(n: usize) -> Arc<Images> {
+    let pixels = (0..n * 6).map(|i| (i / 6) as u8).collect();
+    let labels = (0..n).map(|i| (i % 7) as u8).collect();
+    Arc::new(Images::new(pixels, [n, 1, 2, 3], labels, (0..7).map(|c| format!("c{c}")).collect()).unwrap())
+}
+
+fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(usize, Vec<u32>, Vec<i32>)> {
+    batches.map(|b| (b.index, b.images.to_vec().iter().map(|x| x.to_bits()).collect(), b.labels.to_vec())).collect()
+}
+
+fn augmented(images: &Arc<Images>, batch_size: usize, seed: u64) -> Loader {
+    Loader::new(Arc::clone(images), batch_size)
+        .shuffle(seed)
+        .transforms(vec![Box::new(RandomCrop { padding: 1 }), Box::new(RandomHorizontalFlip)])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn an_order_is_a_permutation_and_a_function_of_seed_and_epoch(n in 1_usize..200, seed: u64, epoch: u32) {
+        let loader = Loader::new(numbered(n), 4).shuffle(seed);
+        let order = loader.order(epoch);
+        prop_assert_eq!(&order, &loader.order(epoch));
+        let mut sorted = order;
+        sorted.sort_unstable();
+        prop_assert_eq!(sorted, (0..n as u32).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn every_sample_comes_once_with_its_own_label(n in 1_usize..100, batch_size in 1_usize..40, drop_last: bool) {
+        prop_assume!(!drop_last || batch_size <= n);
+        let loader = Loader::new(numbered(n), batch_size)
+            .shuffle(5)
+            .drop_last(drop_last)
+            .normalize(Normalize::to_unit());
+        let mut seen = Vec::new();
+        for (index, batch) in loader.epoch(3).enumerate() {
+            prop_assert_eq!(batch.index, index);
+            let pixels = batch.images.to_vec();
+            for (pixels, label) in pixels.chunks(6).zip(batch.labels.to_vec()) {
+                let image = (pixels[0] * 255.0).round() as usize;
+                prop_assert!(pixels.iter().all(|&x| x == pixels[0]));
+                prop_assert_eq!(label, (image % 7) as i32);
+                seen.push(image);
+            }
+        }
+        let expected = if drop_last { n / batch_size * batch_size } else { n };
+        prop_assert_eq!(seen.len(), expected);
+        seen.sort_unstable();
+        seen.dedup();
+        prop_assert_eq!(seen.len(), expected);
+    }
+
+    #[test]
+    fn prefetching_and_resuming_change_nothing(
+        n in 1_usize..60, batch_size in 1_usize..20, workers in 1_usize..4, seed: u64, epoch in 0_u32..5, skip in 0_usize..60,
+    ) {
+        let loader = augmented(&numbered(n), batch_size, seed);
+        let whole = bits(loader.epoch(epoch));
+        prop_assert_eq!(whole.len(), loader.batches());
+        let first = skip % (whole.len() + 1);
+        let tail = bits(loader.prefetch(workers).epoch_from(epoch, first));
+        prop_assert_eq!(&whole[first..], &tail[..]);
+    }
+}
+
+#[test]
+fn epochs_and_seeds_differ() {
+    let loader = Loader::new(numbered(50), 5).shuffle(1);
+    assert_ne!(loader.order(0), loader.order(1));
+    assert_ne!(loader.order(0), Loader::new(numbered(50), 5).shuffle(2).order(0));
+    assert_eq!(Loader::new(numbered(5), 5).order(9), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn order_is_pinned() {
+    // A change here changes every published run.
+    assert_eq!(Loader::new(numbered(10), 5).shuffle(0).order(0), [0, 9, 3, 2, 1, 4, 5, 7, 6, 8]);
+}
+
+#[test]
+fn a_samples_transform_does_not_depend_on_its_batch() {
+    let images = numbered(40);
+    let by_sample = |batch_size: usize| {
+        let loader = augmented(&images, batch_size, 3);
+        let pixels: Vec<f32> = loader.epoch(2).flat_map(|batch| batch.images.to_vec()).collect();
+        pixels
+    };
+    assert_eq!(by_sample(1), by_sample(7));
+    let other_epoch: Vec<f32> = augmented(&images, 7, 3).epoch(1).flat_map(|batch| batch.images.to_vec()).collect();
+    assert_ne!(by_sample(7), other_epoch);
+}
+
+/// Counts images; panics at one of them.
+#[derive(Debug)]
+struct Watched {
+    made: Arc<AtomicUsize>,
+    panic_at: Option<u8>,
+}
+
+impl Transform for Watched {
+    fn apply(&self, sample: &mut Sample, _rng: &mut Rng) {
+        self.made.fetch_add(1, Ordering::SeqCst);
+        assert!(self.panic_at != Some(sample.pixels()[0]), "image {} is cursed", sample.pixels()[0]);
+    }
+}
+
+fn watched(n: usize, panic_at: Option<u8>) -> (Loader, Arc<AtomicUsize>) {
+    let made = Arc::new(AtomicUsize::new(0));
+    let transform = Watched { made: Arc::clone(&made), panic_at };
+    (Loader::new(numbered(n), 1).prefetch(2).transforms(vec![Box::new(transform)]), made)
+}
+
+#[test]
+fn a_panic_in_a_worker_arrives_at_its_batch() {
+    let (loader, _) = watched(20, Some(7));
+    let mut epoch = loader.epoch(0);
+    assert_eq!(epoch.by_ref().take(7).count(), 7);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| epoch.next())).unwrap_err();
+    assert_eq!(panic.downcast_ref::<String>().unwrap(), "image 7 is cursed");
+}
+
+#[test]
+fn dropping_an_epoch_stops_its_threads() {
+    let (loader, made) = watched(200, None);
+    let mut epoch = loader.epoch(0);
+    epoch.next();
+    // Joins the threads: afterwards nothing is made any more.
+    drop(epoch);
+    let after = made.load(Ordering::SeqCst);
+    assert!((1..20).contains(&after), "{after} images made for one batch taken");
+    assert_eq!(Arc::strong_count(&made), 2, "the loader's own transform and ours: no thread holds another");
+}
+
+#[test]
+fn bounds_are_checked() {
+    let text = |f: &dyn Fn()| {
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
+        panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
+    };
+    assert_eq!(text(&|| drop(Loader::new(numbered(3), 0))), "Loader: batch size 0; a batch holds at least one image");
+    assert_eq!(
+        text(&|| drop(Loader::new(numbered(3), 4).drop_last(true))),
+        "Loader: drop_last leaves no batch, for the batch size 4 is larger than the set of 3 images"
+    );
+    assert_eq!(
+        text(&|| drop(Loader::new(numbered(3), 2).epoch_from(1, 3))),
+        "Loader: epoch 1 has 2 batches, it cannot begin at batch 3"
+    );
+    assert_eq!(
+        text(&|| drop(Loader::new(numbered(3), 2).normalize(Normalize::new(&[(0.0, 1.0); 3])))),
+        "Loader: Normalize is made for 3 channels, the images are (C,H,W) = (1, 2, 3)"
+    );
+    assert_eq!(Loader::new(numbered(3), 2).epoch_from(0, 2).count(), 0);
+}
