@@ -15,13 +15,14 @@
 mod check;
 mod gradients;
 mod operators;
-pub mod ops;
+mod ops;
 mod recording;
 mod var;
 mod walk;
 
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
+pub use ops::{BatchStatistics, CrossEntropy, Reduction};
 pub use recording::{is_recording, no_grad};
 pub use var::{NodeOf, Rule, Var, Var64, VarOf};
 pub use walk::Observer;

@@ -1,1 +1,27 @@
-//! A tensor, reverse-mode autograd and CNN engine written from scratch
+//! A tensor, reverse-mode autograd and CNN engine written from scratch.
+//!
+//! ```
+//! use chainrule::prelude::*;
+//!
+//! let w = Var::parameter("w", [0.5, 0.5]);
+//! let x = Var::constant([3.0, 5.0]);
+//! let loss = 0.5 * (1.0 - (&w * &x).sum().sigmoid()).square();
+//! println!("{}", loss.backward()[&w]);
+//! ```
+
+pub use chainrule_autograd as autograd;
+pub use chainrule_data as data;
+pub use chainrule_nn as nn;
+pub use chainrule_tensor as tensor;
+
+/// What most programs use.
+pub mod prelude {
+    pub use chainrule_autograd::{
+        CrossEntropy, Gradients, GradientsOf, NodeOf, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
+        no_grad,
+    };
+    pub use chainrule_nn::*;
+    pub use chainrule_tensor::{
+        Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, Tensor, Tensor64, TensorOf, Unary,
+    };
+}
