@@ -108,6 +108,7 @@ fn write_axis(
             if k > 0 {
                 // The blank behind the word before counts, unless the line ends there.
                 if column + 1 + word.len() > width {
+                    text.truncate(text.trim_end_matches(' ').len());
                     text.push('\n');
                     text.push_str(&indent);
                     column = indent.len();
@@ -162,19 +163,21 @@ fn columns<T: Element>(x: &[T], precision: usize) -> Vec<String> {
         let negative = x.iter().any(|x| x.to_f64() == f64::NEG_INFINITY);
         left = left.max((3 + usize::from(negative)).saturating_sub(right + 1));
     }
-    let mut parts = parts.into_iter();
-    let mut word = |x: T| {
-        if !x.to_f64().is_finite() {
-            return format!("{:>1$}", special(x), left + right + 1);
-        }
-        let Parts { whole, fraction, exponent: power } = parts.next().expect("one for each finite element");
-        if by_exponent {
-            format!("{whole:>left$}.{fraction:0<digits$}e{}", signed(power, exponent))
-        } else {
-            format!("{whole:>left$}.{fraction:<digits$}")
-        }
-    };
-    x.iter().map(|&x| word(x)).collect()
+    x.iter()
+        .map(|&x| {
+            if !x.to_f64().is_finite() {
+                return format!("{:>1$}", special(x), left + right + 1);
+            }
+            if !by_exponent {
+                let Parts { whole, fraction, .. } = positional(x, precision);
+                return format!("{whole:>left$}.{fraction:<digits$}");
+            }
+            // Digits that others need are the true ones, not zeros, although fewer would tell this number apart.
+            let (decimal, power) = rounded(x, digits);
+            let (whole, fraction) = decimal.split_once('.').unwrap_or((&decimal, ""));
+            format!("{whole:>left$}.{fraction}e{}", signed(power, exponent))
+        })
+        .collect()
 }
 
 fn longest<'a>(words: impl Iterator<Item = &'a str>) -> usize {
@@ -231,9 +234,15 @@ fn scientific<T: Element>(x: T, precision: usize) -> Parts {
     if shortest.fraction.len() <= precision {
         return shortest;
     }
-    let rounded = format!("{:.precision$e}", x.to_f64());
-    let (decimal, exponent) = rounded.split_once('e').expect("this format has an exponent");
-    Parts::new(decimal, exponent.parse().expect("which is a number"))
+    let (decimal, exponent) = rounded(x, precision);
+    Parts::new(&decimal, exponent)
+}
+
+/// A number with one digit before the point and `digits` after it, and its exponent of ten.
+fn rounded<T: Element>(x: T, digits: usize) -> (String, i32) {
+    let text = format!("{:.digits$e}", x.to_f64());
+    let (decimal, exponent) = text.split_once('e').expect("this format has an exponent");
+    (decimal.to_owned(), exponent.parse().expect("an exponent is a small integer"))
 }
 
 /// An exponent with its sign and at least so many digits.

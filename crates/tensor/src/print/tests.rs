@@ -21,6 +21,7 @@ fn numbers_far_apart_have_exponents() {
     assert_eq!(TensorOf::<f32>::from([1e-5, 1.0, -2e4]).to_string(), "[ 1.e-05  1.e+00 -2.e+04]");
     assert_eq!(TensorOf::<f64>::from([1e-5, 1.0 / 3.0]).to_string(), "[1.00000000e-05 3.33333333e-01]");
     assert_eq!(TensorOf::<f32>::from([12_345_678.0, -1.0]).to_string(), "[ 1.2345678e+07 -1.0000000e+00]");
+    assert_eq!(TensorOf::<f32>::from([0.3, 1.000_000_1e-5]).to_string(), "[3.0000001e-01 1.0000001e-05]");
     assert_eq!(TensorOf::<f32>::from([0.001, 1.5]).to_string(), "[1.0e-03 1.5e+00]");
     assert_eq!(TensorOf::<f64>::from([1e-100, -1e200, 0.0]).to_string(), "[ 1.e-100 -1.e+200  0.e+000]");
     assert_eq!(
@@ -47,6 +48,10 @@ fn lines_break_and_planes_are_set_apart() {
     assert_eq!(
         TensorOf::<i32>::arange(40).to_string(),
         "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39]"
+    );
+    assert_eq!(
+        TensorOf::<f32>::from_fn(24, |i| (i % 3) as f32 * 30.25).to_string(),
+        "[ 0.   30.25 60.5   0.   30.25 60.5   0.   30.25 60.5   0.   30.25 60.5\n  0.   30.25 60.5   0.   30.25 60.5   0.   30.25 60.5   0.   30.25 60.5 ]"
     );
     assert_eq!(
         TensorOf::<f32>::arange(12).reshape([2, 2, 3]).to_string(),
