@@ -59,6 +59,16 @@ fn class_of(bytes: usize) -> (usize, usize) {
     (class, (steps << shift) * ALIGN)
 }
 
+/// The bytes of a block of a size class: the inverse of [`class_of`].
+fn size_of_class(class: usize) -> usize {
+    let steps = STEPS as usize;
+    match class.checked_sub(steps) {
+        None => (class + 1) * ALIGN,
+        // A doubling has the classes of steps + 1 to 2·steps units, times a power of two.
+        Some(above) => ((above % steps + steps + 1) << (above / steps)) * ALIGN,
+    }
+}
+
 fn memory(size: usize) -> Memory {
     Memory::from_size_align(size, ALIGN).expect("a shape's bytes fit in isize")
 }
@@ -114,10 +124,9 @@ pub fn trim() {
     pool.stats.peak_in_use = pool.stats.in_use;
     drop(pool);
     for (class, blocks) in free.into_iter().enumerate() {
-        let (shift, steps) = (class / STEPS as usize, class % STEPS as usize + 1);
         for block in blocks {
             // SAFETY: a free block is the pool's own, of its class's size.
-            unsafe { dealloc(block.as_ptr(), memory((steps << shift) * ALIGN)) }
+            unsafe { dealloc(block.as_ptr(), memory(size_of_class(class))) }
         }
     }
 }
@@ -133,9 +142,8 @@ mod tests {
             assert!(size >= bytes && size % ALIGN == 0);
             assert!(size <= bytes.div_ceil(ALIGN).max(1) * ALIGN * 5 / 4, "{bytes} bytes in a block of {size}");
             assert_eq!(class_of(size), (class, size), "a class's own size belongs to it");
-            assert_eq!(class_of(size + 1).0 > class, true);
-            let (shift, steps) = (class / STEPS as usize, class % STEPS as usize + 1);
-            assert_eq!((steps << shift) * ALIGN, size, "the size follows from the class");
+            assert!(class_of(size + 1).0 > class);
+            assert_eq!(size_of_class(class), size, "the size follows from the class");
         }
     }
 }

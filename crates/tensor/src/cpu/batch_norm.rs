@@ -29,11 +29,11 @@ pub(crate) fn statistics<T: Float>(x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>
     let values = format.read(x);
     let count = T::from_f64(format.count() as f64);
     let zeros = vec![T::ZERO; format.channels];
-    let [mut mean] = format.sums(&values, &values, &zeros, |x, _, _| [x]);
-    mean.iter_mut().for_each(|sum| *sum /= count);
-    let [mut variance] = format.sums(&values, &values, &mean, |x, _, mean| [(x - mean) * (x - mean)]);
-    variance.iter_mut().for_each(|sum| *sum /= count);
-    (TensorOf::from(mean), TensorOf::from(variance))
+    let average = |sums: Vec<T>| -> Vec<T> { sums.into_iter().map(|sum| sum / count).collect() };
+    let [sums] = format.sums(&values, &values, &zeros, |x, _, _| [x]);
+    let mean = average(sums);
+    let [sums] = format.sums(&values, &values, &mean, |x, _, mean| [(x - mean) * (x - mean)]);
+    (TensorOf::from(mean), TensorOf::from(average(sums)))
 }
 
 /// `y = (x − mean) · scale + shift` in the memory format of x.

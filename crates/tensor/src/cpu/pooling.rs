@@ -77,7 +77,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
 #[inline]
 fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     // The negated comparison is true for a NaN too; `&` rather than `&&` leaves the compiler free to select.
-    #[expect(clippy::nonminimal_bool, reason = "not (a <= b) is not a > b for NaN")]
+    #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "not (a <= b) is not a > b for NaN")]
     let take = !(second.0 <= first.0) & !first.0.is_nan();
     if take { second } else { first }
 }

@@ -120,7 +120,7 @@ fn sum_of<T: Float>(x: &[T], f: impl Fn(T) -> T) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {
-            lanes[i] = lanes[i] + lanes[i + width];
+            lanes[i] += lanes[i + width];
         }
         width /= 2;
     }
@@ -189,7 +189,7 @@ mod tests {
     fn each_row(shape: [usize; 4], axis: usize, mut body: impl FnMut(&[usize])) {
         let inner: usize = shape[axis + 1..].iter().product();
         for i in 0..shape.iter().product() {
-            if i / inner % shape[axis] == 0 {
+            if (i / inner).is_multiple_of(shape[axis]) {
                 body(&(0..shape[axis]).map(|k| i + k * inner).collect::<Vec<_>>());
             }
         }
@@ -241,7 +241,7 @@ mod tests {
                 [1000.0, -1000.0, 1000.0],
                 [-std::f32::consts::LN_2, -2000.0 - std::f32::consts::LN_2, -std::f32::consts::LN_2],
             ),
-            ([-1000.0, -2000.0, -1001.0], [-0.313_261_7, -1000.313_26, -1.313_261_7]),
+            ([-1000.0, -2000.0, -1001.0], [-0.313_261_7, -1_000.313_26, -1.313_261_7]),
             ([0.0, -inf, -inf], [0.0, -inf, -inf]),
         ] {
             // Along memory and across it.
