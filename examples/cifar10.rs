@@ -1,0 +1,93 @@
+//! Trains a CNN on CIFAR-10.
+//!
+//! `cargo run --release --example cifar10 -- --help`
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use chainrule::data::{RandomCrop, RandomHorizontalFlip, Transform, cifar10};
+use chainrule::prelude::*;
+use clap::{Parser, ValueEnum};
+use support::options::Options;
+use support::small_cnn::SmallCnn;
+use support::train::{Task, train};
+
+/// Trains a CNN on the small photographs of CIFAR-10
+#[derive(Parser)]
+struct Arguments {
+    /// The net: `small` is that of the mnist program, `report` a deeper one with batch normalisation
+    #[arg(long, value_enum, default_value_t = NetKind::Small)]
+    net: NetKind,
+    /// What is done to an image before each use: a random crop of it padded by 4, and a flip of every second
+    #[arg(long, value_enum, default_value_t = Augment::None)]
+    augment: Augment,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NetKind {
+    Small,
+    Report,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Augment {
+    None,
+    CropFlip,
+}
+
+fn main() -> ExitCode {
+    let Arguments { net, augment, options } = Arguments::parse();
+    support::main(|| {
+        let device = options.prepare()?;
+        let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut support::report::download)?;
+        let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
+        let model: Box<dyn Module> = match net {
+            NetKind::Small => Box::new(SmallCnn::new(&options, shape, classes)),
+            NetKind::Report => Box::new(report_net(&options, shape, classes)),
+        };
+        let transforms: Vec<Box<dyn Transform>> = match augment {
+            Augment::None => Vec::new(),
+            Augment::CropFlip => vec![Box::new(RandomCrop { padding: 4 }), Box::new(RandomHorizontalFlip)],
+        };
+        let settings = vec![
+            ("--net", format!("{net:?}").to_lowercase()),
+            ("--augment", format!("{augment:?}").to_lowercase()),
+        ];
+        train(Task { program: "cifar10", net: &*model, dataset, augment: transforms, settings }, &options, device)
+    })
+}
+
+/// Six convolutions in three blocks, each of which halves the image, then three linear layers. The dropout of the
+/// options takes the place of the net's own 0.1 where it is given.
+fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Sequential {
+    let mut rng = Rng::seed(options.seed);
+    let p = if options.dropout > 0.0 { options.dropout } else { 0.1 };
+    let (act, conv_act) = (options.activation, options.conv_activation());
+    // Each 2-padded convolution grows the image by 2 before a pooling halves it.
+    let side = |n: usize| (((n / 2 + 2) / 2) + 4) / 2;
+    let mut net = Sequential::new();
+    for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
+        let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
+        net = net
+            .add(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng))
+            .add(BatchNorm2d::new(middle))
+            .add(conv_act)
+            .add(Conv2d::builder(middle, to, 3).padding(second).build(&mut rng))
+            .add(conv_act)
+            .add(MaxPool2d::new(2));
+        if block > 0 {
+            net = net.add(Dropout::new(p, &mut rng));
+        }
+    }
+    net.add(Flatten)
+        .add(Linear::new(160 * side(height) * side(width), 1024, &mut rng))
+        .add(act)
+        .add(Linear::new(1024, 128, &mut rng))
+        .add(act)
+        .add(Dropout::new(p, &mut rng))
+        .add(Linear::new(128, classes, &mut rng))
+}

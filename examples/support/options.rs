@@ -1,0 +1,167 @@
+//! The flags of the training programs.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use chainrule::prelude::*;
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+
+/// How a net is trained.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// How often the training set is gone through
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub epochs: u32,
+    /// Images in a batch
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch_size: u32,
+    /// Learning rate
+    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    pub lr: f64,
+    /// Optimizer; momentum and nesterov are SGD with momentum 0.9
+    #[arg(long, value_enum, default_value_t = OptimizerKind::Adam)]
+    pub optimizer: OptimizerKind,
+    /// Activation function: relu, sigmoid, tanh, swish, mish, gelu, softplus or leaky:<slope>
+    #[arg(long, default_value = "relu", value_parser = Activation::from_str)]
+    pub activation: Activation,
+    /// Activation function after the convolutions [default: the same as --activation]
+    #[arg(long, value_parser = Activation::from_str)]
+    pub conv_activation: Option<Activation>,
+    /// Size of the convolutions' kernels
+    #[arg(long, default_value_t = 3, value_parser = kernel)]
+    pub kernel: usize,
+    /// Probability of dropping a number between the two linear layers
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
+    pub dropout: f64,
+    /// Channels of the two convolutions
+    #[arg(long, default_value = "8,16", value_parser = Channels::from_str)]
+    pub channels: Channels,
+    /// Seed of the weights, the order of images and everything else that is random
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Where to compute: auto, cpu or cuda:N
+    #[arg(long, default_value = "auto")]
+    pub device: String,
+    /// Threads [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
+    /// Directory with the data set's files
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Never use the network
+    #[arg(long)]
+    pub offline: bool,
+    /// Save the state of training here, after each epoch
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+    /// Save every N steps too
+    #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u64).range(1..))]
+    pub save_every: Option<u64>,
+    /// Go on from a saved state; the other flags have to be those of the saved run
+    #[arg(long, value_name = "FILE")]
+    pub resume: Option<PathBuf>,
+    /// Write one JSON object a line here: start, each epoch, result
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// The optimizers that the programs offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OptimizerKind {
+    /// Adam
+    Adam,
+    /// Adam with decoupled weight decay 0.01
+    Adamw,
+    /// Stochastic gradient descent
+    Sgd,
+    /// SGD with momentum 0.9
+    Momentum,
+    /// SGD with Nesterov momentum 0.9
+    Nesterov,
+}
+
+/// The channels of two convolutions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channels(pub [usize; 2]);
+
+impl FromStr for Channels {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let channels: Vec<usize> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
+        match (channels[..].try_into(), text.split(',').count()) {
+            (Ok([a, b]), 2) if a > 0 && b > 0 => Ok(Self([a, b])),
+            _ => Err("two numbers from 1 are wanted, such as 8,16".into()),
+        }
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(x) if x > 0.0 && f64::is_finite(x) => Ok(x),
+        _ => Err("a number above 0 is wanted, such as 0.001".into()),
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
+        _ => Err("a probability from 0 to below 1 is wanted, such as 0.5".into()),
+    }
+}
+
+fn kernel(text: &str) -> Result<usize, String> {
+    match text {
+        "3" => Ok(3),
+        "5" => Ok(5),
+        _ => Err("3 or 5 is wanted".into()),
+    }
+}
+
+impl Options {
+    /// The activation after convolutions.
+    pub fn conv_activation(&self) -> Activation {
+        self.conv_activation.unwrap_or(self.activation)
+    }
+
+    /// Sets the threads up and chooses the device.
+    pub fn prepare(&self) -> Result<Device, Failure> {
+        if let Some(threads) = self.threads {
+            chainrule::tensor::set_threads(threads as usize)?;
+        }
+        if self.device == "auto" {
+            let (device, _why_no_gpu) = Device::auto();
+            return Ok(device);
+        }
+        let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;
+        Ok(device.ready()?)
+    }
+
+    /// The optimizer for some parameters.
+    pub fn optimizer(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
+        match self.optimizer {
+            OptimizerKind::Adam => Box::new(Adam::new(parameters, self.lr)),
+            OptimizerKind::Adamw => Box::new(AdamW::new(parameters, self.lr)),
+            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.lr)),
+            OptimizerKind::Momentum => Box::new(Sgd::new(parameters, self.lr).momentum(0.9)),
+            OptimizerKind::Nesterov => Box::new(Sgd::new(parameters, self.lr).momentum(0.9).nesterov(true)),
+        }
+    }
+
+    /// What a resumed run must have in common with the saved one, by flag.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("--batch-size", self.batch_size.to_string()),
+            ("--lr", self.lr.to_string()),
+            ("--optimizer", format!("{:?}", self.optimizer).to_lowercase()),
+            ("--activation", self.activation.to_string()),
+            ("--conv-activation", self.conv_activation().to_string()),
+            ("--kernel", self.kernel.to_string()),
+            ("--dropout", self.dropout.to_string()),
+            ("--channels", format!("{},{}", self.channels.0[0], self.channels.0[1])),
+            ("--seed", self.seed.to_string()),
+        ]
+    }
+}

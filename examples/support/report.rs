@@ -1,0 +1,140 @@
+//! What the training programs show: a progress bar, tables, JSON lines.
+
+use std::fs::File;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use super::Failure;
+
+/// The file of JSON lines, if one is wanted.
+pub struct Events {
+    file: Option<(File, PathBuf)>,
+}
+
+impl Events {
+    /// Creates the file.
+    pub fn create(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path else { return Ok(Self { file: None }) };
+        match File::create(path) {
+            Ok(file) => Ok(Self { file: Some((file, path.into())) }),
+            Err(error) => Err(Failure::Run(format!("--json {}: cannot be written: {error}", path.display()))),
+        }
+    }
+
+    /// Writes one object as a line.
+    pub fn write(&mut self, event: &Value) -> Result<(), Failure> {
+        let Some((file, path)) = &mut self.file else { return Ok(()) };
+        writeln!(file, "{event}")
+            .map_err(|error| Failure::Run(format!("--json {}: cannot be written: {error}", path.display())))
+    }
+}
+
+/// Shows how far an epoch is: a bar on a terminal, a line now and then elsewhere.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    label: String,
+    steps: u64,
+    started: Instant,
+    first: u64,
+}
+
+impl Progress {
+    /// The progress of an epoch of `steps` steps, `first` of which were done before.
+    pub fn new(epoch: u32, epochs: u32, steps: u64, first: u64) -> Self {
+        let label = format!("epoch {epoch}/{epochs}");
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}  {msg}, {eta} left")
+                .expect("the template is a valid one");
+            ProgressBar::new(steps).with_style(style).with_prefix(label.clone()).with_position(first)
+        });
+        Self { bar, label, steps, started: Instant::now(), first }
+    }
+
+    /// Reports a step: the mean loss so far, and the images seen in this run of the epoch.
+    pub fn step(&self, done: u64, loss: f64, images: u64) {
+        let rate = images as f64 / self.started.elapsed().as_secs_f64();
+        let text = format!("loss {loss:.4}, {rate:.0} images/s");
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(text);
+                bar.set_position(done);
+            }
+            None if done % (self.steps / 4).max(1) == 0 && done < self.steps => {
+                let left = self.started.elapsed().as_secs_f64() / (done - self.first) as f64 * (self.steps - done) as f64;
+                eprintln!("{} {done}/{}  {text}, {left:.0} s left", self.label, self.steps);
+            }
+            None => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        if let Some(bar) = self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// How often images of each class were taken for each class.
+pub struct Confusion {
+    classes: Vec<String>,
+    counts: Vec<Vec<u32>>,
+}
+
+impl Confusion {
+    /// An empty table.
+    pub fn new(classes: &[String]) -> Self {
+        Self { classes: classes.to_vec(), counts: vec![vec![0; classes.len()]; classes.len()] }
+    }
+
+    /// Counts images.
+    pub fn add(&mut self, labels: &[i32], predicted: &[i32]) {
+        for (&label, &class) in labels.iter().zip(predicted) {
+            self.counts[label as usize][class as usize] += 1;
+        }
+    }
+
+    /// The share of all images that were taken for what they are.
+    pub fn accuracy(&self) -> f64 {
+        let right: u32 = (0..self.classes.len()).map(|c| self.counts[c][c]).sum();
+        f64::from(right) / f64::from(self.counts.iter().flatten().sum::<u32>().max(1))
+    }
+
+    /// The same for each class; classes without images count as 0.
+    pub fn per_class(&self) -> Vec<f64> {
+        let share = |c: usize| f64::from(self.counts[c][c]) / f64::from(self.counts[c].iter().sum::<u32>().max(1));
+        (0..self.classes.len()).map(share).collect()
+    }
+
+    /// Prints the accuracy of each class and the whole table.
+    pub fn print(&self) {
+        let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(5);
+        println!("\naccuracy by class");
+        for (class, share) in self.classes.iter().zip(self.per_class()) {
+            println!("  {class:<width$}  {:6.2} %", 100.0 * share);
+        }
+        println!("\nconfusion matrix (rows: what it is, columns: what it was taken for)");
+        let heads: Vec<String> = self.classes.iter().map(|c| format!("{:>6.6}", c)).collect();
+        println!("  {:<width$} {}", "", heads.join(""));
+        for (class, row) in self.classes.iter().zip(&self.counts) {
+            let cells: Vec<String> = row.iter().map(|n| format!("{n:>6}")).collect();
+            println!("  {class:<width$} {}", cells.join(""));
+        }
+    }
+}
+
+/// Shows the progress of a download, on one line for each file.
+pub fn download(progress: chainrule::data::Progress<'_>) {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    match progress.total {
+        Some(total) => eprint!("\r{}: {:.1} of {:.1} MB", progress.file, megabytes(progress.done), megabytes(total)),
+        None => eprint!("\r{}: {:.1} MB", progress.file, megabytes(progress.done)),
+    }
+    if progress.total == Some(progress.done) {
+        eprintln!();
+    }
+}

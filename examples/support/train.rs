@@ -1,0 +1,207 @@
+//! The training loop.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use chainrule::data::{Batch, Dataset, Loader, Transform};
+use chainrule::prelude::*;
+use serde_json::json;
+
+use super::Failure;
+use super::options::Options;
+use super::report::{Confusion, Events, Progress as Bar};
+
+/// What is trained.
+pub struct Task<'a> {
+    /// The program's name.
+    pub program: &'a str,
+    /// The net, from images (N,C,H,W) to logits (N, classes).
+    pub net: &'a dyn Module,
+    /// The images.
+    pub dataset: Dataset,
+    /// What is done to an image before each use in training.
+    pub augment: Vec<Box<dyn Transform>>,
+    /// Settings that a resumed run must have in common with the saved one, besides those of [`Options`].
+    pub settings: Vec<(&'static str, String)>,
+}
+
+/// The sums over an epoch's batches, from which its means come. They are saved, so that a resumed epoch reports the same.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    batches: u64,
+    correct: u64,
+    images: u64,
+}
+
+impl Sums {
+    fn loss(&self) -> f64 {
+        self.loss / self.batches.max(1) as f64
+    }
+    fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images.max(1) as f64
+    }
+}
+
+/// Trains, reports, saves.
+pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Failure> {
+    let Task { program, net, dataset, augment, mut settings } = task;
+    settings.extend(options.settings());
+    let classes = dataset.train().classes().to_vec();
+    check_net(net, dataset.train().shape(), classes.len())?;
+    let (train, test) = dataset.into_parts();
+    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
+    let test = Loader::new(test, 250).prefetch(1);
+
+    let parameters = net.parameters();
+    let mut optimizer = options.optimizer(parameters);
+    let mut events = Events::create(options.json.as_deref())?;
+    let mut sums = Sums::default();
+    let mut at = Progress { seed: options.seed, ..Progress::default() };
+    if let Some(path) = &options.resume {
+        at = resume(path, net, &mut *optimizer, &settings, &mut sums)?;
+        println!("going on at epoch {}, batch {} of {}", at.epoch + 1, at.batch, path.display());
+    }
+    let threads = chainrule::tensor::threads();
+    println!("{program}: {} parameters, {} + {} images, {device}, {threads} threads", net.parameter_count(), train.images().len(), test.images().len());
+    events.write(&json!({
+        "event": "start", "program": program, "device": device.to_string(), "threads": threads,
+        "seed": options.seed, "parameters": net.parameter_count(),
+    }))?;
+
+    let started = Instant::now();
+    let mut tested = None;
+    while at.epoch < u64::from(options.epochs) {
+        net.train();
+        let epoch = at.epoch as u32;
+        let bar = Bar::new(epoch + 1, options.epochs, train.batches() as u64, at.batch);
+        let (begun, seen) = (Instant::now(), sums.images);
+        for batch in train.epoch_from(epoch, at.batch as usize) {
+            step(net, &batch, &mut *optimizer, &mut sums);
+            at.step += 1;
+            at.batch = batch.index as u64 + 1;
+            bar.step(at.batch, sums.loss(), sums.images - seen);
+            if options.save_every.is_some_and(|n| at.step % n == 0) && (at.batch as usize) < train.batches() {
+                save(options, net, &*optimizer, &at, &settings, &sums)?;
+            }
+        }
+        bar.finish();
+        let seconds = begun.elapsed().as_secs_f64();
+        let rate = (sums.images - seen) as f64 / seconds;
+        let (test_loss, confusion) = evaluate(net, &test, &classes);
+        println!(
+            "epoch {:>2}: train loss {:.4}, accuracy {:.2} %; test loss {test_loss:.4}, accuracy {:.2} %; {seconds:.1} s, {rate:.0} images/s",
+            epoch + 1,
+            sums.loss(),
+            100.0 * sums.accuracy(),
+            100.0 * confusion.accuracy()
+        );
+        events.write(&json!({
+            "event": "epoch", "epoch": epoch + 1,
+            "train_loss": sums.loss(), "train_accuracy": sums.accuracy(),
+            "test_loss": test_loss, "test_accuracy": confusion.accuracy(),
+            "seconds": seconds, "images_per_second": rate,
+        }))?;
+        (sums, at.epoch, at.batch) = (Sums::default(), at.epoch + 1, 0);
+        tested = Some(confusion);
+        save(options, net, &*optimizer, &at, &settings, &sums)?;
+    }
+
+    let confusion = tested.unwrap_or_else(|| evaluate(net, &test, &classes).1);
+    confusion.print();
+    let sha256 = weights_sha256(net);
+    println!("\ntest accuracy {:.2} %, {:.1} s\nweights sha256 {sha256}", 100.0 * confusion.accuracy(), started.elapsed().as_secs_f64());
+    events.write(&json!({
+        "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
+        "weights_sha256": sha256, "seconds": started.elapsed().as_secs_f64(),
+    }))
+}
+
+/// One step of training: forward, backward, update.
+fn step(net: &dyn Module, batch: &Batch, optimizer: &mut dyn Optimizer, sums: &mut Sums) {
+    let logits = net.forward(&Var::constant(&batch.images));
+    let loss = logits.cross_entropy(&batch.labels);
+    let gradients = loss.backward();
+    optimizer.step(&gradients);
+    sums.loss += f64::from(loss.item());
+    sums.batches += 1;
+    sums.correct += logits.correct(&batch.labels) as u64;
+    sums.images += batch.labels.numel() as u64;
+}
+
+/// The mean loss over the test images, and what each was taken for.
+fn evaluate(net: &dyn Module, test: &Loader, classes: &[String]) -> (f64, Confusion) {
+    net.eval();
+    let mut confusion = Confusion::new(classes);
+    let mut loss = 0.0;
+    for batch in test.epoch(0) {
+        let logits = no_grad(|| net.forward(&Var::constant(&batch.images)));
+        loss += f64::from(logits.cross_entropy(&batch.labels).item()) * batch.labels.numel() as f64;
+        confusion.add(&batch.labels.to_vec(), &logits.value().argmax(1).to_vec());
+    }
+    (loss / test.images().len() as f64, confusion)
+}
+
+/// Asks the net what it would make of the images before anything is computed.
+fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(), Failure> {
+    let [_, c, h, w] = images;
+    let out = net
+        .output_shape(Shape::from([1, c, h, w]))
+        .map_err(|error| Failure::Usage(format!("the net does not fit images of {c}×{h}×{w}\n{error}")))?;
+    if out == [1, classes] {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!("the net makes {out} of an image, but the data set has {classes} classes")))
+}
+
+/// The keys under which an epoch's sums are saved beside the settings.
+const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
+
+/// Saves the state of training, if a file is given.
+fn save(
+    options: &Options,
+    net: &dyn Module,
+    optimizer: &dyn Optimizer,
+    at: &Progress,
+    settings: &[(&'static str, String)],
+    sums: &Sums,
+) -> Result<(), Failure> {
+    let Some(path) = &options.save else { return Ok(()) };
+    let mut at = at.clone();
+    at.settings = settings.iter().map(|(flag, value)| ((*flag).to_owned(), value.clone())).collect();
+    // The bits of the sum, not its decimal digits: a resumed epoch reports the same mean.
+    let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
+    at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| ((*key).to_owned(), value.to_string())));
+    Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
+}
+
+/// Reads a saved state into the net and the optimizer.
+fn resume(
+    path: &Path,
+    net: &dyn Module,
+    optimizer: &mut dyn Optimizer,
+    settings: &[(&'static str, String)],
+    sums: &mut Sums,
+) -> Result<Progress, Failure> {
+    let checkpoint = Checkpoint::load(path)?;
+    let saved: &BTreeMap<String, String> = &checkpoint.progress().settings;
+    for (flag, value) in settings {
+        match saved.get(*flag) {
+            Some(before) if before == value => {}
+            Some(before) => {
+                return Err(Failure::Usage(format!(
+                    "{} was saved by a run with {flag} {before}, this one has {flag} {value}; give the same flags",
+                    path.display()
+                )));
+            }
+            None => {
+                return Err(Failure::Run(format!("{} was not saved by this program: it has no {flag}", path.display())));
+            }
+        }
+    }
+    let number = |key: &str| saved.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+    let [loss, batches, correct, images] = SUMS.map(number);
+    *sums = Sums { loss: f64::from_bits(loss), batches, correct, images };
+    Ok(checkpoint.restore(net, optimizer)?)
+}
