@@ -1,0 +1,240 @@
+//! The training programs as their users run them: reports, the same bits, resuming, and what they say to bad input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program that `cargo test` has built beside the tests.
+fn program(name: &str) -> Command {
+    let tests = std::env::current_exe().expect("this test is a file");
+    let path = tests.parent().and_then(Path::parent).expect("target/…/deps").join("examples").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo test`, or `cargo build --examples` first", path.display());
+    Command::new(path)
+}
+
+/// IDX files of `train` and `test` images of 28×28 whose class shows in where their bright rows are.
+fn digits(train: usize, test: usize) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    for (part, n) in [("train", train), ("t10k", test)] {
+        let mut images = [2051u32, n as u32, 28, 28].map(u32::to_be_bytes).concat();
+        let mut labels = [2049u32, n as u32].map(u32::to_be_bytes).concat();
+        for i in 0..n {
+            let class = i * 7 % 10;
+            labels.push(class as u8);
+            for row in 0..28 {
+                let bright = (class * 2..class * 2 + 4).contains(&row);
+                images.extend((0..28).map(|column| if bright { 200 } else { ((i * 31 + row * 7 + column * 3) % 60) as u8 }));
+            }
+        }
+        fs::write(directory.path().join(format!("{part}-images-idx3-ubyte")), images).expect("room for the images");
+        fs::write(directory.path().join(format!("{part}-labels-idx1-ubyte")), labels).expect("room for the labels");
+    }
+    directory
+}
+
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the program starts")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A command that trains on small data, and where its JSON lines go.
+fn small_run(data: &TempDir, json: &str) -> (Command, PathBuf) {
+    let json = data.path().join(json);
+    let mut command = program("mnist");
+    command.arg("--data-dir").arg(data.path()).args(["--batch-size", "16", "--epochs", "2", "--json"]).arg(&json);
+    (command, json)
+}
+
+fn events(json: &Path) -> Vec<Value> {
+    let lines = fs::read_to_string(json).expect("the JSON lines");
+    lines.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
+}
+
+/// Runs to the end and returns the hash of the weights.
+fn hash_of(command: &mut Command, json: &Path) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let result = events(json).pop().expect("a result");
+    result["weights_sha256"].as_str().expect("a hash").to_owned()
+}
+
+#[test]
+fn json_lines_have_the_shape_that_is_promised() {
+    let data = digits(320, 100);
+    let (mut command, json) = small_run(&data, "shape.json");
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let events = events(&json);
+    let kinds: Vec<&str> = events.iter().map(|e| e["event"].as_str().expect("an event")).collect();
+    assert_eq!(kinds, ["start", "epoch", "epoch", "result"]);
+    let has = |event: &Value, keys: &[&str]| {
+        assert_eq!(event.as_object().expect("an object").len(), keys.len() + 1, "{event}");
+        assert!(keys.iter().all(|key| event.get(key).is_some()), "{event}");
+    };
+    has(&events[0], &["program", "device", "threads", "seed", "parameters"]);
+    assert_eq!(events[0]["parameters"], 8 * 10 + 16 * 73 + 128 * 785 + 10 * 129);
+    let epoch = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"];
+    has(&events[1], &epoch);
+    has(&events[3], &["test_accuracy", "per_class", "weights_sha256", "seconds"]);
+    assert_eq!(events[3]["per_class"].as_array().expect("a list").len(), 10);
+    let accuracy = events[3]["test_accuracy"].as_f64().expect("a number");
+    assert!(accuracy > 0.9, "rows of light are easy to tell apart, not {accuracy}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("accuracy by class") && text.contains("confusion matrix"), "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
+    let data = digits(160, 20);
+    let hash = |threads: &str, seed: &str| {
+        let (mut command, json) = small_run(&data, &format!("threads-{threads}-{seed}.json"));
+        hash_of(command.args(["--threads", threads, "--seed", seed, "--dropout", "0.5"]), &json)
+    };
+    let one = hash("1", "7");
+    assert_eq!(one, hash("2", "7"));
+    assert_eq!(one, hash("4", "7"));
+    assert_ne!(one, hash("1", "8"));
+}
+
+#[test]
+fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
+    let data = digits(640, 20);
+    for optimizer in ["adam", "momentum"] {
+        let flags = ["--dropout", "0.5", "--optimizer", optimizer, "--lr", "0.01", "--threads", "1"];
+        let (mut command, json) = small_run(&data, "whole.json");
+        let whole = hash_of(command.args(flags), &json);
+        let whole_epochs = events(&json);
+
+        let state = data.path().join(format!("{optimizer}.safetensors"));
+        let (mut command, _) = small_run(&data, "killed.json");
+        let mut child = command
+            .args(flags)
+            .args(["--save-every", "3", "--save"])
+            .arg(&state)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !state.exists() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().expect("the program is still there, or was");
+        child.wait().expect("it ends");
+
+        let (mut command, json) = small_run(&data, "resumed.json");
+        assert_eq!(hash_of(command.args(flags).arg("--resume").arg(&state), &json), whole, "{optimizer}");
+        // The epoch that was interrupted reports its mean over all of its batches, not over the rest.
+        let losses = |events: &[Value]| events[events.len() - 2]["train_loss"].clone();
+        assert_eq!(losses(&events(&json)), losses(&whole_epochs));
+    }
+}
+
+/// Runs, expects this exit code and these pieces in the message.
+fn fails(command: &mut Command, code: i32, pieces: &[&str]) {
+    let output = run(command);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for piece in pieces {
+        assert!(text.contains(piece), "no '{piece}' in:\n{text}");
+    }
+}
+
+#[test]
+fn flags_out_of_range_are_usage_errors() {
+    for (flags, piece) in [
+        (&["--batch-size", "0"][..], "0 is not in 1.."),
+        (&["--epochs", "none"], "invalid value 'none'"),
+        (&["--lr", "-1"], "--lr"),
+        (&["--lr=-1"], "a number above 0 is wanted"),
+        (&["--dropout", "1"], "a probability from 0 to below 1 is wanted"),
+        (&["--kernel", "4"], "3 or 5 is wanted"),
+        (&["--channels", "8"], "two numbers from 1 are wanted"),
+        (&["--activation", "step"], "relu"),
+        (&["--optimizer", "lbfgs"], "adam"),
+        (&["--device", "gpu"], "'gpu' is not known"),
+        (&["--save-every", "5"], "--save"),
+        (&["--threads", "0"], "0 is not in 1..=1024"),
+    ] {
+        fails(program("mnist").args(flags), 2, &[piece]);
+    }
+}
+
+#[test]
+fn a_missing_device_or_directory_is_named() {
+    fails(program("mnist").args(["--device", "cuda:0"]), 1, &["cuda:0", "--device cpu"]);
+    fails(program("mnist").args(["--data-dir", "/no/such/place"]), 1, &["/no/such/place"]);
+    fails(program("cifar10").args(["--data-dir", "/no/such/place"]), 1, &["/no/such/place"]);
+    let empty = TempDir::new().expect("a temporary directory");
+    fails(program("mnist").arg("--data-dir").arg(empty.path()), 1, &["train-images"]);
+    let mut offline = program("cifar10");
+    offline.args(["--offline"]).env("XDG_CACHE_HOME", empty.path());
+    fails(&mut offline, 1, &["--data-dir"]);
+    fails(program("mnist").args(["--json", "/no/such/place/x.json"]), 1, &["/no/such/place/x.json"]);
+}
+
+#[test]
+fn damaged_data_is_named() {
+    let data = digits(20, 10);
+    let images = data.path().join("train-images-idx3-ubyte");
+    let whole = fs::read(&images).expect("the images");
+    fs::write(&images, &whole[..whole.len() - 100]).expect("a shorter file");
+    fails(&mut small_run(&data, "x.json").0, 1, &["train-images-idx3-ubyte", "15696", "15596"]);
+    fs::write(&images, b"GIF89a, not digits").expect("another file");
+    fails(&mut small_run(&data, "x.json").0, 1, &["train-images-idx3-ubyte"]);
+    fs::write(&images, whole).expect("the images again");
+    let labels = data.path().join("train-labels-idx1-ubyte");
+    let mut bytes = fs::read(&labels).expect("the labels");
+    bytes[8 + 3] = 10;
+    fs::write(&labels, bytes).expect("a wrong label");
+    fails(&mut small_run(&data, "x.json").0, 1, &["train-labels-idx1-ubyte", "10"]);
+}
+
+#[test]
+fn a_saved_state_of_another_run_is_refused_and_left_alone() {
+    let data = digits(64, 10);
+    let state = data.path().join("state.safetensors");
+    let (mut command, json) = small_run(&data, "first.json");
+    hash_of(command.arg("--save").arg(&state), &json);
+    let before = fs::read(&state).expect("the state");
+
+    let resume = |flags: &[&str]| {
+        let (mut command, _) = small_run(&data, "second.json");
+        command.args(flags).arg("--resume").arg(&state);
+        command
+    };
+    fails(&mut resume(&["--activation", "tanh"]), 2, &["--activation relu", "--activation tanh"]);
+    fails(&mut resume(&["--channels", "4,8"]), 2, &["--channels"]);
+    fails(&mut resume(&["--optimizer", "sgd"]), 2, &["--optimizer"]);
+    fs::write(&state, &before[..before.len() / 2]).expect("half a state");
+    fails(&mut resume(&[]), 1, &["state.safetensors"]);
+    let missing = data.path().join("missing.safetensors");
+    let (mut command, _) = small_run(&data, "third.json");
+    fails(command.arg("--resume").arg(missing), 1, &["missing.safetensors"]);
+
+    // A state that cannot be written is an error, and leaves nothing half-written behind.
+    let (mut command, _) = small_run(&data, "fourth.json");
+    fails(command.args(["--save", "/no/such/place/state.safetensors"]), 1, &["/no/such/place/state.safetensors"]);
+    let leftovers = fs::read_dir(data.path()).expect("the directory").filter_map(Result::ok);
+    assert!(!leftovers.map(|f| f.file_name()).any(|name| name.to_string_lossy().contains("part")));
+}
+
+#[test]
+fn an_image_too_small_for_the_net_is_a_usage_error() {
+    let data = TempDir::new().expect("a temporary directory");
+    for (part, n) in [("train", 4u32), ("t10k", 2)] {
+        let images = [[2051, n, 2, 2].map(u32::to_be_bytes).concat(), vec![0; 4 * n as usize]].concat();
+        let labels = [[2049, n].map(u32::to_be_bytes).concat(), vec![0; n as usize]].concat();
+        fs::write(data.path().join(format!("{part}-images-idx3-ubyte")), images).expect("room");
+        fs::write(data.path().join(format!("{part}-labels-idx1-ubyte")), labels).expect("room");
+    }
+    fails(&mut small_run(&data, "x.json").0, 2, &["max_pool2d", "the window is larger"]);
+}
