@@ -56,8 +56,19 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                 // SAFETY: pixels of this job's lanes, one at a time.
                 let (y, index) =
                     unsafe { (lanes_mut(&y_parts, to, i, j, lanes), lanes_mut(&index_parts, to, i, j, lanes)) };
+                let start = (rows.start * width + columns.start) as i32;
+                if lanes == 1 {
+                    let mut best = (x[from.at(rows.start, columns.start)], start);
+                    for row in rows.start..rows.end {
+                        for column in columns.start..columns.end {
+                            best = larger(best, (x[from.at(row, column)], (row * width + column) as i32));
+                        }
+                    }
+                    (y[0], index[0]) = best;
+                    continue;
+                }
                 y.copy_from_slice(from.lanes(x, rows.start, columns.start, lanes));
-                index.fill((rows.start * width + columns.start) as i32);
+                index.fill(start);
                 for row in rows.start..rows.end {
                     for column in columns.start..columns.end {
                         let here = (row * width + column) as i32;
@@ -79,7 +90,8 @@ fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     // The negated comparison is true for a NaN too; `&` rather than `&&` leaves the compiler free to select.
     #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "not (a <= b) is not a > b for NaN")]
     let take = !(second.0 <= first.0) & !first.0.is_nan();
-    if take { second } else { first }
+    // Apart, so that each becomes a select: which of two pixels is larger no branch predictor knows.
+    (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
 /// Whether the windows are pairs of neighbours side by side.
@@ -175,7 +187,22 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
         let from = images.plane(n, c);
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {
+                let divisor = T::from_f64((rows.divisor * columns.divisor) as f64);
+                // SAFETY: pixels of this job's lanes, one at a time.
+                let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 // Rows are added up first: over a whole plane the rounding errors stay those of a row and a column.
+                if lanes == 1 {
+                    let mut total = T::ZERO;
+                    for row in rows.start..rows.end {
+                        let mut part = T::ZERO;
+                        for column in columns.start..columns.end {
+                            part += x[from.at(row, column)];
+                        }
+                        total += part;
+                    }
+                    y[0] = total / divisor;
+                    continue;
+                }
                 let (mut total, mut part) = ([T::ZERO; LANES], [T::ZERO; LANES]);
                 let (total, part) = (&mut total[..lanes], &mut part[..lanes]);
                 for row in rows.start..rows.end {
@@ -185,9 +212,6 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                     }
                     add(total, part);
                 }
-                let divisor = T::from_f64((rows.divisor * columns.divisor) as f64);
-                // SAFETY: pixels of this job's lanes, one at a time.
-                let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 for (y, &total) in y.iter_mut().zip(&*total) {
                     *y = total / divisor;
                 }
