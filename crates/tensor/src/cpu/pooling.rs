@@ -6,6 +6,9 @@ use crate::parallel::Disjoint;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
+/// Windows of 2×2 handled side by side.
+const SQUARES: usize = 16;
+
 /// The number of pixels that windows visit.
 fn visits(windows: &[Vec<Window>; 2]) -> usize {
     let along = |axis: &[Window]| axis.iter().map(|w| w.end - w.start).sum::<usize>();
@@ -101,13 +104,26 @@ fn is_halving(windows: &[Window]) -> bool {
 
 /// One row of results of 2×2 windows side by side, from the two rows of x above each other.
 fn max_of_squares<T: Float>(above: &[T], below: &[T], y: &mut [T], index: &mut [i32], start: usize, width: usize) {
-    let (start, width) = (start as i32, width as i32);
-    let pairs = above.chunks_exact(2).zip(below.chunks_exact(2));
-    for (j, ((y, index), (a, b))) in y.iter_mut().zip(index).zip(pairs).enumerate() {
-        let at = start + 2 * j as i32;
-        let upper = larger((a[0], at), (a[1], at + 1));
-        let lower = larger((b[0], at + width), (b[1], at + width + 1));
-        (*y, *index) = larger(upper, lower);
+    // Pairs are pulled apart first; then all that is left is one corner of all windows after the other, side by side.
+    let stretches = y.chunks_mut(SQUARES).zip(index.chunks_mut(SQUARES));
+    let pairs = above.chunks(2 * SQUARES).zip(below.chunks(2 * SQUARES));
+    for (k, ((y, index), (above, below))) in stretches.zip(pairs).enumerate() {
+        let mut corners = [[T::LOWEST; SQUARES]; 4];
+        let [a, b, c, d] = &mut corners;
+        for (l, (above, below)) in above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0).enumerate() {
+            [a[l], b[l], c[l], d[l]] = [above[0], above[1], below[0], below[1]];
+        }
+        let (mut best, mut away) = (corners[0], [0; SQUARES]);
+        for (corner, place) in corners[1..].iter().zip([1, width as i32, width as i32 + 1]) {
+            for ((best, away), &v) in best.iter_mut().zip(&mut away).zip(corner) {
+                (*best, *away) = larger((*best, *away), (v, place));
+            }
+        }
+        let start = (start + 2 * SQUARES * k) as i32;
+        y.copy_from_slice(&best[..y.len()]);
+        for (l, (index, away)) in index.iter_mut().zip(away).enumerate() {
+            *index = start + 2 * l as i32 + away;
+        }
     }
 }
 
