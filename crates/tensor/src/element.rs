@@ -54,6 +54,13 @@ pub trait Float:
 {
     /// The distance from 1 to the next number.
     const EPSILON: Self;
+
+    /// The absolute value.
+    #[must_use]
+    fn abs(self) -> Self;
+    /// The square root, correctly rounded; NaN below 0.
+    #[must_use]
+    fn sqrt(self) -> Self;
 }
 
 macro_rules! element {
@@ -87,9 +94,22 @@ element!(f64, f64::NEG_INFINITY, f64::INFINITY, |x| x != x);
 element!(i32, i32::MIN, i32::MAX, |_x| false);
 element!(u8, u8::MIN, u8::MAX, |_x| false);
 
-impl Float for f32 {
-    const EPSILON: Self = f32::EPSILON;
+macro_rules! float {
+    ($t:ty) => {
+        impl Float for $t {
+            const EPSILON: Self = <$t>::EPSILON;
+
+            #[inline]
+            fn abs(self) -> Self {
+                <$t>::abs(self)
+            }
+            #[inline]
+            fn sqrt(self) -> Self {
+                <$t>::sqrt(self)
+            }
+        }
+    };
 }
-impl Float for f64 {
-    const EPSILON: Self = f64::EPSILON;
-}
+
+float!(f32);
+float!(f64);

@@ -105,6 +105,11 @@ impl Layout {
             || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == dense.strides[a])
     }
 
+    /// Whether several elements share one place, as along a broadcast axis.
+    pub fn repeats(&self) -> bool {
+        (0..self.shape.rank()).any(|a| self.shape[a] > 1 && self.strides[a] == 0)
+    }
+
     /// The position in the buffer of the element at `index`.
     pub fn position(&self, index: &[usize]) -> usize {
         debug_assert_eq!(index.len(), self.shape.rank());

@@ -133,9 +133,10 @@ impl<T: Element> TensorOf<T> {
         self.storage.as_slice()
     }
 
-    /// The whole storage for writing, with the layout. Copies first if anyone else holds the storage.
+    /// The whole storage for writing, with the layout. Copies first if anyone else holds the storage, or if elements
+    /// share a place in it, since writing one would change the others.
     pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
-        if Arc::get_mut(&mut self.storage).is_none() {
+        if Arc::get_mut(&mut self.storage).is_none() || self.layout.repeats() {
             let mut own = Self::uninitialised(self.layout.dense_like());
             T::copy(&mut own, self);
             *self = own;

@@ -6,6 +6,9 @@ use crate::parallel::Disjoint;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
+/// Windows of 2×2 handled side by side.
+const SQUARES: usize = 16;
+
 /// The number of pixels that windows visit.
 fn visits(windows: &[Vec<Window>; 2]) -> usize {
     let along = |axis: &[Window]| axis.iter().map(|w| w.end - w.start).sum::<usize>();
@@ -56,8 +59,19 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                 // SAFETY: pixels of this job's lanes, one at a time.
                 let (y, index) =
                     unsafe { (lanes_mut(&y_parts, to, i, j, lanes), lanes_mut(&index_parts, to, i, j, lanes)) };
+                let start = (rows.start * width + columns.start) as i32;
+                if lanes == 1 {
+                    let mut best = (x[from.at(rows.start, columns.start)], start);
+                    for row in rows.start..rows.end {
+                        for column in columns.start..columns.end {
+                            best = larger(best, (x[from.at(row, column)], (row * width + column) as i32));
+                        }
+                    }
+                    (y[0], index[0]) = best;
+                    continue;
+                }
                 y.copy_from_slice(from.lanes(x, rows.start, columns.start, lanes));
-                index.fill((rows.start * width + columns.start) as i32);
+                index.fill(start);
                 for row in rows.start..rows.end {
                     for column in columns.start..columns.end {
                         let here = (row * width + column) as i32;
@@ -79,7 +93,8 @@ fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     // The negated comparison is true for a NaN too; `&` rather than `&&` leaves the compiler free to select.
     #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "not (a <= b) is not a > b for NaN")]
     let take = !(second.0 <= first.0) & !first.0.is_nan();
-    if take { second } else { first }
+    // Apart, so that each becomes a select: which of two pixels is larger no branch predictor knows.
+    (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
 /// Whether the windows are pairs of neighbours side by side.
@@ -89,13 +104,26 @@ fn is_halving(windows: &[Window]) -> bool {
 
 /// One row of results of 2×2 windows side by side, from the two rows of x above each other.
 fn max_of_squares<T: Float>(above: &[T], below: &[T], y: &mut [T], index: &mut [i32], start: usize, width: usize) {
-    let (start, width) = (start as i32, width as i32);
-    let pairs = above.chunks_exact(2).zip(below.chunks_exact(2));
-    for (j, ((y, index), (a, b))) in y.iter_mut().zip(index).zip(pairs).enumerate() {
-        let at = start + 2 * j as i32;
-        let upper = larger((a[0], at), (a[1], at + 1));
-        let lower = larger((b[0], at + width), (b[1], at + width + 1));
-        (*y, *index) = larger(upper, lower);
+    // Pairs are pulled apart first; then all that is left is one corner of all windows after the other, side by side.
+    let stretches = y.chunks_mut(SQUARES).zip(index.chunks_mut(SQUARES));
+    let pairs = above.chunks(2 * SQUARES).zip(below.chunks(2 * SQUARES));
+    for (k, ((y, index), (above, below))) in stretches.zip(pairs).enumerate() {
+        let mut corners = [[T::LOWEST; SQUARES]; 4];
+        let [a, b, c, d] = &mut corners;
+        for (l, (above, below)) in above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0).enumerate() {
+            [a[l], b[l], c[l], d[l]] = [above[0], above[1], below[0], below[1]];
+        }
+        let (mut best, mut away) = (corners[0], [0; SQUARES]);
+        for (corner, place) in corners[1..].iter().zip([1, width as i32, width as i32 + 1]) {
+            for ((best, away), &v) in best.iter_mut().zip(&mut away).zip(corner) {
+                (*best, *away) = larger((*best, *away), (v, place));
+            }
+        }
+        let start = (start + 2 * SQUARES * k) as i32;
+        y.copy_from_slice(&best[..y.len()]);
+        for (l, (index, away)) in index.iter_mut().zip(away).enumerate() {
+            *index = start + 2 * l as i32 + away;
+        }
     }
 }
 
@@ -175,7 +203,22 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
         let from = images.plane(n, c);
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {
+                let divisor = T::from_f64((rows.divisor * columns.divisor) as f64);
+                // SAFETY: pixels of this job's lanes, one at a time.
+                let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 // Rows are added up first: over a whole plane the rounding errors stay those of a row and a column.
+                if lanes == 1 {
+                    let mut total = T::ZERO;
+                    for row in rows.start..rows.end {
+                        let mut part = T::ZERO;
+                        for column in columns.start..columns.end {
+                            part += x[from.at(row, column)];
+                        }
+                        total += part;
+                    }
+                    y[0] = total / divisor;
+                    continue;
+                }
                 let (mut total, mut part) = ([T::ZERO; LANES], [T::ZERO; LANES]);
                 let (total, part) = (&mut total[..lanes], &mut part[..lanes]);
                 for row in rows.start..rows.end {
@@ -185,9 +228,6 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                     }
                     add(total, part);
                 }
-                let divisor = T::from_f64((rows.divisor * columns.divisor) as f64);
-                // SAFETY: pixels of this job's lanes, one at a time.
-                let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 for (y, &total) in y.iter_mut().zip(&*total) {
                     *y = total / divisor;
                 }

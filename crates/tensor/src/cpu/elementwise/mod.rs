@@ -1,7 +1,18 @@
-//! Elementwise kernels.
+//! Elementwise kernels: the functions there are, and the walks that apply them.
+//!
+//! `map` walks over one, two or three operands of any strides; the other files hold the formulas. Every formula is a
+//! type of its own, so that each is compiled into a loop of its own, chosen outside of it.
 
-use crate::element::{Element, Float};
-use crate::tensor::TensorOf;
+mod binary;
+mod map;
+mod mixed;
+#[cfg(test)]
+mod tests;
+mod unary;
+
+pub(crate) use binary::{add_assign, binary};
+pub(crate) use mixed::{cast, compare, select};
+pub(crate) use unary::unary;
 
 /// A function of one number. Numbers in it are `f64` and rounded to the element type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,28 +140,4 @@ pub enum Compare {
     Greater,
     /// a ≥ b
     GreaterEqual,
-}
-
-pub(crate) fn compare<T: Element>(_op: Compare, _a: &TensorOf<T>, _b: &TensorOf<T>) -> TensorOf<u8> {
-    unimplemented!()
-}
-
-pub(crate) fn select<T: Element>(_mask: &TensorOf<u8>, _a: &TensorOf<T>, _b: &TensorOf<T>) -> TensorOf<T> {
-    unimplemented!()
-}
-
-pub(crate) fn cast<T: Element, U: Element>(_x: &TensorOf<T>) -> TensorOf<U> {
-    unimplemented!()
-}
-
-pub(crate) fn unary<T: Float>(_op: Unary, _x: &TensorOf<T>) -> TensorOf<T> {
-    unimplemented!()
-}
-
-pub(crate) fn binary<T: Float>(_op: Binary, _a: &TensorOf<T>, _b: &TensorOf<T>) -> TensorOf<T> {
-    unimplemented!()
-}
-
-pub(crate) fn add_assign<T: Float>(_y: &mut TensorOf<T>, _x: &TensorOf<T>) {
-    unimplemented!()
 }

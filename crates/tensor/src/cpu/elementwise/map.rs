@@ -1,0 +1,295 @@
+//! Walks that apply a function to one, two or three operands of any strides.
+//!
+//! The function's loop runs over neighbours in memory only. Operands that lie otherwise are first gathered, and a
+//! broadcast number repeated, in blocks that stay in the first-level cache: so a function is compiled once for each
+//! level of CPU features, whatever the strides, and is as wide for a broadcast bias as for a whole tensor.
+
+#![expect(
+    clippy::inline_always,
+    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+)]
+
+use std::ops::Range;
+
+use crate::cpu::plan::Plan;
+use crate::cpu::simd::{Vectorised, dispatch};
+use crate::element::Element;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+
+/// The least number of elements worth a task of its own, for a function of a few instructions.
+pub(super) const CHEAP: usize = 16 << 10;
+/// The same for a function of dozens of instructions, such as an exponential.
+pub(super) const DEAR: usize = 2 << 10;
+/// The elements of an operand that are gathered at a time.
+const BLOCK: usize = 256;
+
+/// A function of one element.
+pub(super) trait Function1<A, Y>: Copy + Sync {
+    fn apply(self, a: A) -> Y;
+}
+
+/// A function of two elements.
+pub(super) trait Function2<A, B, Y>: Copy + Sync {
+    fn apply(self, a: A, b: B) -> Y;
+}
+
+/// A function of three elements.
+pub(super) trait Function3<A, B, C, Y>: Copy + Sync {
+    fn apply(self, a: A, b: B, c: C) -> Y;
+}
+
+/// One operand of a walk.
+struct Operand<'a, T> {
+    data: &'a [T],
+    step: isize,
+}
+
+impl<T: Element> Operand<'_, T> {
+    /// Elements `from`, `from + step`, …: `len` of them, where they are or gathered in `room`.
+    #[inline(always)]
+    fn block<'b>(&'b self, from: isize, len: usize, room: &'b mut [T; BLOCK]) -> &'b [T] {
+        if self.step == 1 {
+            return &self.data[from as usize..from as usize + len];
+        }
+        let room = &mut room[..len];
+        if self.step == 0 {
+            room.fill(self.data[from as usize]);
+        } else {
+            for (i, slot) in room.iter_mut().enumerate() {
+                *slot = self.data[(from + i as isize * self.step) as usize];
+            }
+        }
+        room
+    }
+}
+
+/// The longest piece of a run that can be done at once: all of it if nothing needs gathering.
+#[inline(always)]
+fn piece<const N: usize>(steps: [isize; N]) -> usize {
+    if steps.iter().all(|&step| step == 1) { usize::MAX } else { BLOCK }
+}
+
+/// Calls `body` with the positions and lengths of the pieces of each run.
+#[inline(always)]
+fn for_pieces<const N: usize>(plan: &Plan<N>, range: Range<usize>, mut body: impl FnMut([isize; N], usize)) {
+    let steps = plan.run_strides();
+    let longest = piece(steps);
+    plan.for_runs(range, |at, len| {
+        let mut done = 0;
+        while done < len {
+            let part = (len - done).min(longest);
+            body(std::array::from_fn(|i| at[i] + done as isize * steps[i]), part);
+            done += part;
+        }
+    });
+}
+
+/// The output's layout: the order of axes in memory of the first operand that fills it without gaps, or failing that
+/// of the first that has its shape.
+pub(super) fn output(shape: Shape, operands: &[&Layout]) -> Layout {
+    let whole = || operands.iter().filter(|layout| layout.shape() == shape);
+    whole()
+        .find(|layout| layout.is_dense())
+        .or_else(|| whole().next())
+        .map_or_else(|| Layout::contiguous(shape), |layout| layout.dense_like())
+}
+
+/// An operand's layout, spread over the output's shape.
+pub(super) fn spread(layout: &Layout, shape: Shape) -> Layout {
+    layout.broadcast_to(shape).expect("the caller checked that the operands broadcast")
+}
+
+/// The outputs are dense and lead their plans, so a run of theirs is one piece of memory.
+#[inline(always)]
+fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
+    // SAFETY: runs of the output do not overlap, and every element belongs to the range of one task.
+    unsafe { y.slice(at as usize..at as usize + len) }
+}
+
+/// `y = f(a)`.
+pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: impl Function1<A, Y>) -> TensorOf<Y> {
+    struct Work<'a, 'y, A, Y, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, Y>, Operand<'a, A>, F);
+    impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorised for Work<'_, '_, A, Y, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self(plan, range, y, a, f) = self;
+            let mut room = [A::ZERO; BLOCK];
+            for_pieces(plan, range, |[y_at, a_at], len| {
+                let a = a.block(a_at, len, &mut room);
+                for (y, &a) in out_block(y, y_at, len).iter_mut().zip(a) {
+                    *y = f.apply(a);
+                }
+            });
+        }
+    }
+
+    let shape = a.shape();
+    let mut out = TensorOf::uninitialised(output(shape, &[a.layout()]));
+    let (buffer, layout) = out.buffer_mut();
+    let plan = Plan::new(shape, [&layout, a.layout()]);
+    let step = plan.run_strides()[1];
+    let y = Disjoint::new(buffer);
+    parallel_for(plan.numel(), grain, |range| {
+        dispatch(Work(&plan, range, &y, Operand { data: a.buffer(), step }, f));
+    });
+    out
+}
+
+/// `y = f(a, b)`, with broadcasting.
+pub(super) fn map2<A: Element, B: Element, Y: Element>(
+    a: &TensorOf<A>,
+    b: &TensorOf<B>,
+    grain: usize,
+    f: impl Function2<A, B, Y>,
+) -> TensorOf<Y> {
+    struct Work<'a, 'y, A, B, Y, F> {
+        plan: &'a Plan<3>,
+        range: Range<usize>,
+        y: &'a Disjoint<'y, Y>,
+        a: Operand<'a, A>,
+        b: Operand<'a, B>,
+        f: F,
+    }
+    impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorised for Work<'_, '_, A, B, Y, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self { plan, range, y, a, b, f } = self;
+            let (mut room_a, mut room_b) = ([A::ZERO; BLOCK], [B::ZERO; BLOCK]);
+            for_pieces(plan, range, |[y_at, a_at, b_at], len| {
+                let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
+                for ((y, &a), &b) in out_block(y, y_at, len).iter_mut().zip(a).zip(b) {
+                    *y = f.apply(a, b);
+                }
+            });
+        }
+    }
+
+    let shape = broadcast(a.shape(), b.shape());
+    let mut out = TensorOf::uninitialised(output(shape, &[a.layout(), b.layout()]));
+    let (buffer, layout) = out.buffer_mut();
+    let plan = Plan::new(shape, [&layout, &spread(a.layout(), shape), &spread(b.layout(), shape)]);
+    let [_, a_step, b_step] = plan.run_strides();
+    let y = Disjoint::new(buffer);
+    parallel_for(plan.numel(), grain, |range| {
+        dispatch(Work {
+            plan: &plan,
+            range,
+            y: &y,
+            a: Operand { data: a.buffer(), step: a_step },
+            b: Operand { data: b.buffer(), step: b_step },
+            f,
+        });
+    });
+    out
+}
+
+/// `y = f(a, b, c)`, with broadcasting.
+pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
+    a: &TensorOf<A>,
+    b: &TensorOf<B>,
+    c: &TensorOf<C>,
+    grain: usize,
+    f: impl Function3<A, B, C, Y>,
+) -> TensorOf<Y> {
+    struct Work<'a, 'y, A, B, C, Y, F> {
+        plan: &'a Plan<4>,
+        range: Range<usize>,
+        y: &'a Disjoint<'y, Y>,
+        a: Operand<'a, A>,
+        b: Operand<'a, B>,
+        c: Operand<'a, C>,
+        f: F,
+    }
+    impl<A, B, C, Y, F> Vectorised for Work<'_, '_, A, B, C, Y, F>
+    where
+        A: Element,
+        B: Element,
+        C: Element,
+        Y: Element,
+        F: Function3<A, B, C, Y>,
+    {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self { plan, range, y, a, b, c, f } = self;
+            let (mut room_a, mut room_b, mut room_c) = ([A::ZERO; BLOCK], [B::ZERO; BLOCK], [C::ZERO; BLOCK]);
+            for_pieces(plan, range, |[y_at, a_at, b_at, c_at], len| {
+                let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
+                let c = c.block(c_at, len, &mut room_c);
+                for (((y, &a), &b), &c) in out_block(y, y_at, len).iter_mut().zip(a).zip(b).zip(c) {
+                    *y = f.apply(a, b, c);
+                }
+            });
+        }
+    }
+
+    let shape = broadcast(a.shape(), broadcast(b.shape(), c.shape()));
+    let mut out = TensorOf::uninitialised(output(shape, &[b.layout(), c.layout(), a.layout()]));
+    let (buffer, layout) = out.buffer_mut();
+    let spread = [spread(a.layout(), shape), spread(b.layout(), shape), spread(c.layout(), shape)];
+    let plan = Plan::new(shape, [&layout, &spread[0], &spread[1], &spread[2]]);
+    let [_, a_step, b_step, c_step] = plan.run_strides();
+    let y = Disjoint::new(buffer);
+    parallel_for(plan.numel(), grain, |range| {
+        dispatch(Work {
+            plan: &plan,
+            range,
+            y: &y,
+            a: Operand { data: a.buffer(), step: a_step },
+            b: Operand { data: b.buffer(), step: b_step },
+            c: Operand { data: c.buffer(), step: c_step },
+            f,
+        });
+    });
+    out
+}
+
+/// `f(&mut y, x)` for each pair, in place; `x` has y's shape.
+pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: usize, f: impl Function2<T, T, T>) {
+    struct Work<'a, 'y, T, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, T>, Operand<'a, T>, F);
+    impl<T: Element, F: Function2<T, T, T>> Vectorised for Work<'_, '_, T, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self(plan, range, y, x, f) = self;
+            let mut room = [T::ZERO; BLOCK];
+            let step = plan.run_strides()[0];
+            for_pieces(plan, range, |[y_at, x_at], len| {
+                let x = x.block(x_at, len, &mut room);
+                if step == 1 {
+                    for (y, &x) in out_block(y, y_at, len).iter_mut().zip(x) {
+                        *y = f.apply(*y, x);
+                    }
+                } else {
+                    for (i, &x) in x.iter().enumerate() {
+                        let place = y.ptr((y_at + i as isize * step) as usize);
+                        // SAFETY: within the layout; no other task has this element.
+                        unsafe { *place = f.apply(*place, x) };
+                    }
+                }
+            });
+        }
+    }
+
+    let shape = y.shape();
+    let (buffer, layout) = y.buffer_mut();
+    let plan = Plan::new(shape, [&layout, x.layout()]);
+    let step = plan.run_strides()[1];
+    let y = Disjoint::new(buffer);
+    parallel_for(plan.numel(), grain, |range| {
+        dispatch(Work(&plan, range, &y, Operand { data: x.buffer(), step }, f));
+    });
+}
+
+/// The common shape of two operands whose callers have checked that there is one.
+fn broadcast(a: Shape, b: Shape) -> Shape {
+    if a == b {
+        return a;
+    }
+    crate::shape_rules::broadcast("elementwise", a, b).expect("the caller checked that the operands broadcast")
+}

@@ -1,0 +1,66 @@
+//! Comparison, selection and conversion: elementwise kernels between element types.
+
+#![expect(
+    clippy::inline_always,
+    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+)]
+
+use std::any::Any;
+
+use super::Compare;
+use super::map::{CHEAP, Function1, Function2, Function3, map1, map2, map3};
+use crate::element::Element;
+use crate::tensor::TensorOf;
+
+pub(crate) fn compare<T: Element>(op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
+    macro_rules! holds {
+        ($relation:tt) => {{
+            #[derive(Clone, Copy)]
+            struct Relation;
+            impl<T: Element> Function2<T, T, u8> for Relation {
+                #[inline(always)]
+                fn apply(self, a: T, b: T) -> u8 {
+                    u8::from(a $relation b)
+                }
+            }
+            map2(a, b, CHEAP, Relation)
+        }};
+    }
+    match op {
+        Compare::Equal => holds!(==),
+        Compare::NotEqual => holds!(!=),
+        Compare::Less => holds!(<),
+        Compare::LessEqual => holds!(<=),
+        Compare::Greater => holds!(>),
+        Compare::GreaterEqual => holds!(>=),
+    }
+}
+
+pub(crate) fn select<T: Element>(mask: &TensorOf<u8>, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> {
+    #[derive(Clone, Copy)]
+    struct Choice;
+    impl<T: Element> Function3<u8, T, T, T> for Choice {
+        #[inline(always)]
+        fn apply(self, mask: u8, a: T, b: T) -> T {
+            if mask == 0 { b } else { a }
+        }
+    }
+    map3(mask, a, b, CHEAP, Choice)
+}
+
+pub(crate) fn cast<T: Element, U: Element>(x: &TensorOf<T>) -> TensorOf<U> {
+    /// By way of `f64`, which holds every value of every element type, so that only the second step rounds; the
+    /// compiler leaves the detour out where the first type's values are exact in the second.
+    #[derive(Clone, Copy)]
+    struct Conversion;
+    impl<T: Element, U: Element> Function1<T, U> for Conversion {
+        #[inline(always)]
+        fn apply(self, x: T) -> U {
+            U::from_f64(x.to_f64())
+        }
+    }
+    match (x as &dyn Any).downcast_ref::<TensorOf<U>>() {
+        Some(same) => same.clone(),
+        None => map1(x, CHEAP, Conversion),
+    }
+}

@@ -1,0 +1,363 @@
+//! Every function against its formula in `f64`, at kinks and in the tails, on every kind of strides, at every level of
+//! CPU features and on any number of threads.
+
+use super::*;
+use crate::cpu::simd::at_each_level;
+use crate::element::{Element, Float};
+use crate::parallel::with_threads;
+use crate::tensor::{Tensor, Tensor64, TensorOf};
+
+const UNARY: [Unary; 27] = [
+    Unary::Neg,
+    Unary::Abs,
+    Unary::Sign,
+    Unary::Exp,
+    Unary::Log,
+    Unary::Sqrt,
+    Unary::Square,
+    Unary::Reciprocal,
+    Unary::Add(0.3),
+    Unary::SubFrom(0.3),
+    Unary::Mul(-1.7),
+    Unary::DivInto(2.5),
+    Unary::Pow(2.0),
+    Unary::Pow(3.0),
+    Unary::Pow(-1.0),
+    Unary::Pow(0.7),
+    Unary::Clamp(-0.5, 0.75),
+    Unary::Relu,
+    Unary::LeakyRelu(0.01),
+    Unary::Sigmoid,
+    Unary::Tanh,
+    Unary::Softplus,
+    Unary::Swish(1.0),
+    Unary::Swish(-0.5),
+    Unary::Mish,
+    Unary::Gelu,
+    Unary::GeluTanh,
+];
+
+const BINARY: [Binary; 16] = [
+    Binary::Add,
+    Binary::Sub,
+    Binary::Mul,
+    Binary::Div,
+    Binary::Maximum,
+    Binary::Minimum,
+    Binary::ReluBackward,
+    Binary::LeakyReluBackward(0.01),
+    Binary::ClampBackward(-0.5, 0.75),
+    Binary::SigmoidBackward,
+    Binary::TanhBackward,
+    Binary::SoftplusBackward,
+    Binary::SwishBackward(1.3),
+    Binary::MishBackward,
+    Binary::GeluBackward,
+    Binary::GeluTanhBackward,
+];
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The function as its definition reads, with std's elementary functions.
+fn reference(op: Unary, x: f64) -> f64 {
+    match op {
+        Unary::Neg => -x,
+        Unary::Abs => x.abs(),
+        Unary::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
+        Unary::Exp => x.exp(),
+        Unary::Log => x.ln(),
+        Unary::Sqrt => x.sqrt(),
+        Unary::Square => x * x,
+        Unary::Reciprocal => 1.0 / x,
+        Unary::Add(s) => x + s,
+        Unary::SubFrom(s) => s - x,
+        Unary::Mul(s) => s * x,
+        Unary::DivInto(s) => s / x,
+        Unary::Pow(p) => x.powf(p),
+        Unary::Clamp(lo, hi) => x.clamp(lo, hi),
+        Unary::Relu => x.max(0.0),
+        Unary::LeakyRelu(alpha) => x.max(0.0) + alpha * x.min(0.0),
+        Unary::Sigmoid => sigmoid(x),
+        Unary::Tanh => x.tanh(),
+        Unary::Softplus => x.exp().ln_1p(),
+        Unary::Swish(beta) => x * sigmoid(beta * x),
+        Unary::Mish => x * x.exp().ln_1p().tanh(),
+        Unary::Gelu => x * 0.5 * (1.0 + <f64 as crate::cpu::math::Elementary>::erf(x / 2f64.sqrt())),
+        Unary::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
+    }
+}
+
+/// The function whose derivative a backward op multiplies by, and whether it takes the output y instead of x.
+fn forward_of(op: Binary) -> Option<(Unary, bool)> {
+    Some(match op {
+        Binary::ReluBackward => (Unary::Relu, true),
+        Binary::LeakyReluBackward(alpha) => (Unary::LeakyRelu(alpha), false),
+        Binary::ClampBackward(lo, hi) => (Unary::Clamp(lo, hi), false),
+        Binary::SigmoidBackward => (Unary::Sigmoid, true),
+        Binary::TanhBackward => (Unary::Tanh, true),
+        Binary::SoftplusBackward => (Unary::Softplus, false),
+        Binary::SwishBackward(beta) => (Unary::Swish(beta), false),
+        Binary::MishBackward => (Unary::Mish, false),
+        Binary::GeluBackward => (Unary::Gelu, false),
+        Binary::GeluTanhBackward => (Unary::GeluTanh, false),
+        _ => return None,
+    })
+}
+
+/// Numbers on both sides of 0, none at a kink.
+fn samples() -> Vec<f64> {
+    (-160..160).map(|i| f64::from(i) / 16.0 + 0.013).collect()
+}
+
+fn close<T: Float>(got: T, want: f64, what: &str) {
+    let limit = 16.0 * T::EPSILON.to_f64() * want.abs().max(1.0);
+    assert!((got.to_f64() - want).abs() <= limit || got.is_nan() && want.is_nan(), "{what}: {got} instead of {want}");
+}
+
+fn unary_matches<T: Float>() {
+    let x = TensorOf::<T>::from(samples().into_iter().map(T::from_f64).collect::<Vec<T>>());
+    for op in UNARY {
+        for (x, y) in x.to_vec().into_iter().zip(x.unary(op).to_vec()) {
+            close(y, reference(op, x.to_f64()), &format!("{op:?} of {x}"));
+        }
+    }
+}
+
+#[test]
+fn unary_functions_match_their_definitions() {
+    unary_matches::<f32>();
+    unary_matches::<f64>();
+}
+
+#[test]
+fn backward_functions_are_the_derivatives() {
+    let x = Tensor64::from(samples());
+    for op in BINARY {
+        let Some((forward, takes_output)) = forward_of(op) else { continue };
+        let h = 1e-5;
+        let slope = |x: f64| {
+            let at = |x: f64| Tensor64::scalar(x).unary(forward).item();
+            (at(x + h) - at(x - h)) / (2.0 * h)
+        };
+        let argument = if takes_output { x.unary(forward) } else { x.clone() };
+        let dx = Tensor64::full(x.shape(), 3.0).binary(op, &argument);
+        for (x, dx) in x.to_vec().into_iter().zip(dx.to_vec()) {
+            assert!((dx - 3.0 * slope(x)).abs() < 1e-8, "{op:?} at {x}: {dx} instead of {}", 3.0 * slope(x));
+        }
+    }
+}
+
+#[test]
+fn arithmetic_of_two() {
+    let (a, b) = (Tensor::from([6.0, -1.0, 0.0]), Tensor::from([2.0, 4.0, -8.0]));
+    for (op, want) in [
+        (Binary::Add, [8.0, 3.0, -8.0]),
+        (Binary::Sub, [4.0, -5.0, 8.0]),
+        (Binary::Mul, [12.0, -4.0, 0.0]),
+        (Binary::Div, [3.0, -0.25, 0.0]),
+        (Binary::Maximum, [6.0, 4.0, 0.0]),
+        (Binary::Minimum, [2.0, -1.0, -8.0]),
+    ] {
+        assert_eq!(a.binary(op, &b).to_vec(), want, "{op:?}");
+    }
+}
+
+#[test]
+fn kinks_are_as_documented() {
+    let at = |op: Unary, x: f64| Tensor64::scalar(x).unary(op).item();
+    for op in [Unary::Relu, Unary::Sign, Unary::Abs, Unary::Clamp(-1.0, 1.0), Unary::LeakyRelu(0.1), Unary::Mish] {
+        assert!(at(op, f64::NAN).is_nan(), "{op:?}");
+    }
+    assert_eq!((at(Unary::Sign, 0.0), at(Unary::Relu, 0.0)), (0.0, 0.0));
+    let backward = |op: Binary, x: f64| Tensor64::scalar(1.0).binary(op, &Tensor64::scalar(x)).item();
+    assert_eq!(backward(Binary::ReluBackward, 0.0), 0.0);
+    assert_eq!(backward(Binary::LeakyReluBackward(0.1), 0.0), 0.1);
+    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), 1.0), 1.0);
+    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), -1.5), 0.0);
+    for op in [Binary::Maximum, Binary::Minimum] {
+        let nan = Tensor64::scalar(f64::NAN);
+        let one = Tensor64::scalar(1.0);
+        assert!(nan.binary(op, &one).item().is_nan() && one.binary(op, &nan).item().is_nan(), "{op:?}");
+    }
+}
+
+fn tails<T: Float>() {
+    for size in [1000.0, f64::INFINITY] {
+        let (low, high) = (TensorOf::scalar(T::from_f64(-size)), TensorOf::scalar(T::from_f64(size)));
+        for op in [Unary::Swish(1.0), Unary::Mish, Unary::Gelu, Unary::GeluTanh, Unary::Softplus, Unary::Sigmoid] {
+            let top = if op == Unary::Sigmoid { 1.0 } else { size };
+            assert_eq!(low.unary(op).item().to_f64(), 0.0, "{op:?}");
+            assert_eq!(high.unary(op).item().to_f64(), top, "{op:?}");
+        }
+        let dy = TensorOf::scalar(T::ONE);
+        for op in [
+            Binary::SwishBackward(1.0),
+            Binary::MishBackward,
+            Binary::GeluBackward,
+            Binary::GeluTanhBackward,
+            Binary::SoftplusBackward,
+        ] {
+            assert_eq!(dy.binary(op, &low).item().to_f64(), 0.0, "{op:?}");
+            assert_eq!(dy.binary(op, &high).item(), T::ONE, "{op:?}");
+        }
+    }
+}
+
+#[test]
+fn tails_reach_their_limits() {
+    tails::<f32>();
+    tails::<f64>();
+}
+
+/// The same numbers in several layouts: plain, transposed, channels-last, sliced, reversed.
+fn layouts(x: &Tensor) -> Vec<Tensor> {
+    let wide = Tensor::concat(&[x, x, x], 3);
+    let len = x.shape()[3];
+    let gaps = Tensor::concat(&[&x.unsqueeze(-1), &Tensor::full(x.unsqueeze(-1).shape(), 7.0)], -1);
+    let reversed = x.slice(3, len.saturating_sub(1), len, -1).contiguous();
+    vec![
+        x.clone(),
+        x.channels_last(),
+        x.transpose(0, 3).contiguous().transpose(0, 3),
+        wide.narrow(3, len..2 * len),
+        gaps.narrow(4, 0..1).squeeze(4),
+        reversed.slice(3, len.saturating_sub(1), len, -1),
+    ]
+}
+
+#[test]
+fn every_layout_gives_the_same_numbers() {
+    for shape in [[2, 3, 5, 7], [1, 1, 1, 1], [2, 300, 1, 3], [3, 1, 2, 300], [2, 0, 3, 1]] {
+        let x = Tensor::from_fn(shape, |i| (i as f32 * 0.37).sin());
+        let y = Tensor::from_fn(shape, |i| (i as f32 * 0.11).cos());
+        let (square, sum) = (x.unary(Unary::Square).to_vec(), x.binary(Binary::Sub, &y).to_vec());
+        for x in layouts(&x) {
+            assert_eq!(x.unary(Unary::Square).to_vec(), square, "{:?}", x.layout());
+            for y in layouts(&y) {
+                assert_eq!(x.binary(Binary::Sub, &y).to_vec(), sum, "{:?} {:?}", x.layout(), y.layout());
+                let mut z = x.clone();
+                z.add_assign(&y);
+                assert_eq!(z.to_vec(), x.binary(Binary::Add, &y).to_vec());
+            }
+        }
+    }
+}
+
+#[test]
+fn operands_broadcast() {
+    let x = Tensor::from_fn([2, 3, 4, 5], |i| i as f32);
+    for shape in [vec![], vec![5], vec![4, 1], vec![3, 1, 1], vec![1, 3, 1, 1], vec![2, 1, 1, 5], vec![2, 3, 4, 5]] {
+        let b = Tensor::from_fn(shape.clone(), |i| 1000.0 * i as f32);
+        let wide = b.broadcast_to(x.shape());
+        for x in layouts(&x) {
+            let (y, z) = (x.binary(Binary::Sub, &b), b.binary(Binary::Sub, &x));
+            for i in 0..x.numel() {
+                let index = [i / 60, i / 20 % 3, i / 5 % 4, i % 5];
+                assert_eq!(y.at(&index), x.at(&index) - wide.at(&index), "{shape:?}");
+                assert_eq!(z.at(&index), wide.at(&index) - x.at(&index), "{shape:?}");
+            }
+        }
+    }
+    let outer = Tensor::from([[1.0], [2.0]]).binary(Binary::Mul, &Tensor::from([3.0, 4.0, 5.0]));
+    assert_eq!(outer, Tensor::from([[3.0, 4.0, 5.0], [6.0, 8.0, 10.0]]));
+}
+
+#[test]
+fn a_dense_operand_gives_its_order_of_axes() {
+    let x = Tensor::ones([2, 3, 4, 5]);
+    let last = x.channels_last();
+    let bias = Tensor::ones([1, 3, 1, 1]);
+    for y in [
+        last.unary(Unary::Relu),
+        last.binary(Binary::Add, &bias),
+        bias.binary(Binary::Add, &last),
+        bias.broadcast_to([2, 3, 4, 5]).binary(Binary::Add, &last),
+    ] {
+        assert_eq!(y.layout().strides(), last.layout().strides());
+    }
+}
+
+#[test]
+fn adding_in_place_leaves_shared_and_repeated_storage_alone() {
+    let x = Tensor::from([1.0, 2.0]);
+    let mut y = x.clone();
+    y.add_assign(&x);
+    assert_eq!((x.to_vec(), y.to_vec()), (vec![1.0, 2.0], vec![2.0, 4.0]));
+    let mut repeated = Tensor::scalar(1.0).broadcast_to([3]);
+    repeated.add_assign(&Tensor::from([1.0, 2.0, 3.0]));
+    assert_eq!(repeated.to_vec(), [2.0, 3.0, 4.0]);
+}
+
+/// The bits of every function of pseudo-random numbers.
+fn bits() -> Vec<u64> {
+    let x = Tensor64::from_fn([3, 1001], |i| ((i * 2_654_435_761) % 20_011) as f64 / 1000.0 - 10.0);
+    let y = x.narrow(1, 1..1000).unary(Unary::Tanh);
+    let x = x.narrow(1, 0..999);
+    let unary = UNARY.iter().map(|&op| x.unary(op));
+    let binary = BINARY.iter().map(|&op| x.binary(op, &y));
+    let wide: Vec<u64> = unary.chain(binary).flat_map(|z| z.to_vec()).map(f64::to_bits).collect();
+    let (x, y) = (x.to_f32(), y.to_f32());
+    let unary = UNARY.iter().map(|&op| x.unary(op));
+    let binary = BINARY.iter().map(|&op| x.binary(op, &y));
+    let narrow = unary.chain(binary).flat_map(|z| z.to_vec()).map(|z| u64::from(z.to_bits()));
+    // The sign of a NaN is left open by Rust.
+    wide.into_iter()
+        .chain(narrow)
+        .map(|b| if f64::from_bits(b).is_nan() || b << 33 > 0xff << 56 { 0 } else { b })
+        .collect()
+}
+
+#[test]
+fn every_level_and_number_of_threads_gives_the_same_bits() {
+    let one = with_threads(1, bits);
+    assert!(with_threads(3, bits) == one);
+    at_each_level(|level| assert!(bits() == one, "{level:?}"));
+}
+
+#[test]
+fn relations_hold_for_every_type() {
+    fn check<T: Element>() {
+        let number = |x: f64| T::from_f64(x);
+        let a = TensorOf::from([number(1.0), number(2.0), number(3.0)]);
+        let b = TensorOf::scalar(number(2.0));
+        for (op, want) in [
+            (Compare::Equal, [0, 1, 0]),
+            (Compare::NotEqual, [1, 0, 1]),
+            (Compare::Less, [1, 0, 0]),
+            (Compare::LessEqual, [1, 1, 0]),
+            (Compare::Greater, [0, 0, 1]),
+            (Compare::GreaterEqual, [0, 1, 1]),
+        ] {
+            assert_eq!(a.compare(op, &b).to_vec(), want, "{op:?} of {}", T::NAME);
+        }
+    }
+    check::<f32>();
+    check::<f64>();
+    check::<i32>();
+    check::<u8>();
+    let nan = Tensor::scalar(f32::NAN);
+    assert_eq!(nan.compare(Compare::Equal, &nan).item(), 0);
+    assert_eq!(nan.compare(Compare::NotEqual, &nan).item(), 1);
+}
+
+#[test]
+fn a_mask_selects_and_broadcasts() {
+    let mask = TensorOf::<u8>::from([[1], [0]]);
+    let (a, b) = (Tensor::from([1.0, 2.0, 3.0]), Tensor::scalar(9.0));
+    assert_eq!(a.select(&mask, &b), Tensor::from([[1.0, 2.0, 3.0], [9.0, 9.0, 9.0]]));
+}
+
+#[test]
+fn conversions_cut_off_and_truncate() {
+    let x = Tensor::from([-1.5, 0.9, 255.9, 300.0, f32::NAN, f32::INFINITY]);
+    assert_eq!(x.to_u8().to_vec(), [0, 0, 255, 255, 0, 255]);
+    assert_eq!(x.to_i32().to_vec(), [-1, 0, 255, 300, 0, i32::MAX]);
+    let pixels = TensorOf::<u8>::arange(256);
+    assert_eq!(pixels.to_f32(), Tensor::arange(256));
+    assert_eq!(pixels.to_f64().to_u8(), pixels);
+    let large = TensorOf::<i32>::from([16_777_217, -16_777_219, i32::MAX, i32::MIN]);
+    assert_eq!(large.to_f32().to_vec(), large.to_vec().iter().map(|&i| i as f32).collect::<Vec<_>>());
+    assert_eq!(Tensor64::from([0.1, 1e300]).to_f32().to_vec(), [0.1, f32::INFINITY]);
+}

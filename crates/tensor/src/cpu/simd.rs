@@ -1,0 +1,170 @@
+//! Loops compiled once for each level of CPU features, and the choice among them at run time.
+//!
+//! A [`Vectorised`] piece of work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512,
+//! and runs the widest that the processor has. All give the same bits: the compiler neither reorders sums nor
+//! contracts `a * b + c`, and the lanes of a sum stand in the source.
+
+#![cfg_attr(test, expect(clippy::inline_always, reason = "the tests' work is inlined into the variants of `dispatch`"))]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::is_x86_feature_detected;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Work that is worth wide vectors.
+pub(crate) trait Vectorised {
+    type Output;
+    /// The work. Every implementation, and every function it calls in its loops, is `#[inline(always)]`: only what is
+    /// inlined into [`dispatch`]'s variants is compiled with their features.
+    fn run(self) -> Self::Output;
+}
+
+/// A set of CPU features, narrow to wide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Level {
+    /// What the target guarantees: SSE2 on x86-64, NEON on aarch64.
+    Portable = 1,
+    Avx2 = 2,
+    Avx512 = 3,
+}
+
+/// The level in use; 0 before the first question.
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The level in use: the widest there is, or the one that the environment variable `CHAINRULE_CPU` names.
+///
+/// # Panics
+/// If `CHAINRULE_CPU` names no level, or one that this processor lacks.
+#[inline]
+pub(crate) fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        1 => Level::Portable,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => choose(),
+    }
+}
+
+#[cold]
+fn choose() -> Level {
+    let best = detect();
+    let level = match std::env::var("CHAINRULE_CPU") {
+        Ok(name) => named(&name, best).unwrap_or_else(|text| panic!("{text}")),
+        Err(_) => best,
+    };
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    level
+}
+
+/// The level called `name`, if a processor whose best is `best` has it; else an error's text.
+fn named(name: &str, best: Level) -> Result<Level, String> {
+    let level = match name {
+        "portable" => Level::Portable,
+        "avx2" => Level::Avx2,
+        "avx512" => Level::Avx512,
+        _ => return Err(format!("CHAINRULE_CPU={name} is not known; use portable, avx2 or avx512, or unset it")),
+    };
+    if level > best {
+        return Err(format!(
+            "CHAINRULE_CPU={name} needs features that this processor lacks; its best level is {best:?}"
+        ));
+    }
+    Ok(level)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Level {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq");
+    match (avx2, avx512) {
+        (true, true) => Level::Avx512,
+        (true, false) => Level::Avx2,
+        _ => Level::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Level {
+    Level::Portable
+}
+
+/// Runs the work with the features of [`level`].
+#[inline]
+pub(crate) fn dispatch<V: Vectorised>(work: V) -> V::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn avx2<V: Vectorised>(work: V) -> V::Output {
+            work.run()
+        }
+        #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
+        fn avx512<V: Vectorised>(work: V) -> V::Output {
+            work.run()
+        }
+        match level() {
+            // SAFETY: `level` never exceeds what `detect` found.
+            Level::Avx512 => unsafe { avx512(work) },
+            // SAFETY: as above.
+            Level::Avx2 => unsafe { avx2(work) },
+            Level::Portable => work.run(),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    work.run()
+}
+
+/// Runs `body` once at each level that this processor has.
+///
+/// The level is global; that other tests run at the same time does them no harm, since all levels give the same bits.
+#[cfg(test)]
+pub(crate) fn at_each_level(mut body: impl FnMut(Level)) {
+    let best = level();
+    for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+        if level <= best {
+            LEVEL.store(level as u8, Ordering::Relaxed);
+            body(level);
+        }
+    }
+    LEVEL.store(best as u8, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_and_limits_told() {
+        assert_eq!(named("portable", Level::Avx512), Ok(Level::Portable));
+        assert_eq!(named("avx2", Level::Avx512), Ok(Level::Avx2));
+        assert_eq!(named("avx512", Level::Avx512), Ok(Level::Avx512));
+        let unknown = named("sse9", Level::Avx512).unwrap_err();
+        assert!(unknown.contains("sse9") && unknown.contains("portable, avx2 or avx512"), "{unknown}");
+        let lacking = named("avx512", Level::Avx2).unwrap_err();
+        assert!(lacking.contains("lacks") && lacking.contains("Avx2"), "{lacking}");
+    }
+
+    struct Square<'a>(&'a mut [f32]);
+
+    impl Vectorised for Square<'_> {
+        type Output = usize;
+        #[inline(always)]
+        fn run(self) -> usize {
+            for x in self.0.iter_mut() {
+                *x *= *x;
+            }
+            self.0.len()
+        }
+    }
+
+    #[test]
+    fn every_level_runs_the_work() {
+        at_each_level(|level| {
+            let mut x: Vec<f32> = (0..100).map(|i| i as f32).collect();
+            assert_eq!(dispatch(Square(&mut x)), 100);
+            assert!(x.iter().enumerate().all(|(i, &x)| x == (i * i) as f32), "{level:?}");
+        });
+    }
+}
