@@ -89,8 +89,8 @@ macro_rules! element {
     };
 }
 
-element!(f32, f32::NEG_INFINITY, f32::INFINITY, |x| x != x);
-element!(f64, f64::NEG_INFINITY, f64::INFINITY, |x| x != x);
+element!(f32, f32::NEG_INFINITY, f32::INFINITY, |x| f32::is_nan(x));
+element!(f64, f64::NEG_INFINITY, f64::INFINITY, |x| f64::is_nan(x));
 element!(i32, i32::MIN, i32::MAX, |_x| false);
 element!(u8, u8::MIN, u8::MAX, |_x| false);
 
