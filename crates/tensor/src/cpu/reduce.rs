@@ -1,20 +1,456 @@
-//! Kernels.
+//! Sums, maxima and minima along axes.
+//!
+//! Every result is a tree fixed by shape and strides alone, never by the number of threads. The elements that belong
+//! to one result are cut in halves down to leaves of a fixed size; a leaf is folded in [`LANES`] lanes, or row by row
+//! into many results at a time where neighbours in memory belong to different results. So a sum's rounding errors grow
+//! as those of pairwise summation (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
 
+#![expect(
+    clippy::inline_always,
+    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+)]
+
+use std::ops::Range;
+
+use crate::cpu::plan::Plan;
+use crate::cpu::simd::{Vectorised, dispatch};
 use crate::element::{Element, Float};
-use crate::kernel::Tap;
-use crate::random::Key;
-use crate::shape::Shape;
-use crate::shape_rules::{Conv2dOptions, Window};
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::shape::MAX_RANK;
 use crate::tensor::TensorOf;
 
-pub(crate) fn max<T: Element>(_x: &TensorOf<T>, _axes: &[bool]) -> TensorOf<T> {
-    unimplemented!()
+/// The accumulators of a leaf: two of the widest vectors for f32, so that additions need not wait for each other.
+const LANES: usize = 32;
+/// The elements of a leaf.
+const LEAF: usize = 2048;
+/// The rows of a leaf whose neighbours belong to different results, and the most results done at a time.
+const LEAF_ROWS: usize = 32;
+const COLUMNS: usize = 256;
+/// A result of more elements than this is cut into chunks that threads share.
+const CHUNK: usize = 64 << 10;
+/// The least number of elements worth a task of its own.
+const GRAIN: usize = 16 << 10;
+/// With so many results there is work for all threads without cutting one.
+const ENOUGH: usize = 64;
+
+/// An operation with a neutral element by which numbers are combined, in any order.
+trait Fold<T>: Copy + Sync {
+    const NEUTRAL: T;
+    fn combine(a: T, b: T) -> T;
 }
 
-pub(crate) fn min<T: Element>(_x: &TensorOf<T>, _axes: &[bool]) -> TensorOf<T> {
-    unimplemented!()
+#[derive(Clone, Copy)]
+struct Sum;
+#[derive(Clone, Copy)]
+struct Max;
+#[derive(Clone, Copy)]
+struct Min;
+
+impl<T: Float> Fold<T> for Sum {
+    const NEUTRAL: T = T::ZERO;
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        a + b
+    }
 }
 
-pub(crate) fn sum<T: Float>(_x: &TensorOf<T>, _axes: &[bool]) -> TensorOf<T> {
-    unimplemented!()
+// A NaN in b fails the comparison and is taken, a NaN in a is asked for.
+impl<T: Element> Fold<T> for Max {
+    const NEUTRAL: T = T::LOWEST;
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        if a >= b || a.is_nan() { a } else { b }
+    }
+}
+
+impl<T: Element> Fold<T> for Min {
+    const NEUTRAL: T = T::HIGHEST;
+    #[inline(always)]
+    fn combine(a: T, b: T) -> T {
+        if a <= b || a.is_nan() { a } else { b }
+    }
+}
+
+pub(crate) fn max<T: Element>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
+    fold::<T, Max>(x, axes)
+}
+
+pub(crate) fn min<T: Element>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
+    fold::<T, Min>(x, axes)
+}
+
+pub(crate) fn sum<T: Float>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
+    fold::<T, Sum>(x, axes)
+}
+
+/// The axes of `order` that `pick` accepts, and their number.
+fn filter(order: &[usize], pick: impl Fn(usize) -> bool) -> ([usize; MAX_RANK], usize) {
+    let mut out = [0; MAX_RANK];
+    let count = out.iter_mut().zip(order.iter().filter(|&&a| pick(a))).map(|(slot, &a)| *slot = a).count();
+    (out, count)
+}
+
+fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
+    let layout = x.layout();
+    let (order, rank) = layout.memory_order();
+    let order = &order[..rank];
+    let out_shape = (0..rank).filter(|&a| axes[a]).fold(x.shape(), |shape, a| shape.with(a, 1));
+    // The output keeps x's order of axes, so that the walk over the axes that are kept meets its elements one by one.
+    let mut out = TensorOf::uninitialised(Layout::dense(out_shape, order));
+    let (y, _) = out.buffer_mut();
+    if x.numel() == 0 {
+        y.fill(F::NEUTRAL);
+        return out;
+    }
+
+    let (reduced, reduced_rank) = filter(order, |a| axes[a]);
+    let (kept, kept_rank) = filter(order, |a| !axes[a]);
+    // Offsets are in the walk over the kept axes; the walk over the reduced ones starts at 0.
+    let within = Plan::in_order(x.shape(), &reduced[..reduced_rank], [layout]);
+    let across = Plan::in_order(x.shape(), &kept[..kept_rank], [layout]);
+    let innermost = order.iter().rfind(|&&a| x.shape()[a] > 1);
+    let walk = Walk { data: x.buffer(), within, base: layout.offset() as isize };
+    if innermost.is_none_or(|&a| axes[a]) {
+        fold_rows::<T, F>(y, &walk, &across);
+    } else {
+        fold_columns::<T, F>(y, &walk, &across);
+    }
+    out
+}
+
+/// The elements that belong to one result, or to each of several neighbouring ones.
+struct Walk<'a, T> {
+    data: &'a [T],
+    within: Plan<1>,
+    /// What is to be taken from `within`'s positions to count from the first element.
+    base: isize,
+}
+
+/// Whether one result is cut into chunks for threads, and into how many; a matter of shape alone.
+fn chunks(results: usize, elements: usize, chunk: usize) -> usize {
+    if results >= ENOUGH { 1 } else { elements.div_ceil(chunk) }
+}
+
+/// Folds where neighbours in memory belong to the same result.
+fn fold_rows<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
+    let (results, elements) = (across.numel(), walk.within.numel());
+    let cuts = chunks(results, elements, CHUNK);
+    let run = |out: &mut [T]| {
+        let out = Disjoint::new(out);
+        parallel_for(results * cuts, GRAIN.div_ceil(elements.min(CHUNK)), |range| {
+            for item in range {
+                let [start] = across.position(item / cuts);
+                let first = item % cuts * CHUNK;
+                let last = if cuts == 1 { elements } else { (first + CHUNK).min(elements) };
+                let value = fold_tree::<T, F>(walk, start, first..last);
+                // SAFETY: each item writes its own element.
+                unsafe { *out.ptr(item) = value };
+            }
+        });
+    };
+    if cuts == 1 {
+        return run(y);
+    }
+    let mut partial = vec![F::NEUTRAL; results * cuts];
+    run(&mut partial);
+    for (y, partial) in y.iter_mut().zip(partial.chunks_exact(cuts)) {
+        *y = combine_pairwise::<T, F>(partial);
+    }
+}
+
+/// Folds elements `range` of the walk from `start`, by halves down to leaves.
+fn fold_tree<T: Element, F: Fold<T>>(walk: &Walk<T>, start: isize, range: Range<usize>) -> T {
+    if range.len() > LEAF {
+        let middle = range.start + (range.len() / 2).next_multiple_of(LEAF);
+        let left = fold_tree::<T, F>(walk, start, range.start..middle);
+        return F::combine(left, fold_tree::<T, F>(walk, start, middle..range.end));
+    }
+    dispatch(Leaf::<T, F> { walk, start, range, fold: std::marker::PhantomData })
+}
+
+fn combine_pairwise<T: Element, F: Fold<T>>(parts: &[T]) -> T {
+    match parts {
+        [] => F::NEUTRAL,
+        [one] => *one,
+        _ => {
+            let (left, right) = parts.split_at(parts.len().div_ceil(2));
+            F::combine(combine_pairwise::<T, F>(left), combine_pairwise::<T, F>(right))
+        }
+    }
+}
+
+struct Leaf<'a, T, F> {
+    walk: &'a Walk<'a, T>,
+    start: isize,
+    range: Range<usize>,
+    fold: std::marker::PhantomData<F>,
+}
+
+impl<T: Element, F: Fold<T>> Vectorised for Leaf<'_, T, F> {
+    type Output = T;
+    #[inline(always)]
+    fn run(self) -> T {
+        let Walk { data, within, base } = self.walk;
+        let [step] = within.run_strides();
+        let away = self.start - base;
+        let mut lanes = [F::NEUTRAL; LANES];
+        // Short runs are spread over the lanes as long ones are.
+        let mut next = 0;
+        within.for_runs(self.range, |[at], len| {
+            let at = at + away;
+            if step == 1 {
+                let row = &data[at as usize..at as usize + len];
+                let (whole, rest) = row.as_chunks::<LANES>();
+                for chunk in whole {
+                    for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                        *lane = F::combine(*lane, x);
+                    }
+                }
+                for &x in rest {
+                    lanes[next] = F::combine(lanes[next], x);
+                    next = (next + 1) % LANES;
+                }
+            } else {
+                for i in 0..len as isize {
+                    lanes[next] = F::combine(lanes[next], data[(at + i * step) as usize]);
+                    next = (next + 1) % LANES;
+                }
+            }
+        });
+        let mut width = LANES;
+        while width > 1 {
+            width /= 2;
+            for i in 0..width {
+                lanes[i] = F::combine(lanes[i], lanes[i + width]);
+            }
+        }
+        lanes[0]
+    }
+}
+
+/// Folds where neighbours in memory belong to different results: up to [`COLUMNS`] of them at a time.
+fn fold_columns<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
+    let (columns, rows) = (across.run(), walk.within.numel());
+    let width = columns.min(COLUMNS);
+    let blocks = columns.div_ceil(COLUMNS);
+    let results = across.numel() / columns * blocks;
+    let chunk_rows = (CHUNK / width).next_multiple_of(LEAF_ROWS);
+    let cuts = chunks(results, rows, chunk_rows);
+    let len = y.len();
+    // Cut `c` of all results fills elements c·len .. (c + 1)·len.
+    let run = |out: &mut [T]| {
+        let out = Disjoint::new(out);
+        let work = width * if cuts == 1 { rows } else { rows.min(chunk_rows) };
+        parallel_for(results * cuts, GRAIN.div_ceil(work), |range| {
+            for item in range {
+                let (result, cut) = (item / cuts, item % cuts);
+                let first = result / blocks * columns + result % blocks * COLUMNS;
+                let count = width.min(columns - result % blocks * COLUMNS);
+                let [start] = across.position(first);
+                let first_row = cut * chunk_rows;
+                let last_row = if cuts == 1 { rows } else { (first_row + chunk_rows).min(rows) };
+                // SAFETY: each item writes its own columns of its own cut.
+                let out = unsafe { out.slice(cut * len + first..cut * len + first + count) };
+                column_tree::<T, F>(walk, start, across.run_strides()[0], first_row..last_row, out);
+            }
+        });
+    };
+    if cuts == 1 {
+        return run(y);
+    }
+    let mut partial = vec![F::NEUTRAL; len * cuts];
+    run(&mut partial);
+    let mut step = 1;
+    while step < cuts {
+        for cut in (0..cuts - step).step_by(2 * step) {
+            let (left, right) = partial.split_at_mut((cut + step) * len);
+            combine_into::<T, F>(&mut left[cut * len..][..len], &right[..len]);
+        }
+        step *= 2;
+    }
+    y.copy_from_slice(&partial[..len]);
+}
+
+fn combine_into<T: Element, F: Fold<T>>(y: &mut [T], x: &[T]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = F::combine(*y, x);
+    }
+}
+
+/// Folds rows `range` of the columns that lie from `start` by `step`, by halves down to leaves.
+fn column_tree<T: Element, F: Fold<T>>(walk: &Walk<T>, start: isize, step: isize, range: Range<usize>, out: &mut [T]) {
+    if range.len() > LEAF_ROWS {
+        let middle = range.start + (range.len() / 2).next_multiple_of(LEAF_ROWS);
+        let mut right = [F::NEUTRAL; COLUMNS];
+        let right = &mut right[..out.len()];
+        column_tree::<T, F>(walk, start, step, range.start..middle, out);
+        column_tree::<T, F>(walk, start, step, middle..range.end, right);
+        combine_into::<T, F>(out, right);
+        return;
+    }
+    dispatch(LeafColumns::<T, F> { walk, start, step, range, out, fold: std::marker::PhantomData });
+}
+
+struct LeafColumns<'a, T, F> {
+    walk: &'a Walk<'a, T>,
+    start: isize,
+    step: isize,
+    range: Range<usize>,
+    out: &'a mut [T],
+    fold: std::marker::PhantomData<F>,
+}
+
+impl<T: Element, F: Fold<T>> Vectorised for LeafColumns<'_, T, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Walk { data, within, base } = self.walk;
+        let [row_step] = within.run_strides();
+        let away = self.start - base;
+        self.out.fill(F::NEUTRAL);
+        within.for_runs(self.range, |[at], len| {
+            for i in 0..len as isize {
+                let at = at + away + i * row_step;
+                if self.step == 1 {
+                    let row = &data[at as usize..at as usize + self.out.len()];
+                    for (y, &x) in self.out.iter_mut().zip(row) {
+                        *y = F::combine(*y, x);
+                    }
+                } else {
+                    for (j, y) in self.out.iter_mut().enumerate() {
+                        *y = F::combine(*y, data[(at + j as isize * self.step) as usize]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd::at_each_level;
+    use crate::parallel::with_threads;
+    use crate::tensor::{Tensor, Tensor64};
+
+    /// The fold of `x` along the marked axes, element by element in f64.
+    fn reference(x: &Tensor, axes: &[bool], first: f64, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+        let shape = x.shape();
+        let out = (0..shape.rank()).filter(|&a| axes[a]).fold(shape, |s, a| s.with(a, 1));
+        let mut y = vec![first; out.numel()];
+        for i in 0..shape.numel() {
+            let (mut rest, mut place, mut size) = (i, 0, 1);
+            let mut index = vec![0; shape.rank()];
+            for a in (0..shape.rank()).rev() {
+                index[a] = rest % shape[a];
+                rest /= shape[a];
+                if !axes[a] {
+                    place += index[a] * size;
+                    size *= shape[a];
+                }
+            }
+            y[place] = f(y[place], f64::from(x.at(&index)));
+        }
+        y
+    }
+
+    fn check(x: &Tensor) {
+        let rank = x.rank();
+        for mask in 0..1 << rank {
+            let axes: Vec<bool> = (0..rank).map(|a| mask >> a & 1 == 1).collect();
+            let got = sum(x, &axes);
+            let want = reference(x, &axes, 0.0, |a, b| a + b);
+            let size = reference(x, &axes, 0.0, |a, b| a + b.abs());
+            assert_eq!(got.numel(), want.len());
+            for ((got, want), size) in got.to_vec().into_iter().zip(want).zip(size) {
+                assert!((f64::from(got) - want).abs() <= 2e-6 * size, "sum of {:?} along {axes:?}", x.layout());
+            }
+            if x.numel() > 0 {
+                let high = reference(x, &axes, f64::NEG_INFINITY, f64::max);
+                assert_eq!(max(x, &axes).to_f64().to_vec(), high, "max of {:?} along {axes:?}", x.layout());
+                let low = reference(x, &axes, f64::INFINITY, f64::min);
+                assert_eq!(min(x, &axes).to_f64().to_vec(), low, "min of {:?} along {axes:?}", x.layout());
+            }
+        }
+    }
+
+    fn noise(shape: impl Into<crate::shape::Shape>) -> Tensor {
+        Tensor::from_fn(shape, |i| ((i * 2_654_435_761) % 20_011) as f32 / 10_000.0 - 1.0)
+    }
+
+    #[test]
+    fn every_set_of_axes_in_every_layout() {
+        for shape in [[3, 4, 5, 7], [1, 1, 1, 1], [2, 1, 70, 1], [70, 2, 3, 300], [2, 0, 3, 1]] {
+            let x = noise(shape);
+            check(&x);
+            check(&x.channels_last());
+            check(&x.permute(&[3, 1, 0, 2]));
+            if x.numel() > 0 {
+                check(&x.slice(3, shape[3] - 1, shape[3].div_ceil(2), -1).slice(0, 0, shape[0].div_ceil(2), 2));
+            }
+        }
+        check(&noise([5, 1, 3]).broadcast_to([5, 40, 3]));
+        check(&noise([1, 40]).broadcast_to([70, 40]));
+        check(&Tensor::scalar(3.0));
+        check(&noise(70_001));
+    }
+
+    #[test]
+    fn what_is_cut_into_chunks_is_right() {
+        check(&noise([3, 70_001]));
+        check(&noise([7_001, 30]));
+        check(&noise([2, 3, 40_000]).permute(&[1, 0, 2]));
+    }
+
+    #[test]
+    fn empty_sums_are_zero() {
+        assert_eq!(sum(&Tensor::zeros([2, 0]), &[false, true]).to_vec(), [0.0, 0.0]);
+        assert_eq!(sum(&Tensor::zeros([0]), &[true]).to_vec(), [0.0]);
+    }
+
+    #[test]
+    fn nan_wins() {
+        for place in [0, 1, 40, 99] {
+            let x = Tensor::from_fn([100, 3], |i| if i / 3 == place { f32::NAN } else { i as f32 });
+            for axes in [[true, false], [true, true]] {
+                assert!(max(&x, &axes).to_vec().iter().all(|y| y.is_nan()));
+                assert!(min(&x, &axes).to_vec().iter().all(|y| y.is_nan()));
+            }
+        }
+        assert_eq!(max(&TensorOf::<u8>::from([3, 200, 7]), &[true]).item(), 200);
+        assert_eq!(min(&TensorOf::<i32>::from([3, -200, 7]), &[true]).item(), -200);
+    }
+
+    #[test]
+    fn errors_grow_as_in_pairwise_summation() {
+        let n = 1 << 20;
+        for x in [Tensor::full(n, 0.1), Tensor::full([n / 4, 4], 0.1)] {
+            let total = sum(&x, &[true, true][..x.rank()]).item();
+            let exact = f64::from(0.1f32) * n as f64;
+            assert!((f64::from(total) - exact).abs() < 1e-6 * exact, "{total} instead of {exact}");
+        }
+        let columns = sum(&Tensor::full([n / 4, 4], 0.1), &[true, false]).to_vec();
+        let exact = f64::from(0.1f32) * (n / 4) as f64;
+        assert!(columns.iter().all(|&y| (f64::from(y) - exact).abs() < 1e-6 * exact), "{columns:?}");
+    }
+
+    #[test]
+    fn every_level_and_number_of_threads_gives_the_same_bits() {
+        let all = || {
+            let mut bits = Vec::new();
+            for x in [noise([300_000]), noise([5, 70_000]), noise([40_000, 7]), noise([64, 8, 13, 13])] {
+                for mask in 1..1 << x.rank() {
+                    let axes: Vec<bool> = (0..x.rank()).map(|a| mask >> a & 1 == 1).collect();
+                    bits.extend(sum(&x, &axes).to_vec().into_iter().map(f32::to_bits));
+                }
+            }
+            bits
+        };
+        let one = with_threads(1, all);
+        assert!(with_threads(3, all) == one);
+        at_each_level(|level| assert!(all() == one, "{level:?}"));
+        let wide = Tensor64::arange(100_001);
+        assert_eq!(sum(&wide, &[true]).item(), 5_000_050_000.0);
+    }
 }
