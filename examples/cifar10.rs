@@ -53,10 +53,8 @@ fn main() -> ExitCode {
             Augment::None => Vec::new(),
             Augment::CropFlip => vec![Box::new(RandomCrop { padding: 4 }), Box::new(RandomHorizontalFlip)],
         };
-        let settings = vec![
-            ("--net", format!("{net:?}").to_lowercase()),
-            ("--augment", format!("{augment:?}").to_lowercase()),
-        ];
+        let settings =
+            vec![("--net", format!("{net:?}").to_lowercase()), ("--augment", format!("{augment:?}").to_lowercase())];
         train(Task { program: "cifar10", net: &*model, dataset, augment: transforms, settings }, &options, device)
     })
 }

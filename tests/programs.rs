@@ -27,7 +27,9 @@ fn digits(train: usize, test: usize) -> TempDir {
             labels.push(class as u8);
             for row in 0..28 {
                 let bright = (class * 2..class * 2 + 4).contains(&row);
-                images.extend((0..28).map(|column| if bright { 200 } else { ((i * 31 + row * 7 + column * 3) % 60) as u8 }));
+                images.extend(
+                    (0..28).map(|column| if bright { 200 } else { ((i * 31 + row * 7 + column * 3) % 60) as u8 }),
+                );
             }
         }
         fs::write(directory.path().join(format!("{part}-images-idx3-ubyte")), images).expect("room for the images");

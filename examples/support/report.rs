@@ -64,7 +64,8 @@ impl Progress {
                 bar.set_position(done);
             }
             None if done % (self.steps / 4).max(1) == 0 && done < self.steps => {
-                let left = self.started.elapsed().as_secs_f64() / (done - self.first) as f64 * (self.steps - done) as f64;
+                let left =
+                    self.started.elapsed().as_secs_f64() / (done - self.first) as f64 * (self.steps - done) as f64;
                 eprintln!("{} {done}/{}  {text}, {left:.0} s left", self.label, self.steps);
             }
             None => {}

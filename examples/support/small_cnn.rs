@@ -20,9 +20,8 @@ impl SmallCnn {
     pub fn new(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Self {
         let mut rng = Rng::seed(options.seed);
         let [first, second] = options.channels.0;
-        let conv = |from, to, rng: &mut Rng| {
-            Conv2d::builder(from, to, options.kernel).padding(options.kernel / 2).build(rng)
-        };
+        let conv =
+            |from, to, rng: &mut Rng| Conv2d::builder(from, to, options.kernel).padding(options.kernel / 2).build(rng);
         Self {
             conv1: conv(channels, first, &mut rng),
             conv2: conv(first, second, &mut rng),

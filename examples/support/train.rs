@@ -64,7 +64,12 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
         println!("going on at epoch {}, batch {} of {}", at.epoch + 1, at.batch, path.display());
     }
     let threads = chainrule::tensor::threads();
-    println!("{program}: {} parameters, {} + {} images, {device}, {threads} threads", net.parameter_count(), train.images().len(), test.images().len());
+    println!(
+        "{program}: {} parameters, {} + {} images, {device}, {threads} threads",
+        net.parameter_count(),
+        train.images().len(),
+        test.images().len()
+    );
     events.write(&json!({
         "event": "start", "program": program, "device": device.to_string(), "threads": threads,
         "seed": options.seed, "parameters": net.parameter_count(),
@@ -111,7 +116,11 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     let confusion = tested.unwrap_or_else(|| evaluate(net, &test, &classes).1);
     confusion.print();
     let sha256 = weights_sha256(net);
-    println!("\ntest accuracy {:.2} %, {:.1} s\nweights sha256 {sha256}", 100.0 * confusion.accuracy(), started.elapsed().as_secs_f64());
+    println!(
+        "\ntest accuracy {:.2} %, {:.1} s\nweights sha256 {sha256}",
+        100.0 * confusion.accuracy(),
+        started.elapsed().as_secs_f64()
+    );
     events.write(&json!({
         "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
         "weights_sha256": sha256, "seconds": started.elapsed().as_secs_f64(),
@@ -196,7 +205,10 @@ fn resume(
                 )));
             }
             None => {
-                return Err(Failure::Run(format!("{} was not saved by this program: it has no {flag}", path.display())));
+                return Err(Failure::Run(format!(
+                    "{} was not saved by this program: it has no {flag}",
+                    path.display()
+                )));
             }
         }
     }

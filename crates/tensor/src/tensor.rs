@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::device::Device;
 use crate::element::{Element, Float};
 use crate::error::OrPanic;
-use crate::kernel::{ElementKernels, FloatKernels};
+use crate::kernel::FloatKernels;
 use crate::layout::Layout;
 use crate::random::Key;
 use crate::shape::Shape;

@@ -73,7 +73,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
-        let rule = Slice { axis, start, len, step };
+        let rule = Slice { axis, start, step };
         Self::record(self.value().slice(axis, start, len, step), [self], rule)
     }
 
@@ -146,7 +146,6 @@ impl<T: Float> Rule<T> for Transpose {
 struct Slice {
     axis: isize,
     start: usize,
-    len: usize,
     step: isize,
 }
 
