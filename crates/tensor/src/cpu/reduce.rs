@@ -202,11 +202,14 @@ impl<T: Element, F: Fold<T>> Vectorised for Leaf<'_, T, F> {
             if step == 1 {
                 let row = &data[at as usize..at as usize + len];
                 let (whole, rest) = row.as_chunks::<LANES>();
+                // A copy that nothing indexes by a variable stays in registers.
+                let mut wide = lanes;
                 for chunk in whole {
-                    for (lane, &x) in lanes.iter_mut().zip(chunk) {
+                    for (lane, &x) in wide.iter_mut().zip(chunk) {
                         *lane = F::combine(*lane, x);
                     }
                 }
+                lanes = wide;
                 for &x in rest {
                     lanes[next] = F::combine(lanes[next], x);
                     next = (next + 1) % LANES;
