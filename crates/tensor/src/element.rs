@@ -3,8 +3,8 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
+use crate::cpu::conv::Gemm;
 use crate::cpu::math::Elementary;
-use crate::cpu::matmul::Gemm;
 use crate::kernel::{ElementKernels, FloatKernels};
 
 mod sealed {

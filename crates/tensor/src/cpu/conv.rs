@@ -189,3 +189,45 @@ pub(crate) fn weight_gradient<T: Float>(
     }
     dw
 }
+
+/// The general matrix product of an element type.
+pub trait Gemm: Sized {
+    /// `c = a · b + beta · c` for (M, K) · (K, N) → (M, N), strides as `[row, column]`.
+    ///
+    /// # Safety
+    /// The pointers and strides address valid matrices, and nobody else uses c.
+    #[allow(clippy::too_many_arguments, reason = "three matrices and their strides are what a product has")]
+    unsafe fn gemm(
+        mkn: [usize; 3],
+        a: *const Self,
+        sa: [isize; 2],
+        b: *const Self,
+        sb: [isize; 2],
+        beta: Self,
+        c: *mut Self,
+        sc: [isize; 2],
+    );
+}
+
+macro_rules! gemm {
+    ($t:ty, $f:path) => {
+        impl Gemm for $t {
+            unsafe fn gemm(
+                [m, k, n]: [usize; 3],
+                a: *const Self,
+                sa: [isize; 2],
+                b: *const Self,
+                sb: [isize; 2],
+                beta: Self,
+                c: *mut Self,
+                sc: [isize; 2],
+            ) {
+                // SAFETY: by this function's contract.
+                unsafe { $f(m, k, n, 1.0, a, sa[0], sa[1], b, sb[0], sb[1], beta, c, sc[0], sc[1]) }
+            }
+        }
+    };
+}
+
+gemm!(f32, matrixmultiply::sgemm);
+gemm!(f64, matrixmultiply::dgemm);
