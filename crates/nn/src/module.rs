@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
 
 /// A layer or a model: something with a forward pass, parameters and state.
 ///
@@ -32,6 +32,15 @@ use chainrule_tensor::{Float, TensorOf};
 pub trait Module<T: Float = f32>: Send + Sync {
     /// The output for an input.
     fn forward(&self, x: &VarOf<T>) -> VarOf<T>;
+
+    /// The shape of the output for a shape of the input, without computing anything; a module that says nothing else keeps
+    /// its input's.
+    ///
+    /// # Errors
+    /// If an input of this shape does not fit, with the text that `forward` would panic with.
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        Ok(x)
+    }
 
     /// Shows the visitor everything that this module owns, in a fixed order.
     fn visit(&self, visitor: &mut Visitor<'_, T>);

@@ -1,0 +1,44 @@
+//! Dropout.
+
+use chainrule_autograd::VarOf;
+use chainrule_tensor::{Float, Key, Rng};
+
+use crate::module::{Counter, Item, Mode, Module, Visitor};
+
+/// In training, sets each element to 0 with probability p and enlarges the others by 1/(1 − p).
+///
+/// Which elements is a function of the layer's key and a count of its draws, which is saved with the weights: a resumed
+/// run drops what the uninterrupted one would have.
+#[derive(Debug)]
+pub struct Dropout {
+    p: f64,
+    key: Key,
+    draws: Counter,
+    mode: Mode,
+}
+
+impl Dropout {
+    /// A layer that drops with probability p, with a stream of its own.
+    ///
+    /// # Panics
+    /// If p is not in [0, 1).
+    #[track_caller]
+    pub fn new(p: f64, rng: &mut Rng) -> Self {
+        assert!((0.0..1.0).contains(&p), "dropout: the probability is {p}\n  rule: 0 ≤ p < 1");
+        Self { p, key: rng.layer_key(), draws: Counter::default(), mode: Mode::default() }
+    }
+}
+
+impl<T: Float> Module<T> for Dropout {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        if self.p == 0.0 || !self.mode.is_training() {
+            return x.clone();
+        }
+        x.dropout(self.p, self.key.at_step(self.draws.next() as u32))
+    }
+
+    fn visit(&self, visitor: &mut Visitor<'_, T>) {
+        visitor.item("draws", Item::Counter(&self.draws));
+        visitor.item("training", Item::Mode(&self.mode));
+    }
+}

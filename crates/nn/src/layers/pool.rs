@@ -1,0 +1,66 @@
+//! Pooling layers.
+
+use chainrule_autograd::VarOf;
+use chainrule_tensor::{Float, Pool2dOptions, Shape, ShapeError, Window, shape_rules};
+
+use crate::module::{Module, Visitor};
+
+/// The maximum of each window: (N,C,H,W) → (N,C,oh,ow).
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool2d(Pool2dOptions);
+
+/// The mean of each window: (N,C,H,W) → (N,C,oh,ow).
+#[derive(Clone, Copy, Debug)]
+pub struct AvgPool2d(Pool2dOptions);
+
+/// The means of as many windows as give an image of this size: (N,C,H,W) → (N,C,oh,ow). `[1, 1]` is global pooling.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveAvgPool2d(pub [usize; 2]);
+
+fn pooled(x: Shape, windows: &[Vec<Window>; 2]) -> Shape {
+    x.with(2, windows[0].len()).with(3, windows[1].len())
+}
+
+impl MaxPool2d {
+    /// Square windows side by side for a number, anything else for [`Pool2dOptions`].
+    pub fn new(options: impl Into<Pool2dOptions>) -> Self {
+        Self(options.into())
+    }
+}
+
+impl AvgPool2d {
+    /// Square windows side by side for a number, anything else for [`Pool2dOptions`].
+    pub fn new(options: impl Into<Pool2dOptions>) -> Self {
+        Self(options.into())
+    }
+}
+
+impl<T: Float> Module<T> for MaxPool2d {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        x.max_pool2d(self.0)
+    }
+    fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        Ok(pooled(x, &shape_rules::pool2d("max_pool2d", x, self.0)?))
+    }
+}
+
+impl<T: Float> Module<T> for AvgPool2d {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        x.avg_pool2d(self.0)
+    }
+    fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        Ok(pooled(x, &shape_rules::pool2d("avg_pool2d", x, self.0)?))
+    }
+}
+
+impl<T: Float> Module<T> for AdaptiveAvgPool2d {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        x.adaptive_avg_pool2d(self.0)
+    }
+    fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        Ok(pooled(x, &shape_rules::adaptive_pool2d("adaptive_avg_pool2d", x, self.0)?))
+    }
+}

@@ -1,0 +1,57 @@
+//! Layers one after the other.
+
+use chainrule_autograd::VarOf;
+use chainrule_tensor::{Float, Shape, ShapeError};
+
+use crate::module::{Module, Visitor};
+
+/// Layers one after the other; their paths are "0", "1", ….
+///
+/// ```
+/// use chainrule_nn::{Activation, Linear, Module, Sequential};
+/// use chainrule_tensor::{Rng, Tensor};
+/// let mut rng = Rng::seed(0);
+/// let net: Sequential =
+///     Sequential::new().add(Linear::new(4, 8, &mut rng)).add(Activation::Tanh).add(Linear::new(8, 2, &mut rng));
+/// assert_eq!(net.forward(&Tensor::zeros([5, 4]).into()).shape(), [5, 2]);
+/// ```
+#[derive(Default)]
+pub struct Sequential<T: Float = f32>(Vec<Box<dyn Module<T>>>);
+
+impl<T: Float> Sequential<T> {
+    /// No layers: the output is the input.
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// With a further layer at the end.
+    #[must_use]
+    #[expect(clippy::should_implement_trait, reason = "`add` is what one does with a layer; there is no sum of nets")]
+    pub fn add(mut self, layer: impl Module<T> + 'static) -> Self {
+        self.0.push(Box::new(layer));
+        self
+    }
+
+    /// The layers.
+    pub fn layers(&self) -> &[Box<dyn Module<T>>] {
+        &self.0
+    }
+}
+
+impl<T: Float> Module<T> for Sequential<T> {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        self.0.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+    }
+
+    fn visit(&self, visitor: &mut Visitor<'_, T>) {
+        for (i, layer) in self.0.iter().enumerate() {
+            visitor.child(&i.to_string(), &**layer);
+        }
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        self.0.iter().enumerate().try_fold(x, |x, (i, layer)| {
+            layer.output_shape(x).map_err(|error| ShapeError::new(format!("layer {i}: {error}")))
+        })
+    }
+}
