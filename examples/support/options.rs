@@ -91,8 +91,8 @@ impl FromStr for Channels {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let channels: Vec<usize> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
-        match (channels[..].try_into(), text.split(',').count()) {
-            (Ok([a, b]), 2) if a > 0 && b > 0 => Ok(Self([a, b])),
+        match (&channels[..], text.split(',').count()) {
+            (&[a, b], 2) if a > 0 && b > 0 => Ok(Self([a, b])),
             _ => Err("two numbers from 1 are wanted, such as 8,16".into()),
         }
     }

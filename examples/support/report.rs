@@ -131,11 +131,8 @@ impl Confusion {
 /// Shows the progress of a download, on one line for each file.
 pub fn download(progress: chainrule::data::Progress<'_>) {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    match progress.total {
-        Some(total) => eprint!("\r{}: {:.1} of {:.1} MB", progress.file, megabytes(progress.done), megabytes(total)),
-        None => eprint!("\r{}: {:.1} MB", progress.file, megabytes(progress.done)),
-    }
-    if progress.total == Some(progress.done) {
+    eprint!("\r{}: {:.1} of {:.1} MB", progress.file, megabytes(progress.done), megabytes(progress.total));
+    if progress.done == progress.total {
         eprintln!();
     }
 }

@@ -20,8 +20,13 @@ pub mod prelude {
         CrossEntropy, Gradients, GradientsOf, NodeOf, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
         no_grad,
     };
-    pub use chainrule_nn::*;
+    pub use chainrule_nn::{
+        Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
+        ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Optimizer, Progress, Schedule, Sequential,
+        Sgd, Upsample, Visitor, children, init, load_weights, weights_sha256,
+    };
     pub use chainrule_tensor::{
-        Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, Tensor, Tensor64, TensorOf, Unary,
+        Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,
+        Unary,
     };
 }

@@ -2,9 +2,17 @@
 //!
 //! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
 
+mod checkpoint;
+mod error;
 pub mod init;
 mod layers;
 mod module;
+mod optim;
+mod schedule;
 
+pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
+pub use error::NnError;
 pub use layers::*;
 pub use module::{BufferOf, Counter, Item, Mode, Module, Visitor};
+pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use schedule::Schedule;

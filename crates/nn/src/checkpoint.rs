@@ -1,0 +1,308 @@
+//! Saved states: everything that a run needs to go on to the same bits.
+//!
+//! A state is one safetensors file. Parameters and buffers are `model.<path>`, what an optimizer remembers is
+//! `optimizer.<path>.<name>`; counts, progress and settings are JSON in the header's metadata.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chainrule_tensor::{Float, Shape, TensorOf};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::NnError;
+use crate::module::{Item, Module, Visitor};
+use crate::optim::Optimizer;
+use crate::schedule::Schedule;
+
+/// How far a run is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// The run's seed.
+    pub seed: u64,
+    /// Epochs that are done.
+    pub epoch: u64,
+    /// Batches of the next epoch that are done.
+    pub batch: u64,
+    /// Steps that are done in all.
+    pub step: u64,
+    /// How the learning rate changes, if it does.
+    pub schedule: Option<Schedule>,
+    /// What a program wants to find again.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// What the header's metadata holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Header {
+    progress: Progress,
+    optimizer: String,
+    lr: f64,
+    steps: Vec<u64>,
+    counters: BTreeMap<String, u64>,
+}
+
+/// The key of the header in the metadata.
+const HEADER: &str = "chainrule";
+
+/// The state of a run.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    header: Header,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// A tensor as a file holds it.
+#[derive(Clone, Debug)]
+struct Stored {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Stored {
+    fn new<T: Float>(x: &TensorOf<T>) -> Self {
+        let bytes = x.to_vec().into_iter().flat_map(|v| le_bytes(v.to_f64(), T::NAME)).collect();
+        Self { dtype: dtype::<T>(), shape: x.shape().to_vec(), bytes }
+    }
+
+    fn tensor<T: Float>(&self) -> Option<TensorOf<T>> {
+        if self.dtype != dtype::<T>() {
+            return None;
+        }
+        let values: Vec<T> = match self.dtype {
+            Dtype::F32 => {
+                self.bytes.as_chunks::<4>().0.iter().map(|b| T::from_f64(f32::from_le_bytes(*b).into())).collect()
+            }
+            _ => self.bytes.as_chunks::<8>().0.iter().map(|b| T::from_f64(f64::from_le_bytes(*b))).collect(),
+        };
+        Some(TensorOf::from_slice(&values, self.shape.clone()))
+    }
+}
+
+/// A number's bytes in a file. Through `f64`, which holds every `f32` exactly.
+fn le_bytes(value: f64, name: &str) -> Vec<u8> {
+    if name == "f32" { (value as f32).to_le_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
+}
+
+fn dtype<T: Float>() -> Dtype {
+    if T::NAME == "f32" { Dtype::F32 } else { Dtype::F64 }
+}
+
+/// Parameters and buffers by path, in the module's order, and counts by path.
+fn contents<T: Float>(net: &dyn Module<T>) -> (Vec<(String, TensorOf<T>)>, BTreeMap<String, u64>) {
+    let mut tensors: Vec<(String, TensorOf<T>)> =
+        net.named_parameters().into_iter().map(|(path, var)| (path, var.value())).collect();
+    let mut counters = BTreeMap::new();
+    net.visit(&mut Visitor::new(&mut |path, item| match item {
+        Item::Buffer(buffer) => tensors.push((path.into(), buffer.get())),
+        Item::Counter(counter) => {
+            counters.insert(path.into(), counter.get());
+        }
+        _ => {}
+    }));
+    (tensors, counters)
+}
+
+/// The SHA-256 of all parameters and buffers (paths, shapes and bits), as 64 hexadecimal digits.
+pub fn weights_sha256<T: Float>(net: &dyn Module<T>) -> String {
+    let mut hash = Sha256::new();
+    for (path, x) in contents(net).0 {
+        hash.update(format!("{path} {} {}\n", T::NAME, x.shape()));
+        hash.update(Stored::new(&x).bytes);
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Checkpoint {
+    /// The state as it is now.
+    pub fn capture<T: Float>(net: &dyn Module<T>, optimizer: &dyn Optimizer<T>, progress: &Progress) -> Self {
+        let (tensors, counters) = contents(net);
+        let mut stored: BTreeMap<String, Stored> =
+            tensors.iter().map(|(path, x)| (format!("model.{path}"), Stored::new(x))).collect();
+        // After `contents`, parameters are named by their paths.
+        let parameters = optimizer.parameters();
+        for (i, name, x) in optimizer.state() {
+            stored.insert(format!("optimizer.{}.{name}", parameters[i].name()), Stored::new(&x));
+        }
+        let header = Header {
+            progress: progress.clone(),
+            optimizer: optimizer.name().into(),
+            lr: optimizer.lr(),
+            steps: optimizer.steps(),
+            counters,
+        };
+        Self { path: PathBuf::new(), header, tensors: stored }
+    }
+
+    /// How far the run was.
+    pub fn progress(&self) -> &Progress {
+        &self.header.progress
+    }
+
+    /// Writes the state, atomically: at any moment the file is the old one or the new one, whole.
+    ///
+    /// # Errors
+    /// [`NnError::Write`], with the path. The file that was there before is untouched then.
+    pub fn save(&self, path: &Path) -> Result<(), NnError> {
+        let failed = |source| NnError::Write { path: path.into(), source };
+        let header = serde_json::to_string(&self.header).map_err(|e| failed(e.into()))?;
+        let views: Vec<(&str, TensorView<'_>)> = self
+            .tensors
+            .iter()
+            .map(|(name, t)| Ok((name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
+            .collect::<Result<_, safetensors::SafeTensorError>>()
+            .map_err(|e| failed(io::Error::other(e)))?;
+        let bytes = safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
+            .map_err(|e| failed(io::Error::other(e)))?;
+        write_atomically(path, &bytes).map_err(failed)
+    }
+
+    /// Reads a state.
+    ///
+    /// # Errors
+    /// [`NnError::Read`] or [`NnError::Damaged`], with the path.
+    pub fn load(path: &Path) -> Result<Self, NnError> {
+        let bytes = fs::read(path).map_err(|source| NnError::Read { path: path.into(), source })?;
+        let damaged = |why: String| NnError::Damaged { path: path.into(), why };
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let header = metadata
+            .metadata()
+            .as_ref()
+            .and_then(|map| map.get(HEADER))
+            .ok_or_else(|| damaged("it has weights, but nothing of a run".into()))?;
+        let header = serde_json::from_str(header).map_err(|e| damaged(e.to_string()))?;
+        Ok(Self { path: path.into(), header, tensors: read_tensors(&bytes).map_err(damaged)? })
+    }
+
+    /// Puts the state back, and returns how far the run was. Nothing is changed unless everything fits.
+    ///
+    /// # Errors
+    /// [`NnError::OtherNet`] or [`NnError::OtherOptimizer`].
+    pub fn restore<T: Float>(
+        &self,
+        net: &dyn Module<T>,
+        optimizer: &mut dyn Optimizer<T>,
+    ) -> Result<Progress, NnError> {
+        let (used, saved) = (optimizer.name(), &self.header.optimizer);
+        let parameters = optimizer.parameters();
+        if used != saved || parameters.len() != self.header.steps.len() {
+            return Err(NnError::OtherOptimizer { path: self.path.clone(), saved: saved.clone(), used: used.into() });
+        }
+        let model = self.tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)));
+        put_back(&self.path, net, model.collect(), &self.header.counters)?;
+        let mut state = Vec::new();
+        for (i, parameter) in parameters.iter().enumerate() {
+            let prefix = format!("optimizer.{}.", parameter.name());
+            let of_this = self.tensors.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
+            for (name, stored) in of_this {
+                if let Some(x) = stored.tensor().filter(|x: &TensorOf<T>| x.shape() == parameter.shape()) {
+                    state.push((i, name[prefix.len()..].to_owned(), x));
+                }
+            }
+        }
+        optimizer.restore(state, &self.header.steps);
+        optimizer.set_lr(self.header.lr);
+        Ok(self.header.progress.clone())
+    }
+}
+
+/// Loads the weights and buffers of a net alone, from a saved state or from any safetensors file whose names are the
+/// net's paths, such as one written by `PyTorch`.
+///
+/// # Errors
+/// [`NnError::Read`], [`NnError::Damaged`] or [`NnError::OtherNet`]; nothing is changed then.
+pub fn load_weights<T: Float>(net: &dyn Module<T>, path: &Path) -> Result<(), NnError> {
+    let bytes = fs::read(path).map_err(|source| NnError::Read { path: path.into(), source })?;
+    let tensors = read_tensors(&bytes).map_err(|why| NnError::Damaged { path: path.into(), why })?;
+    let of_a_run = tensors.keys().any(|name| name.starts_with("model."));
+    let name_of = |name: &str| -> Option<String> {
+        if of_a_run { name.strip_prefix("model.").map(Into::into) } else { Some(name.into()) }
+    };
+    let model = tensors.iter().filter_map(|(name, stored)| Some((name_of(name)?, stored))).collect();
+    put_back(path, net, model, &BTreeMap::new())
+}
+
+fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+    let stored = |t: &TensorView<'_>| Stored { dtype: t.dtype(), shape: t.shape().to_vec(), bytes: t.data().to_vec() };
+    Ok(file.tensors().into_iter().map(|(name, t)| (name, stored(&t))).collect())
+}
+
+/// Puts weights, buffers and counts into a net, if all fit.
+fn put_back<T: Float>(
+    path: &Path,
+    net: &dyn Module<T>,
+    mut model: BTreeMap<String, &Stored>,
+    counters: &BTreeMap<String, u64>,
+) -> Result<(), NnError> {
+    let mut differences = Vec::new();
+    let mut fitting: BTreeMap<String, TensorOf<T>> = BTreeMap::new();
+    for (name, own) in contents(net).0 {
+        match model.remove(&name) {
+            None => differences.push(format!("  missing    {name} {}", own.shape())),
+            Some(stored) if stored.shape[..] != *own.shape() => {
+                let saved = Shape::from(stored.shape.clone());
+                differences.push(format!("  differs    {name}: saved {saved}, the net has {}", own.shape()));
+            }
+            Some(stored) => match stored.tensor() {
+                Some(x) => drop(fitting.insert(name, x)),
+                None => differences.push(format!(
+                    "  differs    {name}: saved as {:?}, the net has {}",
+                    stored.dtype,
+                    T::NAME
+                )),
+            },
+        }
+    }
+    differences.extend(
+        model
+            .iter()
+            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+            .map(|(name, _)| format!("  left over  {name}")),
+    );
+    if !differences.is_empty() {
+        let more = differences.len().saturating_sub(8);
+        differences.truncate(8);
+        if more > 0 {
+            differences.push(format!("  and {more} more"));
+        }
+        return Err(NnError::OtherNet { path: path.into(), differences: differences.join("\n") });
+    }
+    for (name, var) in net.named_parameters() {
+        var.set(&fitting[&name]);
+    }
+    net.visit(&mut Visitor::new(&mut |path, item| match item {
+        Item::Buffer(buffer) => buffer.set(fitting[path].clone()),
+        Item::Counter(counter) => counter.set(counters.get(path).copied().unwrap_or(counter.get())),
+        _ => {}
+    }));
+    Ok(())
+}
+
+/// Writes a file beside the old one, makes sure it is on the disk, and renames it.
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let mut part = name.to_owned();
+    part.push(".part");
+    let part = path.with_file_name(part);
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    if let Err(error) = written.and_then(|()| fs::rename(&part, path)) {
+        // The error that is reported is the first one; a file that cannot be removed either changes nothing.
+        let _ = fs::remove_file(&part);
+        return Err(error);
+    }
+    // The new name has to reach the disk too. Not every system lets a directory be opened for that.
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(directory) = File::open(directory) {
+        directory.sync_all()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Adam and `AdamW`.
+
+use chainrule_autograd::{GradientsOf, VarOf};
+use chainrule_tensor::{AdamStep, Float, TensorOf};
+
+use super::{Group, Groups, Optimizer, scale_lr};
+
+const MEAN: &str = "exp_avg";
+const SQUARES: &str = "exp_avg_sq";
+
+#[derive(Clone, Copy)]
+struct Settings {
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+}
+
+impl<T: Float> Groups<T, Settings> {
+    fn adam(parameters: Vec<VarOf<T>>, lr: f64, weight_decay: f64) -> Self {
+        let settings = Settings { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay };
+        Self(vec![Group::new(parameters, settings)])
+    }
+
+    fn last(&mut self) -> &mut Settings {
+        &mut self.0.last_mut().expect("there is always a group").settings
+    }
+
+    #[track_caller]
+    fn adam_step(&mut self, gradients: &GradientsOf<T>, decoupled: bool) {
+        self.step(gradients, |s, slot, gradient| {
+            let zeros = || TensorOf::zeros(gradient.shape());
+            // Taken out and put back, so that both can be borrowed at once.
+            let mut m = slot.state.remove(MEAN).unwrap_or_else(zeros);
+            let mut v = slot.state.remove(SQUARES).unwrap_or_else(zeros);
+            let step = AdamStep {
+                lr: s.lr,
+                beta1: s.beta1,
+                beta2: s.beta2,
+                eps: s.eps,
+                weight_decay: s.weight_decay,
+                decoupled,
+                step: slot.steps,
+            };
+            slot.parameter.update(|p| p.adam_step(gradient, &mut m, &mut v, step));
+            slot.state.insert(MEAN, m);
+            slot.state.insert(SQUARES, v);
+        });
+    }
+}
+
+macro_rules! adam {
+    ($(#[$doc:meta])* $name:ident, $text:literal, $decay:literal, $decoupled:literal) => {
+        $(#[$doc])*
+        pub struct $name<T: Float = f32>(Groups<T, Settings>);
+
+        impl<T: Float> $name<T> {
+            /// With β = (0.9, 0.999) and ε = 1e-8.
+            pub fn new(parameters: Vec<VarOf<T>>, lr: f64) -> Self {
+                Self(Groups::adam(parameters, lr, $decay))
+            }
+
+            /// A further group; the settings that follow are its own, those before are copied from the group before.
+            #[must_use]
+            pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
+                let settings = Settings { lr, ..*self.0.last() };
+                self.0.0.push(Group::new(parameters, settings));
+                self
+            }
+
+            /// The shares of the running mean and of the running mean of squares that are kept (of the last group).
+            #[must_use]
+            pub fn betas(mut self, beta1: f64, beta2: f64) -> Self {
+                (self.0.last().beta1, self.0.last().beta2) = (beta1, beta2);
+                self
+            }
+
+            /// Added to the root of the running mean of squares (of the last group).
+            #[must_use]
+            pub fn eps(mut self, eps: f64) -> Self {
+                self.0.last().eps = eps;
+                self
+            }
+
+            /// How strongly parameters are pulled towards 0 (of the last group).
+            #[must_use]
+            pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+                self.0.last().weight_decay = weight_decay;
+                self
+            }
+        }
+
+        impl<T: Float> Optimizer<T> for $name<T> {
+            #[track_caller]
+            fn step(&mut self, gradients: &GradientsOf<T>) {
+                self.0.adam_step(gradients, $decoupled);
+            }
+
+            fn lr(&self) -> f64 {
+                self.0.0[0].settings.lr
+            }
+
+            fn set_lr(&mut self, lr: f64) {
+                scale_lr(self.0.0.iter_mut().map(|group| &mut group.settings.lr), lr);
+            }
+
+            fn name(&self) -> &'static str {
+                $text
+            }
+
+            fn parameters(&self) -> Vec<VarOf<T>> {
+                self.0.parameters()
+            }
+
+            fn state(&self) -> Vec<(usize, &'static str, TensorOf<T>)> {
+                self.0.state()
+            }
+
+            fn steps(&self) -> Vec<u64> {
+                self.0.steps()
+            }
+
+            fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
+                self.0.restore(state, steps, &[MEAN, SQUARES]);
+            }
+        }
+    };
+}
+
+adam!(
+    /// Adam (Kingma, Ba: "Adam: a method for stochastic optimization", 2015), as `torch.optim.Adam`; weight decay is added
+    /// to the gradient.
+    ///
+    /// `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`, `p ← p − lr · m/(1 − β₁ᵗ) / (√(v/(1 − β₂ᵗ)) + ε)`.
+    Adam,
+    "adam",
+    0.0,
+    false
+);
+
+adam!(
+    /// Adam with decoupled weight decay, 0.01 by default (Loshchilov, Hutter: "Decoupled weight decay regularization",
+    /// 2019), as `torch.optim.AdamW`: `p ← p·(1 − lr·decay)` before Adam's step.
+    AdamW,
+    "adamw",
+    0.01,
+    true
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_step_is_the_learning_rate_in_the_gradients_direction() {
+        let p = VarOf::<f64>::parameter("p", [1.0, -2.0]);
+        let mut adam = Adam::new(vec![p.clone()], 0.1).eps(0.0);
+        adam.step(&(&p * &p).sum().backward());
+        assert!(p.value().to_vec().iter().zip([0.9, -1.9]).all(|(a, b)| (a - b).abs() < 1e-15), "{p}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Learning rates that change from step to step: pure functions of the step, so there is nothing to save but the step.
+
+use serde::{Deserialize, Serialize};
+
+/// The learning rate at each step or epoch, whichever the program counts.
+///
+/// ```
+/// use chainrule_nn::Schedule;
+/// let schedule = Schedule::cosine(0.1, 0.0, 100).with_warm_up(10);
+/// assert!((schedule.lr(0) - 0.01).abs() < 1e-12);
+/// assert!((schedule.lr(9) - 0.1).abs() < 1e-12);
+/// assert!(schedule.lr(110) < 1e-12);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    curve: Curve,
+    warm_up: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Curve {
+    Constant { lr: f64 },
+    Step { lr: f64, size: u64, gamma: f64 },
+    Cosine { lr: f64, end: f64, steps: u64 },
+    OneCycle { peak: f64, steps: u64, rising: f64, start_divisor: f64, end_divisor: f64 },
+}
+
+impl Schedule {
+    fn new(curve: Curve) -> Self {
+        Self { curve, warm_up: 0 }
+    }
+
+    /// Always the same.
+    pub fn constant(lr: f64) -> Self {
+        Self::new(Curve::Constant { lr })
+    }
+
+    /// Multiplied by `gamma` every `size` steps (`torch.optim.lr_scheduler.StepLR`).
+    ///
+    /// # Panics
+    /// If the size is 0.
+    #[track_caller]
+    pub fn step(lr: f64, size: u64, gamma: f64) -> Self {
+        assert!(size > 0, "schedule: a step of size 0\n  rule: size ≥ 1");
+        Self::new(Curve::Step { lr, size, gamma })
+    }
+
+    /// From `lr` down to `end` along half a cosine over `steps` steps, then `end`
+    /// (Loshchilov, Hutter: "SGDR: stochastic gradient descent with warm restarts", 2017; without the restarts).
+    ///
+    /// # Panics
+    /// If there are no steps.
+    #[track_caller]
+    pub fn cosine(lr: f64, end: f64, steps: u64) -> Self {
+        assert!(steps > 0, "schedule: a cosine of 0 steps\n  rule: steps ≥ 1");
+        Self::new(Curve::Cosine { lr, end, steps })
+    }
+
+    /// Up from `peak`/25 to `peak` over the first 30 % of the steps and down to `peak`/250000 over the rest, along cosines
+    /// (Smith, Topin: "Super-convergence", 2018; `torch.optim.lr_scheduler.OneCycleLR`).
+    ///
+    /// # Panics
+    /// If there are fewer than two steps.
+    #[track_caller]
+    pub fn one_cycle(peak: f64, steps: u64) -> Self {
+        assert!(steps > 1, "schedule: a cycle of {steps} steps\n  rule: steps ≥ 2");
+        Self::new(Curve::OneCycle { peak, steps, rising: 0.3, start_divisor: 25.0, end_divisor: 1e4 })
+    }
+
+    /// The same after a linear rise over `steps` steps: step t has (t + 1)/steps of the curve's first rate.
+    #[must_use]
+    pub fn with_warm_up(self, steps: u64) -> Self {
+        Self { warm_up: steps, ..self }
+    }
+
+    /// The learning rate at a step, counted from 0.
+    pub fn lr(&self, step: u64) -> f64 {
+        if step < self.warm_up {
+            return self.curve.lr(0) * (step + 1) as f64 / self.warm_up as f64;
+        }
+        self.curve.lr(step - self.warm_up)
+    }
+}
+
+/// From `from` to `to` along half a cosine; `share` goes from 0 to 1.
+fn half_cosine(from: f64, to: f64, share: f64) -> f64 {
+    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+}
+
+impl Curve {
+    fn lr(&self, step: u64) -> f64 {
+        match *self {
+            Self::Constant { lr } => lr,
+            Self::Step { lr, size, gamma } => lr * gamma.powi((step / size) as i32),
+            Self::Cosine { lr, end, steps } => half_cosine(lr, end, step.min(steps) as f64 / steps as f64),
+            Self::OneCycle { peak, steps, rising, start_divisor, end_divisor } => {
+                let (start, last) = (peak / start_divisor, (steps - 1) as f64);
+                let (step, top) = ((step as f64).min(last), rising * steps as f64 - 1.0);
+                if step <= top {
+                    half_cosine(start, peak, step / top)
+                } else {
+                    half_cosine(peak, start / end_divisor, (step - top) / (last - top))
+                }
+            }
+        }
+    }
+}
