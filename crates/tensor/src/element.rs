@@ -3,7 +3,6 @@
 use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-use crate::cpu::conv::Gemm;
 use crate::cpu::math::Elementary;
 use crate::kernel::{ElementKernels, FloatKernels};
 
@@ -43,7 +42,6 @@ pub trait Float:
     Element
     + FloatKernels
     + Elementary
-    + Gemm
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>

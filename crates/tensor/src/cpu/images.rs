@@ -46,7 +46,11 @@ impl Images {
 
     /// The layout of a result with this batch's memory format.
     pub(crate) fn same_format(&self, hw: [usize; 2]) -> Layout {
-        let shape = Shape::from([self.shape[0], self.shape[1], hw[0], hw[1]]);
+        self.formatted(Shape::from([self.shape[0], self.shape[1], hw[0], hw[1]]))
+    }
+
+    /// The layout of an image batch of another shape with this batch's memory format.
+    pub(crate) fn formatted(&self, shape: Shape) -> Layout {
         if self.channels_last() { Layout::dense(shape, &[0, 2, 3, 1]) } else { Layout::contiguous(shape) }
     }
 

@@ -4,7 +4,7 @@
 //! and runs the widest that the processor has. All give the same bits: the compiler neither reorders sums nor
 //! contracts `a * b + c`, and the lanes of a sum stand in the source.
 
-#![cfg_attr(test, expect(clippy::inline_always, reason = "the tests' work is inlined into the variants of `dispatch`"))]
+#![expect(clippy::inline_always, reason = "work is inlined into the variants of `dispatch`")]
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::is_x86_feature_detected;
@@ -91,29 +91,80 @@ fn detect() -> Level {
     Level::Portable
 }
 
+/// Work whose loops are cut to the registers that there are. It gives the same bits whatever their size.
+pub(crate) trait Tiled {
+    type Output;
+    /// The work, `#[inline(always)]` as [`Vectorised::run`].
+    fn run<R: Registers>(self) -> Self::Output;
+}
+
+/// The vector registers of a level.
+pub(crate) trait Registers {
+    const BYTES: usize;
+    const COUNT: usize;
+}
+
+struct Narrow;
+impl Registers for Narrow {
+    const BYTES: usize = 16;
+    const COUNT: usize = 16;
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Ymm;
+#[cfg(target_arch = "x86_64")]
+impl Registers for Ymm {
+    const BYTES: usize = 32;
+    const COUNT: usize = 16;
+}
+
+#[cfg(target_arch = "x86_64")]
+struct Zmm;
+#[cfg(target_arch = "x86_64")]
+impl Registers for Zmm {
+    const BYTES: usize = 64;
+    const COUNT: usize = 32;
+}
+
+struct Untiled<V>(V);
+
+impl<V: Vectorised> Tiled for Untiled<V> {
+    type Output = V::Output;
+    #[inline(always)]
+    fn run<R: Registers>(self) -> V::Output {
+        self.0.run()
+    }
+}
+
 /// Runs the work with the features of [`level`].
 #[inline]
 pub(crate) fn dispatch<V: Vectorised>(work: V) -> V::Output {
+    dispatch_tiled(Untiled(work))
+}
+
+/// Runs the work with the features of [`level`].
+#[inline]
+pub(crate) fn dispatch_tiled<V: Tiled>(work: V) -> V::Output {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn avx2<V: Vectorised>(work: V) -> V::Output {
-            work.run()
+        fn avx2<V: Tiled>(work: V) -> V::Output {
+            work.run::<Ymm>()
         }
         #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw,avx512dq")]
-        fn avx512<V: Vectorised>(work: V) -> V::Output {
-            work.run()
+        fn avx512<V: Tiled>(work: V) -> V::Output {
+            work.run::<Zmm>()
         }
         match level() {
             // SAFETY: `level` never exceeds what `detect` found.
             Level::Avx512 => unsafe { avx512(work) },
             // SAFETY: as above.
             Level::Avx2 => unsafe { avx2(work) },
-            Level::Portable => work.run(),
+            Level::Portable => work.run::<Narrow>(),
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
-    work.run()
+    work.run::<Narrow>()
 }
 
 /// Runs `body` once at each level that this processor has.

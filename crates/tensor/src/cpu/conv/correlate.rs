@@ -1,0 +1,181 @@
+//! Correlation of an image batch with kernels: the convolution, and its adjoint in the input.
+
+#![expect(
+    clippy::inline_always,
+    reason = "loops are vectorised where they are inlined into a variant of `dispatch_tiled`"
+)]
+
+use super::axis::Axis;
+use super::planes::{Images, Planes, copy_short};
+use super::tile::{PANEL, ROWS, product};
+use super::{BLOCK_BYTES, GRAIN, TASKS};
+use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::tensor::TensorOf;
+
+/// What is summed: `y[n, o, i, j] = bias[o] + Σ x[n, c, ·, ·] · weight(o, c, p, q)`, along axes that say which pixels.
+pub(super) struct Correlation<'a, T, W> {
+    pub(super) x: Images<'a, T>,
+    pub(super) axes: [&'a Axis; 2],
+    pub(super) images: usize,
+    pub(super) groups: usize,
+    /// The channels of x and of y in each group.
+    pub(super) channels: usize,
+    pub(super) outputs: usize,
+    /// The weight from channel c of its group, cell (p, q), to channel o of all.
+    pub(super) weight: W,
+    pub(super) bias: Option<&'a TensorOf<T>>,
+}
+
+/// A correlation made ready: weights in the order of the tiles, and the work cut into tasks.
+struct Ready<'a, 'b, T> {
+    x: &'b Images<'a, T>,
+    planes: Planes<'a>,
+    axes: [&'a Axis; 2],
+    offsets: Vec<usize>,
+    groups: usize,
+    channels: usize,
+    outputs: usize,
+    weights: &'b [T],
+    bias: Vec<T>,
+    /// The rows of the output of one task, and the number of such blocks.
+    rows: usize,
+    blocks: usize,
+}
+
+impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
+    /// Writes the pixels of y (N,O,·,·) that the axes name.
+    pub(super) fn write(&self, y: &Disjoint<T>, layout: &Layout) {
+        let [vertical, horizontal] = self.axes;
+        let height = vertical.count;
+        if self.images * self.groups * self.outputs * height * horizontal.count == 0 {
+            return;
+        }
+        // Rows enough to keep a block's planes in the second-level cache, and few enough to keep all threads busy.
+        let row_bytes = Planes::new(self.axes, self.channels, 1).row_len() * size_of::<T>();
+        let few = (height * self.images * self.groups).div_ceil(TASKS);
+        let rows = (BLOCK_BYTES / row_bytes.max(1)).min(few).clamp(1, height);
+        let blocks = height.div_ceil(rows);
+        let planes = Planes::new(self.axes, self.channels, rows);
+        let offsets = planes.offsets();
+        let mut weights =
+            TensorOf::uninitialised(Layout::contiguous((self.groups * self.outputs * offsets.len()).into()));
+        self.pack(weights.buffer_mut().0);
+        let bias = (0..self.groups * self.outputs).map(|o| self.bias.map_or(T::ZERO, |b| b.at(&[o]))).collect();
+        let multiplications = offsets.len().max(1) * self.outputs * rows * planes.pitch;
+        let ready = Ready {
+            x: &self.x,
+            planes,
+            axes: self.axes,
+            offsets,
+            groups: self.groups,
+            channels: self.channels,
+            outputs: self.outputs,
+            weights: weights.buffer(),
+            bias,
+            rows,
+            blocks,
+        };
+        parallel_for(self.images * self.groups * blocks, GRAIN.div_ceil(multiplications), |tasks| {
+            dispatch_tiled(Tasks { ready: &ready, y, layout, tasks });
+        });
+    }
+
+    /// Stores the weights as [`product`] reads them: by group, tile of outputs, tap, output.
+    fn pack(&self, to: &mut [T]) {
+        let mut slots = to.iter_mut();
+        for group in 0..self.groups {
+            for (start, rows) in tiles(self.outputs) {
+                for c in 0..self.channels {
+                    for p in &self.axes[0].taps {
+                        for q in &self.axes[1].taps {
+                            for o in start..start + rows {
+                                let weight = (self.weight)(group * self.outputs + o, c, p.cell, q.cell);
+                                *slots.next().expect("one slot for each weight") = weight;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of at most [`ROWS`] outputs, as equal as can be: their first output and their length.
+fn tiles(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = outputs.div_ceil(ROWS);
+    (0..count).map(move |t| (outputs * t / count, outputs * (t + 1) / count - outputs * t / count))
+}
+
+struct Tasks<'a, 'b, T> {
+    ready: &'a Ready<'b, 'a, T>,
+    y: &'a Disjoint<'a, T>,
+    layout: &'a Layout,
+    tasks: std::ops::Range<usize>,
+}
+
+impl<T: Float> Tiled for Tasks<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Self { ready, y, layout, tasks } = self;
+        let [vertical, horizontal] = ready.axes;
+        let (pitch, width) = (ready.planes.pitch, horizontal.count);
+        let taps = ready.offsets.len();
+        let room = ready.planes.room();
+        let step = ready.rows * pitch + PANEL;
+        let mut scratch = TensorOf::<T>::uninitialised(Layout::contiguous((room + ROWS * step).into()));
+        let (planes, sums) = scratch.buffer_mut().0.split_at_mut(room);
+        planes.fill(T::ZERO);
+        let s = layout.strides();
+        for task in tasks {
+            let (block, group, image) =
+                (task % ready.blocks, task / ready.blocks % ready.groups, task / ready.blocks / ready.groups);
+            let row = block * ready.rows;
+            let rows = ready.rows.min(vertical.count - row);
+            ready.planes.fill(ready.x, image, group * ready.channels..(group + 1) * ready.channels, row, planes);
+            let columns = ready.planes.columns(rows);
+            for (start, count) in tiles(ready.outputs) {
+                let first = group * ready.outputs + start;
+                let mut bias = [T::ZERO; ROWS];
+                bias[..count].copy_from_slice(&ready.bias[first..first + count]);
+                let w = ready.weights[first * taps..].as_ptr();
+                // (O, rows·pitch) = (O, C·kh·kw) · (C·kh·kw, rows·pitch)
+                // SAFETY: `room` and `step` leave room for the last panel; weights are packed by these very tiles.
+                unsafe {
+                    product::<T, R>(
+                        count,
+                        columns,
+                        &ready.offsets,
+                        &bias,
+                        (w, planes.as_ptr()),
+                        (sums.as_mut_ptr(), step),
+                    );
+                }
+                for o in 0..count {
+                    let plane = layout.offset() as isize + image as isize * s[0] + (first + o) as isize * s[1];
+                    for i in 0..rows {
+                        let from = &sums[o * step + i * pitch..][..width];
+                        let to = plane
+                            + (vertical.start + vertical.step * (row + i)) as isize * s[2]
+                            + horizontal.start as isize * s[3];
+                        let step = horizontal.step as isize * s[3];
+                        if step == 1 {
+                            // SAFETY: this row is this task's alone.
+                            let to = unsafe { y.slice(to as usize..to as usize + width) };
+                            copy_short(to, from);
+                        } else {
+                            for (j, &sum) in from.iter().enumerate() {
+                                // SAFETY: as above.
+                                unsafe { *y.ptr((to + j as isize * step) as usize) = sum }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

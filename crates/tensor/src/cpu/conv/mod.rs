@@ -1,0 +1,126 @@
+//! Convolution and its two adjoints.
+//!
+//! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbours
+//! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`correlate`), and
+//! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`.
+
+mod axis;
+mod correlate;
+mod planes;
+#[cfg(test)]
+mod tests;
+mod tile;
+mod weight;
+
+use axis::Axis;
+use correlate::Correlation;
+use planes::Images;
+use weight::WeightGradient;
+
+use crate::cpu::images;
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::Disjoint;
+use crate::shape::Shape;
+use crate::shape_rules::{self, Conv2dOptions};
+use crate::tensor::TensorOf;
+
+/// The number of multiplications worth a task of their own.
+const GRAIN: usize = 1 << 18;
+/// As many tasks as keep the threads busy, where there are not that many images.
+const TASKS: usize = 8;
+/// The bytes of a task's planes: a part of the second-level cache.
+const BLOCK_BYTES: usize = 256 << 10;
+
+/// The axes of the convolution, vertical and horizontal.
+fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 2] {
+    let Conv2dOptions { stride, padding, dilation, .. } = options;
+    std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
+}
+
+/// The layout of a result with the memory format of `x`.
+fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
+    images::Images::new(x.layout()).formatted(shape)
+}
+
+/// The weight at an index.
+fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
+    let (buffer, layout) = (w.buffer(), *w.layout());
+    move |index| buffer[layout.position(&index)]
+}
+
+pub(crate) fn conv2d<T: Float>(
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
+    let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
+    let weight = reader(w);
+    let mut y = TensorOf::uninitialised(formatted(x, shape));
+    let (buffer, layout) = y.buffer_mut();
+    Correlation {
+        x: Images::new(x),
+        axes: [&vertical, &horizontal],
+        images: shape[0],
+        groups: options.groups,
+        channels: w.shape()[1],
+        outputs: shape[1] / options.groups,
+        weight: |o, c, p, q| weight([o, c, p, q]),
+        bias: b,
+    }
+    .write(&Disjoint::new(buffer), &layout);
+    y
+}
+
+pub(crate) fn input_gradient<T: Float>(
+    dy: &TensorOf<T>,
+    w: &TensorOf<T>,
+    hw: [usize; 2],
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let Conv2dOptions { stride, padding, dilation, groups } = options;
+    let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
+    let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
+    let [rows, columns]: [Vec<Axis>; 2] =
+        std::array::from_fn(|i| Axis::adjoint(hw[i], w.shape()[2 + i], stride[i], padding[i], dilation[i]));
+    let weight = reader(w);
+    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
+    let (buffer, layout) = dx.buffer_mut();
+    let out = Disjoint::new(buffer);
+    for vertical in &rows {
+        for horizontal in &columns {
+            Correlation {
+                x: Images::new(dy),
+                axes: [vertical, horizontal],
+                images: shape[0],
+                groups,
+                channels: outputs,
+                outputs: channels,
+                weight: |c, o, p, q| weight([c / channels * outputs + o, c % channels, p, q]),
+                bias: None,
+            }
+            .write(&out, &layout);
+        }
+    }
+    dx
+}
+
+pub(crate) fn weight_gradient<T: Float>(
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let ohw = &dy.shape()[2..];
+    let [vertical, horizontal] = forward_axes(ohw, &khw, options);
+    // dy lies under x: the same pitch, and zeros where a row of x has no pixel of dy.
+    let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
+    let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };
+    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
+    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
+    WeightGradient::new([x, dy], [&vertical, &horizontal], [&dy_vertical, &dy_horizontal], options.groups)
+        .write(dw.buffer_mut().0);
+    dw
+}

@@ -1,0 +1,162 @@
+//! The source of a convolution, padded and sorted into planes that the products read.
+
+#![expect(
+    clippy::inline_always,
+    reason = "loops are vectorised where they are inlined into a variant of `dispatch_tiled`"
+)]
+
+use std::ops::Range;
+
+use super::axis::Axis;
+use super::tile::{LANES, PANEL};
+use crate::element::Float;
+use crate::tensor::TensorOf;
+
+/// An image batch (N,C,H,W) of any strides.
+#[derive(Clone, Copy)]
+pub(super) struct Images<'a, T> {
+    buffer: &'a [T],
+    offset: isize,
+    strides: [isize; 4],
+    hw: [usize; 2],
+}
+
+impl<'a, T: Float> Images<'a, T> {
+    pub(super) fn new(x: &'a TensorOf<T>) -> Self {
+        let (layout, shape) = (x.layout(), x.shape());
+        let s = layout.strides();
+        Self {
+            buffer: x.buffer(),
+            offset: layout.offset() as isize,
+            strides: [s[0], s[1], s[2], s[3]],
+            hw: [shape[2], shape[3]],
+        }
+    }
+}
+
+/// The form of the planes: for each channel and each pair of the axes' planes, `rows` rows of `pitch` elements.
+///
+/// Pixel (i, j) of the output is column `i·pitch + j` of every product; each tap reads the same columns, some elements
+/// farther on. Columns with `j` beyond the output's width hold no pixel: they cost less than a copy for each tap would.
+pub(super) struct Planes<'a> {
+    axes: [&'a Axis; 2],
+    channels: usize,
+    rows: usize,
+    pub(super) pitch: usize,
+    /// The distance between planes; what lies between them is zero.
+    pub(super) step: usize,
+}
+
+impl<'a> Planes<'a> {
+    /// For `rows` rows of the output at a time.
+    pub(super) fn new(axes: [&'a Axis; 2], channels: usize, rows: usize) -> Self {
+        let (rows, pitch) = (rows + axes[0].reach, axes[1].count + axes[1].reach);
+        Self { axes, channels, rows, pitch, step: (rows * pitch).next_multiple_of(LANES) }
+    }
+
+    fn count(&self) -> usize {
+        self.channels * self.axes[0].origins.len() * self.axes[1].origins.len()
+    }
+
+    /// How many elements one more row of the output takes.
+    pub(super) fn row_len(&self) -> usize {
+        self.count() * self.pitch
+    }
+
+    /// The columns of a product that covers `rows` rows of the output.
+    pub(super) fn columns(&self, rows: usize) -> usize {
+        (rows - 1) * self.pitch + self.axes[1].count
+    }
+
+    /// The elements of the planes of one image.
+    pub(super) fn len(&self) -> usize {
+        self.count() * self.step
+    }
+
+    /// As [`len`](Self::len), with room for a product's last panel.
+    pub(super) fn room(&self) -> usize {
+        self.len() + PANEL
+    }
+
+    /// Where column 0 of each row of the product lies: channels outermost, then kernel rows, then kernel columns.
+    pub(super) fn offsets(&self) -> Vec<usize> {
+        let [vertical, horizontal] = self.axes;
+        let mut offsets = Vec::with_capacity(self.channels * vertical.taps.len() * horizontal.taps.len());
+        for c in 0..self.channels {
+            for p in &vertical.taps {
+                for q in &horizontal.taps {
+                    let plane = (c * vertical.origins.len() + p.plane) * horizontal.origins.len() + q.plane;
+                    offsets.push(plane * self.step + p.skip * self.pitch + q.skip);
+                }
+            }
+        }
+        offsets
+    }
+
+    /// Fills the planes for the output's rows from `row` on with some of one image's channels.
+    ///
+    /// `out` was zeros once and filled by this very form since: what lies left and right of the image stays zero.
+    #[inline(always)]
+    pub(super) fn fill<T: Float>(
+        &self,
+        x: &Images<T>,
+        image: usize,
+        channels: Range<usize>,
+        row: usize,
+        out: &mut [T],
+    ) {
+        let [vertical, horizontal] = self.axes;
+        let [sn, sc, sh, sw] = x.strides;
+        let mut start = 0;
+        for c in channels {
+            let base = x.offset + image as isize * sn + c as isize * sc;
+            for v in 0..vertical.origins.len() {
+                let (inside, first) = vertical.inside(v, row, self.rows, x.hw[0]);
+                for h in 0..horizontal.origins.len() {
+                    let (columns, left) = horizontal.inside(h, 0, self.pitch, x.hw[1]);
+                    let plane = &mut out[start..start + self.rows * self.pitch];
+                    start += self.step;
+                    for t in (0..inside.start).chain(inside.end..self.rows) {
+                        plane[t * self.pitch..][columns.clone()].fill(T::ZERO);
+                    }
+                    let step = horizontal.stride as isize * sw;
+                    for t in inside.clone() {
+                        let from =
+                            base + (first + (t - inside.start) * vertical.stride) as isize * sh + left as isize * sw;
+                        copy_row(&mut plane[t * self.pitch..][columns.clone()], x.buffer, from, step);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `to[i] = buffer[from + i·step]`.
+#[inline(always)]
+fn copy_row<T: Float>(to: &mut [T], buffer: &[T], from: isize, step: isize) {
+    if step == 1 {
+        copy_short(to, &buffer[from as usize..from as usize + to.len()]);
+    } else {
+        for (i, y) in to.iter_mut().enumerate() {
+            *y = buffer[(from + i as isize * step) as usize];
+        }
+    }
+}
+
+/// Copies a row of pixels. Rows are short: a few copies of fixed size, the last of which may overlap, cost less than a
+/// call.
+#[inline(always)]
+pub(super) fn copy_short<T: Float>(to: &mut [T], from: &[T]) {
+    const WIDE: usize = 8;
+    let len = to.len();
+    if len < WIDE {
+        for (y, x) in to.iter_mut().zip(from) {
+            *y = *x;
+        }
+        return;
+    }
+    for i in (0..len - WIDE).step_by(WIDE) {
+        to[i..i + WIDE].copy_from_slice(&from[i..i + WIDE]);
+    }
+    to[len - WIDE..].copy_from_slice(&from[len - WIDE..]);
+}
