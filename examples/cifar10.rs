@@ -65,8 +65,8 @@ fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes:
     let mut rng = Rng::seed(options.seed);
     let p = if options.dropout > 0.0 { options.dropout } else { 0.1 };
     let (act, conv_act) = (options.activation, options.conv_activation());
-    // Each 2-padded convolution grows the image by 2 before a pooling halves it.
-    let side = |n: usize| (((n / 2 + 2) / 2) + 4) / 2;
+    // Each convolution padded by 2 grows the image by 2 before a pooling halves it.
+    let side = |n: usize| [0, 2, 4].into_iter().fold(n, |side, growth| (side + growth) / 2);
     let mut net = Sequential::new();
     for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];

@@ -21,6 +21,11 @@ fn printed(value: f64, digits: &str, slack: f64) {
 /// The product of the factors, autograd and the central difference are one number.
 fn agrees_with_itself(step: &Step) {
     for d in &step.derivatives {
+        assert!(
+            d.factors.iter().all(|factor| factor.name.contains(['∂', 'δ'])),
+            "∂E/∂{}: a factor has no name",
+            d.weight
+        );
         assert_abs_diff_eq!(d.by_hand(), d.autograd, epsilon = 1e-15);
         assert_abs_diff_eq!(d.numeric, d.autograd, epsilon = 1e-9);
     }

@@ -63,7 +63,7 @@ impl Progress {
                 bar.set_message(text);
                 bar.set_position(done);
             }
-            None if done % (self.steps / 4).max(1) == 0 && done < self.steps => {
+            None if done.is_multiple_of((self.steps / 4).max(1)) && done < self.steps => {
                 let left =
                     self.started.elapsed().as_secs_f64() / (done - self.first) as f64 * (self.steps - done) as f64;
                 eprintln!("{} {done}/{}  {text}, {left:.0} s left", self.label, self.steps);
@@ -119,7 +119,7 @@ impl Confusion {
             println!("  {class:<width$}  {:6.2} %", 100.0 * share);
         }
         println!("\nconfusion matrix (rows: what it is, columns: what it was taken for)");
-        let heads: Vec<String> = self.classes.iter().map(|c| format!("{:>6.6}", c)).collect();
+        let heads: Vec<String> = self.classes.iter().map(|class| format!("{class:>6.6}")).collect();
         println!("  {:<width$} {}", "", heads.join(""));
         for (class, row) in self.classes.iter().zip(&self.counts) {
             let cells: Vec<String> = row.iter().map(|n| format!("{n:>6}")).collect();

@@ -87,7 +87,7 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
             at.step += 1;
             at.batch = batch.index as u64 + 1;
             bar.step(at.batch, sums.loss(), sums.images - seen);
-            if options.save_every.is_some_and(|n| at.step % n == 0) && (at.batch as usize) < train.batches() {
+            if options.save_every.is_some_and(|n| at.step.is_multiple_of(n)) && (at.batch as usize) < train.batches() {
                 save(options, net, &*optimizer, &at, &settings, &sums)?;
             }
         }

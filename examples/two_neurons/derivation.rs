@@ -73,7 +73,7 @@ fn parameters<const N: usize>(names: [&'static str; N], values: &[f64; N]) -> [V
 
 /// Two linear neurons into a sigmoid: h1 = i1·w1 + i2·w2, h2 = i1·w3 + i2·w4, `o_in` = h1·w5 + h2·w6, o = σ(o_in).
 pub mod two_neurons {
-    use super::{Derivative, Factor, Step, Var64, central, parameters, sigmoid};
+    use super::{Derivative, Factor, Step, central, parameters, sigmoid};
 
     const NAMES: [&str; 6] = ["w1", "w2", "w3", "w4", "w5", "w6"];
     const INPUTS: [f64; 2] = [3.0, 5.0];
@@ -138,7 +138,7 @@ pub mod two_neurons {
 /// Mazur's net, "A step by step backpropagation example" (2015): two inputs, two hidden sigmoids, two output sigmoids,
 /// E = ½ Σ (t − o)².
 pub mod mazur {
-    use super::{Derivative, Factor, Step, Var64, central, parameters, sigmoid};
+    use super::{Derivative, Factor, Step, central, parameters, sigmoid};
 
     /// The weights' names; the biases are each shared by a layer.
     const NAMES: [&str; 10] = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "b1", "b2"];

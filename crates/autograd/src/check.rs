@@ -259,7 +259,7 @@ fn whole_jacobian(
         for (i, (&analytic, column)) in row.iter().zip(&columns).enumerate() {
             let numeric = column[j];
             let error = relative(analytic, numeric, largest);
-            if !(error <= options.tolerance) && worst.as_ref().is_none_or(|&(most, ..)| !(error <= most)) {
+            if error > options.tolerance && worst.is_none_or(|(most, ..)| error > most) {
                 worst = Some((error, i, j, analytic, numeric));
             }
         }
@@ -345,6 +345,8 @@ fn zero(options: &CheckOptions, input: usize) -> Result<(), CheckError> {
 }
 
 /// The distance of two numbers relative to a scale; a scale below 1e-3 counts as 1e-3, where rounding in f would dominate.
+/// Infinite if one is NaN, so that NaN agrees with nothing.
 fn relative(a: f64, b: f64, scale: f64) -> f64 {
-    (a - b).abs() / scale.max(1e-3)
+    let distance = (a - b).abs() / scale.max(1e-3);
+    if distance.is_nan() { f64::INFINITY } else { distance }
 }

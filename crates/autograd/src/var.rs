@@ -25,6 +25,7 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     fn formula(&self) -> &str;
 
     /// What the backward pass reads of the forward one, in the formula's symbols, such as `x, w`.
+    #[expect(clippy::unnecessary_literal_bound, reason = "other rules may build their text")]
     fn saved(&self) -> &str {
         "its inputs"
     }

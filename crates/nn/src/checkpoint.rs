@@ -93,10 +93,12 @@ fn dtype<T: Float>() -> Dtype {
     if T::NAME == "f32" { Dtype::F32 } else { Dtype::F64 }
 }
 
+/// Tensors by path.
+type Named<T> = Vec<(String, TensorOf<T>)>;
+
 /// Parameters and buffers by path, in the module's order, and counts by path.
-fn contents<T: Float>(net: &dyn Module<T>) -> (Vec<(String, TensorOf<T>)>, BTreeMap<String, u64>) {
-    let mut tensors: Vec<(String, TensorOf<T>)> =
-        net.named_parameters().into_iter().map(|(path, var)| (path, var.value())).collect();
+fn contents<T: Float>(net: &dyn Module<T>) -> (Named<T>, BTreeMap<String, u64>) {
+    let mut tensors: Named<T> = net.named_parameters().into_iter().map(|(path, var)| (path, var.value())).collect();
     let mut counters = BTreeMap::new();
     net.visit(&mut Visitor::new(&mut |path, item| match item {
         Item::Buffer(buffer) => tensors.push((path.into(), buffer.get())),
@@ -115,7 +117,7 @@ pub fn weights_sha256<T: Float>(net: &dyn Module<T>) -> String {
         hash.update(format!("{path} {} {}\n", T::NAME, x.shape()));
         hash.update(Stored::new(&x).bytes);
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 impl Checkpoint {

@@ -93,6 +93,7 @@ impl Layout {
     }
 
     /// The layout without gaps that keeps this one's order of axes in memory.
+    #[must_use]
     pub fn dense_like(&self) -> Self {
         let (order, rank) = self.memory_order();
         Self::dense(self.shape, &order[..rank])

@@ -149,7 +149,7 @@ pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> R
             "input.C == weight.C/g · groups",
         ));
     }
-    if w[0] % groups != 0 {
+    if !w[0].is_multiple_of(groups) {
         return fail(text(
             format!("{} output channels cannot be divided among {groups} groups", w[0]),
             "O % groups == 0",
@@ -201,7 +201,7 @@ pub fn conv_transpose2d(
     if groups == 0 || stride.contains(&0) || dilation.contains(&0) || w[2] == 0 || w[3] == 0 {
         return fail(text("stride, dilation, groups and kernel are at least 1".into(), "no option is 0"));
     }
-    if x[1] != w[0] || x[1] % groups != 0 {
+    if x[1] != w[0] || !x[1].is_multiple_of(groups) {
         return fail(text(
             format!("weight expects {} input channels in {groups} groups, input has {}", w[0], x[1]),
             "input.C == weight.C, C % groups == 0",

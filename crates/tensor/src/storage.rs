@@ -4,7 +4,6 @@ use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::NonNull;
 
-use crate::device::Device;
 use crate::element::Element;
 use crate::pool;
 
@@ -24,10 +23,6 @@ impl<T: Element> Buffer<T> {
     /// A buffer of `len` elements that holds whatever numbers its block held before.
     pub(crate) fn new(len: usize) -> Self {
         Self { block: pool::take(len * size_of::<T>()), len, element: PhantomData }
-    }
-
-    pub(crate) fn device(&self) -> Device {
-        Device::Cpu
     }
 
     pub(crate) fn as_slice(&self) -> &[T] {

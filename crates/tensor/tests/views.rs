@@ -73,8 +73,8 @@ fn view(x: &Tensor64, reference: &Reference, kind: u8, a: usize, b: usize, c: us
         2 => {
             // Any factors of the number of elements, with axes of length 1 between.
             let n: usize = dims.iter().product();
-            let first = (1..=n).filter(|d| n % d == 0).nth(a % 3).unwrap_or(n);
-            let new = if b % 2 == 0 { vec![first, 1, n / first] } else { vec![n / first, first] };
+            let first = (1..=n).filter(|d| n.is_multiple_of(*d)).nth(a % 3).unwrap_or(n);
+            let new = if b.is_multiple_of(2) { vec![first, 1, n / first] } else { vec![n / first, first] };
             let cells = reference.cells.clone();
             (x.reshape(new.clone()), Reference { dims: new, cells })
         }

@@ -6,6 +6,9 @@ use chainrule_tensor::{Binary, Float, Unary};
 
 use crate::var::{NodeOf, Rule, VarOf};
 
+/// The weight of x³ in the approximation.
+const CUBIC: f64 = 0.044_715;
+
 impl<T: Float> VarOf<T> {
     /// `y = x·Φ(x)`, Φ being the standard normal's distribution function and φ its density; `dx = dy · (Φ(x) + x·φ(x))`.
     #[must_use]
@@ -102,9 +105,9 @@ impl<T: Float> Rule<T> for GeluTanhBackward {
         let (dy, x) = (node.parent(0), node.parent(1));
         let curve = || {
             let c = (2.0 / PI).sqrt();
-            let t = (c * (&x + 0.044715 * x.pow(3.0))).tanh();
-            let u1 = c * (1.0 + (3.0 * 0.044715) * x.square());
-            let u2 = (c * 6.0 * 0.044715) * &x;
+            let t = (c * (&x + CUBIC * x.pow(3.0))).tanh();
+            let u1 = c * (1.0 + (3.0 * CUBIC) * x.square());
+            let u2 = (c * 6.0 * CUBIC) * &x;
             (1.0 - t.square()) * (&u1 + 0.5 * (&x * u2) - &x * &t * u1.square())
         };
         vec![needs[0].then(|| tanh_backward(dz, &x)), needs[1].then(|| dz * dy * curve())]

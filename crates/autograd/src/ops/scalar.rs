@@ -109,6 +109,6 @@ mod tests {
         let x = Var64::parameter("x", 2.0);
         let y = (3.0 * &x + 1.0) * (1.0 - &x) + 8.0 / &x - &x / 2.0; // (7)(−1) + 4 − 1
         assert_eq!(y.item(), -4.0);
-        assert_eq!(y.backward()[&x].item(), 3.0 * -1.0 - 7.0 - 2.0 - 0.5);
+        assert_eq!(y.backward()[&x].item(), -3.0 - 7.0 - 2.0 - 0.5);
     }
 }
