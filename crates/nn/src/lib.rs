@@ -5,10 +5,12 @@
 mod checkpoint;
 mod error;
 pub mod init;
+mod containers;
 mod layers;
 mod module;
 mod optim;
 mod schedule;
+mod summary;
 
 pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
 pub use error::NnError;

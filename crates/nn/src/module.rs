@@ -92,6 +92,21 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }
     }
 
+    /// A table of all parameters and buffers: path, shape, count; the totals below.
+    ///
+    /// ```
+    /// use chainrule_nn::{Linear, Module};
+    /// let fc = Linear::<f32>::new(4, 2, &mut chainrule_tensor::Rng::seed(0));
+    /// println!("{}", fc.summary());
+    /// // path    shape   count
+    /// // weight  (2, 4)      8
+    /// // bias    (2,)        2
+    /// // 10 parameters
+    /// ```
+    fn summary(&self) -> String {
+        crate::summary::table(|visitor| self.visit(visitor))
+    }
+
     /// The number of learned numbers.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|var| var.shape().numel()).sum()

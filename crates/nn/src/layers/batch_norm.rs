@@ -31,14 +31,21 @@ impl<T: Float> BatchNorm<T> {
         }
     }
 
-    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+    #[track_caller]
+    fn forward(&self, name: &str, x: &VarOf<T>) -> VarOf<T> {
         if !self.mode.is_training() {
             let (mean, variance) = (self.running_mean.get(), self.running_var.get());
             return x.batch_norm_inference(&self.weight, &self.bias, &mean, &variance, self.eps);
         }
+        let shape = x.shape();
+        // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
+        assert!(
+            shape.numel() != shape[1],
+            "{name}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first"
+        );
         let (y, batch) = x.batch_norm(&self.weight, &self.bias, self.eps);
-        // The running variance is the unbiased one, as PyTorch's is; of a single element there is none.
-        let unbiased = batch.variance.unary(Unary::Mul(batch.count as f64 / (batch.count.max(2) - 1) as f64));
+        // The running variance is the unbiased one, as PyTorch's is.
+        let unbiased = batch.variance.unary(Unary::Mul(batch.count as f64 / (batch.count as f64 - 1.0)));
         self.track(&self.running_mean, &batch.mean);
         self.track(&self.running_var, &unbiased);
         self.num_batches_tracked.next();
@@ -52,8 +59,10 @@ impl<T: Float> BatchNorm<T> {
     }
 
     fn visit(&self, visitor: &mut Visitor<'_, T>) {
-        visitor.item("weight", Item::Parameter(&self.weight));
-        visitor.item("bias", Item::Parameter(&self.bias));
+        if self.weight.is_parameter() {
+            visitor.item("weight", Item::Parameter(&self.weight));
+            visitor.item("bias", Item::Parameter(&self.bias));
+        }
         visitor.item("running_mean", Item::Buffer(&self.running_mean));
         visitor.item("running_var", Item::Buffer(&self.running_var));
         visitor.item("num_batches_tracked", Item::Counter(&self.num_batches_tracked));
@@ -95,6 +104,13 @@ macro_rules! batch_norm {
                 Self(BatchNorm { eps, ..self.0 })
             }
 
+            /// With γ = 1 and β = 0 for good: nothing is learned (`PyTorch`'s `affine=False`).
+            #[must_use]
+            pub fn without_affine(self) -> Self {
+                let (weight, bias) = (self.0.weight.detach(), self.0.bias.detach());
+                Self(BatchNorm { weight, bias, ..self.0 })
+            }
+
             /// γ: (C).
             pub fn weight(&self) -> &VarOf<T> {
                 &self.0.weight
@@ -121,7 +137,7 @@ macro_rules! batch_norm {
                 if let Err(error) = self.output_shape(x.shape()) {
                     panic!("{error}");
                 }
-                self.0.forward(x)
+                self.0.forward(stringify!($name), x)
             }
 
             fn visit(&self, visitor: &mut Visitor<'_, T>) {

@@ -31,7 +31,7 @@ pub struct Conv2d<T: Float = f32> {
 
 /// The settings of a [`Conv2d`] or, with output padding, a [`ConvTranspose2d`].
 #[derive(Clone, Debug)]
-pub struct Settings {
+struct Settings {
     channels: [usize; 2],
     kernel: [usize; 2],
     options: Conv2dOptions,

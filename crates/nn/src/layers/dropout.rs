@@ -34,6 +34,7 @@ impl<T: Float> Module<T> for Dropout {
         if self.p == 0.0 || !self.mode.is_training() {
             return x.clone();
         }
+        // A key has 2³² steps; after so many draws the masks come again.
         x.dropout(self.p, self.key.at_step(self.draws.next() as u32))
     }
 

@@ -3,6 +3,7 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Pool2dOptions, Shape, ShapeError, Window, shape_rules};
 
+use crate::layers::Pair;
 use crate::module::{Module, Visitor};
 
 /// The maximum of each window: (N,C,H,W) → (N,C,oh,ow).
@@ -21,17 +22,39 @@ fn pooled(x: Shape, windows: &[Vec<Window>; 2]) -> Shape {
     x.with(2, windows[0].len()).with(3, windows[1].len())
 }
 
-impl MaxPool2d {
-    /// Square windows side by side for a number, anything else for [`Pool2dOptions`].
-    pub fn new(options: impl Into<Pool2dOptions>) -> Self {
-        Self(options.into())
-    }
+macro_rules! settings {
+    ($layer:ident, $padding:literal) => {
+        impl $layer {
+            /// Windows of this size side by side, without padding.
+            pub fn new(kernel: impl Into<Pair>) -> Self {
+                let Pair(kernel) = kernel.into();
+                Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true })
+            }
+            /// The distance between neighbouring windows.
+            #[must_use]
+            pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+                self.0.stride = stride.into().0;
+                self
+            }
+            #[doc = $padding]
+            #[must_use]
+            pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+                self.0.padding = padding.into().0;
+                self
+            }
+        }
+    };
 }
 
+settings!(MaxPool2d, "The rows and columns of −∞ added on each side.");
+settings!(AvgPool2d, "The rows and columns of zeros added on each side.");
+
 impl AvgPool2d {
-    /// Square windows side by side for a number, anything else for [`Pool2dOptions`].
-    pub fn new(options: impl Into<Pool2dOptions>) -> Self {
-        Self(options.into())
+    /// Whether a mean divides by the whole window, as by default, or by its cells inside the image.
+    #[must_use]
+    pub fn count_include_pad(mut self, count: bool) -> Self {
+        self.0.count_include_pad = count;
+        self
     }
 }
 

@@ -1,5 +1,7 @@
 //! Layers one after the other.
 
+use std::ops::Index;
+
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError};
 
@@ -38,20 +40,31 @@ impl<T: Float> Sequential<T> {
     }
 }
 
+impl<T: Float> From<Vec<Box<dyn Module<T>>>> for Sequential<T> {
+    fn from(layers: Vec<Box<dyn Module<T>>>) -> Self {
+        Self(layers)
+    }
+}
+
+impl<T: Float> Index<usize> for Sequential<T> {
+    type Output = dyn Module<T>;
+
+    /// The layer whose path is this number.
+    fn index(&self, i: usize) -> &Self::Output {
+        &*self.0[i]
+    }
+}
+
 impl<T: Float> Module<T> for Sequential<T> {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        self.0.iter().fold(x.clone(), |x, layer| layer.forward(&x))
+        self.0.forward(x)
     }
 
     fn visit(&self, visitor: &mut Visitor<'_, T>) {
-        for (i, layer) in self.0.iter().enumerate() {
-            visitor.child(&i.to_string(), &**layer);
-        }
+        self.0.visit(visitor);
     }
 
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-        self.0.iter().enumerate().try_fold(x, |x, (i, layer)| {
-            layer.output_shape(x).map_err(|error| ShapeError::new(format!("layer {i}: {error}")))
-        })
+        self.0.output_shape(x)
     }
 }

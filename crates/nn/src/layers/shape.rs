@@ -32,27 +32,30 @@ pub enum Upsample {
 }
 
 impl Upsample {
-    fn size(self, x: Shape) -> [usize; 2] {
+    /// The size of the output, if x is an image and that size can be counted.
+    fn size(self, x: Shape) -> Result<[usize; 2], ShapeError> {
         let (Self::Nearest(factor) | Self::Bilinear(factor)) = self;
-        [x[2] * factor, x[3] * factor]
+        let enlarged = |axis: usize| x.get(axis)?.checked_mul(factor).filter(|&len| len > 0);
+        match (x.rank(), enlarged(2), enlarged(3)) {
+            (4, Some(h), Some(w)) => Ok([h, w]),
+            _ => Err(ShapeError::new(format!(
+                "upsample: an image of four axes, not empty, is enlarged by a whole factor\n  input (N,C,H,W) = {x}\n  factor {factor}\n  rule: H, W, factor ≥ 1"
+            ))),
+        }
     }
 }
 
 impl<T: Float> Module<T> for Upsample {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        let size = self.size(x.shape()).unwrap_or_else(|error| panic!("{error}"));
         match self {
-            Self::Nearest(_) => x.upsample_nearest2d(self.size(x.shape())),
-            Self::Bilinear(_) => x.upsample_bilinear2d(self.size(x.shape()), false),
+            Self::Nearest(_) => x.upsample_nearest2d(size),
+            Self::Bilinear(_) => x.upsample_bilinear2d(size, false),
         }
     }
     fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-        if x.rank() != 4 || x.numel() == 0 || self.size(x).contains(&0) {
-            return Err(ShapeError::new(format!(
-                "upsample: an image of four axes, not empty, is enlarged\n  input (N,C,H,W) = {x}\n  rule: the factor is at least 1"
-            )));
-        }
-        let [h, w] = self.size(x);
+        let [h, w] = self.size(x)?;
         Ok(x.with(2, h).with(3, w))
     }
 }

@@ -78,8 +78,8 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
             rows,
             blocks,
         };
-        parallel_for(self.images * self.groups * blocks, GRAIN.div_ceil(multiplications), |tasks| {
-            dispatch_tiled(Tasks { ready: &ready, y, layout, tasks });
+        parallel_for(self.images * self.groups * blocks, GRAIN.div_ceil(multiplications), |range| {
+            dispatch_tiled(Tasks { ready: &ready, y, layout, range });
         });
     }
 
@@ -113,7 +113,7 @@ struct Tasks<'a, 'b, T> {
     ready: &'a Ready<'b, 'a, T>,
     y: &'a Disjoint<'a, T>,
     layout: &'a Layout,
-    tasks: std::ops::Range<usize>,
+    range: std::ops::Range<usize>,
 }
 
 impl<T: Float> Tiled for Tasks<'_, '_, T> {
@@ -121,7 +121,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
 
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let Self { ready, y, layout, tasks } = self;
+        let Self { ready, y, layout, range } = self;
         let [vertical, horizontal] = ready.axes;
         let (pitch, width) = (ready.planes.pitch, horizontal.count);
         let taps = ready.offsets.len();
@@ -131,7 +131,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let (planes, sums) = scratch.buffer_mut().0.split_at_mut(room);
         planes.fill(T::ZERO);
         let s = layout.strides();
-        for task in tasks {
+        for task in range {
             let (block, group, image) =
                 (task % ready.blocks, task / ready.blocks % ready.groups, task / ready.blocks / ready.groups);
             let row = block * ready.rows;

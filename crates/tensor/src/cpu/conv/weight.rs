@@ -99,7 +99,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let work = self.images * self.height * self.x_planes.pitch * len / tasks;
         let parts = Disjoint::new(partials);
         parallel_for(tasks, GRAIN.div_ceil(work.max(1)), |range| {
-            dispatch_tiled(Tasks { all: self, parts: &parts, tiles, tasks: range });
+            dispatch_tiled(Tasks { all: self, parts: &parts, tiles, range });
         });
         let mut step = 1;
         while step < self.chunks {
@@ -119,7 +119,7 @@ struct Tasks<'a, 'b, T> {
     all: &'a WeightGradient<'b, T>,
     parts: &'a Disjoint<'a, T>,
     tiles: usize,
-    tasks: Range<usize>,
+    range: Range<usize>,
 }
 
 impl<T: Float> Tiled for Tasks<'_, '_, T> {
@@ -136,7 +136,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let (x, dy) = scratch.buffer_mut().0.split_at_mut(all.images_at_once * x_image);
         x.fill(T::ZERO);
         dy.fill(T::ZERO);
-        for task in self.tasks {
+        for task in self.range {
             let (tile, group, chunk) =
                 (task % self.tiles, task / self.tiles % all.groups, task / self.tiles / all.groups);
             let output = tile * all.outputs_at_once;
