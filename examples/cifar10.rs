@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use chainrule::data::{RandomCrop, RandomHorizontalFlip, Transform, cifar10};
 use chainrule::prelude::*;
 use clap::{Parser, ValueEnum};
+use support::Failure;
 use support::options::Options;
 use support::small_cnn::SmallCnn;
 use support::train::{Task, train};
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
         let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
         let model: Box<dyn Module> = match net {
             NetKind::Small => Box::new(SmallCnn::new(&options, shape, classes)),
-            NetKind::Report => Box::new(report_net(&options, shape, classes)),
+            NetKind::Report => Box::new(report_net(&options, shape, classes)?),
         };
         let transforms: Vec<Box<dyn Transform>> = match augment {
             Augment::None => Vec::new(),
@@ -61,12 +62,10 @@ fn main() -> ExitCode {
 
 /// Six convolutions in three blocks, each of which halves the image, then three linear layers. The dropout of the
 /// options takes the place of the net's own 0.1 where it is given.
-fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Sequential {
+fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Result<Sequential, Failure> {
     let mut rng = Rng::seed(options.seed);
     let p = if options.dropout > 0.0 { options.dropout } else { 0.1 };
     let (act, conv_act) = (options.activation, options.conv_activation());
-    // Each convolution padded by 2 grows the image by 2 before a pooling halves it.
-    let side = |n: usize| [0, 2, 4].into_iter().fold(n, |side, growth| (side + growth) / 2);
     let mut net = Sequential::new();
     for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
@@ -81,11 +80,15 @@ fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes:
             net = net.add(Dropout::new(p, &mut rng));
         }
     }
-    net.add(Flatten)
-        .add(Linear::new(160 * side(height) * side(width), 1024, &mut rng))
+    net = net.add(Flatten);
+    let image = Shape::from([1, channels, height, width]);
+    let features = net.output_shape(image).map_err(|error| Failure::Usage(error.to_string()))?[1];
+    let net = net
+        .add(Linear::new(features, 1024, &mut rng))
         .add(act)
         .add(Linear::new(1024, 128, &mut rng))
         .add(act)
         .add(Dropout::new(p, &mut rng))
-        .add(Linear::new(128, classes, &mut rng))
+        .add(Linear::new(128, classes, &mut rng));
+    Ok(net)
 }
