@@ -3,9 +3,9 @@
 //! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
 
 mod checkpoint;
+mod containers;
 mod error;
 pub mod init;
-mod containers;
 mod layers;
 mod module;
 mod optim;
