@@ -1,0 +1,270 @@
+//! Layers: their shapes, their state in training and at inference, and the texts of their errors.
+
+use chainrule_autograd::{Var, Var64, VarOf};
+use chainrule_nn::{
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Counter, Dropout,
+    Flatten, Item, Linear, MaxPool2d, Module, Sequential, Upsample, Visitor,
+};
+use chainrule_tensor::{Rng, Shape, Tensor, TensorOf};
+use serde_json::Value;
+
+/// Tensor number k of the reference script.
+fn formula(shape: &[usize], k: usize) -> TensorOf<f64> {
+    TensorOf::from_fn(Shape::new(shape), |i| ((37 * i + 11 * k) % 101) as f64 / 50.0 - 1.0)
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
+}
+
+fn assert_close(what: &str, actual: &TensorOf<f64>, expected: &Value) {
+    let (actual, expected) = (actual.to_vec(), numbers(expected));
+    assert_eq!(actual.len(), expected.len(), "{what}");
+    for (i, (a, e)) in actual.iter().zip(&expected).enumerate() {
+        assert!((a - e).abs() <= 1e-12 * (1.0 + e.abs()), "{what}[{i}] = {a}, PyTorch has {e}");
+    }
+}
+
+/// Trains on x and x2, then infers x; `running` gives the running mean and variance.
+fn compare_batch_norm<M: Module<f64>>(op: &str, layer: &M, running: impl Fn(&M) -> [TensorOf<f64>; 2]) {
+    let reference: Value =
+        serde_json::from_str(include_str!("../../../tests/reference/layers.json")).expect("valid JSON");
+    let case = |mode: &str| {
+        let name = format!("{op}, {mode}");
+        let cases = reference["cases"].as_array().expect("cases");
+        cases.iter().find(|case| case["name"] == name.as_str()).expect("the case").clone()
+    };
+    let (training, eval) = (case("training"), case("eval"));
+    let shape: Vec<usize> = numbers(&training["shapes"]["x"]).into_iter().map(|n| n as usize).collect();
+    let parameters = layer.parameters();
+    parameters[0].set(&formula(&[3], 2));
+    parameters[1].set(&formula(&[3], 3));
+    let x = Var64::parameter("x", formula(&shape, 1));
+    let check = |case: &Value, y: &Var64| {
+        assert_close("y", &y.value(), &case["y"]);
+        let gradients = (y * Var64::constant(formula(&shape, 4))).sum().backward();
+        assert_close("dx", &gradients[&x], &case["dx"]);
+        assert_close("dw", &gradients[&parameters[0]], &case["dw"]);
+        assert_close("db", &gradients[&parameters[1]], &case["db"]);
+    };
+    let check_running = |step: usize| {
+        let [mean, var] = running(layer);
+        assert_close("running mean", &mean, &training["running_mean"][step]);
+        assert_close("running variance", &var, &training["running_var"][step]);
+    };
+    check(&training, &layer.forward(&x));
+    check_running(0);
+    assert_close("y2", &layer.forward(&Var64::constant(formula(&shape, 6))).value(), &training["y2"]);
+    check_running(1);
+    layer.eval();
+    check(&eval, &layer.forward(&x));
+    check_running(1);
+    assert_eq!(counter(layer), 2, "two batches were tracked, and inference is none");
+}
+
+/// The one counter of a module.
+fn counter<T: chainrule_tensor::Float>(module: &dyn Module<T>) -> u64 {
+    let mut counts = Vec::new();
+    module.visit(&mut Visitor::new(&mut |_, item| {
+        if let Item::Counter(counter) = item {
+            counts.push(Counter::get(counter));
+        }
+    }));
+    assert_eq!(counts.len(), 1);
+    counts[0]
+}
+
+#[test]
+fn batch_norm_as_pytorch() {
+    compare_batch_norm("batch_norm2d", &BatchNorm2d::new(3), |layer| [layer.running_mean(), layer.running_var()]);
+    compare_batch_norm("batch_norm1d", &BatchNorm1d::new(3), |layer| [layer.running_mean(), layer.running_var()]);
+}
+
+#[test]
+fn batch_norm_of_sequences_is_that_of_images_of_one_row() {
+    let x = formula(&[2, 3, 4], 1);
+    let (flat, image) = (BatchNorm1d::<f64>::new(3), BatchNorm2d::<f64>::new(3));
+    let y = flat.forward(&Var64::constant(&x));
+    assert_eq!(y.value().to_vec(), image.forward(&Var64::constant(x.reshape([2, 3, 1, 4]))).value().to_vec());
+    assert_eq!(flat.running_var(), image.running_var());
+}
+
+#[test]
+fn batch_norm_without_affine_learns_nothing_and_keeps_its_statistics() {
+    let (plain, affine) = (BatchNorm1d::<f64>::new(3).without_affine(), BatchNorm1d::<f64>::new(3));
+    let x = Var64::constant(formula(&[5, 3], 1));
+    assert_eq!(plain.forward(&x).value(), affine.forward(&x).value());
+    assert!(plain.parameters().is_empty());
+    assert_eq!(plain.running_mean(), affine.running_mean());
+}
+
+#[test]
+fn momentum_1_keeps_the_last_batch_alone() {
+    let layer = BatchNorm1d::<f64>::new(1).momentum(1.0);
+    let _ = layer.forward(&Var64::constant([[1.0], [3.0]]));
+    assert_eq!((layer.running_mean().item(), layer.running_var().item()), (2.0, 2.0));
+}
+
+#[test]
+#[should_panic(expected = "BatchNorm1d: training needs more than one element of each channel\n  input = (1, 3)")]
+fn one_element_has_no_variance() {
+    let _ = BatchNorm1d::<f32>::new(3).forward(&Var::constant(Tensor::ones([1, 3])));
+}
+
+#[test]
+fn one_element_can_be_inferred() {
+    let layer = BatchNorm1d::<f32>::new(3);
+    layer.eval();
+    let y = layer.forward(&Var::constant(Tensor::ones([1, 3])));
+    assert!(y.value().to_vec().iter().all(|y| (y - 1.0).abs() < 1e-5));
+}
+
+#[test]
+#[should_panic(
+    expected = "BatchNorm2d: the input does not fit\n  input = (2, 4, 5, 5)\n  rule: input (N,C,H,W) with C == 3"
+)]
+fn channels_must_agree() {
+    let _ = BatchNorm2d::<f32>::new(3).forward(&Var::constant(Tensor::ones([2, 4, 5, 5])));
+}
+
+fn dropped(layer: &Dropout) -> Vec<f32> {
+    layer.forward(&Var::constant(Tensor::ones(200))).value().to_vec()
+}
+
+#[test]
+fn dropout_draws_anew_each_time_and_the_same_in_each_run() {
+    let layer = Dropout::new(0.5, &mut Rng::seed(1));
+    let (first, second) = (dropped(&layer), dropped(&layer));
+    assert_ne!(first, second);
+    let again = Dropout::new(0.5, &mut Rng::seed(1));
+    assert_eq!([dropped(&again), dropped(&again)], [first.clone(), second.clone()]);
+    assert_ne!(dropped(&Dropout::new(0.5, &mut Rng::seed(2))), first);
+
+    // A resumed run goes on where the count was.
+    let resumed = Dropout::new(0.5, &mut Rng::seed(1));
+    Module::<f32>::visit(
+        &resumed,
+        &mut Visitor::new(&mut |path, item| {
+            if let Item::Counter(draws) = item {
+                assert_eq!(path, "draws");
+                draws.set(1);
+            }
+        }),
+    );
+    assert_eq!(dropped(&resumed), second);
+}
+
+#[test]
+fn two_dropouts_of_a_net_draw_differently() {
+    let rng = &mut Rng::seed(1);
+    assert_ne!(dropped(&Dropout::new(0.5, rng)), dropped(&Dropout::new(0.5, rng)));
+}
+
+#[test]
+fn dropout_does_nothing_at_inference() {
+    let layer = Dropout::new(0.5, &mut Rng::seed(1));
+    Module::<f32>::eval(&layer);
+    assert_eq!(dropped(&layer), [1.0; 200]);
+    assert_eq!(counter::<f32>(&layer), 0);
+    Module::<f32>::train(&layer);
+    assert!(dropped(&layer).contains(&0.0));
+    assert_eq!(counter::<f32>(&layer), 1);
+}
+
+#[test]
+#[should_panic(expected = "dropout: the probability is 1\n  rule: 0 ≤ p < 1")]
+fn nothing_is_left_of_a_dropout_of_everything() {
+    let _ = Dropout::new(1.0, &mut Rng::seed(1));
+}
+
+/// What a layer says of its output's shape is what it makes.
+#[test]
+fn output_shapes_are_those_of_the_outputs() {
+    let rng = &mut Rng::seed(1);
+    let image = Shape::from([2, 4, 9, 7]);
+    let layers: Vec<(Box<dyn Module>, Shape, [usize; 4])> = vec![
+        (Box::new(Conv2d::new(4, 6, 3, rng)), image, [2, 6, 7, 5]),
+        (
+            Box::new(Conv2d::builder(4, 6, [3, 5]).stride([2, 1]).padding([1, 2]).groups(2).bias(false).build(rng)),
+            image,
+            [2, 6, 5, 7],
+        ),
+        (Box::new(Conv2d::builder(4, 1, 3).dilation(2).build(rng)), image, [2, 1, 5, 3]),
+        (
+            Box::new(ConvTranspose2d::builder(4, 3, 3).stride(2).padding(1).output_padding(1).build(rng)),
+            image,
+            [2, 3, 18, 14],
+        ),
+        (Box::new(MaxPool2d::new(2)), image, [2, 4, 4, 3]),
+        (Box::new(MaxPool2d::new([3, 2]).stride(1).padding(1)), image, [2, 4, 9, 8]),
+        (Box::new(AvgPool2d::new(3).stride(2).padding(1).count_include_pad(false)), image, [2, 4, 5, 4]),
+        (Box::new(AdaptiveAvgPool2d([3, 2])), image, [2, 4, 3, 2]),
+        (Box::new(Upsample::Nearest(2)), image, [2, 4, 18, 14]),
+        (Box::new(Upsample::Bilinear(3)), image, [2, 4, 27, 21]),
+        (Box::new(BatchNorm2d::new(4)), image, [2, 4, 9, 7]),
+        (Box::new(Activation::Gelu), image, [2, 4, 9, 7]),
+        (Box::new(Dropout::new(0.1, rng)), image, [2, 4, 9, 7]),
+    ];
+    for (i, (layer, input, expected)) in layers.iter().enumerate() {
+        let said = layer.output_shape(*input).unwrap_or_else(|error| panic!("case {i}: {error}"));
+        assert_eq!(said, *expected, "case {i}");
+        assert_eq!(layer.forward(&Var::constant(Tensor::ones(*input))).shape(), said, "case {i}");
+    }
+    let (flatten, fc): (Box<dyn Module>, Linear) = (Box::new(Flatten), Linear::without_bias(252, 10, rng));
+    let flat = flatten.output_shape(image).expect("an image can be flattened");
+    assert_eq!(flat, [2, 252]);
+    assert_eq!(fc.output_shape(flat).expect("the features agree"), [2, 10]);
+    assert!(fc.bias.is_none());
+}
+
+#[test]
+fn a_sequence_names_the_layer_that_does_not_fit() {
+    let rng = &mut Rng::seed(1);
+    let net: Sequential = Sequential::new()
+        .add(Conv2d::new(1, 4, 3, rng))
+        .add(MaxPool2d::new(2))
+        .add(Flatten)
+        .add(Linear::new(100, 10, rng));
+    assert_eq!(net.output_shape(Shape::from([1, 1, 12, 12])).expect("the net is for such images"), [1, 10]);
+    let text = net.output_shape(Shape::from([1, 1, 28, 28])).expect_err("the features disagree").to_string();
+    assert!(text.starts_with("layer 3: linear: weight expects 100 features, input has 676\n"), "{text}");
+    let text = net.output_shape(Shape::from([1, 1, 2, 12])).expect_err("the image is too small").to_string();
+    assert!(text.starts_with("layer 0: conv2d: a kernel of 3×3"), "{text}");
+}
+
+#[test]
+#[should_panic(
+    expected = "upsample: an image of four axes, not empty, is enlarged by a whole factor\n  input (N,C,H,W) = (2, 3)"
+)]
+fn only_images_are_enlarged() {
+    let _ = Upsample::Nearest(2).forward(&Var::constant(Tensor::ones([2, 3])));
+}
+
+#[test]
+fn an_enlargement_beyond_all_memory_is_an_error() {
+    let text = Module::<f32>::output_shape(&Upsample::Nearest(usize::MAX), Shape::from([1, 1, 2, 2]))
+        .expect_err("the size does not fit a word")
+        .to_string();
+    assert!(text.contains("rule: H, W, factor ≥ 1"), "{text}");
+}
+
+#[test]
+#[should_panic(expected = "convolution: 3 and 4 channels cannot be divided among 2 groups")]
+fn groups_divide_channels() {
+    let _: Conv2d = Conv2d::builder(3, 4, 3).groups(2).build(&mut Rng::seed(1));
+}
+
+/// The layer's own parameters get gradients, and it computes what its op does.
+#[test]
+fn a_transposed_convolution_gives_back_the_shape_of_its_convolution() {
+    let rng = &mut Rng::seed(1);
+    let down: Conv2d<f64> = Conv2d::builder(3, 5, 3).stride(2).padding(1).build(rng);
+    let up: ConvTranspose2d<f64> = ConvTranspose2d::builder(5, 3, 3).stride(2).padding(1).output_padding(1).build(rng);
+    let x = VarOf::constant(formula(&[2, 3, 8, 6], 1));
+    let y = up.forward(&down.forward(&x));
+    assert_eq!(y.shape(), x.shape());
+    let gradients = y.square().mean().backward();
+    for parameter in down.parameters().iter().chain(&up.parameters()) {
+        assert!(gradients[parameter].to_vec().iter().any(|&g| g != 0.0), "{}", parameter.name());
+    }
+}

@@ -1,0 +1,189 @@
+//! What modules own: paths, order, sharing, freezing, modes, containers, summaries.
+
+use std::sync::Arc;
+
+use chainrule_autograd::{Var, VarOf};
+use chainrule_nn::{
+    Activation, BatchNorm2d, Conv2d, Dropout, Flatten, Item, Linear, Module, Sequential, Visitor, children,
+};
+use chainrule_tensor::{Float, Rng, Tensor, TensorOf};
+
+/// Generic in its element type, with fields of every kind that a module can have.
+struct Net<T: Float> {
+    conv: Conv2d<T>,
+    norm: Option<BatchNorm2d<T>>,
+    activation: Activation,
+    blocks: Vec<Sequential<T>>,
+    heads: [Linear<T>; 2],
+    last: Box<dyn Module<T>>,
+}
+
+impl<T: Float> Module<T> for Net<T> {
+    children!(T: conv, norm, activation, blocks, heads, last);
+
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        let x = self.activation.forward(&self.norm.forward(&self.conv.forward(x)));
+        self.last.forward(&self.heads.forward(&self.blocks.forward(&x)))
+    }
+}
+
+fn net<T: Float>(norm: bool) -> Net<T> {
+    let rng = &mut Rng::seed(5);
+    Net {
+        conv: Conv2d::builder(1, 2, 3).bias(!norm).build(rng),
+        norm: norm.then(|| BatchNorm2d::new(2)),
+        activation: Activation::Relu,
+        blocks: vec![Sequential::new().add(Flatten), Sequential::new().add(Dropout::new(0.5, rng))],
+        heads: [Linear::new(8, 4, rng), Linear::new(4, 4, rng)],
+        last: Box::new(Linear::without_bias(4, 3, rng)),
+    }
+}
+
+fn paths<T: Float>(module: &dyn Module<T>) -> Vec<String> {
+    module.named_parameters().into_iter().map(|(path, _)| path).collect()
+}
+
+fn modes<T: Float>(module: &dyn Module<T>) -> Vec<bool> {
+    let mut modes = Vec::new();
+    module.visit(&mut Visitor::new(&mut |_, item| {
+        if let Item::Mode(mode) = item {
+            modes.push(mode.is_training());
+        }
+    }));
+    modes
+}
+
+#[test]
+fn paths_follow_the_fields() {
+    let expected = [
+        "conv.weight",
+        "norm.weight",
+        "norm.bias",
+        "heads.0.weight",
+        "heads.0.bias",
+        "heads.1.weight",
+        "heads.1.bias",
+        "last.weight",
+    ];
+    assert_eq!(paths(&net::<f64>(true)), expected);
+    assert_eq!(paths(&net::<f32>(false))[..2], ["conv.weight", "conv.bias"]);
+    assert_eq!(paths::<f32>(&Linear::new(1, 1, &mut Rng::seed(0))), ["weight", "bias"]);
+}
+
+#[test]
+fn parameters_take_their_paths_as_names() {
+    let net = net::<f32>(true);
+    assert_eq!(net.conv.weight.name(), "weight");
+    let _ = net.parameters();
+    assert_eq!(net.conv.weight.name(), "conv.weight");
+}
+
+#[test]
+fn state_has_the_paths_of_pytorch() {
+    let mut state = Vec::new();
+    net::<f32>(true).visit(&mut Visitor::new(&mut |path, item| {
+        if matches!(item, Item::Buffer(_) | Item::Counter(_)) {
+            state.push(path.to_owned());
+        }
+    }));
+    assert_eq!(state, ["norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "blocks.1.0.draws"]);
+}
+
+#[test]
+fn modes_reach_everything_below() {
+    let net = net::<f32>(true);
+    assert_eq!(modes(&net), [true, true]);
+    net.eval();
+    assert_eq!(modes(&net), [false, false]);
+    net.train();
+    assert_eq!(modes(&net), [true, true]);
+}
+
+#[test]
+fn f32_and_f64_compute_alike_from_one_seed() {
+    let (narrow, wide) = (net::<f32>(false), net::<f64>(false));
+    narrow.eval();
+    wide.eval();
+    let x = TensorOf::<f64>::from_fn([2, 1, 4, 4], |i| (i % 7) as f64 / 7.0);
+    let (a, b) = (narrow.forward(&VarOf::constant(x.to_f32())), wide.forward(&VarOf::constant(x)));
+    assert_eq!(b.shape(), [2, 3]);
+    for (a, b) in a.value().to_vec().into_iter().zip(b.value().to_vec()) {
+        assert!((f64::from(a) - b).abs() < 1e-6, "{a} and {b}");
+    }
+}
+
+#[test]
+fn a_shared_layer_is_counted_once_and_gets_the_sum_of_its_gradients() {
+    let shared: Arc<Linear<f64>> = Arc::new(Linear::new(3, 3, &mut Rng::seed(2)));
+    let net = Sequential::new().add(shared.clone()).add(Activation::Tanh).add(shared.clone());
+    assert_eq!(paths(&net), ["0.weight", "0.bias"]);
+    assert_eq!(net.parameter_count(), 12);
+    assert!(net.summary().ends_with("\n12 parameters"), "{}", net.summary());
+    let x = VarOf::constant([[0.5, -1.0, 2.0]]);
+    let both = net.forward(&x).sum().backward();
+    // The same net with two layers of equal weights.
+    let (first, second): (Linear<f64>, Linear<f64>) =
+        (Linear::new(3, 3, &mut Rng::seed(2)), Linear::new(3, 3, &mut Rng::seed(2)));
+    let apart = second.forward(&first.forward(&x).tanh()).sum().backward();
+    for (i, g) in both[&shared.weight].to_vec().into_iter().enumerate() {
+        let sum = apart[&first.weight].to_vec()[i] + apart[&second.weight].to_vec()[i];
+        assert!((g - sum).abs() < 1e-14, "{g} and {sum}");
+    }
+}
+
+#[test]
+fn frozen_parameters_get_no_gradient() {
+    let net = net::<f32>(true);
+    net.eval();
+    net.heads.set_frozen(true);
+    let x = Var::constant(Tensor::ones([2, 1, 4, 4]));
+    let gradients = net.forward(&x).sum().backward();
+    let with: Vec<String> = net
+        .named_parameters()
+        .into_iter()
+        .filter(|(_, parameter)| gradients.get(parameter).is_some())
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(with, ["conv.weight", "norm.weight", "norm.bias", "last.weight"]);
+    net.set_frozen(false);
+    assert!(net.forward(&x).sum().backward().get(&net.heads[0].weight).is_some());
+}
+
+#[test]
+fn a_sequence_is_made_of_a_list_and_gives_its_layers_by_number() {
+    let rng = &mut Rng::seed(3);
+    let net = Sequential::<f32>::from(vec![
+        Box::new(Linear::new(2, 3, rng)) as Box<dyn Module>,
+        Box::new(Activation::Relu),
+        Box::new(Linear::new(3, 1, rng)),
+    ]);
+    assert_eq!(paths(&net), ["0.weight", "0.bias", "2.weight", "2.bias"]);
+    assert_eq!(net.layers().len(), 3);
+    let x = Var::constant([[1.0, -2.0]]);
+    let by_hand = net[2].forward(&net[1].forward(&net[0].forward(&x)));
+    assert_eq!(by_hand.value(), net.forward(&x).value());
+    assert_eq!(Sequential::new().forward(&x).value(), x.value());
+}
+
+#[test]
+fn the_summary_lists_what_a_module_owns() {
+    let net = net::<f32>(true);
+    net.conv.set_frozen(true);
+    let expected = "\
+path               shape         count
+conv.weight        (2, 1, 3, 3)     18  frozen
+norm.weight        (2,)              2
+norm.bias          (2,)              2
+norm.running_mean  (2,)              2  buffer
+norm.running_var   (2,)              2  buffer
+heads.0.weight     (4, 8)           32
+heads.0.bias       (4,)              4
+heads.1.weight     (4, 4)           16
+heads.1.bias       (4,)              4
+last.weight        (3, 4)           12
+90 parameters, 18 of them frozen; 4 numbers in buffers";
+    assert_eq!(net.summary(), expected);
+    let shared = Arc::new(Linear::<f32>::without_bias(1, 1, &mut Rng::seed(0)));
+    let tied = [shared.clone(), shared];
+    assert!(tied.summary().contains("1.weight  (1, 1)      1  shared"), "{}", tied.summary());
+}
