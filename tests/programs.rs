@@ -155,8 +155,7 @@ fn flags_out_of_range_are_usage_errors() {
     for (flags, piece) in [
         (&["--batch-size", "0"][..], "0 is not in 1.."),
         (&["--epochs", "none"], "invalid value 'none'"),
-        (&["--lr", "-1"], "--lr"),
-        (&["--lr=-1"], "a number above 0 is wanted"),
+        (&["--lr", "-1"], "a number above 0 is wanted"),
         (&["--dropout", "1"], "a probability from 0 to below 1 is wanted"),
         (&["--kernel", "4"], "3 or 5 is wanted"),
         (&["--channels", "8"], "two numbers from 1 are wanted"),

@@ -18,7 +18,7 @@ pub struct Options {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
     /// Learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = positive)]
+    #[arg(long, default_value_t = 1e-3, value_parser = positive, allow_negative_numbers = true)]
     pub lr: f64,
     /// Optimizer; momentum and nesterov are SGD with momentum 0.9
     #[arg(long, value_enum, default_value_t = OptimizerKind::Adam)]

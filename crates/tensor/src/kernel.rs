@@ -94,6 +94,11 @@ kernels! {
     /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
     fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::weight_gradient;
 
+    /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
+    fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::im2col;
+    /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].
+    fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::col2im;
+
     /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was, as `row·W + column` of x's plane. The
     /// first maximum wins, NaN wins over all.
     fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, Index) = cpu::pooling::max_pool;

@@ -364,6 +364,41 @@ impl<T: Float> TensorOf<T> {
         T::conv2d_weight_gradient(self, dy, khw, options)
     }
 
+    /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
+    /// (`torch.nn.functional.unfold`).
+    ///
+    /// # Panics
+    /// If the kernel does not fit into the padded image.
+    #[track_caller]
+    #[must_use]
+    pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {
+        shape_rules::im2col(self.shape(), khw, options).or_panic();
+        T::im2col(self, khw, options)
+    }
+
+    /// The adjoint of [`im2col`](Self::im2col): this is dy (N, C·kh·kw, oh·ow), the result dx (N,C,H,W) with
+    /// `khw` = [kh, kw] and `hw` = [H, W]. Overlapping windows add up (`torch.nn.functional.fold`).
+    ///
+    /// # Panics
+    /// If dy has not the shape that `im2col` gives for such images.
+    #[track_caller]
+    #[must_use]
+    pub fn col2im(&self, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> Self {
+        let dy = self.shape();
+        let cells = khw[0] * khw[1];
+        assert!(
+            dy.rank() == 3 && cells > 0,
+            "col2im: dy has shape {dy}, the kernel {khw:?}\n  rule: dy (N,C·kh·kw,oh·ow)"
+        );
+        let x = Shape::from([dy[0], dy[1] / cells, hw[0], hw[1]]);
+        let columns = shape_rules::im2col(x, khw, options).or_panic();
+        assert!(
+            columns == dy,
+            "col2im: dy does not fit\n  dy      = {dy}\n  columns = {columns}\n  rule: dy has the columns' shape"
+        );
+        T::col2im(self, khw, hw, options)
+    }
+
     /// The maximum of each window of x (N,C,H,W), and where it was, as `row·W + column` of its plane.
     /// [`shape_rules::pool2d`] and [`shape_rules::adaptive_pool2d`] make windows.
     #[must_use]

@@ -176,6 +176,16 @@ pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> R
     Ok(Shape::from(out))
 }
 
+/// `x (N,C,H,W) → (N, C·kh·kw, oh·ow)`, where `khw` = [kh, kw]: the windows of a convolution as columns.
+///
+/// # Errors
+/// If the kernel does not fit into the padded image.
+pub fn im2col(x: Shape, khw: [usize; 2], options: Conv2dOptions) -> Rule {
+    let channels = if x.rank() == 4 { x[1] } else { 0 };
+    let y = conv2d(x, Shape::from([1, channels, khw[0], khw[1]]), None, Conv2dOptions { groups: 1, ..options })?;
+    Ok(Shape::from([x[0], channels * khw[0] * khw[1], y[2] * y[3]]))
+}
+
 /// `x (N,C,H,W), w (C,O/groups,kh,kw), b (O) → (N,O,(H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 + output_padding, …)`.
 ///
 /// # Errors

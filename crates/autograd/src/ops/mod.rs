@@ -18,6 +18,7 @@ mod dropout;
 mod exp;
 mod gather;
 mod gelu;
+mod im2col;
 mod leaky_relu;
 mod linear;
 mod log;
