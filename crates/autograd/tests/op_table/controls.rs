@@ -1,0 +1,97 @@
+//! Negative controls: rules made wrong on purpose have to be caught.
+
+use chainrule_autograd::{CheckError, NodeOf, Rule, Var64, VarOf, gradcheck, gradgradcheck};
+use chainrule_tensor::{Float, Tensor64, Unary};
+
+type Backward<T> = fn(&NodeOf<T>, &VarOf<T>) -> Vec<Option<VarOf<T>>>;
+
+/// A square whose rule is whatever the control wants.
+struct Wrong<T: Float>(Backward<T>);
+
+impl<T: Float> Rule<T> for Wrong<T> {
+    fn name(&self) -> &'static str {
+        "wrong"
+    }
+    fn formula(&self) -> &'static str {
+        "dx = something else"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        (self.0)(node, dy)
+    }
+}
+
+fn square(x: &Var64, backward: Backward<f64>) -> Var64 {
+    Var64::record(x.value().unary(Unary::Square), [x], Wrong(backward))
+}
+
+fn point() -> [Tensor64; 1] {
+    [[0.5, -1.25, 2.0].into()]
+}
+
+#[test]
+fn the_right_rule_passes() {
+    gradcheck(|x| square(&x[0], |node, dy| vec![Some(2.0 * node.parent(0) * dy)]).exp(), &point()).unwrap();
+    gradgradcheck(|x| square(&x[0], |node, dy| vec![Some(2.0 * node.parent(0) * dy)]).exp(), &point()).unwrap();
+}
+
+#[test]
+fn wrong_numbers_are_found_and_told() {
+    let wrong: [Backward<f64>; 3] = [
+        |node, dy| vec![Some(2.02 * node.parent(0) * dy)],
+        |node, dy| vec![Some(node.parent(0) * dy)],
+        |node, _| vec![Some(2.0 * node.parent(0))],
+    ];
+    for (i, backward) in wrong.into_iter().enumerate() {
+        let error = gradcheck(|x| square(&x[0], backward).exp(), &point()).expect_err("a wrong rule");
+        assert!(matches!(error, CheckError::Mismatch { input: 0, .. }), "control {i}: {error}");
+    }
+    let error = gradcheck(|x| square(&x[0], |node, dy| vec![Some(2.02 * node.parent(0) * dy)]), &point());
+    let text = error.expect_err("one per cent too much").to_string();
+    for piece in ["output [2] in input 0 at [2]", "analytic  4.04", "numeric ", "error     9.9", "step 1.2e-5"] {
+        assert!(text.contains(piece), "no '{piece}' in:\n{text}");
+    }
+}
+
+#[test]
+fn a_gradient_of_zeros_is_found() {
+    let error = gradcheck(|x| square(&x[0], |_, dy| vec![Some(0.0 * dy)]), &point()).expect_err("zeros");
+    assert!(matches!(error, CheckError::Mismatch { .. }), "the function does depend on x: {error}");
+    let flat = |x: &[Var64]| 0.0 * &x[0];
+    assert_eq!(gradcheck(flat, &point()), Err(CheckError::Zero { name: "the function".into(), input: 0 }));
+    let text = CheckError::Zero { name: "f".into(), input: 1 }.to_string();
+    assert!(text.contains("input 1 is zero everywhere") && text.contains("allow_zero"), "{text}");
+}
+
+#[test]
+fn a_wrong_second_derivative_is_found() {
+    // Right at first order, but the factor is taken for a constant.
+    let backward: Backward<f64> = |node, dy| vec![Some(2.0 * node.parent(0).detach() * dy)];
+    gradcheck(|x| square(&x[0], backward), &point()).unwrap();
+    gradgradcheck(|x| square(&x[0], backward), &point()).expect_err("a detached factor");
+}
+
+#[test]
+fn a_function_that_is_not_finite_is_told() {
+    let error = gradcheck(|x| x[0].log(), &[[0.0].into()]).expect_err("ln 0");
+    assert_eq!(error, CheckError::NotFinite { name: "the function".into() });
+}
+
+fn panics(backward: Backward<f64>) -> String {
+    let walk = std::panic::catch_unwind(|| square(&Var64::parameter("x", [1.0, 2.0]), backward).sum().backward());
+    let panic = walk.expect_err("the walk notices");
+    panic.downcast_ref::<String>().cloned().expect("a text")
+}
+
+#[test]
+fn the_walk_checks_what_rules_return() {
+    for (backward, text) in [
+        ((|_, _| vec![]) as Backward<f64>, "the rule of 'wrong' returned 0 gradients for 1 parents"),
+        (|_, _| vec![None], "the rule of 'wrong' returned no gradient for parent 0, which needs one"),
+        (
+            |_, dy| vec![Some(dy.sum())],
+            "the rule of 'wrong' returned a gradient of shape () for parent 0 of shape (2,)",
+        ),
+    ] {
+        assert!(panics(backward).contains(text), "{}", panics(backward));
+    }
+}

@@ -1,0 +1,288 @@
+//! The table that drives the tests of all ops: one row for each, all checks for every row.
+//!
+//! Adding an op adds a row in `rows.rs`. A rule that no row reaches fails `every_rule_has_a_row`.
+
+mod controls;
+mod reference;
+#[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]
+mod rows;
+
+use std::collections::BTreeSet;
+
+use chainrule_autograd::{CheckOptions, Var, Var64, VarOf, gradcheck_with, gradgradcheck_with};
+use chainrule_tensor::{Float, Tensor, Tensor64, TensorOf, with_threads};
+
+/// One op at one point.
+pub struct Row {
+    /// The op, with its options.
+    pub name: &'static str,
+    /// The op on `f64`.
+    pub f64: fn(&[Var64]) -> Var64,
+    /// The same on `f32`.
+    pub f32: fn(&[Var]) -> Var,
+    /// The shapes of its inputs.
+    pub shapes: Vec<Vec<usize>>,
+    /// Where the inputs' elements lie: spread evenly over this range, no two equal, none at a kink.
+    pub range: (f64, f64),
+    /// The forward pass in plain loops, in row-major order.
+    pub reference: fn(&[Tensor64]) -> Vec<f64>,
+}
+
+/// Elements spread evenly over a range in a scattered order: all distinct, as maxima and sorting want it.
+fn spread<T: Float>(shape: &[usize], (low, high): (f64, f64), salt: usize) -> TensorOf<T> {
+    let n: usize = shape.iter().product();
+    // A step that shares no factor with n visits every place once.
+    let step = (n * 5 / 8 + 1 + salt..)
+        .find(|&s| (1..=n).filter(|d| n.is_multiple_of(*d) && s.is_multiple_of(*d)).count() <= 1);
+    let place = |i: usize| (i * step.unwrap_or(1) + salt) % n.max(1);
+    // Rounded to f32, so that both types start from the same numbers.
+    let value = |i: usize| f64::from((low + (high - low) * (place(i) as f64 + 0.37) / n as f64) as f32);
+    TensorOf::from_fn(shape, |i| T::from_f64(value(i)))
+}
+
+impl Row {
+    fn inputs<T: Float>(&self) -> Vec<TensorOf<T>> {
+        self.shapes.iter().enumerate().map(|(k, shape)| spread(shape, self.range, 3 * k)).collect()
+    }
+}
+
+fn parameters<T: Float>(inputs: &[TensorOf<T>]) -> Vec<VarOf<T>> {
+    inputs.iter().enumerate().map(|(i, x)| VarOf::parameter(format!("input {i}"), x)).collect()
+}
+
+/// A nonlinearity after the op, so that a rule that ignores dy fails.
+fn bent<T: Float>(y: &VarOf<T>) -> VarOf<T> {
+    (0.3 * y).tanh() + 0.1 * y
+}
+
+/// The value and all gradients of `Σ bent(f(x)) · c`, c being uneven.
+fn value_and_gradients<T: Float>(f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[TensorOf<T>]) -> Vec<TensorOf<T>> {
+    let x = parameters(inputs);
+    let y = f(&x);
+    let c = VarOf::constant(spread::<T>(&y.shape(), (0.5, 1.5), 7));
+    let gradients = (bent(&y) * c).sum().backward();
+    std::iter::once(y.value()).chain(x.iter().map(|x| gradients[x].clone())).collect()
+}
+
+fn near(name: &str, what: &str, a: &[f64], b: &[f64], tolerance: f64) {
+    assert_eq!(a.len(), b.len(), "{name}: {what}: different numbers of elements");
+    let scale = b.iter().filter(|v| v.is_finite()).fold(1e-3f64, |m, v| m.max(v.abs()));
+    for (i, (&x, &y)) in a.iter().zip(b).enumerate() {
+        assert!((x - y).abs() <= tolerance * scale || x == y, "{name}: {what}: element {i} is {x}, not {y}");
+    }
+}
+
+fn bits<T: Float>(x: &[TensorOf<T>]) -> Vec<u64> {
+    x.iter().flat_map(|x| x.to_vec()).map(|v| v.to_f64().to_bits()).collect()
+}
+
+#[test]
+fn forward_agrees_with_plain_loops() {
+    for row in rows::all() {
+        let y = (row.f64)(&parameters(&row.inputs())).value();
+        near(row.name, "forward", &y.to_vec(), &(row.reference)(&row.inputs()), 1e-12);
+    }
+}
+
+#[test]
+fn f32_agrees_with_f64() {
+    for row in rows::all() {
+        let single = value_and_gradients(row.f32, &row.inputs::<f32>());
+        let double = value_and_gradients(row.f64, &row.inputs::<f64>());
+        for (i, (a, b)) in single.iter().zip(&double).enumerate() {
+            assert_eq!(a.shape(), b.shape());
+            near(row.name, &format!("f32 output {i}"), &a.to_f64().to_vec(), &b.to_vec(), 2e-5);
+        }
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    for row in rows::all() {
+        let options = CheckOptions { name: row.name.into(), ..CheckOptions::default() };
+        gradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn second_gradients_agree_with_finite_differences() {
+    for row in rows::all() {
+        let options = CheckOptions { name: row.name.into(), tolerance: 1e-5, ..CheckOptions::default() };
+        gradgradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn random_directions_find_what_the_whole_jacobian_finds() {
+    for row in rows::all() {
+        let options = CheckOptions { name: row.name.into(), full_below: 0, tolerance: 1e-5, ..CheckOptions::default() };
+        gradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn a_parent_used_twice_gets_both_gradients() {
+    for row in rows::all() {
+        let inputs = row.inputs::<f64>();
+        let once = parameters(&inputs);
+        let single = (row.f64)(&once).sum().backward();
+        let twice = parameters(&inputs);
+        let double = ((row.f64)(&twice).sum() + 2.0 * (row.f64)(&twice).sum()).backward();
+        for (a, b) in once.iter().zip(&twice) {
+            let tripled: Vec<f64> = single[a].to_vec().iter().map(|g| 3.0 * g).collect();
+            near(row.name, "used twice", &double[b].to_vec(), &tripled, 1e-12);
+        }
+    }
+}
+
+/// The same elements in other places of memory.
+fn rearranged(x: &Tensor64, kind: usize) -> Tensor64 {
+    let rank = x.rank();
+    match kind {
+        // Axes in reverse order in memory.
+        0 => {
+            let back: Vec<usize> = (0..rank).rev().collect();
+            x.permute(&back).contiguous().permute(&back)
+        }
+        // Channels-last, or whatever the first axis but one is.
+        1 if rank >= 3 => {
+            let last: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
+            let mut back = vec![0; rank];
+            for (to, &from) in last.iter().enumerate() {
+                back[from] = to;
+            }
+            x.permute(&last).contiguous().permute(&back)
+        }
+        // Every second element of a wider tensor.
+        2 if rank > 0 => {
+            let axis = (rank - 1) as isize;
+            let mut wide = Tensor64::full(x.shape().with(rank - 1, 2 * x.shape()[rank - 1] + 1), 99.0);
+            wide.assign_slice(axis, 1, 2, x);
+            wide.slice(axis, 1, x.shape()[rank - 1], 2)
+        }
+        // Backwards along the first axis.
+        3 if rank > 0 && x.shape()[0] > 0 => {
+            let n = x.shape()[0];
+            x.slice(0, n - 1, n, -1).contiguous().slice(0, n - 1, n, -1)
+        }
+        _ => x.clone(),
+    }
+}
+
+#[test]
+fn views_of_any_strides_give_the_same() {
+    for row in rows::all() {
+        let inputs = row.inputs::<f64>();
+        let straight = value_and_gradients(row.f64, &inputs);
+        for kind in 0..4 {
+            let views: Vec<Tensor64> = inputs.iter().map(|x| rearranged(x, kind)).collect();
+            assert_eq!(views, inputs);
+            for (i, (a, b)) in value_and_gradients(row.f64, &views).iter().zip(&straight).enumerate() {
+                assert_eq!(a.shape(), b.shape());
+                near(row.name, &format!("view {kind}, output {i}"), &a.to_vec(), &b.to_vec(), 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let all = || -> Vec<Vec<u64>> {
+        rows::all()
+            .iter()
+            .chain(&rows::large())
+            .map(|row| bits(&value_and_gradients(row.f32, &row.inputs::<f32>())))
+            .collect()
+    };
+    let (one, three) = (with_threads(1, all), with_threads(3, all));
+    let names = rows::all().into_iter().chain(rows::large()).map(|row| row.name);
+    for ((a, b), name) in one.iter().zip(&three).zip(names) {
+        assert!(a == b, "{name}: one thread and three give different bits");
+    }
+}
+
+#[test]
+fn an_empty_batch_goes_through() {
+    for row in rows::batched() {
+        let inputs: Vec<Tensor> = row.inputs::<f32>();
+        let batch = inputs[0].narrow(0, 0..0);
+        let y = (row.f32)(&parameters(&[&[batch][..], &inputs[1..]].concat())).value();
+        assert_eq!(y.shape()[0], 0, "{}", row.name);
+    }
+}
+
+/// The names of all rules in the graph of a variable.
+fn rules(var: &Var64, found: &mut BTreeSet<String>) {
+    let mut stack = vec![var.clone()];
+    let mut seen = BTreeSet::new();
+    while let Some(var) = stack.pop() {
+        let Some(node) = var.node() else { continue };
+        if !seen.insert(var.id()) {
+            continue;
+        }
+        let rule = node.rule();
+        assert!(!rule.formula().is_empty() && !rule.saved().is_empty(), "{}: it cannot say itself", rule.name());
+        found.insert(rule.name().to_owned());
+        stack.extend((0..node.parents()).map(|i| node.parent(i)));
+    }
+}
+
+#[test]
+fn every_rule_has_a_row() {
+    let mut reached = BTreeSet::new();
+    for row in rows::all() {
+        let x = parameters(&row.inputs::<f64>());
+        let y = bent(&(row.f64)(&x)).sum();
+        rules(&y, &mut reached);
+        // The rules of backward ops, and those of the ops that these are differentiated into.
+        let of: Vec<&Var64> = x.iter().collect();
+        for first in y.gradients(&of) {
+            rules(&first, &mut reached);
+            let again = first.square().sum();
+            let depends: Vec<&Var64> = of.iter().copied().filter(|x| leads_to(&again, x)).collect();
+            for second in again.gradients(&depends) {
+                rules(&second, &mut reached);
+            }
+        }
+    }
+    let written = rule_names();
+    assert!(written.len() > 50, "the sources of the ops are found: {}", written.len());
+    let missing: Vec<&String> = written.difference(&reached).collect();
+    assert!(missing.is_empty(), "no row reaches the rules {missing:?}");
+}
+
+fn leads_to(root: &Var64, x: &Var64) -> bool {
+    let mut stack = vec![root.clone()];
+    let mut seen = BTreeSet::new();
+    while let Some(var) = stack.pop() {
+        if var.id() == x.id() {
+            return true;
+        }
+        if seen.insert(var.id())
+            && let Some(node) = var.node()
+        {
+            stack.extend((0..node.parents()).map(|i| node.parent(i)));
+        }
+    }
+    false
+}
+
+/// The names that the rules in the sources of the ops give themselves.
+fn rule_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops");
+    for file in std::fs::read_dir(folder).expect("the sources are there").flatten() {
+        let text = std::fs::read_to_string(file.path()).expect("a source is text");
+        for after in text.split("fn name(&self) -> &'static str {").skip(1) {
+            let body = after.split('}').next().unwrap_or_default();
+            if let Some(name) = body.split('"').nth(1) {
+                names.insert(name.to_owned());
+            }
+        }
+        // The two macros of rules take the name as an argument.
+        for after in text.split("\nrule!(").skip(1) {
+            names.extend(after.split('"').nth(1).map(ToOwned::to_owned));
+        }
+    }
+    names
+}

@@ -1,0 +1,469 @@
+//! The rows of the table.
+
+use chainrule_autograd::{CrossEntropy, Reduction, VarOf};
+use chainrule_tensor::{Conv2dOptions, Key, Pool2dOptions, Purpose, Tensor64, TensorOf};
+
+use crate::Row;
+use crate::reference as r;
+
+/// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
+macro_rules! row {
+    ($name:literal, [$($shape:expr),*], $range:expr, |$x:ident| $op:expr, |$y:ident| $reference:expr) => {{
+        fn op<T: chainrule_tensor::Float>($x: &[VarOf<T>]) -> VarOf<T> {
+            $op
+        }
+        fn reference($y: &[Tensor64]) -> Vec<f64> {
+            $reference
+        }
+        Row { name: $name, f64: op::<f64>, f32: op::<f32>, shapes: vec![$($shape.to_vec()),*], range: $range, reference }
+    }};
+}
+
+const WIDE: (f64, f64) = (-2.1, 2.3);
+const POSITIVE: (f64, f64) = (0.3, 2.5);
+const NONE: [usize; 0] = [];
+
+const CONV: Conv2dOptions = Conv2dOptions { stride: [2, 1], padding: [1, 2], dilation: [1, 2], groups: 1 };
+const GROUPED: Conv2dOptions = Conv2dOptions { stride: [1, 2], padding: [0, 1], dilation: [1, 1], groups: 2 };
+const POOL: Pool2dOptions = Pool2dOptions { kernel: [3, 3], stride: [2, 2], padding: [1, 1], count_include_pad: false };
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// Every op, small enough for whole Jacobians.
+pub fn all() -> Vec<Row> {
+    [arithmetic(), functions(), reductions(), views(), indexing(), products(), images(), normalisations(), losses()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn arithmetic() -> Vec<Row> {
+    vec![
+        row!("add", [[2, 3], [2, 3]], WIDE, |x| &x[0] + &x[1], |x| r::zip(x, &[2, 3], |a, b| a + b)),
+        row!("add, a row", [[2, 3, 2], [3, 1]], WIDE, |x| &x[0] + &x[1], |x| r::zip(x, &[2, 3, 2], |a, b| a + b)),
+        row!("sub, a scalar", [NONE, [4]], WIDE, |x| &x[0] - &x[1], |x| r::zip(x, &[4], |a, b| a - b)),
+        row!("mul, outer", [[3, 1], [1, 4]], WIDE, |x| &x[0] * &x[1], |x| r::zip(x, &[3, 4], |a, b| a * b)),
+        row!("mul, of one element", [[1], [1]], WIDE, |x| &x[0] * &x[1], |x| r::zip(x, &[1], |a, b| a * b)),
+        row!("div", [[5], [2, 5]], POSITIVE, |x| &x[0] / &x[1], |x| r::zip(x, &[2, 5], |a, b| a / b)),
+        row!("numbers", [[7]], POSITIVE, |x| (2.0 * &x[0] + 1.0) - (3.0 - &x[0]) + 4.0 / &x[0] - &x[0] / 5.0, |x| {
+            r::map(&x[0], |v| 2.0 * v + 1.0 - (3.0 - v) + 4.0 / v - v / 5.0)
+        }),
+        row!("maximum", [[2, 5], [5]], WIDE, |x| x[0].maximum(&x[1]), |x| r::zip(x, &[2, 5], f64::max)),
+        row!("minimum", [[2, 5], [5]], WIDE, |x| x[0].minimum(&x[1]), |x| r::zip(x, &[2, 5], f64::min)),
+    ]
+}
+
+fn functions() -> Vec<Row> {
+    vec![
+        row!("exp", [[3, 2]], WIDE, |x| x[0].exp(), |x| r::map(&x[0], f64::exp)),
+        row!("log", [[3, 2]], POSITIVE, |x| x[0].log(), |x| r::map(&x[0], f64::ln)),
+        row!("sqrt", [[3, 2]], POSITIVE, |x| x[0].sqrt(), |x| r::map(&x[0], f64::sqrt)),
+        row!("square", [[3, 2]], WIDE, |x| x[0].square(), |x| r::map(&x[0], |v| v * v)),
+        row!("reciprocal", [[3, 2]], POSITIVE, |x| x[0].reciprocal(), |x| r::map(&x[0], |v| 1.0 / v)),
+        row!("pow 1.7", [[3, 2]], POSITIVE, |x| x[0].pow(1.7), |x| r::map(&x[0], |v| v.powf(1.7))),
+        row!("pow 3", [[3, 2]], WIDE, |x| x[0].pow(3.0), |x| r::map(&x[0], |v| v * v * v)),
+        row!("pow -2", [[3, 2]], POSITIVE, |x| x[0].pow(-2.0), |x| r::map(&x[0], |v| 1.0 / (v * v))),
+        row!("abs", [[3, 2]], WIDE, |x| x[0].abs(), |x| r::map(&x[0], f64::abs)),
+        row!("clamp", [[4, 2]], WIDE, |x| x[0].clamp(-0.9, 1.1), |x| r::map(&x[0], |v| v.clamp(-0.9, 1.1))),
+        row!("relu", [[4, 2]], WIDE, |x| x[0].relu(), |x| r::map(&x[0], |v| v.max(0.0))),
+        row!("leaky_relu 0.1", [[4, 2]], WIDE, |x| x[0].leaky_relu(0.1), |x| {
+            r::map(&x[0], |v| if v > 0.0 { v } else { 0.1 * v })
+        }),
+        row!("leaky_relu -1", [[4, 2]], WIDE, |x| x[0].leaky_relu(-1.0), |x| r::map(&x[0], f64::abs)),
+        row!("sigmoid", [[4, 2]], WIDE, |x| x[0].sigmoid(), |x| r::map(&x[0], sigmoid)),
+        row!("tanh", [[4, 2]], WIDE, |x| x[0].tanh(), |x| r::map(&x[0], f64::tanh)),
+        row!("softplus", [[4, 2]], WIDE, |x| x[0].softplus(), |x| r::map(&x[0], |v| v.exp().ln_1p())),
+        row!("swish 1", [[4, 2]], WIDE, |x| x[0].swish(1.0), |x| r::map(&x[0], |v| v * sigmoid(v))),
+        row!("swish 2.5", [[4, 2]], WIDE, |x| x[0].swish(2.5), |x| r::map(&x[0], |v| v * sigmoid(2.5 * v))),
+        row!("mish", [[4, 2]], WIDE, |x| x[0].mish(), |x| r::map(&x[0], |v| v * v.exp().ln_1p().tanh())),
+        // Φ by Simpson's rule over the density.
+        row!("gelu", [[4, 2]], WIDE, |x| x[0].gelu(), |x| r::map(&x[0], |v| {
+            let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
+            let n = 2000;
+            let h = v / f64::from(n);
+            let weight = |k: i32| if k == 0 || k == n { 1.0 } else { f64::from(2 + 2 * (k % 2)) };
+            v * (0.5 + (0..=n).map(|k| weight(k) * density(f64::from(k) * h)).sum::<f64>() * h / 3.0)
+        })),
+        row!("gelu_tanh", [[4, 2]], WIDE, |x| x[0].gelu_tanh(), |x| r::map(&x[0], |v| {
+            let u = std::f64::consts::FRAC_2_PI.sqrt() * (v + 0.044_715 * v * v * v);
+            0.5 * v * (1.0 + u.tanh())
+        })),
+        row!("dropout", [[5, 4]], WIDE, |x| x[0].dropout(0.4, Key::new(3, Purpose::USER)), |x| {
+            let mask = Tensor64::dropout_mask(Key::new(3, Purpose::USER), 0.4, [5, 4]);
+            r::zip(&[x[0].clone(), mask], &[5, 4], |v, m| v * m)
+        }),
+    ]
+}
+
+fn reductions() -> Vec<Row> {
+    vec![
+        row!("sum", [[2, 3, 2]], WIDE, |x| x[0].sum(), |x| r::reduce(&x[0], &[0, 1, 2], |v| v.iter().sum())),
+        row!("sum over the middle", [[2, 3, 2]], WIDE, |x| x[0].sum_axes(&[1], true), |x| {
+            r::reduce(&x[0], &[1], |v| v.iter().sum())
+        }),
+        row!("sum over the outside", [[2, 3, 2]], WIDE, |x| x[0].sum_axes(&[0, -1], false), |x| {
+            r::reduce(&x[0], &[0, 2], |v| v.iter().sum())
+        }),
+        row!("mean", [[2, 3]], WIDE, |x| x[0].mean_axes(&[-1], false), |x| {
+            r::reduce(&x[0], &[1], |v| v.iter().sum::<f64>() / 3.0)
+        }),
+        row!("mean of all", [[7]], WIDE, |x| x[0].mean(), |x| r::reduce(&x[0], &[0], |v| v.iter().sum::<f64>() / 7.0)),
+        row!("var", [[3, 4]], WIDE, |x| x[0].var_axes(&[0], 1, false), |x| r::reduce(&x[0], &[0], |v| {
+            let mean = v.iter().sum::<f64>() / 3.0;
+            v.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / 2.0
+        })),
+        row!("var of all", [[5]], WIDE, |x| x[0].var(0), |x| r::reduce(&x[0], &[0], |v| {
+            let mean = v.iter().sum::<f64>() / 5.0;
+            v.iter().map(|a| (a - mean).powi(2)).sum::<f64>() / 5.0
+        })),
+        row!("max", [[2, 5]], WIDE, |x| x[0].max_axes(&[1], false), |x| {
+            r::reduce(&x[0], &[1], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        }),
+        row!("min of all", [[2, 5]], WIDE, |x| x[0].min(), |x| {
+            r::reduce(&x[0], &[0, 1], |v| v.iter().copied().fold(f64::INFINITY, f64::min))
+        }),
+    ]
+}
+
+fn views() -> Vec<Row> {
+    vec![
+        row!("reshape", [[2, 6]], WIDE, |x| x[0].reshape([3, 4]), |x| x[0].to_vec()),
+        row!("flatten, squeeze, unsqueeze", [[2, 1, 3]], WIDE, |x| x[0].squeeze(1).unsqueeze(-1).flatten(), |x| {
+            x[0].to_vec()
+        }),
+        row!("permute", [[2, 3, 4]], WIDE, |x| x[0].permute(&[2, 0, 1]), |x| {
+            r::pick(&x[0], &[4, 2, 3], |i| vec![i[1], i[2], i[0]])
+        }),
+        row!("transpose", [[2, 3]], WIDE, |x| x[0].transpose(0, -1), |x| r::pick(&x[0], &[3, 2], |i| vec![i[1], i[0]])),
+        row!("slice backwards", [[2, 7]], WIDE, |x| x[0].slice(-1, 5, 3, -2), |x| {
+            r::pick(&x[0], &[2, 3], |i| vec![i[0], 5 - 2 * i[1]])
+        }),
+        row!("narrow", [[5, 2]], WIDE, |x| x[0].narrow(0, 1..4), |x| r::pick(&x[0], &[3, 2], |i| vec![i[0] + 1, i[1]])),
+        row!("broadcast_to", [[3, 1]], WIDE, |x| x[0].broadcast_to([2, 3, 2]), |x| {
+            r::pick(&x[0], &[2, 3, 2], |i| vec![i[1], 0])
+        }),
+        row!("sum_to", [[2, 3, 2]], WIDE, |x| x[0].sum_to([3, 1]), |x| r::reduce(&x[0], &[0, 2], |v| v.iter().sum())),
+        row!("concat", [[2, 2], [2, 3]], WIDE, |x| VarOf::concat(&[&x[0], &x[1], &x[0]], 1), |x| {
+            r::indices(&[2, 7])
+                .iter()
+                .map(|i| match i[1] {
+                    c @ 0..2 => x[0].at(&[i[0], c]),
+                    c @ 2..5 => x[1].at(&[i[0], c - 2]),
+                    c => x[0].at(&[i[0], c - 5]),
+                })
+                .collect()
+        }),
+        row!("pad", [[2, 3]], WIDE, |x| x[0].pad(&[(1, 0), (0, 2)], 0.5), |x| {
+            r::indices(&[3, 5])
+                .iter()
+                .map(|i| if i[0] >= 1 && i[1] < 3 { x[0].at(&[i[0] - 1, i[1]]) } else { 0.5 })
+                .collect()
+        }),
+    ]
+}
+
+fn index() -> TensorOf<i32> {
+    [[2, 0], [2, 1], [0, 0]].into()
+}
+
+fn indexing() -> Vec<Row> {
+    vec![
+        row!("gather", [[3, 2]], WIDE, |x| x[0].gather(0, &index()), |x| {
+            r::pick(&x[0], &[3, 2], |i| vec![index().at(i) as usize, i[1]])
+        }),
+        row!("scatter_add", [[3, 2]], WIDE, |x| x[0].scatter_add(0, &index(), [4, 2]), |x| {
+            let mut y = vec![0.0; 8];
+            for i in r::indices(&[3, 2]) {
+                y[index().at(&i) as usize * 2 + i[1]] += x[0].at(&i);
+            }
+            y
+        }),
+        row!("select", [[2, 3], [3]], WIDE, |x| x[0].select(&[[1, 0, 1], [0, 0, 1]].into(), &x[1]), |x| {
+            let mask = [[1, 0, 1], [0, 0, 1]];
+            r::indices(&[2, 3])
+                .iter()
+                .map(|i| if mask[i[0]][i[1]] == 1 { x[0].at(i) } else { x[1].at(&[i[1]]) })
+                .collect()
+        }),
+    ]
+}
+
+fn products() -> Vec<Row> {
+    vec![
+        row!("matmul", [[3, 4], [4, 2]], WIDE, |x| x[0].matmul(&x[1]), |x| r::matmul(&x[0], &x[1])),
+        row!("matmul of vectors", [[1, 5], [5, 1]], WIDE, |x| x[0].matmul(&x[1]), |x| r::matmul(&x[0], &x[1])),
+        row!("matmul, batches", [[2, 1, 2, 3], [3, 3, 2]], WIDE, |x| x[0].matmul(&x[1]), |x| {
+            let plane =
+                |t: &Tensor64, lead: &[usize]| lead.iter().fold(t.clone(), |t, &i| t.narrow(0, i..i + 1).squeeze(0));
+            r::indices(&[2, 3])
+                .iter()
+                .flat_map(|i| r::matmul(&plane(&x[0], &[i[0], 0]), &plane(&x[1], &[i[1]])))
+                .collect()
+        }),
+        row!("linear", [[3, 4], [2, 4], [2]], WIDE, |x| x[0].linear(&x[1], Some(&x[2])), |x| {
+            r::zip(
+                &[Tensor64::from_slice(&r::matmul(&x[0], &x[1].transpose(0, 1)), [3, 2]), x[2].clone()],
+                &[3, 2],
+                |a, b| a + b,
+            )
+        }),
+        row!("linear without bias", [[1, 3], [5, 3]], WIDE, |x| x[0].linear(&x[1], None), |x| {
+            r::matmul(&x[0], &x[1].transpose(0, 1))
+        }),
+    ]
+}
+
+fn images() -> Vec<Row> {
+    vec![
+        row!("conv2d", [[2, 2, 4, 5], [3, 2, 3, 2], [3]], WIDE, |x| x[0].conv2d(&x[1], Some(&x[2]), CONV), |x| {
+            r::conv2d(&x[0], &x[1], Some(&x[2]), &[2, 3, 2, 7], CONV)
+        }),
+        row!("conv2d in groups", [[1, 4, 3, 4], [2, 2, 2, 3]], WIDE, |x| x[0].conv2d(&x[1], None, GROUPED), |x| {
+            r::conv2d(&x[0], &x[1], None, &[1, 2, 2, 2], GROUPED)
+        }),
+        row!(
+            "conv2d 1x1",
+            [[2, 3, 2, 2], [2, 3, 1, 1]],
+            WIDE,
+            |x| x[0].conv2d(&x[1], None, Conv2dOptions::default()),
+            |x| { r::conv2d(&x[0], &x[1], None, &[2, 2, 2, 2], Conv2dOptions::default()) }
+        ),
+        row!(
+            "conv2d input gradient",
+            [[2, 3, 2, 7], [3, 2, 3, 2]],
+            WIDE,
+            |x| { x[0].conv2d_input_gradient(&x[1], [4, 5], CONV) },
+            |x| r::conv2d_input_gradient(&x[0], &x[1], &[2, 2, 4, 5], CONV)
+        ),
+        row!(
+            "conv2d weight gradient",
+            [[2, 2, 4, 5], [2, 3, 2, 7]],
+            WIDE,
+            |x| { x[0].conv2d_weight_gradient(&x[1], [3, 2], CONV) },
+            |x| r::conv2d_weight_gradient(&x[0], &x[1], &[3, 2, 3, 2], CONV)
+        ),
+        row!(
+            "conv_transpose2d",
+            [[1, 2, 2, 3], [2, 1, 3, 3], [2]],
+            WIDE,
+            |x| {
+                let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], dilation: [1, 1], groups: 2 };
+                x[0].conv_transpose2d(&x[1], Some(&x[2]), options, [1, 0])
+            },
+            |x| {
+                let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], dilation: [1, 1], groups: 2 };
+                let y =
+                    Tensor64::from_slice(&r::conv2d_input_gradient(&x[0], &x[1], &[1, 2, 4, 5], options), [1, 2, 4, 5]);
+                r::zip(&[y, x[2].reshape([2, 1, 1])], &[1, 2, 4, 5], |a, b| a + b)
+            }
+        ),
+        row!("im2col", [[2, 2, 4, 5]], WIDE, |x| x[0].im2col([3, 2], CONV), |x| {
+            let mut y = vec![0.0; 2 * 12 * 14];
+            // A weight for each cell of the kernel, of which only one is 1, picks that cell's row of the columns.
+            r::for_each_product(&[2, 2, 4, 5], &[1, 2, 3, 2], &[2, 1, 2, 7], CONV, |at, cell, place| {
+                let row = (cell[1] * 3 + cell[2]) * 2 + cell[3];
+                y[(at[0] * 12 + row) * 14 + place[2] * 7 + place[3]] = x[0].at(&at);
+            });
+            y
+        }),
+        row!("col2im", [[2, 12, 14]], WIDE, |x| x[0].col2im([3, 2], [4, 5], CONV), |x| {
+            let mut y = vec![0.0; 80];
+            r::for_each_product(&[2, 2, 4, 5], &[1, 2, 3, 2], &[2, 1, 2, 7], CONV, |at, cell, place| {
+                let row = (cell[1] * 3 + cell[2]) * 2 + cell[3];
+                y[((at[0] * 2 + at[1]) * 4 + at[2]) * 5 + at[3]] += x[0].at(&[at[0], row, place[2] * 7 + place[3]]);
+            });
+            y
+        }),
+        row!("max_pool2d", [[1, 2, 4, 6]], WIDE, |x| x[0].max_pool2d(2), |x| {
+            r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        }),
+        row!("max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].max_pool2d(POOL), |x| {
+            r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        }),
+        row!("avg_pool2d", [[2, 1, 5, 6]], WIDE, |x| x[0].avg_pool2d(POOL), |x| {
+            r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().sum::<f64>() / v.len() as f64)
+        }),
+        row!(
+            "avg_pool2d, padding counted",
+            [[1, 2, 4, 4]],
+            WIDE,
+            |x| { x[0].avg_pool2d(Pool2dOptions { count_include_pad: true, ..POOL }) },
+            |x| r::pool(&x[0], &[1, 2, 2, 2], [3, 2, 1], |v| v.iter().sum::<f64>() / 9.0)
+        ),
+        row!("adaptive_avg_pool2d", [[1, 2, 4, 6]], WIDE, |x| x[0].adaptive_avg_pool2d([2, 3]), |x| {
+            r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], |v| v.iter().sum::<f64>() / 4.0)
+        }),
+        row!("upsample_nearest2d", [[1, 2, 2, 3]], WIDE, |x| x[0].upsample_nearest2d([4, 5]), |x| {
+            r::pick(&x[0], &[1, 2, 4, 5], |i| vec![i[0], i[1], i[2] / 2, i[3] * 3 / 5])
+        }),
+        row!("upsample_bilinear2d", [[1, 2, 3, 2]], WIDE, |x| x[0].upsample_bilinear2d([5, 4], false), |x| {
+            r::bilinear(&x[0], [5, 4], false)
+        }),
+        row!("upsample_bilinear2d, corners", [[1, 1, 3, 3]], WIDE, |x| x[0].upsample_bilinear2d([5, 4], true), |x| {
+            r::bilinear(&x[0], [5, 4], true)
+        }),
+    ]
+}
+
+fn normalisations() -> Vec<Row> {
+    vec![
+        row!("batch_norm", [[3, 2, 2, 2], [2], [2]], WIDE, |x| x[0].batch_norm(&x[1], &x[2], 0.1).0, |x| {
+            let xhat = Tensor64::from_slice(&r::normalised(&x[0], 0.1), [3, 2, 2, 2]);
+            r::indices(&[3, 2, 2, 2]).iter().map(|i| x[1].at(&[i[1]]) * xhat.at(i) + x[2].at(&[i[1]])).collect()
+        }),
+        row!("batch_norm of features", [[5, 3], [3], [3]], WIDE, |x| x[0].batch_norm(&x[1], &x[2], 1e-5).0, |x| {
+            let xhat = Tensor64::from_slice(&r::normalised(&x[0], 1e-5), [5, 3]);
+            r::indices(&[5, 3]).iter().map(|i| x[1].at(&[i[1]]) * xhat.at(i) + x[2].at(&[i[1]])).collect()
+        }),
+        row!(
+            "batch_norm at inference",
+            [[3, 2, 2], [2], [2]],
+            WIDE,
+            |x| {
+                let of = |v: [f64; 2]| TensorOf::from(v.map(T::from_f64));
+                x[0].batch_norm_inference(&x[1], &x[2], &of([0.25, -0.5]), &of([2.0, 0.5]), 1e-5)
+            },
+            |x| {
+                let (mean, variance) = ([0.25, -0.5], [2.0, 0.5f64]);
+                r::indices(&[3, 2, 2])
+                    .iter()
+                    .map(|i| {
+                        (x[0].at(i) - mean[i[1]]) / (variance[i[1]] + 1e-5).sqrt() * x[1].at(&[i[1]]) + x[2].at(&[i[1]])
+                    })
+                    .collect()
+            }
+        ),
+        row!("log_softmax", [[3, 4]], WIDE, |x| x[0].log_softmax(1), |x| r::log_softmax(&x[0])),
+        row!("softmax along the first axis", [[4, 3]], WIDE, |x| x[0].softmax(0), |x| {
+            let across = Tensor64::from_slice(&r::log_softmax(&x[0].transpose(0, 1)), [3, 4]);
+            r::pick(&across, &[4, 3], |i| vec![i[1], i[0]]).iter().map(|v| v.exp()).collect()
+        }),
+    ]
+}
+
+fn labels() -> TensorOf<i32> {
+    [2, 0, 1].into()
+}
+
+fn losses() -> Vec<Row> {
+    vec![
+        row!("cross_entropy", [[3, 4]], WIDE, |x| x[0].cross_entropy(&labels()), |x| {
+            let log_p = r::log_softmax(&x[0]);
+            vec![-(0..3).map(|n| log_p[n * 4 + labels().at(&[n]) as usize]).sum::<f64>() / 3.0]
+        }),
+        row!(
+            "cross_entropy, weighted and smoothed",
+            [[3, 4]],
+            WIDE,
+            |x| {
+                let weights: [f64; 4] = [1.0, 2.0, 0.5, 3.0];
+                let options = CrossEntropy {
+                    weights: Some(weights.map(T::from_f64).into()),
+                    label_smoothing: 0.2,
+                    reduction: Reduction::Mean,
+                };
+                x[0].cross_entropy_with(&labels(), &options)
+            },
+            |x| {
+                let (w, log_p) = ([1.0, 2.0, 0.5, 3.0], r::log_softmax(&x[0]));
+                let label = |n: usize| labels().at(&[n]) as usize;
+                let q = |n: usize, c: usize| if c == label(n) { 0.8 * w[c] } else { 0.0 } + 0.05 * w[c];
+                let total: f64 = r::indices(&[3, 4]).iter().map(|i| -q(i[0], i[1]) * log_p[i[0] * 4 + i[1]]).sum();
+                vec![total / (0..3).map(|n| w[label(n)]).sum::<f64>()]
+            }
+        ),
+        row!(
+            "cross_entropy of pixels, each",
+            [[2, 3, 1, 2]],
+            WIDE,
+            |x| {
+                let options = CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() };
+                x[0].cross_entropy_with(&[[[2, 0]], [[1, 1]]].into(), &options)
+            },
+            |x| {
+                let label = [[2, 0], [1, 1]];
+                r::indices(&[2, 1, 2])
+                    .iter()
+                    .map(|i| {
+                        let at = |c: usize| x[0].at(&[i[0], c, 0, i[2]]);
+                        (0..3).map(|c| at(c).exp()).sum::<f64>().ln() - at(label[i[0]][i[2]])
+                    })
+                    .collect()
+            }
+        ),
+        row!("mse_loss", [[3, 2], [3, 2]], WIDE, |x| x[0].mse_loss(&x[1], Reduction::Mean), |x| {
+            vec![r::zip(x, &[3, 2], |a, b| (a - b).powi(2)).iter().sum::<f64>() / 6.0]
+        }),
+        row!("bce_loss", [[6], [6]], (0.1, 0.9), |x| x[0].bce_loss(&x[1], Reduction::Sum), |x| {
+            vec![r::zip(x, &[6], |p, t| -t * p.ln() - (1.0 - t) * (1.0 - p).ln()).iter().sum::<f64>()]
+        }),
+        row!("bce_with_logits", [[6], [6]], (0.1, 0.9), |x| { x[0].bce_with_logits(&x[1], Reduction::None) }, |x| {
+            r::zip(x, &[6], |v, t| -t * sigmoid(v).ln() - (1.0 - t) * (1.0 - sigmoid(v)).ln())
+        }),
+        row!(
+            "bce_with_logits, weighted",
+            [[6], [6]],
+            (0.1, 0.9),
+            |x| {
+                let weight = TensorOf::scalar(T::from_f64(3.0));
+                x[0].bce_with_logits_weighted(&x[1], &weight, Reduction::None)
+            },
+            |x| r::zip(x, &[6], |v, t| -3.0 * t * sigmoid(v).ln() - (1.0 - t) * (1.0 - sigmoid(v)).ln())
+        ),
+    ]
+}
+
+/// Rows large enough for their work to be divided among threads.
+pub fn large() -> Vec<Row> {
+    fn unchecked(_: &[Tensor64]) -> Vec<f64> {
+        Vec::new()
+    }
+    vec![
+        row!("large add", [[64, 512], [512]], WIDE, |x| &x[0] + &x[1], |x| unchecked(x)),
+        row!("large sum", [[7, 20_001]], WIDE, |x| x[0].sum_axes(&[1], false), |x| unchecked(x)),
+        row!("large matmul", [[130, 257], [257, 140]], WIDE, |x| x[0].matmul(&x[1]), |x| unchecked(x)),
+        row!(
+            "large conv2d",
+            [[19, 8, 14, 14], [16, 8, 3, 3], [16]],
+            WIDE,
+            |x| { x[0].conv2d(&x[1], Some(&x[2]), Conv2dOptions::padded(1)) },
+            |x| unchecked(x)
+        ),
+        row!("large max_pool2d", [[19, 8, 28, 28]], WIDE, |x| x[0].max_pool2d(2), |x| unchecked(x)),
+        row!(
+            "large batch_norm",
+            [[33, 6, 16, 16], [6], [6]],
+            POSITIVE,
+            |x| x[0].batch_norm(&x[1], &x[2], 1e-5).0,
+            |x| { unchecked(x) }
+        ),
+        row!("large log_softmax", [[999, 24]], WIDE, |x| x[0].log_softmax(1), |x| unchecked(x)),
+        row!("large dropout", [[301, 299]], WIDE, |x| x[0].dropout(0.3, Key::new(1, Purpose::USER)), |x| unchecked(x)),
+        row!("large upsample", [[9, 8, 16, 16]], WIDE, |x| x[0].upsample_bilinear2d([32, 32], false), |x| unchecked(x)),
+    ]
+}
+
+/// Ops that an empty batch may go through: the batch is the first input's first axis.
+pub fn batched() -> Vec<Row> {
+    let names = [
+        "relu",
+        "exp",
+        "linear",
+        "conv2d",
+        "conv2d in groups",
+        "conv_transpose2d",
+        "im2col",
+        "max_pool2d",
+        "avg_pool2d",
+        "adaptive_avg_pool2d",
+        "upsample_nearest2d",
+        "log_softmax",
+        "batch_norm at inference",
+    ];
+    let mut rows = all();
+    rows.retain(|row| names.contains(&row.name));
+    assert_eq!(rows.len(), names.len(), "each is in the table");
+    rows
+}
