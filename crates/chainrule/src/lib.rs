@@ -30,3 +30,8 @@ pub mod prelude {
         Unary,
     };
 }
+
+/// The README's examples are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
