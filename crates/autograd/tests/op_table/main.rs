@@ -32,7 +32,7 @@ pub struct Row {
 fn spread<T: Float>(shape: &[usize], (low, high): (f64, f64), salt: usize) -> TensorOf<T> {
     let n: usize = shape.iter().product();
     // A step that shares no factor with n visits every place once.
-    let step = (n * 5 / 8 + 1 + salt..)
+    let step = (n * 5 / 8 + 1 + salt..2 * n + 2 + salt)
         .find(|&s| (1..=n).filter(|d| n.is_multiple_of(*d) && s.is_multiple_of(*d)).count() <= 1);
     let place = |i: usize| (i * step.unwrap_or(1) + salt) % n.max(1);
     // Rounded to f32, so that both types start from the same numbers.
@@ -73,7 +73,7 @@ fn near(name: &str, what: &str, a: &[f64], b: &[f64], tolerance: f64) {
 }
 
 fn bits<T: Float>(x: &[TensorOf<T>]) -> Vec<u64> {
-    x.iter().flat_map(|x| x.to_vec()).map(|v| v.to_f64().to_bits()).collect()
+    x.iter().flat_map(TensorOf::to_vec).map(|v| v.to_f64().to_bits()).collect()
 }
 
 #[test]

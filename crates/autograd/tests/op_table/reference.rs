@@ -91,7 +91,7 @@ pub fn conv2d(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, y: &[usize], o: 
 pub fn conv2d_input_gradient(dy: &Tensor64, w: &Tensor64, x: &[usize], o: Conv2dOptions) -> Vec<f64> {
     let mut out = vec![0.0; x.iter().product()];
     for_each_product(x, &w.shape(), &dy.shape(), o, |x_at, w_at, y_at| {
-        out[flat(x_at, x)] += dy.at(&y_at) * w.at(&w_at)
+        out[flat(x_at, x)] += dy.at(&y_at) * w.at(&w_at);
     });
     out
 }
@@ -100,7 +100,7 @@ pub fn conv2d_input_gradient(dy: &Tensor64, w: &Tensor64, x: &[usize], o: Conv2d
 pub fn conv2d_weight_gradient(x: &Tensor64, dy: &Tensor64, w: &[usize], o: Conv2dOptions) -> Vec<f64> {
     let mut out = vec![0.0; w.iter().product()];
     for_each_product(&x.shape(), w, &dy.shape(), o, |x_at, w_at, y_at| {
-        out[flat(w_at, w)] += x.at(&x_at) * dy.at(&y_at)
+        out[flat(w_at, w)] += x.at(&x_at) * dy.at(&y_at);
     });
     out
 }
