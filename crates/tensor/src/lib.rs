@@ -18,6 +18,7 @@ mod shape;
 pub mod shape_rules;
 mod storage;
 mod tensor;
+mod views;
 
 pub use device::Device;
 pub use element::{Element, Float};

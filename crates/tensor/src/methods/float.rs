@@ -1,0 +1,147 @@
+//! Elementwise functions, reductions and products of floats.
+
+use super::{check_index, keep, marks};
+use crate::element::Float;
+use crate::error::OrPanic;
+use crate::kernel::{Binary, FloatKernels, Unary};
+use crate::shape::Shape;
+use crate::shape_rules;
+use crate::tensor::TensorOf;
+
+impl<T: Float> TensorOf<T> {
+    /// `op(x)` for each element.
+    #[must_use]
+    pub fn unary(&self, op: Unary) -> Self {
+        T::unary(op, self)
+    }
+
+    /// `op(a, b)` for each pair of elements, with broadcasting.
+    ///
+    /// # Panics
+    /// If the shapes do not broadcast.
+    #[track_caller]
+    #[must_use]
+    pub fn binary(&self, op: Binary, b: &Self) -> Self {
+        shape_rules::broadcast(op.name(), self.shape(), b.shape()).or_panic();
+        T::binary(op, self, b)
+    }
+
+    /// `self += x`, in place where nobody else holds the storage.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    #[track_caller]
+    pub fn add_assign(&mut self, x: &Self) {
+        assert!(self.shape() == x.shape(), "add_assign: shapes differ\n  y = {}\n  x = {}", self.shape(), x.shape());
+        <T as FloatKernels>::add_assign(self, x);
+    }
+
+    /// The sum along some axes (negative ones count from the last, none means all).
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    #[track_caller]
+    #[must_use]
+    pub fn sum(&self, axes: &[isize], keepdim: bool) -> Self {
+        let marked = marks("sum", self.shape(), axes);
+        keep(T::sum(self, &marked[..self.rank()]), &marked, keepdim)
+    }
+
+    /// The mean along some axes (negative ones count from the last, none means all).
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    #[track_caller]
+    #[must_use]
+    pub fn mean(&self, axes: &[isize], keepdim: bool) -> Self {
+        let sum = self.sum(axes, keepdim);
+        let count = self.numel() as f64 / sum.numel().max(1) as f64;
+        sum.unary(Unary::Mul(1.0 / count))
+    }
+
+    /// The variance along some axes: `Σ (x − mean)² / (n − correction)`; correction 1 is the unbiased estimate.
+    ///
+    /// # Panics
+    /// If an axis does not exist.
+    #[track_caller]
+    #[must_use]
+    pub fn var(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {
+        let away = self.binary(Binary::Sub, &self.mean(axes, true));
+        let sum = away.unary(Unary::Square).sum(axes, keepdim);
+        let count = self.numel() as f64 / sum.numel().max(1) as f64;
+        sum.unary(Unary::Mul(1.0 / (count - correction as f64)))
+    }
+
+    /// The adjoint of [`gather`](Self::gather): zeros of `shape` to which this tensor is added at `index` along an axis.
+    ///
+    /// # Panics
+    /// If the shapes do not fit or an index lies outside of the axis.
+    #[track_caller]
+    #[must_use]
+    pub fn scatter_add(&self, axis: isize, index: &TensorOf<i32>, shape: impl Into<Shape>) -> Self {
+        let (axis, shape) = (self.axis("scatter_add", axis), shape.into());
+        shape_rules::gather("scatter_add", shape, axis, index.shape()).or_panic();
+        shape_rules::gather("scatter_add", shape, axis, self.shape()).or_panic();
+        assert!(
+            self.shape() == index.shape(),
+            "scatter_add: x and index differ\n  x     = {}\n  index = {}",
+            self.shape(),
+            index.shape()
+        );
+        check_index("scatter_add", index, shape[axis]);
+        T::scatter_add(self, axis, index, shape)
+    }
+
+    /// The matrix product of the last two axes; leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn matmul(&self, b: &Self) -> Self {
+        let shape = shape_rules::matmul(self.shape(), b.shape()).or_panic();
+        let lead = &shape[..shape.rank() - 2];
+        let widen = |x: &Self| {
+            let s = x.shape();
+            x.broadcast_to([lead, &s[s.rank() - 2..]].concat())
+        };
+        T::matmul(&widen(self), &widen(b))
+    }
+
+    /// `x · wᵀ + b`: x (N,I), w (O,I), b (O) → (N,O).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
+        shape_rules::linear(self.shape(), w.shape(), b.map(Self::shape)).or_panic();
+        T::linear(self, w, b)
+    }
+
+    /// `x − max − ln Σ exp(x − max)` along an axis.
+    ///
+    /// # Panics
+    /// If there is no such axis.
+    #[track_caller]
+    #[must_use]
+    pub fn log_softmax(&self, axis: isize) -> Self {
+        T::log_softmax(self, self.axis("log_softmax", axis))
+    }
+
+    /// `dx = dy − exp(y) · Σ dy` along an axis: this is y, the result of [`log_softmax`](Self::log_softmax).
+    ///
+    /// # Panics
+    /// If there is no such axis or the shapes differ.
+    #[track_caller]
+    #[must_use]
+    pub fn log_softmax_backward(&self, dy: &Self, axis: isize) -> Self {
+        assert!(
+            self.shape() == dy.shape(),
+            "log_softmax_backward: shapes differ\n  y  = {}\n  dy = {}",
+            self.shape(),
+            dy.shape()
+        );
+        T::log_softmax_backward(dy, self, self.axis("log_softmax_backward", axis))
+    }
+}

@@ -1,0 +1,194 @@
+//! Convolution, pooling, resampling and normalisation of image batches.
+
+use super::{check_index, not_empty};
+use crate::element::Float;
+use crate::error::OrPanic;
+use crate::kernel::Tap;
+use crate::shape::Shape;
+use crate::shape_rules::{self, Conv2dOptions, Window};
+use crate::tensor::TensorOf;
+
+impl<T: Float> TensorOf<T> {
+    /// The convolution (cross-correlation, as everywhere in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw),
+    /// plus b (O) → (N,O,oh,ow).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
+        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        T::conv2d(self, w, b, options)
+    }
+
+    /// The adjoint of [`conv2d`](Self::conv2d) in its input: this is dy (N,O,oh,ow), w (O,C/groups,kh,kw), the result
+    /// dx (N,C,H,W) with `hw` = [H, W].
+    ///
+    /// # Panics
+    /// If no convolution with these options maps the result's shape to dy's.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_input_gradient(&self, w: &Self, hw: [usize; 2], options: Conv2dOptions) -> Self {
+        let (dy, w_shape) = (self.shape(), w.shape());
+        assert!(
+            dy.rank() == 4 && w_shape.rank() == 4,
+            "conv2d_input_gradient: dy (N,O,oh,ow) and weight (O,C/g,kh,kw) have four axes\n  dy = {dy}\n  weight = {w_shape}"
+        );
+        let x = Shape::from([dy[0], w_shape[1] * options.groups, hw[0], hw[1]]);
+        let forward = shape_rules::conv2d(x, w_shape, None, options).or_panic();
+        assert!(
+            forward == dy,
+            "conv2d_input_gradient: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
+        );
+        T::conv2d_input_gradient(self, w, hw, options)
+    }
+
+    /// The adjoint of [`conv2d`](Self::conv2d) in its weight: this is x (N,C,H,W), dy (N,O,oh,ow), the result
+    /// dw (O,C/groups,kh,kw) with `khw` = [kh, kw].
+    ///
+    /// # Panics
+    /// If no convolution of x with these options has dy's shape.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_weight_gradient(&self, dy: &Self, khw: [usize; 2], options: Conv2dOptions) -> Self {
+        let (x, dy_shape) = (self.shape(), dy.shape());
+        assert!(
+            x.rank() == 4 && dy_shape.rank() == 4 && options.groups > 0,
+            "conv2d_weight_gradient: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy_shape}"
+        );
+        let w = Shape::from([dy_shape[1], x[1] / options.groups, khw[0], khw[1]]);
+        let forward = shape_rules::conv2d(x, w, None, options).or_panic();
+        assert!(
+            forward == dy_shape,
+            "conv2d_weight_gradient: dy does not fit\n  dy = {dy_shape}\n  y  = {forward}\n  rule: dy has y's shape"
+        );
+        T::conv2d_weight_gradient(self, dy, khw, options)
+    }
+
+    /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
+    /// (`torch.nn.functional.unfold`).
+    ///
+    /// # Panics
+    /// If the kernel does not fit into the padded image.
+    #[track_caller]
+    #[must_use]
+    pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {
+        shape_rules::im2col(self.shape(), khw, options).or_panic();
+        T::im2col(self, khw, options)
+    }
+
+    /// The adjoint of [`im2col`](Self::im2col): this is dy (N, C·kh·kw, oh·ow), the result dx (N,C,H,W) with
+    /// `khw` = [kh, kw] and `hw` = [H, W]. Overlapping windows add up (`torch.nn.functional.fold`).
+    ///
+    /// # Panics
+    /// If dy has not the shape that `im2col` gives for such images.
+    #[track_caller]
+    #[must_use]
+    pub fn col2im(&self, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> Self {
+        let dy = self.shape();
+        let cells = khw[0] * khw[1];
+        assert!(
+            dy.rank() == 3 && cells > 0,
+            "col2im: dy has shape {dy}, the kernel {khw:?}\n  rule: dy (N,C·kh·kw,oh·ow)"
+        );
+        let x = Shape::from([dy[0], dy[1] / cells, hw[0], hw[1]]);
+        let columns = shape_rules::im2col(x, khw, options).or_panic();
+        assert!(
+            columns == dy,
+            "col2im: dy does not fit\n  dy      = {dy}\n  columns = {columns}\n  rule: dy has the columns' shape"
+        );
+        T::col2im(self, khw, hw, options)
+    }
+
+    /// The maximum of each window of x (N,C,H,W), and where it was, as `row·W + column` of its plane.
+    /// [`shape_rules::pool2d`] and [`shape_rules::adaptive_pool2d`] make windows.
+    #[must_use]
+    pub fn max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, TensorOf<i32>) {
+        T::max_pool2d(self, windows)
+    }
+
+    /// The elements of each plane of x (N,C,H,W) at `index` (N,C,oh,ow), as [`max_pool2d`](Self::max_pool2d) gives it.
+    #[must_use]
+    pub fn gather2d(&self, index: &TensorOf<i32>) -> Self {
+        check_index("gather2d", index, self.shape()[2] * self.shape()[3]);
+        T::gather2d(self, index)
+    }
+
+    /// The adjoint of [`gather2d`](Self::gather2d), with `hw` = [H, W].
+    #[must_use]
+    pub fn scatter2d(&self, index: &TensorOf<i32>, hw: [usize; 2]) -> Self {
+        check_index("scatter2d", index, hw[0] * hw[1]);
+        T::scatter2d(self, index, hw)
+    }
+
+    /// The mean of each window of x (N,C,H,W).
+    #[must_use]
+    pub fn avg_pool2d(&self, windows: &[Vec<Window>; 2]) -> Self {
+        T::avg_pool2d(self, windows)
+    }
+
+    /// The adjoint of [`avg_pool2d`](Self::avg_pool2d), with `hw` = [H, W].
+    #[must_use]
+    pub fn avg_pool2d_adjoint(&self, windows: &[Vec<Window>; 2], hw: [usize; 2]) -> Self {
+        T::avg_pool2d_adjoint(self, windows, hw)
+    }
+
+    /// Rows and columns as weighted sums of two of x (N,C,H,W).
+    #[must_use]
+    pub fn resample2d(&self, taps: &[Vec<Tap>; 2]) -> Self {
+        T::resample2d(self, taps)
+    }
+
+    /// The adjoint of [`resample2d`](Self::resample2d), with `hw` = [H, W].
+    #[must_use]
+    pub fn resample2d_adjoint(&self, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> Self {
+        T::resample2d_adjoint(self, taps, hw)
+    }
+
+    /// The mean and the biased variance of each channel of x (N,C,…), each (C).
+    ///
+    /// # Panics
+    /// If x has fewer than two axes or no elements.
+    #[track_caller]
+    pub fn batch_norm_statistics(&self) -> (Self, Self) {
+        not_empty("batch_norm", self);
+        assert!(self.rank() >= 2, "batch_norm: the input (N,C,…) has at least two axes, not {}", self.shape());
+        T::batch_norm_statistics(self)
+    }
+
+    /// `(x − mean) · scale + shift`, one number each for a channel: x (N,C,…), the others (C).
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self) -> Self {
+        let x = self.shape();
+        for (name, part) in [("mean", mean), ("scale", scale), ("shift", shift)] {
+            assert!(
+                x.rank() >= 2 && part.shape() == [x[1]],
+                "batch_norm: {name} has shape {}, the input (N,C,…) {x}\n  rule: one number for each channel",
+                part.shape()
+            );
+        }
+        T::batch_norm_apply(self, mean, scale, shift)
+    }
+
+    /// The gradients (dx, dγ, dβ) of batch normalisation with the batch's own statistics; this is x (N,C,…).
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn batch_norm_backward(&self, dy: &Self, mean: &Self, istd: &Self, gamma: &Self) -> (Self, Self, Self) {
+        let x = self.shape();
+        assert!(x == dy.shape(), "batch_norm_backward: shapes differ\n  x  = {x}\n  dy = {}", dy.shape());
+        for (name, part) in [("mean", mean), ("istd", istd), ("gamma", gamma)] {
+            assert!(
+                part.shape() == [x[1]],
+                "batch_norm_backward: {name} has shape {}, the input (N,C,…) {x}",
+                part.shape()
+            );
+        }
+        T::batch_norm_backward(dy, self, mean, istd, gamma)
+    }
+}

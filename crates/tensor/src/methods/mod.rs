@@ -1,0 +1,57 @@
+//! The numeric methods of tensors: each checks its shapes by [`crate::shape_rules`] and calls its kernel.
+
+mod any;
+mod float;
+mod image;
+mod train;
+
+use crate::element::Element;
+use crate::error::OrPanic;
+use crate::kernel::ElementKernels;
+use crate::shape::{MAX_RANK, Shape};
+use crate::shape_rules;
+use crate::tensor::TensorOf;
+
+/// Which axes a reduction runs over: marks for each axis, from a list in which negative numbers count from the last;
+/// an empty list means all.
+#[track_caller]
+fn marks(op: &str, shape: Shape, axes: &[isize]) -> [bool; MAX_RANK] {
+    let mut marked = [axes.is_empty(); MAX_RANK];
+    for &axis in axes {
+        marked[shape_rules::axis(op, shape, axis).or_panic()] = true;
+    }
+    marked
+}
+
+/// Every axis of length 1 that `marked` names taken away, unless they are to be kept.
+fn keep<T: Element>(y: TensorOf<T>, marked: &[bool], keepdim: bool) -> TensorOf<T> {
+    if keepdim {
+        return y;
+    }
+    let shape: Vec<usize> = y.shape().iter().zip(marked).filter(|&(_, &m)| !m).map(|(&d, _)| d).collect();
+    y.reshape(shape)
+}
+
+/// Fails for an empty axis, along which there is no largest element.
+#[track_caller]
+fn not_empty<T: Element>(op: &str, x: &TensorOf<T>) {
+    assert!(x.numel() > 0, "{op}: a tensor of shape {} has no elements\n  rule: at least one element", x.shape());
+}
+
+/// Fails for an index outside of `0..len`.
+#[track_caller]
+fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
+    if index.numel() == 0 {
+        return;
+    }
+    let (low, high) =
+        (ElementKernels::min(index, &ALL[..index.rank()]), ElementKernels::max(index, &ALL[..index.rank()]));
+    let (low, high) = (low.item(), high.item());
+    let worst = if low < 0 { low } else { high };
+    assert!(
+        low >= 0 && (high as usize) < len,
+        "{op}: index {worst} lies outside of an axis of length {len}\n  rule: 0 ≤ index < {len}"
+    );
+}
+
+const ALL: [bool; MAX_RANK] = [true; MAX_RANK];
