@@ -54,6 +54,7 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
     let test = Loader::new(test, 250).prefetch(1);
 
+    check_save(options)?;
     let parameters = net.parameters();
     let mut optimizer = options.optimizer(parameters);
     let mut events = Events::create(options.json.as_deref())?;
@@ -162,6 +163,18 @@ fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(),
         return Ok(());
     }
     Err(Failure::Usage(format!("the net makes {out} of an image, but the data set has {classes} classes")))
+}
+
+/// Finds out before the first epoch, not after it, that there is no place for the saved state.
+fn check_save(options: &Options) -> Result<(), Failure> {
+    let Some(path) = &options.save else { return Ok(()) };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if directory.is_dir() && !path.is_dir() {
+        return Ok(());
+    }
+    let what =
+        if path.is_dir() { "it is a directory; name a file" } else { "its directory is not there; create it first" };
+    Err(Failure::Run(format!("--save {}: {what}", path.display())))
 }
 
 /// The keys under which an epoch's sums are saved beside the settings.

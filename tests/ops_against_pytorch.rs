@@ -1,0 +1,155 @@
+//! Values and gradients of the ops against PyTorch's, in `f64` (`tests/reference/layers.py` says where the inputs come from).
+
+use std::collections::BTreeMap;
+
+use chainrule::prelude::*;
+use serde_json::Value;
+
+/// The numbers by which the script tells its inputs apart.
+const LETTERS: [(&str, usize); 5] = [("x", 1), ("w", 2), ("b", 3), ("c", 4), ("t", 5)];
+
+fn numbers(value: &Value) -> Vec<f64> {
+    match value.as_array() {
+        Some(list) => list.iter().flat_map(numbers).collect(),
+        None => vec![value.as_f64().expect("a number")],
+    }
+}
+
+fn sizes(value: &Value) -> Vec<usize> {
+    numbers(value).into_iter().map(|n| n as usize).collect()
+}
+
+/// One number for both axes, or one for each.
+fn pair(value: &Value) -> [usize; 2] {
+    match sizes(value)[..] {
+        [n] => [n, n],
+        [a, b] => [a, b],
+        _ => panic!("{value} is no pair"),
+    }
+}
+
+/// Tensor `letter` of a case: as the script's formula says, or in full.
+fn input(case: &Value, letter: &str, shape: &[usize]) -> Tensor64 {
+    if let Some(values) = case.get(letter) {
+        return Tensor64::from_slice(&numbers(values), shape);
+    }
+    let k = LETTERS.iter().find(|(name, _)| *name == letter).expect("a known letter").1;
+    let of = |what: &str, default: f64| case["args"][format!("{letter}_{what}")].as_f64().unwrap_or(default);
+    let (scale, shift) = (of("scale", 1.0), of("shift", 0.0));
+    Tensor64::from_fn(shape, |i| shift + scale * (((37 * i + 11 * k) % 101) as f64 / 50.0 - 1.0))
+}
+
+fn reduction(args: &Value) -> Reduction {
+    match args["reduction"].as_str().expect("a reduction") {
+        "mean" => Reduction::Mean,
+        "sum" => Reduction::Sum,
+        _ => Reduction::None,
+    }
+}
+
+fn tensor(value: &Value) -> Option<Tensor64> {
+    (!value.is_null()).then(|| Tensor64::from(numbers(value)))
+}
+
+/// The op of a case on its inputs.
+fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
+    let (x, args) = (&v["x"], &case["args"]);
+    let convolution = || Conv2dOptions {
+        stride: pair(&args["stride"]),
+        padding: pair(&args["padding"]),
+        dilation: pair(&args["dilation"]),
+        groups: args["groups"].as_u64().expect("groups") as usize,
+    };
+    let pool = || Pool2dOptions {
+        kernel: pair(&args["kernel_size"]),
+        stride: pair(&args["stride"]),
+        padding: pair(&args["padding"]),
+        count_include_pad: args["count_include_pad"].as_bool().unwrap_or(true),
+    };
+    let number = |key: &str| args[key].as_f64().expect("a number");
+    match case["op"].as_str().expect("an op") {
+        "conv2d" => x.conv2d(&v["w"], v.get("b"), convolution()),
+        "conv_transpose2d" => x.conv_transpose2d(&v["w"], v.get("b"), convolution(), pair(&args["output_padding"])),
+        "max_pool2d" => x.max_pool2d(pool()),
+        "avg_pool2d" => x.avg_pool2d(pool()),
+        "adaptive_avg_pool2d" => x.adaptive_avg_pool2d(pair(&args["output_size"])),
+        "upsample_nearest2d" => x.upsample_nearest2d(pair(&args["output_size"])),
+        "upsample_bilinear2d" => x.upsample_bilinear2d(pair(&args["output_size"]), args["align_corners"] == true),
+        "batch_norm1d" | "batch_norm2d" => x.batch_norm(&v["w"], &v["b"], number("eps")).0,
+        "cross_entropy" => {
+            let mut shape = sizes(&case["shapes"]["x"]);
+            shape.remove(1);
+            let labels: Vec<i32> = numbers(&args["labels"]).into_iter().map(|label| label as i32).collect();
+            let options = CrossEntropy {
+                weights: tensor(&args["weight"]),
+                label_smoothing: number("label_smoothing"),
+                reduction: reduction(args),
+            };
+            x.cross_entropy_with(&TensorOf::from_slice(&labels, shape), &options)
+        }
+        "bce" => x.bce_loss(&v["t"], reduction(args)),
+        "bce_with_logits" => match tensor(&args["pos_weight"]) {
+            Some(weight) => x.bce_with_logits_weighted(&v["t"], &weight, reduction(args)),
+            None => x.bce_with_logits(&v["t"], reduction(args)),
+        },
+        "mse" => x.mse_loss(&v["t"], reduction(args)),
+        "log_softmax" => x.log_softmax(number("axis") as isize),
+        "relu" => x.relu(),
+        "leaky_relu" => x.leaky_relu(number("slope")),
+        "sigmoid" => x.sigmoid(),
+        "tanh" => x.tanh(),
+        "softplus" => x.softplus(),
+        "swish" => x.swish(number("beta")),
+        "mish" => x.mish(),
+        "gelu" if args["approximate"] == "tanh" => x.gelu_tanh(),
+        "gelu" => x.gelu(),
+        op => panic!("the reference has an op '{op}' that this test does not know"),
+    }
+}
+
+/// Within `tolerance` of the value, or of the largest where values cancel.
+fn near(name: &str, what: &str, ours: &Tensor64, theirs: &Value, tolerance: f64) {
+    let (ours, theirs) = (ours.to_vec(), numbers(theirs));
+    assert_eq!(ours.len(), theirs.len(), "{name}: {what}");
+    let typical = theirs.iter().map(|v| v.abs()).sum::<f64>() / theirs.len() as f64;
+    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
+        assert!((a - b).abs() <= tolerance * b.abs().max(typical.min(1.0)), "{name}: {what}[{i}] is {a}, not {b}");
+    }
+}
+
+#[test]
+fn values_and_gradients_agree_with_pytorch() {
+    let reference: Value = serde_json::from_str(include_str!("reference/layers.json")).expect("JSON");
+    let cases = reference["cases"].as_array().expect("cases");
+    let mut compared = 0;
+    for case in cases {
+        let name = case["name"].as_str().expect("a name");
+        if case["args"]["training"] == false {
+            continue; // Inference uses running statistics, which are the layer's: see crates/nn/tests/layers.rs.
+        }
+        let shapes = case["shapes"].as_object().expect("shapes by letter");
+        let variables: BTreeMap<&str, Var64> = shapes
+            .iter()
+            .map(|(letter, shape)| {
+                let value = input(case, letter, &sizes(shape));
+                let var = if letter == "t" { Var64::constant(value) } else { Var64::parameter(letter, value) };
+                (letter.as_str(), var)
+            })
+            .collect();
+        let y = apply(case, &variables);
+        assert_eq!(y.shape().to_vec(), sizes(&case["y_shape"]), "{name}");
+        let extremes = case.get("x").is_some();
+        let c = if extremes { Tensor64::ones(y.shape()) } else { input(case, "c", &y.shape()) };
+        let gradients = (&y * Var64::constant(c)).sum().backward();
+        // At its extremes PyTorch's BCE divides by the f32 nearest to 1e-12.
+        let tolerance = if name == "bce, at extremes" { 1e-7 } else { 1e-12 };
+        near(name, "y", &y.value(), &case["y"], tolerance);
+        for letter in ["x", "w", "b"] {
+            if let Some(theirs) = case.get(format!("d{letter}")) {
+                near(name, &format!("d{letter}"), &gradients[&variables[letter]], theirs, tolerance);
+            }
+        }
+        compared += 1;
+    }
+    assert_eq!((cases.len(), compared), (75, 73));
+}
