@@ -43,6 +43,10 @@ enum Augment {
 fn main() -> ExitCode {
     let Arguments { net, augment, options } = Arguments::parse();
     support::main(|| {
+        if net == NetKind::Report && (options.kernel != 3 || options.channels.0 != [8, 16]) {
+            let text = "--kernel and --channels are settings of `--net small`; the report net has its own";
+            return Err(Failure::Usage(text.into()));
+        }
         let device = options.prepare()?;
         let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut support::report::download)?;
         let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
@@ -60,11 +64,11 @@ fn main() -> ExitCode {
     })
 }
 
-/// Six convolutions in three blocks, each of which halves the image, then three linear layers. The dropout of the
-/// options takes the place of the net's own 0.1 where it is given.
+/// Six convolutions in three blocks, each of which halves the image, then three linear layers. Dropout is 0.1
+/// unless the options say otherwise.
 fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Result<Sequential, Failure> {
     let mut rng = Rng::seed(options.seed);
-    let p = if options.dropout > 0.0 { options.dropout } else { 0.1 };
+    let p = options.dropout.unwrap_or(0.1);
     let (act, conv_act) = (options.activation, options.conv_activation());
     let mut net = Sequential::new();
     for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {

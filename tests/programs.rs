@@ -170,6 +170,13 @@ fn flags_out_of_range_are_usage_errors() {
 }
 
 #[test]
+fn a_setting_that_a_net_does_not_have_is_refused() {
+    for setting in [["--kernel", "5"], ["--channels", "4,8"]] {
+        fails(program("cifar10").args(["--net", "report"]).args(setting), 2, &["settings of `--net small`"]);
+    }
+}
+
+#[test]
 fn a_missing_device_or_directory_is_named() {
     fails(program("mnist").args(["--device", "cuda:0"]), 1, &["cuda:0", "--device cpu"]);
     fails(program("mnist").args(["--data-dir", "/no/such/place"]), 1, &["/no/such/place"]);

@@ -32,9 +32,9 @@ pub struct Options {
     /// Size of the convolutions' kernels
     #[arg(long, default_value_t = 3, value_parser = kernel)]
     pub kernel: usize,
-    /// Probability of dropping a number between the two linear layers
-    #[arg(long, default_value_t = 0.0, value_parser = probability)]
-    pub dropout: f64,
+    /// Probability of dropping a number between the linear layers [default: the net's own, 0 or for `report` 0.1]
+    #[arg(long, value_parser = probability)]
+    pub dropout: Option<f64>,
     /// Channels of the two convolutions
     #[arg(long, default_value = "8,16", value_parser = Channels::from_str)]
     pub channels: Channels,
@@ -159,7 +159,7 @@ impl Options {
             ("--activation", self.activation.to_string()),
             ("--conv-activation", self.conv_activation().to_string()),
             ("--kernel", self.kernel.to_string()),
-            ("--dropout", self.dropout.to_string()),
+            ("--dropout", self.dropout.map_or("as the net has it".into(), |p| p.to_string())),
             ("--channels", format!("{},{}", self.channels.0[0], self.channels.0[1])),
             ("--seed", self.seed.to_string()),
         ]

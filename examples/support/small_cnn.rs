@@ -27,7 +27,7 @@ impl SmallCnn {
             conv2: conv(first, second, &mut rng),
             fc1: Linear::new(second * (height / 4) * (width / 4), 128, &mut rng),
             fc2: Linear::new(128, classes, &mut rng),
-            dropout: Dropout::new(options.dropout, &mut rng),
+            dropout: Dropout::new(options.dropout.unwrap_or(0.0), &mut rng),
             conv_activation: options.conv_activation(),
             activation: options.activation,
         }

@@ -92,6 +92,7 @@ kernels! {
     /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W), where `hw` = [H, W].
     fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::input_gradient;
     /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
+    /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
     fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::weight_gradient;
 
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
