@@ -115,21 +115,21 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
         let whole_epochs = events(&json);
 
         let state = data.path().join(format!("{optimizer}.safetensors"));
-        let (mut command, _) = small_run(&data, "killed.json");
-        let mut child = command
-            .args(flags)
-            .args(["--save-every", "3", "--save"])
-            .arg(&state)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the program starts");
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !state.exists() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().expect("the program is still there, or was");
-        child.wait().expect("it ends");
+        // A machine may be so busy that the run ends before it is killed: then it is run again.
+        let killed = (0..10).any(|_| {
+            let _ = fs::remove_file(&state);
+            let (mut command, _) = small_run(&data, "killed.json");
+            let command = command.args(flags).args(["--save-every", "3", "--save"]).arg(&state);
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+            let patience = Instant::now() + Duration::from_secs(60);
+            while !state.exists() && Instant::now() < patience {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            // Killing what has ended already is no error.
+            child.kill().expect("it is ours");
+            !child.wait().expect("it ends").success()
+        });
+        assert!(killed, "every one of ten runs ended before it was killed");
 
         let (mut command, json) = small_run(&data, "resumed.json");
         assert_eq!(hash_of(command.args(flags).arg("--resume").arg(&state), &json), whole, "{optimizer}");
