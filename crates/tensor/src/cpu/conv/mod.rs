@@ -11,6 +11,7 @@ mod planes;
 mod tests;
 mod tile;
 mod weight;
+mod winograd;
 
 use axis::Axis;
 use correlate::Correlation;
@@ -56,9 +57,13 @@ pub(crate) fn conv2d<T: Float>(
     options: Conv2dOptions,
 ) -> TensorOf<T> {
     let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
+    let mut y = TensorOf::uninitialised(formatted(x, shape));
+    if winograd::pays::<T>(w.shape(), options, shape) {
+        winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
+        return y;
+    }
     let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
     let weight = reader(w);
-    let mut y = TensorOf::uninitialised(formatted(x, shape));
     let (buffer, layout) = y.buffer_mut();
     Correlation {
         x: Images::new(x),
@@ -83,10 +88,15 @@ pub(crate) fn input_gradient<T: Float>(
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
+    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
+    if winograd::pays::<T>(w.shape(), options, shape) {
+        // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel turned.
+        winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
+        return dx;
+    }
     let [rows, columns]: [Vec<Axis>; 2] =
         std::array::from_fn(|i| Axis::adjoint(hw[i], w.shape()[2 + i], stride[i], padding[i], dilation[i]));
     let weight = reader(w);
-    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
     let (buffer, layout) = dx.buffer_mut();
     let out = Disjoint::new(buffer);
     for vertical in &rows {
@@ -113,13 +123,17 @@ pub(crate) fn weight_gradient<T: Float>(
     khw: [usize; 2],
     options: Conv2dOptions,
 ) -> TensorOf<T> {
+    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
+    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
+    if winograd::pays::<T>(shape, options, dy.shape()) {
+        winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
+        return dw;
+    }
     let ohw = &dy.shape()[2..];
     let [vertical, horizontal] = forward_axes(ohw, &khw, options);
     // dy lies under x: the same pitch, and zeros where a row of x has no pixel of dy.
     let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
     let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };
-    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
-    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
     WeightGradient::new([x, dy], [&vertical, &horizontal], [&dy_vertical, &dy_horizontal], options.groups)
         .write(dw.buffer_mut().0);
     dw

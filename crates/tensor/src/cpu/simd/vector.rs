@@ -29,6 +29,9 @@ pub trait Vector: Copy {
     /// `self · b + c`.
     fn mul_add(self, b: Self, c: Self) -> Self;
 
+    /// The lanes of both alternately: `a₀ b₀ a₁ b₁ …`, in two registers.
+    fn zip(self, b: Self) -> (Self, Self);
+
     /// The sum of all lanes, halves added to each other again and again.
     #[inline(always)]
     fn sum(self) -> Self::Element
@@ -49,6 +52,33 @@ pub trait Vector: Copy {
     }
 
     fn zeroed() -> Self::Element;
+
+    /// Writes the columns of a square of `LANES` rows as rows: `to[j·to_step + i] = from[i·from_step + j]`.
+    ///
+    /// # Safety
+    /// `LANES` elements can be read from each row, and written to each row.
+    #[inline(always)]
+    unsafe fn transpose(from: *const Self::Element, from_step: usize, to: *mut Self::Element, to_step: usize) {
+        // No register has more than 16 lanes.
+        let mut rows = [Self::splat(Self::zeroed()); 16];
+        for i in 0..Self::LANES {
+            // SAFETY: by this function's contract.
+            rows[i] = unsafe { Self::load(from.wrapping_add(i * from_step)) };
+        }
+        let mut span = 1;
+        while span < Self::LANES {
+            // A perfect shuffle of the rows; as many as the square has doublings exchange rows and columns.
+            let before = rows;
+            for i in 0..Self::LANES / 2 {
+                (rows[2 * i], rows[2 * i + 1]) = before[i].zip(before[i + Self::LANES / 2]);
+            }
+            span *= 2;
+        }
+        for j in 0..Self::LANES {
+            // SAFETY: by this function's contract.
+            unsafe { rows[j].store(to.wrapping_add(j * to_step)) };
+        }
+    }
 }
 
 /// The register of an element type at each level.
@@ -67,7 +97,7 @@ impl Wide for f64 {
 /// Implements [`Vector`] by the intrinsics of one instruction set.
 macro_rules! vector {
     ($name:ident($register:ty) of $t:ty, $lanes:literal: $splat:path, $load:path, $store:path, $add:path, $sub:path, $mul:path,
-     |$a:ident, $b:ident, $c:ident| $mul_add:expr) => {
+     |$a:ident, $b:ident, $c:ident| $mul_add:expr, $zip:expr) => {
         #[derive(Clone, Copy)]
         pub struct $name($register);
 
@@ -114,6 +144,13 @@ macro_rules! vector {
                 Self(unsafe { $mul_add })
             }
             #[inline(always)]
+            fn zip(self, b: Self) -> (Self, Self) {
+                let ($a, $b) = (self.0, b.0);
+                // SAFETY: see above.
+                let (low, high) = unsafe { $zip };
+                (Self(low), Self(high))
+            }
+            #[inline(always)]
             fn zeroed() -> $t {
                 0.0
             }
@@ -127,17 +164,30 @@ pub(super) mod x86 {
     use std::arch::x86_64::*;
 
     vector!(F32x4(__m128) of f32, 4: _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_sub_ps, _mm_mul_ps,
-        |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c));
+        |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c), (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)));
     vector!(F64x2(__m128d) of f64, 2: _mm_set1_pd, _mm_loadu_pd, _mm_storeu_pd, _mm_add_pd, _mm_sub_pd, _mm_mul_pd,
-        |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c));
+        |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c), (_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b)));
     vector!(F32x8(__m256) of f32, 8: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps,
-        |a, b, c| _mm256_fmadd_ps(a, b, c));
+    |a, b, c| _mm256_fmadd_ps(a, b, c), {
+        let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
+    });
     vector!(F64x4(__m256d) of f64, 4: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd,
-        |a, b, c| _mm256_fmadd_pd(a, b, c));
+    |a, b, c| _mm256_fmadd_pd(a, b, c), {
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        (_mm256_permute2f128_pd::<0x20>(even, odd), _mm256_permute2f128_pd::<0x31>(even, odd))
+    });
     vector!(F32x16(__m512) of f32, 16: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps,
-        |a, b, c| _mm512_fmadd_ps(a, b, c));
+    |a, b, c| _mm512_fmadd_ps(a, b, c), {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+    });
     vector!(F64x8(__m512d) of f64, 8: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd,
-        |a, b, c| _mm512_fmadd_pd(a, b, c));
+    |a, b, c| _mm512_fmadd_pd(a, b, c), {
+        let (low, high) = (_mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15));
+        (_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b))
+    });
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -146,9 +196,9 @@ pub(super) mod neon {
     use std::arch::aarch64::*;
 
     vector!(F32x4(float32x4_t) of f32, 4: vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32,
-        |a, b, c| vfmaq_f32(c, a, b));
+        |a, b, c| vfmaq_f32(c, a, b), (vzip1q_f32(a, b), vzip2q_f32(a, b)));
     vector!(F64x2(float64x2_t) of f64, 2: vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vsubq_f64, vmulq_f64,
-        |a, b, c| vfmaq_f64(c, a, b));
+        |a, b, c| vfmaq_f64(c, a, b), (vzip1q_f64(a, b), vzip2q_f64(a, b)));
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -176,6 +226,11 @@ pub(super) mod arrays {
         std::array::from_fn(|i| a[i] * b[i])
     }
 
-    vector!(F32x4([f32; 4]) of f32, 4: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c));
-    vector!(F64x2([f64; 2]) of f64, 2: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c));
+    fn zip<T: Copy, const N: usize>(a: [T; N], b: [T; N]) -> ([T; N], [T; N]) {
+        let lane = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+        (std::array::from_fn(lane), std::array::from_fn(|i| lane(N + i)))
+    }
+
+    vector!(F32x4([f32; 4]) of f32, 4: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c), zip(a, b));
+    vector!(F64x2([f64; 2]) of f64, 2: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c), zip(a, b));
 }
