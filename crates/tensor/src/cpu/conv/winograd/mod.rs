@@ -20,7 +20,8 @@ mod weight;
 
 use std::ops::Range;
 
-use self::strip::{Grid, Pixels, turn};
+pub(super) use self::strip::turn;
+use self::strip::{Grid, Pixels};
 use self::transform::{ALL, OfPixels, OfWeights, POINTS, TILE, ToResults, both};
 pub(super) use self::weight::weight_gradient;
 use crate::cpu::product_tile::{Operand, product, tile_columns, tile_rows};

@@ -142,7 +142,12 @@ impl Pixels {
 /// Writes the columns of a matrix of at most as many rows as a register has lanes, each `step` numbers from the next, as
 /// rows of exactly as many numbers as a register has lanes; zeros where there is no row.
 #[inline(always)]
-pub(super) fn turn<T: Float, R: Registers>(from: &[T], (rows, step): (usize, usize), columns: usize, to: &mut [T]) {
+pub(in super::super) fn turn<T: Float, R: Registers>(
+    from: &[T],
+    (rows, step): (usize, usize),
+    columns: usize,
+    to: &mut [T],
+) {
     let lanes = T::Vector::<R>::LANES;
     let mut square = [T::ZERO; 256];
     for j in (0..columns).step_by(lanes) {

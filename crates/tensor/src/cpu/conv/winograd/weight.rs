@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::super::add_pairwise;
 use super::strip::{Grid, Pixels, turn};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
 use super::{ROUND, load_points, scratch, store_points};
@@ -48,20 +49,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     parallel_for(chunks * blocks[0] * blocks[1], 1, |range| {
         dispatch_tiled(Tasks { work: &work, parts: &parts, range })
     });
-    let mut step = 1;
-    while step < chunks {
-        for chunk in (0..chunks - step).step_by(2 * step) {
-            let (left, right) = partials.split_at_mut((chunk + step) * len);
-            let (left, right) = (Disjoint::new(&mut left[chunk * len..][..len]), &right[..len]);
-            parallel_for(len, 1 << 14, |range| {
-                // SAFETY: ranges do not overlap.
-                for (a, b) in unsafe { left.slice(range.clone()) }.iter_mut().zip(&right[range]) {
-                    *a += *b;
-                }
-            });
-        }
-        step *= 2;
-    }
+    add_pairwise(partials, len);
     // (O, 9·C) from (9·C, O)
     let out = Disjoint::new(dw);
     let sums = &partials[..len];
