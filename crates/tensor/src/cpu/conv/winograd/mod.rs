@@ -79,23 +79,37 @@ impl<T: Float> Correlation<'_, T> {
         let (outputs, channels) = (shape[1], self.x.shape()[1]);
         let grid = Grid::new(shape[0], [shape[2], shape[3]]);
         let (outputs_room, channels_room) = (outputs.next_multiple_of(2 * ROUND), channels.next_multiple_of(ROUND));
-        let mut transformed = scratch(ALL * channels * outputs_room);
-        self.transform_weights(transformed.buffer_mut().0, [outputs, channels], outputs_room);
+        let w = self.w.contiguous();
+        let weights =
+            Weights { w: w.as_slice().expect("it is contiguous"), sizes: [outputs, channels], adjoint: self.adjoint };
+        // Where all tiles go through one product, each weight is used once: it is transformed where it is used, and the
+        // transformed weights, four times as many, never leave the cache.
+        let once = grid.strips() * grid.across <= 4 * ROUND;
+        let mut transformed = scratch(if once { 0 } else { ALL * channels * outputs_room });
+        if !once {
+            let to = Disjoint::new(transformed.buffer_mut().0);
+            // Blocks of as many outputs as the widest register has lanes: a narrower level takes several steps for each.
+            parallel_for(outputs_room / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
+                let range = range.start * ROUND..range.end * ROUND;
+                dispatch_tiled(TransformWeights { weights: &weights, to: &to, room: outputs_room, range });
+            });
+        }
         let mut bias = scratch(outputs_room);
         for (o, slot) in bias.buffer_mut().0.iter_mut().enumerate() {
             *slot = self.bias.filter(|_| o < outputs).map_or(T::ZERO, |b| b.at(&[o]));
         }
-        let outputs_at_once = outputs_room.min(OUTPUTS);
+        let outputs_at_once = if once { 2 * ROUND } else { outputs_room.min(OUTPUTS) };
         let strip_bytes = ALL * grid.across * (channels_room + outputs_at_once) * size_of::<T>();
         // As many strips as fit, and few enough that there is work for several threads.
         let most = (grid.strips() * outputs_room.div_ceil(outputs_at_once)).div_ceil(16).max(1);
         let enough = (2 * ROUND).div_ceil(grid.across);
-        let strips = (BLOCK_BYTES / strip_bytes).max(enough).min(most.max(enough)).min(grid.strips());
+        let fitting = (BLOCK_BYTES / strip_bytes).max(enough).min(most.max(enough));
+        let strips = if once { grid.strips() } else { fitting.min(grid.strips()) };
         let (buffer, layout) = y.buffer_mut();
         let work = Work {
             x: (self.x.buffer(), Pixels::new(self.x.layout())),
             y: (&Disjoint::new(buffer), Pixels::new(&layout)),
-            weights: transformed.buffer(),
+            weights: if once { Err(&weights) } else { Ok(transformed.buffer()) },
             bias: bias.buffer(),
             padding: self.padding,
             grid,
@@ -106,41 +120,29 @@ impl<T: Float> Correlation<'_, T> {
         let tasks = grid.strips().div_ceil(strips) * outputs_room.div_ceil(outputs_at_once);
         parallel_for(tasks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
     }
-
-    /// `U[point][panel][channel][output of the panel]`, panels as wide as a product's tile.
-    fn transform_weights(&self, to: &mut [T], [outputs, channels]: [usize; 2], outputs_room: usize) {
-        let w = self.w.contiguous();
-        let (parts, adjoint) = (Disjoint::new(to), self.adjoint);
-        let w = w.as_slice().expect("it is contiguous");
-        // Blocks of as many outputs as the widest register has lanes: a narrower level takes several steps for each.
-        parallel_for(outputs_room / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
-            let range = range.start * ROUND..range.end * ROUND;
-            dispatch_tiled(Weights { w, sizes: [outputs, channels, outputs_room], adjoint, parts: &parts, range });
-        });
-    }
 }
 
-/// Transforms the weights of some outputs.
+/// Weights before their transform.
 struct Weights<'a, T> {
     w: &'a [T],
-    /// Outputs, channels, and outputs with room.
-    sizes: [usize; 3],
+    /// Outputs and channels.
+    sizes: [usize; 2],
     adjoint: bool,
-    parts: &'a Disjoint<'a, T>,
-    range: Range<usize>,
 }
 
-impl<T: Float> Tiled for Weights<'_, T> {
-    type Output = ();
-
+impl<T: Float> Weights<'_, T> {
+    /// Writes the weights of some outputs, the first of which is `base`, as
+    /// `U[point][panel][channel][output of the panel]`, panels being as wide as a product's tile and `room` all together.
+    ///
+    /// # Safety
+    /// These places are the caller's alone.
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let [outputs, channels, outputs_room] = self.sizes;
-        let lanes = T::Vector::<R>::LANES;
-        let panel = tile_columns::<T, R>();
+    unsafe fn transform<R: Registers>(&self, range: Range<usize>, to: &Disjoint<T>, (base, room): (usize, usize)) {
+        let [outputs, channels] = self.sizes;
+        let (lanes, panel) = (T::Vector::<R>::LANES, tile_columns::<T, R>());
         let mut turned = scratch::<T>(9 * channels * lanes);
         let turned = turned.buffer_mut().0;
-        for o in self.range.step_by(lanes) {
+        for o in range.step_by(lanes) {
             let count = outputs.saturating_sub(o).min(lanes);
             if count == 0 {
                 turned.fill(T::ZERO);
@@ -161,9 +163,10 @@ impl<T: Float> Tiled for Weights<'_, T> {
                 }
                 let u = both::<T, R, OfWeights, 3, POINTS>(g);
                 for point in 0..ALL {
-                    let at = point * channels * outputs_room + (o / panel * channels + c) * panel + o % panel;
-                    // SAFETY: these outputs' places are this task's alone.
-                    let place = unsafe { self.parts.slice(at..at + lanes) };
+                    let o = o - base;
+                    let at = point * channels * room + (o / panel * channels + c) * panel + o % panel;
+                    // SAFETY: by this function's contract.
+                    let place = unsafe { to.slice(at..at + lanes) };
                     // SAFETY: the place is one register long.
                     unsafe { u[point / POINTS][point % POINTS].store(place.as_mut_ptr()) };
                 }
@@ -172,11 +175,28 @@ impl<T: Float> Tiled for Weights<'_, T> {
     }
 }
 
+struct TransformWeights<'a, 'b, T> {
+    weights: &'a Weights<'b, T>,
+    to: &'a Disjoint<'a, T>,
+    room: usize,
+    range: Range<usize>,
+}
+
+impl<T: Float> Tiled for TransformWeights<'_, '_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        // SAFETY: ranges of outputs do not overlap.
+        unsafe { self.weights.transform::<R>(self.range, self.to, (0, self.room)) }
+    }
+}
+
 /// A correlation cut into tasks: some strips times some outputs.
 struct Work<'a, T> {
     x: (&'a [T], Pixels),
     y: (&'a Disjoint<'a, T>, Pixels),
-    weights: &'a [T],
+    /// Transformed, or to be transformed by each task for its outputs.
+    weights: Result<&'a [T], &'a Weights<'a, T>>,
     bias: &'a [T],
     padding: [usize; 2],
     grid: Grid,
@@ -202,11 +222,14 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         let [outputs, outputs_room, outputs_at_once] = work.outputs;
         let (lanes, columns) = (T::Vector::<R>::LANES, work.grid.columns());
         let tiles_room = (work.strips * work.grid.across).next_multiple_of(tile_rows::<R>());
-        let sizes = [ALL * tiles_room * channels_room, ALL * tiles_room * outputs_at_once, POINTS * columns * lanes];
+        let own = if work.weights.is_ok() { 0 } else { ALL * channels * outputs_at_once };
+        let sizes =
+            [ALL * tiles_room * channels_room, ALL * tiles_room * outputs_at_once, POINTS * columns * lanes, own];
         let mut memory = scratch::<T>(sizes.iter().sum::<usize>() + 16 * columns);
         let (values, rest) = memory.buffer_mut().0.split_at_mut(sizes[0]);
         let (products, rest) = rest.split_at_mut(sizes[1]);
-        let (strip, lines) = rest.split_at_mut(sizes[2]);
+        let (strip, rest) = rest.split_at_mut(sizes[2]);
+        let (own_weights, lines) = rest.split_at_mut(sizes[3]);
         values.fill(T::ZERO);
         let blocks = outputs_room.div_ceil(outputs_at_once);
         let mut read = None;
@@ -229,6 +252,16 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             }
             let from = block * outputs_at_once;
             let count = outputs_at_once.min(outputs_room - from);
+            let (weights, room, skipped) = match work.weights {
+                Ok(all) => (all, outputs_room, from),
+                Err(weights) => {
+                    // SAFETY: the memory is this task's own.
+                    unsafe {
+                        weights.transform::<R>(from..from + count, &Disjoint::new(own_weights), (from, outputs_at_once))
+                    };
+                    (&*own_weights, outputs_at_once, 0)
+                }
+            };
             let (tiles, panel) = (strips.len() * work.grid.across, tile_columns::<T, R>());
             let rows = tiles.next_multiple_of(tile_rows::<R>());
             for point in 0..ALL {
@@ -238,7 +271,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     column: 1,
                 };
                 for o in (0..count).step_by(panel) {
-                    let b = work.weights[point * channels * outputs_room + (from + o) * channels..].as_ptr();
+                    let b = weights[point * channels * room + (skipped + o) * channels..].as_ptr();
                     let c = products[point * tiles_room * outputs_at_once + o..].as_mut_ptr();
                     // (tiles, O) = (tiles, C) · (C, O)
                     // SAFETY: all three have room for whole tiles; the products are this task's own.
