@@ -70,11 +70,9 @@ fn conv(from: usize, to: usize, padding: usize, rng: &mut Rng) -> Conv2d {
 fn mnist(rng: &mut Rng) -> Sequential {
     Sequential::new()
         .add(conv(1, 8, 1, rng))
-        .add(Activation::Relu)
-        .add(MaxPool2d::new(2))
+        .add(MaxPool2d::new(2).relu())
         .add(conv(8, 16, 1, rng))
-        .add(Activation::Relu)
-        .add(MaxPool2d::new(2))
+        .add(MaxPool2d::new(2).relu())
         .add(Flatten)
         .add(Linear::new(16 * 7 * 7, 128, rng))
         .add(Activation::Relu)
@@ -90,8 +88,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
             .add(BatchNorm2d::new(middle))
             .add(Activation::Relu)
             .add(conv(middle, to, second, rng))
-            .add(Activation::Relu)
-            .add(MaxPool2d::new(2));
+            .add(MaxPool2d::new(2).relu());
         if block > 0 {
             net = net.add(Dropout::new(0.1, rng));
         }

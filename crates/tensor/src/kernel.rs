@@ -13,6 +13,7 @@ use crate::tensor::TensorOf;
 
 pub use crate::cpu::elementwise::{Binary, Compare, Unary};
 pub use crate::cpu::optimizer::{AdamStep, SgdStep};
+pub use crate::cpu::pooling::PoolPlaces;
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
 type Mask = TensorOf<u8>;
@@ -100,13 +101,13 @@ kernels! {
     /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].
     fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::col2im;
 
-    /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was, as `row·W + column` of x's plane. The
-    /// first maximum wins, NaN wins over all.
-    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, Index) = cpu::pooling::max_pool;
-    /// Takes from each plane of x (N,C,H,W) the elements at `index` (N,C,oh,ow), which are `row·W + column`.
-    fn gather2d(x: &TensorOf<Self>, index: &Index) -> TensorOf<Self> = cpu::pooling::gather2d;
-    /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at `index` to zeros (N,C,H,W), where `hw` = [H, W].
-    fn scatter2d(dy: &TensorOf<Self>, index: &Index, hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::scatter2d;
+    /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was. The first maximum wins, NaN wins over all.
+    /// With relu, results not above 0 become 0 and have no place.
+    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<Self>, PoolPlaces) = cpu::pooling::max_pool;
+    /// Takes from each plane of x (N,C,H,W) the elements at some places (N,C,oh,ow), 0 where there is none.
+    fn gather2d(x: &TensorOf<Self>, places: &PoolPlaces) -> TensorOf<Self> = cpu::pooling::gather2d;
+    /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at the places to zeros (N,C,H,W), where `hw` = [H, W].
+    fn scatter2d(dy: &TensorOf<Self>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::scatter2d;
     /// The mean of each window: x (N,C,H,W) → y (N,C,oh,ow).
     fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = cpu::pooling::avg_pool;
     /// The adjoint of `avg_pool2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].

@@ -1,6 +1,6 @@
 //! Pooling: the maximum or the mean of each window of an image.
 
-use chainrule_tensor::{Float, Pool2dOptions, TensorOf, Window, shape_rules};
+use chainrule_tensor::{Float, Pool2dOptions, PoolPlaces, Window, shape_rules};
 
 use crate::var::{NodeOf, Rule, VarOf};
 
@@ -19,8 +19,23 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let windows = shape_rules::pool2d("max_pool2d", self.shape(), options.into());
-        let (y, index) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
-        Self::record(y, [self], MaxPool(index))
+        let (y, index) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), false);
+        Self::record(y, [self], MaxPool { places: index, relu: false })
+    }
+
+    /// `relu` and `max_pool2d` in one: `y = max(0, maximum of the window)`, x (N,C,H,W) → (N,C,oh,ow).
+    ///
+    /// All of dy goes to the window's first maximum where that is above 0, else nowhere; NaN passes through. The image
+    /// between the two ops, four times as large as y for 2×2 windows, is never written, nor is its gradient.
+    ///
+    /// # Panics
+    /// If the windows do not fit into the image.
+    #[track_caller]
+    #[must_use]
+    pub fn relu_max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
+        let windows = shape_rules::pool2d("relu_max_pool2d", self.shape(), options.into());
+        let (y, places) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), true);
+        Self::record(y, [self], MaxPool { places, relu: true })
     }
 
     /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Every cell of a window gets its share of dy.
@@ -47,29 +62,36 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-struct MaxPool(TensorOf<i32>);
+struct MaxPool {
+    places: PoolPlaces,
+    relu: bool,
+}
 
 impl<T: Float> Rule<T> for MaxPool {
     fn name(&self) -> &'static str {
-        "max_pool2d"
+        if self.relu { "relu_max_pool2d" } else { "max_pool2d" }
     }
     fn formula(&self) -> &'static str {
-        "dx = dy at the place of each window's maximum, else 0"
+        if self.relu {
+            "dx = dy at the place of each window's maximum where y > 0, else 0"
+        } else {
+            "dx = dy at the place of each window's maximum, else 0"
+        }
     }
     fn saved(&self) -> &'static str {
         "the places of the maxima"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scatter(dy, &self.0, node.parent(0).hw()))]
+        vec![Some(scatter(dy, &self.places, node.parent(0).hw()))]
     }
 }
 
 /// dy at the places of the maxima.
-fn scatter<T: Float>(dy: &VarOf<T>, index: &TensorOf<i32>, hw: [usize; 2]) -> VarOf<T> {
+fn scatter<T: Float>(dy: &VarOf<T>, index: &PoolPlaces, hw: [usize; 2]) -> VarOf<T> {
     VarOf::record(dy.value().scatter2d(index, hw), [dy], Scatter(index.clone()))
 }
 
-struct Scatter(TensorOf<i32>);
+struct Scatter(PoolPlaces);
 
 impl<T: Float> Rule<T> for Scatter {
     fn name(&self) -> &'static str {
@@ -87,7 +109,7 @@ impl<T: Float> Rule<T> for Scatter {
     }
 }
 
-struct Gather(TensorOf<i32>);
+struct Gather(PoolPlaces);
 
 impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {
@@ -151,6 +173,9 @@ mod tests {
     fn by_hand() {
         let x = Var64::parameter("x", [[1.0, 5.0, 2.0, 2.0], [3.0, 5.0, 2.0, 0.0]]);
         let image = x.reshape([1, 1, 2, 4]);
+        let y = (&image - 4.5).relu_max_pool2d(2);
+        assert_eq!(y.value().to_vec(), [0.5, 0.0], "of 0.5 and -2.5");
+        assert_eq!(y.sum().backward()[&x].to_vec(), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], "nothing below 0");
         let y = image.max_pool2d(2);
         assert_eq!(y.value().to_vec(), [5.0, 2.0]);
         assert_eq!(y.sum().backward()[&x].to_vec(), [0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0], "the first maximum");

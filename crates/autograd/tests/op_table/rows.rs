@@ -279,6 +279,12 @@ fn images() -> Vec<Row> {
         row!("max_pool2d", [[1, 2, 4, 6]], WIDE, |x| x[0].max_pool2d(2), |x| {
             r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
         }),
+        row!("relu_max_pool2d", [[2, 2, 5, 6]], WIDE, |x| x[0].relu_max_pool2d(2), |x| {
+            r::pool(&x[0], &[2, 2, 2, 3], [2, 2, 0], |v| v.iter().copied().fold(0.0, f64::max))
+        }),
+        row!("relu_max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].relu_max_pool2d(POOL), |x| {
+            r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(0.0, f64::max))
+        }),
         row!("max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].max_pool2d(POOL), |x| {
             r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
         }),

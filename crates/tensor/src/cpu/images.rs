@@ -104,6 +104,12 @@ impl Plane {
         self.column == 1
     }
 
+    /// The distance between rows.
+    #[inline]
+    pub(crate) fn step(&self) -> isize {
+        self.row
+    }
+
     /// The lanes of a pixel.
     #[inline]
     pub(crate) fn lanes<'a, T: Element>(&self, buffer: &'a [T], row: usize, column: usize, lanes: usize) -> &'a [T] {

@@ -1,13 +1,32 @@
 //! Pooling of image batches (N,C,H,W). Results keep their input's memory format.
 
+mod squares;
+#[cfg(test)]
+mod tests;
+
+use self::squares::{Largest, Spread};
 use crate::cpu::images::{Images, LANES, Plane};
+use crate::cpu::simd::dispatch_tiled;
 use crate::element::Float;
 use crate::parallel::Disjoint;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
-/// Windows of 2×2 handled side by side.
-const SQUARES: usize = 16;
+/// Where the maxima of windows were; only max pooling makes it.
+#[derive(Clone)]
+pub struct PoolPlaces {
+    /// (N,C,oh,ow): `row·W + column` of the input's plane, or −1 for a maximum that relu made 0.
+    index: TensorOf<i32>,
+    /// Whether the windows are 2×2 side by side, each with its place inside.
+    squares: bool,
+}
+
+impl PoolPlaces {
+    /// The places as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
+    pub fn index(&self) -> &TensorOf<i32> {
+        &self.index
+    }
+}
 
 /// The number of pixels that windows visit.
 fn visits(windows: &[Vec<Window>; 2]) -> usize {
@@ -32,7 +51,7 @@ pub(crate) unsafe fn lanes_mut<'a, T>(
     unsafe { out.slice(at..at + lanes) }
 }
 
-pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) -> (TensorOf<T>, TensorOf<i32>) {
+pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<T>, PoolPlaces) {
     let images = Images::new(x.layout());
     let [_, width] = images.hw();
     let layout = images.same_format([windows[0].len(), windows[1].len()]);
@@ -43,16 +62,14 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
     let (y_parts, index_parts) = (Disjoint::new(y.buffer_mut().0), Disjoint::new(index.buffer_mut().0));
     images.for_each_job(visits(windows), |n, c, lanes| {
         let (from, to) = (images.plane(n, c), out.plane(n, c));
-        if lanes == 1 && halves && from.has_rows() && to.has_rows() {
-            let columns = windows[1].len();
-            for i in 0..windows[0].len() {
-                let row = |r: usize| &x[from.at(2 * i + r, 0)..][..2 * columns];
-                let at = to.at(i, 0);
-                // SAFETY: rows of this job's plane, one at a time.
-                let (y, index) = unsafe { (y_parts.slice(at..at + columns), index_parts.slice(at..at + columns)) };
-                max_of_squares(row(0), row(1), y, index, 2 * i * width, width);
-            }
-            return;
+        if lanes == 1 && halves && from.has_rows() && from.step() > 0 && to.has_rows() {
+            let (rows, columns) = (windows[0].len(), windows[1].len());
+            let at = to.at(0, 0);
+            // SAFETY: this job's plane.
+            let (y, index) =
+                unsafe { (y_parts.slice(at..at + rows * columns), index_parts.slice(at..at + rows * columns)) };
+            let (x, step) = (&x[from.at(0, 0)..], from.step() as usize);
+            return dispatch_tiled(Largest { x, step, width, y, index, columns, relu });
         }
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {
@@ -67,7 +84,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                             best = larger(best, (x[from.at(row, column)], (row * width + column) as i32));
                         }
                     }
-                    (y[0], index[0]) = best;
+                    (y[0], index[0]) = rectified(best, relu);
                     continue;
                 }
                 y.copy_from_slice(from.lanes(x, rows.start, columns.start, lanes));
@@ -81,10 +98,19 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
                         }
                     }
                 }
+                for (best, at) in y.iter_mut().zip(index) {
+                    (*best, *at) = rectified((*best, *at), relu);
+                }
             }
         }
     });
-    (y, index)
+    (y, PoolPlaces { index, squares: halves })
+}
+
+/// The maximum and its place, or with relu 0 without one where it is not above 0 (NaN stays).
+#[inline]
+fn rectified<T: Float>(found: (T, i32), relu: bool) -> (T, i32) {
+    if relu && found.0 <= T::ZERO { (T::ZERO, -1) } else { found }
 }
 
 /// The first unless the second is larger or the first NaN.
@@ -102,32 +128,8 @@ fn is_halving(windows: &[Window]) -> bool {
     windows.iter().enumerate().all(|(k, w)| w.start == 2 * k && w.end == 2 * k + 2)
 }
 
-/// One row of results of 2×2 windows side by side, from the two rows of x above each other.
-fn max_of_squares<T: Float>(above: &[T], below: &[T], y: &mut [T], index: &mut [i32], start: usize, width: usize) {
-    // Pairs are pulled apart first; then all that is left is one corner of all windows after the other, side by side.
-    let stretches = y.chunks_mut(SQUARES).zip(index.chunks_mut(SQUARES));
-    let pairs = above.chunks(2 * SQUARES).zip(below.chunks(2 * SQUARES));
-    for (k, ((y, index), (above, below))) in stretches.zip(pairs).enumerate() {
-        let mut corners = [[T::LOWEST; SQUARES]; 4];
-        let [a, b, c, d] = &mut corners;
-        for (l, (above, below)) in above.as_chunks::<2>().0.iter().zip(below.as_chunks::<2>().0).enumerate() {
-            [a[l], b[l], c[l], d[l]] = [above[0], above[1], below[0], below[1]];
-        }
-        let (mut best, mut away) = (corners[0], [0; SQUARES]);
-        for (corner, place) in corners[1..].iter().zip([1, width as i32, width as i32 + 1]) {
-            for ((best, away), &v) in best.iter_mut().zip(&mut away).zip(corner) {
-                (*best, *away) = larger((*best, *away), (v, place));
-            }
-        }
-        let start = (start + 2 * SQUARES * k) as i32;
-        y.copy_from_slice(&best[..y.len()]);
-        for (l, (index, away)) in index.iter_mut().zip(away).enumerate() {
-            *index = start + 2 * l as i32 + away;
-        }
-    }
-}
-
-pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, index: &TensorOf<i32>) -> TensorOf<T> {
+pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> TensorOf<T> {
+    let index = &places.index;
     let (images, places) = (Images::new(x.layout()), Images::new(index.layout()));
     let [_, width] = images.hw();
     let [rows, columns] = places.hw();
@@ -143,7 +145,8 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, index: &TensorOf<i32>) -> Tens
                 let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 for (lane, y) in y.iter_mut().enumerate() {
                     let place = index[places.plane(n, c + lane).at(i, j)] as usize;
-                    *y = x[images.plane(n, c + lane).at(place / width, place % width)];
+                    let none = place == usize::MAX;
+                    *y = if none { T::ZERO } else { x[images.plane(n, c + lane).at(place / width, place % width)] };
                 }
             }
         }
@@ -151,7 +154,8 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, index: &TensorOf<i32>) -> Tens
     y
 }
 
-pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, index: &TensorOf<i32>, hw: [usize; 2]) -> TensorOf<T> {
+pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<T> {
+    let (index, squares) = (&places.index, places.squares);
     let (images, places) = (Images::new(dy.layout()), Images::new(index.layout()));
     let [rows, columns] = images.hw();
     let layout = images.same_format(hw);
@@ -160,12 +164,24 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, index: &TensorOf<i32>, hw: [
     let (dy, index) = (dy.buffer(), index.buffer());
     let parts = Disjoint::new(dx.buffer_mut().0);
     images.for_each_job(rows * columns + hw[0] * hw[1], |n, c, lanes| {
-        clear(&parts, out.plane(n, c), hw, lanes);
+        let (from, at, to) = (images.plane(n, c), places.plane(n, c), out.plane(n, c));
+        let along = |plane: Plane, columns: usize| plane.has_rows() && plane.step() == columns as isize;
+        if lanes == 1 && squares && from.has_rows() && from.step() > 0 && along(at, columns) && along(to, hw[1]) {
+            // SAFETY: this job's plane.
+            let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
+            let index = &index[at.at(0, 0)..][..rows * columns];
+            let (dy, dy_step) = (&dy[from.at(0, 0)..], from.step() as usize);
+            return dispatch_tiled(Spread { dy, index, dy_step, columns, dx, width: hw[1] });
+        }
+        clear(&parts, to, hw, lanes);
         for i in 0..rows {
             for j in 0..columns {
                 let gradient = images.plane(n, c).lanes(dy, i, j, lanes);
                 for (lane, &gradient) in gradient.iter().enumerate() {
                     let place = index[places.plane(n, c + lane).at(i, j)] as usize;
+                    if place == usize::MAX {
+                        continue;
+                    }
                     // SAFETY: one element of this job's lanes at a time.
                     let dx = unsafe { lanes_mut(&parts, out.plane(n, c + lane), place / hw[1], place % hw[1], 1) };
                     dx[0] += gradient;
@@ -273,6 +289,3 @@ pub(crate) fn avg_pool_adjoint<T: Float>(dy: &TensorOf<T>, windows: &[Vec<Window
     });
     dx
 }
-
-#[cfg(test)]
-mod tests;

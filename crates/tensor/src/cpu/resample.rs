@@ -1,7 +1,10 @@
 //! Resampling of image batches (N,C,H,W): each output row and column mixes two of the input's.
 
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
 use crate::cpu::images::{Images, LANES};
 use crate::cpu::pooling::{clear, lanes_mut};
+use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
 use crate::kernel::Tap;
 use crate::parallel::Disjoint;
@@ -30,8 +33,16 @@ pub(crate) fn resample<T: Float>(x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> Tenso
     let mut y = TensorOf::uninitialised(layout);
     let x = x.buffer();
     let parts = Disjoint::new(y.buffer_mut().0);
+    let doubles = taps.iter().all(|axis| is_doubling(axis));
     images.for_each_job(4 * rows.len() * columns.len(), |n, c, lanes| {
         let (from, to) = (images.plane(n, c), out.plane(n, c));
+        if lanes == 1 && doubles && from.has_rows() && from.step() > 0 && to.has_rows() {
+            let size = rows.len() * columns.len();
+            // SAFETY: this job's plane.
+            let y = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + size) };
+            let (x, step) = (&x[from.at(0, 0)..], from.step() as usize);
+            return dispatch_tiled(Double { x, step, y, width: columns.len() / 2 });
+        }
         for (i, row) in rows.iter().enumerate() {
             for (j, column) in columns.iter().enumerate() {
                 let corner = |a: usize, b: usize| from.lanes(x, row.places[a], column.places[b], lanes);
@@ -58,8 +69,15 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
     let mut dx = TensorOf::uninitialised(layout);
     let dy = dy.buffer();
     let parts = Disjoint::new(dx.buffer_mut().0);
+    let doubles = taps.iter().all(|axis| is_doubling(axis)) && [rows.len(), columns.len()] == hw.map(|len| 2 * len);
     images.for_each_job(4 * rows.len() * columns.len() + hw[0] * hw[1], |n, c, lanes| {
-        let to = out.plane(n, c);
+        let (from, to) = (images.plane(n, c), out.plane(n, c));
+        if lanes == 1 && doubles && from.has_rows() && from.step() > 0 && to.has_rows() {
+            // SAFETY: this job's plane.
+            let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
+            let (dy, step) = (&dy[from.at(0, 0)..], from.step() as usize);
+            return dispatch_tiled(Halve { dy, step, dx, width: hw[1] });
+        }
         clear(&parts, to, hw, lanes);
         for (i, row) in rows.iter().enumerate() {
             for (j, column) in columns.iter().enumerate() {
@@ -81,6 +99,85 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
         }
     });
     dx
+}
+
+/// Whether every pixel appears twice.
+fn is_doubling(taps: &[Tap]) -> bool {
+    taps.iter().enumerate().all(|(i, tap)| tap.lower == i / 2 && tap.lower_weight == 1.0)
+        && taps.len().is_multiple_of(2)
+}
+
+/// As many pixels as the widest register has lanes.
+const WIDEST: usize = 16;
+
+/// Every pixel of a plane four times. Rows of x are `step` apart and `width` long, those of y right behind one another.
+struct Double<'a, T> {
+    x: &'a [T],
+    step: usize,
+    y: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Float> Tiled for Double<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let lanes = T::Vector::<R>::LANES;
+        for (i, rows) in self.y.chunks_exact_mut(4 * self.width).enumerate() {
+            let (above, below) = rows.split_at_mut(2 * self.width);
+            for j in (0..self.width).step_by(lanes) {
+                let count = lanes.min(self.width - j);
+                let (mut x, mut y) = ([T::ZERO; WIDEST], [T::ZERO; 2 * WIDEST]);
+                x[..count].copy_from_slice(&self.x[i * self.step + j..][..count]);
+                // SAFETY: no register has more lanes than WIDEST.
+                unsafe {
+                    let x = T::Vector::<R>::load(x.as_ptr());
+                    let (low, high) = x.zip(x);
+                    low.store(y.as_mut_ptr());
+                    high.store(y.as_mut_ptr().add(lanes));
+                }
+                above[2 * j..2 * (j + count)].copy_from_slice(&y[..2 * count]);
+                below[2 * j..2 * (j + count)].copy_from_slice(&y[..2 * count]);
+            }
+        }
+    }
+}
+
+/// The adjoint of [`Double`]: the sums of squares of four. Rows of dy are `step` apart, those of dx `width` long.
+struct Halve<'a, T> {
+    dy: &'a [T],
+    step: usize,
+    dx: &'a mut [T],
+    width: usize,
+}
+
+impl<T: Float> Tiled for Halve<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let lanes = T::Vector::<R>::LANES;
+        for (i, dx) in self.dx.chunks_exact_mut(self.width).enumerate() {
+            for j in (0..self.width).step_by(lanes) {
+                let count = lanes.min(self.width - j);
+                let mut sums = [T::ZERO; WIDEST];
+                let mut sum = T::Vector::<R>::splat(T::ZERO);
+                for row in 0..2 {
+                    let mut dy = [T::ZERO; 2 * WIDEST];
+                    dy[..2 * count].copy_from_slice(&self.dy[(2 * i + row) * self.step + 2 * j..][..2 * count]);
+                    // SAFETY: no register has more lanes than WIDEST.
+                    let (low, high) =
+                        unsafe { (T::Vector::<R>::load(dy.as_ptr()), T::Vector::<R>::load(dy.as_ptr().add(lanes))) };
+                    let (even, odd) = low.unzip(high);
+                    sum = sum.add(even).add(odd);
+                }
+                // SAFETY: as above.
+                unsafe { sum.store(sums.as_mut_ptr()) };
+                dx[j..j + count].copy_from_slice(&sums[..count]);
+            }
+        }
+    }
 }
 
 #[cfg(test)]

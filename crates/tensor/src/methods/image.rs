@@ -1,9 +1,9 @@
 //! Convolution, pooling, resampling and normalisation of image batches.
 
-use super::{check_index, not_empty};
+use super::not_empty;
 use crate::element::Float;
 use crate::error::OrPanic;
-use crate::kernel::Tap;
+use crate::kernel::{PoolPlaces, Tap};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::TensorOf;
@@ -100,25 +100,36 @@ impl<T: Float> TensorOf<T> {
         T::col2im(self, khw, hw, options)
     }
 
-    /// The maximum of each window of x (N,C,H,W), and where it was, as `row·W + column` of its plane.
-    /// [`shape_rules::pool2d`] and [`shape_rules::adaptive_pool2d`] make windows.
+    /// The maximum of each window of x (N,C,H,W), and where it was; with `relu`, maxima not above 0 become 0 and have no
+    /// place. [`shape_rules::pool2d`] and [`shape_rules::adaptive_pool2d`] make windows.
     #[must_use]
-    pub fn max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, TensorOf<i32>) {
-        T::max_pool2d(self, windows)
+    pub fn max_pool2d(&self, windows: &[Vec<Window>; 2], relu: bool) -> (Self, PoolPlaces) {
+        T::max_pool2d(self, windows, relu)
     }
 
-    /// The elements of each plane of x (N,C,H,W) at `index` (N,C,oh,ow), as [`max_pool2d`](Self::max_pool2d) gives it.
+    /// The elements of each plane of x (N,C,H,W) at the places that [`max_pool2d`](Self::max_pool2d) gave; 0 for none.
+    ///
+    /// # Panics
+    /// If x is smaller than what was pooled.
     #[must_use]
-    pub fn gather2d(&self, index: &TensorOf<i32>) -> Self {
-        check_index("gather2d", index, self.shape()[2] * self.shape()[3]);
-        T::gather2d(self, index)
+    pub fn gather2d(&self, places: &PoolPlaces) -> Self {
+        T::gather2d(self, places)
     }
 
     /// The adjoint of [`gather2d`](Self::gather2d), with `hw` = [H, W].
+    ///
+    /// # Panics
+    /// If this has not the shape of the places, or `hw` is smaller than what was pooled.
+    #[track_caller]
     #[must_use]
-    pub fn scatter2d(&self, index: &TensorOf<i32>, hw: [usize; 2]) -> Self {
-        check_index("scatter2d", index, hw[0] * hw[1]);
-        T::scatter2d(self, index, hw)
+    pub fn scatter2d(&self, places: &PoolPlaces, hw: [usize; 2]) -> Self {
+        let shape = places.index().shape();
+        assert!(
+            self.shape() == shape,
+            "scatter2d: dy does not fit\n  dy = {}\n  places = {shape}\n  rule: one number for each place",
+            self.shape()
+        );
+        T::scatter2d(self, places, hw)
     }
 
     /// The mean of each window of x (N,C,H,W).

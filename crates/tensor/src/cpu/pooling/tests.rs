@@ -4,7 +4,8 @@ use crate::parallel::with_threads;
 use crate::shape::Shape;
 use crate::shape_rules::{Pool2dOptions, adaptive_pool2d, pool2d};
 
-const SHAPES: [[usize; 4]; 6] = [[2, 3, 6, 8], [1, 20, 5, 7], [3, 1, 4, 1], [0, 2, 4, 4], [2, 2, 1, 1], [1, 17, 2, 2]];
+const SHAPES: [[usize; 4]; 7] =
+    [[1, 2, 5, 75], [2, 3, 6, 8], [1, 20, 5, 7], [3, 1, 4, 1], [0, 2, 4, 4], [2, 2, 1, 1], [1, 17, 2, 2]];
 
 /// Windows of several kinds that fit a shape.
 fn windows(shape: [usize; 4]) -> Vec<[Vec<Window>; 2]> {
@@ -57,8 +58,8 @@ fn max_is_that_of_every_window() {
                     best.push(first.0);
                     places.push(first.1);
                 });
-                let (y, index) = max_pool(&x, &windows);
-                assert_eq!((elements(&y), elements(&index)), (best, places), "{:?}", x.layout());
+                let (y, index) = max_pool(&x, &windows, false);
+                assert_eq!((elements(&y), elements(&index.index)), (best, places), "{:?}", x.layout());
                 assert_eq!(elements(&gather2d(&x, &index)), elements(&y), "{:?}", x.layout());
             }
         }
@@ -83,8 +84,8 @@ fn the_first_nan_of_a_window_wins() {
         // A view without rows side by side takes the general path.
         let spread = TensorOf::from_slice(&square.map(|v| [v, 0.0]).concat(), [1, 1, 2, 4]).slice(3, 0, 2, 2);
         for x in [x, spread] {
-            let (y, index) = max_pool(&x, &windows);
-            assert_eq!(index.item(), expected, "{square:?}");
+            let (y, index) = max_pool(&x, &windows, false);
+            assert_eq!(index.index.item(), expected, "{square:?}");
             assert_eq!(y.item().to_bits(), square[expected as usize].to_bits(), "{square:?}");
         }
     }
@@ -95,11 +96,11 @@ fn scatter_adds_in_row_major_order() {
     for shape in SHAPES {
         for windows in windows(shape) {
             let hw = [shape[2], shape[3]];
-            let (_, index) = max_pool(&layouts::<f32>(shape, 2)[0], &windows);
+            let (_, index) = max_pool(&layouts::<f32>(shape, 2)[0], &windows, false);
             let out = [shape[0], shape[1], windows[0].len(), windows[1].len()];
             for dy in layouts::<f32>(out, 3) {
                 let mut expected = vec![0.0; shape.iter().product()];
-                for (i, (dy, place)) in elements(&dy).into_iter().zip(elements(&index)).enumerate() {
+                for (i, (dy, place)) in elements(&dy).into_iter().zip(elements(&index.index)).enumerate() {
                     expected[i / (out[2] * out[3]) * hw[0] * hw[1] + place as usize] += dy;
                 }
                 assert_eq!(elements(&scatter2d(&dy, &index, hw)), expected, "{:?}", dy.layout());
@@ -146,7 +147,7 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
     for (x, last) in layouts::<f32>(shape, 6).into_iter().zip([false, true]) {
         for windows in windows(shape) {
             let all = || {
-                let (y, index) = max_pool(&x, &windows);
+                let (y, index) = max_pool(&x, &windows, false);
                 let dx = scatter2d(&y, &index, [34, 34]);
                 let mean = avg_pool(&x, &windows);
                 let back = avg_pool_adjoint(&mean, &windows, [34, 34]);
@@ -159,4 +160,30 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
             }
         }
     }
+}
+
+#[test]
+fn relu_of_the_maximum_has_its_place_only_above_zero() {
+    for shape in SHAPES {
+        for windows in windows(shape) {
+            for x in layouts::<f32>(shape, 1) {
+                let x = x.binary(crate::kernel::Binary::Sub, &TensorOf::scalar(3.0));
+                let (plain, index) = max_pool(&x, &windows, false);
+                let (y, places) = max_pool(&x, &windows, true);
+                let expected: Vec<f32> = elements(&plain).iter().map(|&v| v.max(0.0)).collect();
+                assert_eq!(elements(&y), expected);
+                let live = |(&v, &i): (&f32, &i32)| if v > 0.0 { i } else { -1 };
+                let expected: Vec<i32> = elements(&plain).iter().zip(elements(&index.index).iter()).map(live).collect();
+                assert_eq!(elements(&places.index), expected);
+                let hw = [shape[2], shape[3]];
+                let ones = TensorOf::ones(y.shape());
+                let total: f32 = elements(&scatter2d(&ones, &places, hw)).iter().sum();
+                assert_eq!(total, expected.iter().filter(|&&i| i >= 0).count() as f32);
+                assert_eq!(elements(&gather2d(&x, &places)), elements(&y), "gathering leaves 0 where there is none");
+            }
+        }
+    }
+    let x = TensorOf::from_slice(&[f32::NAN, -1.0, 2.0, 3.0], [1, 1, 2, 2]);
+    let windows = pool2d("max_pool2d", x.shape(), 2.into()).expect("it fits");
+    assert!(max_pool(&x, &windows, true).0.item().is_nan());
 }

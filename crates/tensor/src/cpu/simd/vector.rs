@@ -32,6 +32,18 @@ pub trait Vector: Copy {
     /// The lanes of both alternately: `a₀ b₀ a₁ b₁ …`, in two registers.
     fn zip(self, b: Self) -> (Self, Self);
 
+    /// The even and the odd lanes of two registers, one behind the other: undoes [`zip`](Self::zip).
+    #[inline(always)]
+    fn unzip(self, b: Self) -> (Self, Self) {
+        // A shuffle, repeated as often as the two registers have doublings, comes round to where it started.
+        let (mut pair, mut span) = ((self, b), 1);
+        while span < Self::LANES {
+            pair = pair.0.zip(pair.1);
+            span *= 2;
+        }
+        pair
+    }
+
     /// The sum of all lanes, halves added to each other again and again.
     #[inline(always)]
     fn sum(self) -> Self::Element

@@ -1,0 +1,136 @@
+//! The case that counts: windows of 2×2 side by side, in images whose rows lie along memory.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use crate::cpu::pooling::larger;
+use crate::cpu::simd::{Registers, Tiled, Vector};
+use crate::element::Float;
+
+/// As many windows as are handled side by side, at most: the lanes of the widest register.
+const WIDEST: usize = 16;
+
+/// One plane of results: the largest of each window, and where it was.
+pub(super) struct Largest<'a, T> {
+    /// Rows of x, `step` apart, and the length of a row of the whole plane.
+    pub(super) x: &'a [T],
+    pub(super) step: usize,
+    pub(super) width: usize,
+    /// Rows of the results, each `columns` long and right behind one another.
+    pub(super) y: &'a mut [T],
+    pub(super) index: &'a mut [i32],
+    pub(super) columns: usize,
+    /// Whether results below 0 become 0, with no place.
+    pub(super) relu: bool,
+}
+
+impl<T: Float> Tiled for Largest<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let lanes = T::Vector::<R>::LANES;
+        let rows = self.y.chunks_exact_mut(self.columns).zip(self.index.chunks_exact_mut(self.columns));
+        for (i, (y, index)) in rows.enumerate() {
+            for j in (0..self.columns).step_by(lanes) {
+                let count = lanes.min(self.columns - j);
+                let [a, b] = pairs::<T, R>(&self.x[2 * i * self.step + 2 * j..], 2 * count);
+                let [c, d] = pairs::<T, R>(&self.x[(2 * i + 1) * self.step + 2 * j..], 2 * count);
+                let start = (2 * i * self.width + 2 * j) as i32;
+                let (mut best, mut place) = (a, [0; WIDEST]);
+                for l in 0..lanes {
+                    let first = start + 2 * l as i32;
+                    let mut found = (a[l], first);
+                    for (v, away) in [(b[l], 1), (c[l], self.width as i32), (d[l], self.width as i32 + 1)] {
+                        found = larger(found, (v, first + away));
+                    }
+                    if self.relu {
+                        // Not `<= 0`: NaN stays, with its place.
+                        let dead = found.0 <= T::ZERO;
+                        found = (if dead { T::ZERO } else { found.0 }, if dead { -1 } else { found.1 });
+                    }
+                    (best[l], place[l]) = found;
+                }
+                y[j..j + count].copy_from_slice(&best[..count]);
+                index[j..j + count].copy_from_slice(&place[..count]);
+            }
+        }
+    }
+}
+
+/// The first and the second of each pair of neighbours, of `len` numbers.
+#[inline(always)]
+fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
+    let lanes = T::Vector::<R>::LANES;
+    let mut padded = [T::ZERO; 2 * WIDEST];
+    // A whole register may be read if there is memory for it, whatever follows the row.
+    let start = if from.len() >= 2 * lanes {
+        from.as_ptr()
+    } else {
+        padded[..len].copy_from_slice(&from[..len]);
+        padded.as_ptr()
+    };
+    // SAFETY: two registers' elements can be read.
+    let pair = unsafe { T::Vector::<R>::load(start).unzip(T::Vector::<R>::load(start.add(lanes))) };
+    let mut out = [[T::ZERO; WIDEST]; 2];
+    // SAFETY: no register has more lanes than WIDEST.
+    unsafe {
+        pair.0.store(out[0].as_mut_ptr());
+        pair.1.store(out[1].as_mut_ptr());
+    }
+    out
+}
+
+/// One plane of gradients: each to its window's place, zeros to all others.
+pub(super) struct Spread<'a, T> {
+    pub(super) dy: &'a [T],
+    pub(super) index: &'a [i32],
+    /// Rows of dy and of the places, `dy_step` and `columns` apart, `columns` long.
+    pub(super) dy_step: usize,
+    pub(super) columns: usize,
+    /// Rows of dx right behind one another.
+    pub(super) dx: &'a mut [T],
+    pub(super) width: usize,
+}
+
+impl<T: Float> Tiled for Spread<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let lanes = T::Vector::<R>::LANES;
+        let (columns, width) = (self.columns, self.width);
+        let mut rows = self.dx.chunks_exact_mut(2 * width);
+        for (i, index) in self.index.chunks_exact(columns).enumerate() {
+            let dy = &self.dy[i * self.dy_step..][..columns];
+            let (above, below) = rows.next().expect("two rows for each of the results").split_at_mut(width);
+            for j in (0..columns).step_by(lanes) {
+                let count = lanes.min(columns - j);
+                let (mut gradient, mut place) = ([T::ZERO; WIDEST], [-1; WIDEST]);
+                gradient[..count].copy_from_slice(&dy[j..j + count]);
+                place[..count].copy_from_slice(&index[j..j + count]);
+                for (row, to) in [&mut *above, &mut *below].into_iter().enumerate() {
+                    let start = ((2 * i + row) * width + 2 * j) as i32;
+                    let mut pair = [[T::ZERO; WIDEST]; 2];
+                    for (side, out) in pair.iter_mut().enumerate() {
+                        for l in 0..lanes {
+                            let here = place[l] == start + 2 * l as i32 + side as i32;
+                            out[l] = if here { gradient[l] } else { T::ZERO };
+                        }
+                    }
+                    let mut joined = [T::ZERO; 2 * WIDEST];
+                    // SAFETY: no register has more lanes than WIDEST.
+                    unsafe {
+                        let (low, high) =
+                            T::Vector::<R>::load(pair[0].as_ptr()).zip(T::Vector::<R>::load(pair[1].as_ptr()));
+                        low.store(joined.as_mut_ptr());
+                        high.store(joined.as_mut_ptr().add(lanes));
+                    }
+                    to[2 * j..2 * (j + count)].copy_from_slice(&joined[..2 * count]);
+                }
+            }
+            above[2 * columns..].fill(T::ZERO);
+            below[2 * columns..].fill(T::ZERO);
+        }
+        rows.into_remainder().fill(T::ZERO);
+    }
+}
