@@ -29,8 +29,7 @@ impl<T: Float> Tiled for Largest<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(self) {
         let lanes = T::Vector::<R>::LANES;
-        let rows = self.y.chunks_exact_mut(self.columns).zip(self.index.chunks_exact_mut(self.columns));
-        for (i, (y, index)) in rows.enumerate() {
+        for i in 0..self.y.len() / self.columns {
             for j in (0..self.columns).step_by(lanes) {
                 let count = lanes.min(self.columns - j);
                 let [a, b] = pairs::<T, R>(&self.x[2 * i * self.step + 2 * j..], 2 * count);
@@ -50,11 +49,32 @@ impl<T: Float> Tiled for Largest<'_, T> {
                     }
                     (best[l], place[l]) = found;
                 }
-                y[j..j + count].copy_from_slice(&best[..count]);
-                index[j..j + count].copy_from_slice(&place[..count]);
+                let at = i * self.columns + j;
+                write(&best, lanes, count, &mut self.y[at..]);
+                write(&place, lanes, count, &mut self.index[at..]);
             }
         }
     }
+}
+
+/// Writes `count` numbers, or a whole register of `lanes` where there is room: what follows is written after it. Pieces of
+/// any other length cost a call, and what is read back as a whole later would have to wait for them.
+#[inline(always)]
+fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to: &mut [E]) {
+    let count = if to.len() >= lanes { lanes } else { count };
+    to[..count].copy_from_slice(&from[..count]);
+}
+
+/// Reads a whole register of `lanes` numbers where there is memory for it, else `count`.
+#[inline(always)]
+fn read<E: Copy + Default, const N: usize>(from: &[E], lanes: usize, count: usize) -> [E; N] {
+    let mut out = [E::default(); N];
+    if from.len() >= lanes {
+        out[..lanes].copy_from_slice(&from[..lanes]);
+    } else {
+        out[..count].copy_from_slice(&from[..count]);
+    }
+    out
 }
 
 /// The first and the second of each pair of neighbours, of `len` numbers.
@@ -99,38 +119,36 @@ impl<T: Float> Tiled for Spread<'_, T> {
     fn run<R: Registers>(self) {
         let lanes = T::Vector::<R>::LANES;
         let (columns, width) = (self.columns, self.width);
-        let mut rows = self.dx.chunks_exact_mut(2 * width);
-        for (i, index) in self.index.chunks_exact(columns).enumerate() {
-            let dy = &self.dy[i * self.dy_step..][..columns];
-            let (above, below) = rows.next().expect("two rows for each of the results").split_at_mut(width);
+        let height = self.dx.len() / width;
+        for row in 0..height {
+            let i = row / 2;
+            if (i + 1) * columns > self.index.len() {
+                self.dx[row * width..].fill(T::ZERO);
+                break;
+            }
             for j in (0..columns).step_by(lanes) {
                 let count = lanes.min(columns - j);
-                let (mut gradient, mut place) = ([T::ZERO; WIDEST], [-1; WIDEST]);
-                gradient[..count].copy_from_slice(&dy[j..j + count]);
-                place[..count].copy_from_slice(&index[j..j + count]);
-                for (row, to) in [&mut *above, &mut *below].into_iter().enumerate() {
-                    let start = ((2 * i + row) * width + 2 * j) as i32;
-                    let mut pair = [[T::ZERO; WIDEST]; 2];
-                    for (side, out) in pair.iter_mut().enumerate() {
-                        for l in 0..lanes {
-                            let here = place[l] == start + 2 * l as i32 + side as i32;
-                            out[l] = if here { gradient[l] } else { T::ZERO };
-                        }
+                let gradient: [T; WIDEST] = read(&self.dy[i * self.dy_step + j..], lanes, count);
+                let place: [i32; WIDEST] = read(&self.index[i * columns + j..], lanes, count);
+                let start = (row * width + 2 * j) as i32;
+                let mut pair = [[T::ZERO; WIDEST]; 2];
+                for (side, out) in pair.iter_mut().enumerate() {
+                    for l in 0..lanes {
+                        let here = place[l] == start + 2 * l as i32 + side as i32;
+                        out[l] = if here { gradient[l] } else { T::ZERO };
                     }
-                    let mut joined = [T::ZERO; 2 * WIDEST];
-                    // SAFETY: no register has more lanes than WIDEST.
-                    unsafe {
-                        let (low, high) =
-                            T::Vector::<R>::load(pair[0].as_ptr()).zip(T::Vector::<R>::load(pair[1].as_ptr()));
-                        low.store(joined.as_mut_ptr());
-                        high.store(joined.as_mut_ptr().add(lanes));
-                    }
-                    to[2 * j..2 * (j + count)].copy_from_slice(&joined[..2 * count]);
                 }
+                let mut joined = [T::ZERO; 2 * WIDEST];
+                // SAFETY: no register has more lanes than WIDEST.
+                unsafe {
+                    let (low, high) =
+                        T::Vector::<R>::load(pair[0].as_ptr()).zip(T::Vector::<R>::load(pair[1].as_ptr()));
+                    low.store(joined.as_mut_ptr());
+                    high.store(joined.as_mut_ptr().add(lanes));
+                }
+                write(&joined, 2 * lanes, 2 * count, &mut self.dx[row * width + 2 * j..]);
             }
-            above[2 * columns..].fill(T::ZERO);
-            below[2 * columns..].fill(T::ZERO);
+            self.dx[row * width + 2 * columns..(row + 1) * width].fill(T::ZERO);
         }
-        rows.into_remainder().fill(T::ZERO);
     }
 }
