@@ -13,7 +13,7 @@ use crate::tensor::TensorOf;
 
 pub use crate::cpu::batch_norm::{BatchNormGradients, BatchNormThen};
 pub use crate::cpu::elementwise::{Binary, Compare, Unary};
-pub use crate::cpu::optimizer::{AdamStep, SgdStep};
+pub use crate::cpu::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
 type Mask = TensorOf<u8>;
@@ -145,10 +145,10 @@ kernels! {
     /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
     fn dropout_mask(key: Key, p: f64, shape: Shape) -> TensorOf<Self> = cpu::random::dropout_mask;
 
-    /// One step of stochastic gradient descent on a parameter, in place; `momentum` is the running direction, if any.
-    fn sgd_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, momentum: Option<&mut TensorOf<Self>>, step: SgdStep) = cpu::optimizer::sgd_step;
-    /// One step of Adam or AdamW on a parameter and its running moments m and v, in place.
-    fn adam_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, m: &mut TensorOf<Self>, v: &mut TensorOf<Self>, step: AdamStep) = cpu::optimizer::adam_step;
+    /// One step of stochastic gradient descent on each parameter, in place, in one pass.
+    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = cpu::optimizer::sgd_step;
+    /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.
+    fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = cpu::optimizer::adam_step;
 }
 
 /// Where an output row or column of a resampled image comes from: `lower_weight · x[lower] + (1 − lower_weight) · x[upper]`.
