@@ -23,7 +23,7 @@ mod walk;
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
-pub use recording::{is_recording, no_grad};
+pub use recording::{is_recording, no_grad, watch_records};
 pub use var::{NodeOf, Rule, Var, Var64, VarOf};
 pub use walk::Observer;
 

@@ -1,9 +1,41 @@
 //! Whether operations are recorded on this thread.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+
+type Watcher = Box<dyn FnMut(u64)>;
 
 thread_local! {
     static RECORDING: Cell<bool> = const { Cell::new(true) };
+    static WATCHED: Cell<bool> = const { Cell::new(false) };
+    static WATCHER: RefCell<Option<Watcher>> = const { RefCell::new(None) };
+}
+
+/// Runs `body` and calls `watcher` with the id of every operation that this thread records meanwhile, as soon as it is
+/// recorded: the time between two calls is what the later operation took. Watchers do not nest: the inner one sees all.
+pub fn watch_records<R>(watcher: impl FnMut(u64) + 'static, body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Watcher>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WATCHED.set(self.0.is_some());
+            WATCHER.replace(self.0.take());
+        }
+    }
+    let _restore = Restore(WATCHER.replace(Some(Box::new(watcher))));
+    WATCHED.set(true);
+    body()
+}
+
+/// Tells the watcher, if there is one, of a new node.
+#[inline]
+pub(crate) fn recorded(id: u64) {
+    if WATCHED.get() {
+        // Taken out for the call, so that what it records itself is not watched.
+        let watcher = WATCHER.take();
+        if let Some(mut watcher) = watcher {
+            watcher(id);
+            WATCHER.replace(Some(watcher));
+        }
+    }
 }
 
 /// Whether operations on this thread are recorded now.

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::recording::is_recording;
+use crate::recording::{is_recording, recorded};
 
 /// A variable of `f32`: what networks are trained with.
 pub type Var = VarOf<f32>;
@@ -144,7 +144,9 @@ impl<T: Float> VarOf<T> {
         if !edges.iter().any(|edge| edge.parent.requires_grad()) {
             return Self::constant(value);
         }
-        Self::new(Content::Computed(Computed { value, edges, rule: Box::new(rule) }))
+        let var = Self::new(Content::Computed(Computed { value, edges, rule: Box::new(rule) }));
+        recorded(var.id());
+        var
     }
 
     /// The numbers.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chainrule_autograd::{Gradients, NodeOf, Observer, Rule, Var, Var64, VarOf, is_recording, no_grad};
+use chainrule_autograd::{Gradients, NodeOf, Observer, Rule, Var, Var64, VarOf, is_recording, no_grad, watch_records};
 use chainrule_tensor::{Float, Tensor64, Unary};
 
 /// Adds 0, and holds on to something whose handles are counted.
@@ -212,4 +212,23 @@ fn a_graph_is_not_walked_through_what_changed_with_others() {
 fn a_parameter_is_not_changed_twice_at_once() {
     let a = Var64::parameter("a", 1.0);
     VarOf::update_all(&[&a, &Var64::parameter("b", 2.0), &a], |_| ());
+}
+
+#[test]
+fn a_watcher_sees_what_is_recorded_and_nothing_else() {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let x = Var64::parameter("x", 2.0);
+    let log = Rc::clone(&seen);
+    let (y, z) = watch_records(
+        move |id| log.borrow_mut().push(id),
+        || {
+            let y = &x * &x;
+            no_grad(|| &y * &y);
+            (y.clone(), y.exp())
+        },
+    );
+    let _ = &z + 1.0;
+    assert_eq!(*seen.borrow(), [y.id(), z.id()]);
 }

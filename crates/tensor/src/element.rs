@@ -4,6 +4,7 @@ use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::cpu::math::Elementary;
+use crate::cpu::simd::Wide;
 use crate::kernel::{ElementKernels, FloatKernels};
 
 mod sealed {
@@ -42,6 +43,7 @@ pub trait Float:
     Element
     + FloatKernels
     + Elementary
+    + Wide
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>

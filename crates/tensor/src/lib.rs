@@ -9,6 +9,7 @@ mod element;
 mod error;
 mod kernel;
 mod layout;
+pub mod machine;
 mod methods;
 mod parallel;
 pub mod pool;

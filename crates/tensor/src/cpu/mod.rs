@@ -12,6 +12,7 @@ pub(crate) mod matmul;
 pub(crate) mod optimizer;
 pub(crate) mod plan;
 pub(crate) mod pooling;
+mod product_tile;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod resample;

@@ -5,22 +5,26 @@
 //! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`.
 
 mod axis;
+mod columns;
 mod correlate;
+mod gathered;
 mod planes;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod weight;
+mod winograd;
 
 use axis::Axis;
 use correlate::Correlation;
+use gathered::Gathered;
 use planes::Images;
 use weight::WeightGradient;
 
 use crate::cpu::images;
 use crate::element::Float;
 use crate::layout::Layout;
-use crate::parallel::Disjoint;
+use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions};
 use crate::tensor::TensorOf;
@@ -36,6 +40,26 @@ const BLOCK_BYTES: usize = 256 << 10;
 fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 2] {
     let Conv2dOptions { stride, padding, dilation, .. } = options;
     std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
+}
+
+/// Adds the chunks of `len` numbers that make up `parts`, neighbours first, then neighbouring sums: the order depends on
+/// their number alone. The sum is the first chunk's place.
+fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
+    let chunks = parts.len() / len.max(1);
+    let mut step = 1;
+    while step < chunks {
+        for chunk in (0..chunks - step).step_by(2 * step) {
+            let (left, right) = parts.split_at_mut((chunk + step) * len);
+            let (left, right) = (Disjoint::new(&mut left[chunk * len..][..len]), &right[..len]);
+            parallel_for(len, 1 << 14, |range| {
+                // SAFETY: ranges do not overlap.
+                for (a, b) in unsafe { left.slice(range.clone()) }.iter_mut().zip(&right[range]) {
+                    *a += *b;
+                }
+            });
+        }
+        step *= 2;
+    }
 }
 
 /// The layout of a result with the memory format of `x`.
@@ -56,9 +80,18 @@ pub(crate) fn conv2d<T: Float>(
     options: Conv2dOptions,
 ) -> TensorOf<T> {
     let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
+    let mut y = TensorOf::uninitialised(formatted(x, shape));
+    if winograd::pays::<T>(w.shape(), options, shape) {
+        winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
+        return y;
+    }
+    if gathered::pays(w.shape(), options, shape) {
+        let (buffer, layout) = y.buffer_mut();
+        Gathered::new(x.layout(), w.shape(), &layout, options).forward(x.buffer(), w, b, buffer);
+        return y;
+    }
     let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
     let weight = reader(w);
-    let mut y = TensorOf::uninitialised(formatted(x, shape));
     let (buffer, layout) = y.buffer_mut();
     Correlation {
         x: Images::new(x),
@@ -83,10 +116,20 @@ pub(crate) fn input_gradient<T: Float>(
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
+    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
+    if winograd::pays::<T>(w.shape(), options, shape) {
+        // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel turned.
+        winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
+        return dx;
+    }
+    if gathered::pays(w.shape(), options, dy.shape()) {
+        let (buffer, layout) = dx.buffer_mut();
+        Gathered::new(&layout, w.shape(), dy.layout(), options).input_gradient(dy.buffer(), w, buffer);
+        return dx;
+    }
     let [rows, columns]: [Vec<Axis>; 2] =
         std::array::from_fn(|i| Axis::adjoint(hw[i], w.shape()[2 + i], stride[i], padding[i], dilation[i]));
     let weight = reader(w);
-    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
     let (buffer, layout) = dx.buffer_mut();
     let out = Disjoint::new(buffer);
     for vertical in &rows {
@@ -113,13 +156,25 @@ pub(crate) fn weight_gradient<T: Float>(
     khw: [usize; 2],
     options: Conv2dOptions,
 ) -> TensorOf<T> {
+    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
+    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
+    if winograd::pays::<T>(shape, options, dy.shape()) {
+        winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
+        return dw;
+    }
+    if gathered::pays(shape, options, dy.shape()) {
+        Gathered::new(x.layout(), shape, dy.layout(), options).weight_gradient(
+            x.buffer(),
+            dy.buffer(),
+            dw.buffer_mut().0,
+        );
+        return dw;
+    }
     let ohw = &dy.shape()[2..];
     let [vertical, horizontal] = forward_axes(ohw, &khw, options);
     // dy lies under x: the same pitch, and zeros where a row of x has no pixel of dy.
     let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
     let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };
-    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
-    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
     WeightGradient::new([x, dy], [&vertical, &horizontal], [&dy_vertical, &dy_horizontal], options.groups)
         .write(dw.buffer_mut().0);
     dw

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{DOTS, Vectors, dots};
-use super::{BLOCK_BYTES, GRAIN, TASKS};
+use super::{BLOCK_BYTES, GRAIN, TASKS, add_pairwise};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -101,16 +101,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         parallel_for(tasks, GRAIN.div_ceil(work.max(1)), |range| {
             dispatch_tiled(Tasks { all: self, parts: &parts, tiles, range });
         });
-        let mut step = 1;
-        while step < self.chunks {
-            for chunk in (0..self.chunks - step).step_by(2 * step) {
-                let (left, right) = partials.split_at_mut((chunk + step) * len);
-                for (a, b) in left[chunk * len..][..len].iter_mut().zip(&right[..len]) {
-                    *a += *b;
-                }
-            }
-            step *= 2;
-        }
+        add_pairwise(partials, len);
         dw.copy_from_slice(&partials[..len]);
     }
 }

@@ -3,12 +3,19 @@
 //! A [`Vectorised`] piece of work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512,
 //! and runs the widest that the processor has. All give the same bits: the compiler neither reorders sums nor
 //! contracts `a * b + c`, and the lanes of a sum stand in the source.
+//!
+//! [`Tiled`] work is written on registers by name ([`Vector`]) and fits its loops to their size and number. Its sums of
+//! products are fused where the level has the instruction, so its last bits may depend on the level, never on threads.
 
 #![expect(clippy::inline_always, reason = "work is inlined into the variants of `dispatch`")]
+
+mod vector;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::is_x86_feature_detected;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+pub use vector::{Vector, Wide};
 
 /// Work that is worth wide vectors.
 pub(crate) trait Vectorised {
@@ -37,6 +44,10 @@ static LEVEL: AtomicU8 = AtomicU8::new(0);
 /// If `CHAINRULE_CPU` names no level, or one that this processor lacks.
 #[inline]
 pub(crate) fn level() -> Level {
+    #[cfg(test)]
+    if let Some(level) = FORCED.get() {
+        return level;
+    }
     match LEVEL.load(Ordering::Relaxed) {
         1 => Level::Portable,
         2 => Level::Avx2,
@@ -91,7 +102,7 @@ fn detect() -> Level {
     Level::Portable
 }
 
-/// Work whose loops are cut to the registers that there are. It gives the same bits whatever their size.
+/// Work whose loops are cut to the registers that there are.
 pub(crate) trait Tiled {
     type Output;
     /// The work, `#[inline(always)]` as [`Vectorised::run`].
@@ -99,32 +110,35 @@ pub(crate) trait Tiled {
 }
 
 /// The vector registers of a level.
-pub(crate) trait Registers {
+pub trait Registers {
     const BYTES: usize;
     const COUNT: usize;
+    type F32: Vector<Element = f32>;
+    type F64: Vector<Element = f64>;
 }
 
-struct Narrow;
-impl Registers for Narrow {
-    const BYTES: usize = 16;
-    const COUNT: usize = 16;
+macro_rules! registers {
+    ($name:ident: $bytes:literal, $count:literal, $f32:ty, $f64:ty) => {
+        struct $name;
+        impl Registers for $name {
+            const BYTES: usize = $bytes;
+            const COUNT: usize = $count;
+            type F32 = $f32;
+            type F64 = $f64;
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-struct Ymm;
+registers!(Narrow: 16, 16, vector::x86::F32x4, vector::x86::F64x2);
 #[cfg(target_arch = "x86_64")]
-impl Registers for Ymm {
-    const BYTES: usize = 32;
-    const COUNT: usize = 16;
-}
-
+registers!(Ymm: 32, 16, vector::x86::F32x8, vector::x86::F64x4);
 #[cfg(target_arch = "x86_64")]
-struct Zmm;
-#[cfg(target_arch = "x86_64")]
-impl Registers for Zmm {
-    const BYTES: usize = 64;
-    const COUNT: usize = 32;
-}
+registers!(Zmm: 64, 32, vector::x86::F32x16, vector::x86::F64x8);
+#[cfg(target_arch = "aarch64")]
+registers!(Narrow: 16, 32, vector::neon::F32x4, vector::neon::F64x2);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+registers!(Narrow: 16, 16, vector::arrays::F32x4, vector::arrays::F64x2);
 
 struct Untiled<V>(V);
 
@@ -167,19 +181,30 @@ pub(crate) fn dispatch_tiled<V: Tiled>(work: V) -> V::Output {
     work.run::<Narrow>()
 }
 
+#[cfg(test)]
+thread_local! {
+    /// The level that a test has set for this thread, and for what it hands to other threads.
+    static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
+}
+
+/// What a thread that helps another one has to do before the work, so that it works at the other's level.
+#[cfg(test)]
+pub(crate) fn inherit() -> impl Fn() + Send + Sync {
+    let level = FORCED.get();
+    move || FORCED.set(level)
+}
+
 /// Runs `body` once at each level that this processor has.
-///
-/// The level is global; that other tests run at the same time does them no harm, since all levels give the same bits.
 #[cfg(test)]
 pub(crate) fn at_each_level(mut body: impl FnMut(Level)) {
     let best = level();
     for level in [Level::Portable, Level::Avx2, Level::Avx512] {
         if level <= best {
-            LEVEL.store(level as u8, Ordering::Relaxed);
+            FORCED.set(Some(level));
             body(level);
         }
     }
-    LEVEL.store(best as u8, Ordering::Relaxed);
+    FORCED.set(None);
 }
 
 #[cfg(test)]

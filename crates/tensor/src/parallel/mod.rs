@@ -2,6 +2,10 @@
 //!
 //! Work is divided among threads, sums are not: a kernel that adds up numbers cuts them into chunks that depend on the
 //! shape alone and combines the partial sums in a fixed order. So results are the same bits on any number of threads.
+//!
+//! The threads are rayon's, and as many as rayon has; `team` says why they do not use its `join`.
+
+mod team;
 
 use std::ops::Range;
 
@@ -12,23 +16,25 @@ use crate::error::TensorError;
 /// `grain` is the least number of items worth a task of its own; what a range computes must not depend on where
 /// another begins.
 pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
-    fn split(range: Range<usize>, pieces: usize, body: &(impl Fn(Range<usize>) + Sync)) {
-        if pieces <= 1 {
-            return body(range);
-        }
-        let left = pieces / 2;
-        let middle = range.start + range.len() * left / pieces;
-        rayon::join(|| split(range.start..middle, left, body), || split(middle..range.end, pieces - left, body));
-    }
-    let threads = rayon::current_num_threads();
-    if threads == 1 || len <= grain {
+    if len <= grain.max(1) {
         if len > 0 {
             body(0..len);
         }
         return;
     }
+    let threads = threads();
+    if threads == 1 {
+        return body(0..len);
+    }
     // More pieces than threads let an idle thread take over from one that the system interrupted.
-    split(0..len, (len / grain.max(1)).clamp(1, 4 * threads), &body);
+    let pieces = (len / grain.max(1)).clamp(1, 4 * threads);
+    #[cfg(test)]
+    let inherit = crate::cpu::simd::inherit();
+    team::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
+        #[cfg(test)]
+        inherit();
+        body(len * piece / pieces..len * (piece + 1) / pieces);
+    });
 }
 
 /// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).
@@ -103,7 +109,14 @@ pub fn threads() -> usize {
 /// # Panics
 /// If the system gives no threads.
 pub fn with_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("the system starts a few threads").install(body)
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("the system starts a few threads");
+    #[cfg(test)]
+    let inherit = crate::cpu::simd::inherit();
+    pool.install(|| {
+        #[cfg(test)]
+        inherit();
+        body()
+    })
 }
 
 #[cfg(test)]
@@ -123,6 +136,53 @@ mod tests {
                 });
             });
             assert!(seen.iter().all(|n| n.load(Ordering::Relaxed) == 1), "{len} {grain} {threads}");
+        }
+    }
+
+    #[test]
+    fn work_inside_of_work_is_done_too() {
+        let count = AtomicUsize::new(0);
+        with_threads(3, || {
+            parallel_for(20, 1, |outer| {
+                for _ in outer {
+                    parallel_for(30, 1, |inner| {
+                        count.fetch_add(inner.len(), Ordering::Relaxed);
+                    });
+                }
+            });
+        });
+        assert_eq!(count.into_inner(), 600);
+    }
+
+    #[test]
+    fn several_threads_share_out_work_at_the_same_time() {
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                scope.spawn(move || {
+                    with_threads(2, || {
+                        for round in 0..500 {
+                            let mut out = [0; 64];
+                            parallel_chunks(&mut out, 4, 1, |i, chunk| chunk.fill(seed + round + i));
+                            assert!(out.iter().enumerate().all(|(i, &x)| x == seed + round + i / 4));
+                        }
+                    });
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_panic_in_a_piece_reaches_the_caller_and_the_threads_go_on() {
+        let attempt = |bad: usize| {
+            with_threads(3, || {
+                std::panic::catch_unwind(|| {
+                    parallel_for(12, 1, |range| assert!(!range.contains(&bad), "piece {bad} fails"));
+                })
+            })
+        };
+        for bad in 0..12 {
+            assert!(attempt(bad).is_err());
+            assert!(attempt(usize::MAX).is_ok());
         }
     }
 

@@ -1,0 +1,157 @@
+//! Blocks of the im2col matrix: the windows of some output pixels as columns, gathered straight from the images.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use std::ops::Range;
+
+use crate::layout::Layout;
+use crate::shape_rules::Conv2dOptions;
+
+/// Neighbouring columns whose elements lie in one row of an image.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    /// The first column.
+    column: usize,
+    len: usize,
+    /// Where its element lies, channel 0 being at 0, and how far the next one is.
+    from: isize,
+    step: isize,
+}
+
+/// Some output pixels of a convolution, numbered through all images, as columns of matrices.
+pub(super) struct Block {
+    /// For each cell of the kernel, the columns that read inside of the image; the others read padding.
+    cells: Vec<Vec<Run>>,
+    /// Where the outputs themselves lie.
+    outputs: Vec<Run>,
+    channel: isize,
+    output_channel: isize,
+}
+
+/// A convolution's geometry: where its input and its output lie.
+#[derive(Clone, Copy)]
+pub(super) struct Geometry<'a> {
+    pub(super) x: &'a Layout,
+    pub(super) y: &'a Layout,
+    pub(super) khw: [usize; 2],
+    pub(super) options: Conv2dOptions,
+}
+
+impl Geometry<'_> {
+    /// The number of output pixels of all images.
+    pub(super) fn pixels(&self) -> usize {
+        let y = self.y.shape();
+        y[0] * y[2] * y[3]
+    }
+
+    /// The block of some output pixels.
+    pub(super) fn block(&self, pixels: Range<usize>) -> Block {
+        let (x, y) = (self.x.shape(), self.y.shape());
+        let (xs, ys) = (self.x.strides(), self.y.strides());
+        let Conv2dOptions { stride, padding, dilation, .. } = self.options;
+        let mut cells = vec![Vec::new(); self.khw[0] * self.khw[1]];
+        let mut outputs = Vec::new();
+        let mut pixel = pixels.start;
+        while pixel < pixels.end {
+            let (image, i, j) = (pixel / (y[2] * y[3]), pixel / y[3] % y[2], pixel % y[3]);
+            let len = (y[3] - j).min(pixels.end - pixel);
+            let column = pixel - pixels.start;
+            let start = self.y.offset() as isize + image as isize * ys[0] + i as isize * ys[2] + j as isize * ys[3];
+            outputs.push(Run { column, len, from: start, step: ys[3] });
+            for (cell, runs) in cells.iter_mut().enumerate() {
+                let (p, q) = (cell / self.khw[1], cell % self.khw[1]);
+                let row = (i * stride[0] + p * dilation[0]) as isize - padding[0] as isize;
+                if row < 0 || row >= x[2] as isize {
+                    continue;
+                }
+                // Columns j + t read position `at + t·stride` of the row.
+                let at = (j * stride[1] + q * dilation[1]) as isize - padding[1] as isize;
+                let first = if at < 0 { at.unsigned_abs().div_ceil(stride[1]) } else { 0 };
+                let end = (x[3] as isize - at).max(0).cast_unsigned().div_ceil(stride[1]).min(len);
+                if first < end {
+                    let position = at + (first * stride[1]) as isize;
+                    let from = self.x.offset() as isize + image as isize * xs[0] + row * xs[2] + position * xs[3];
+                    runs.push(Run { column: column + first, len: end - first, from, step: stride[1] as isize * xs[3] });
+                }
+            }
+            pixel += len;
+        }
+        Block { cells, outputs, channel: xs[1], output_channel: ys[1] }
+    }
+}
+
+impl Block {
+    /// Writes the windows of some channels: `to[(c, cell)][column]`, rows `width` apart.
+    #[inline(always)]
+    pub(super) fn gather<T: Copy + Default>(&self, x: &[T], channels: Range<usize>, to: &mut [T], width: usize) {
+        to[..channels.len() * self.cells.len() * width].fill(T::default());
+        let mut rows = to.chunks_exact_mut(width);
+        for c in channels {
+            for runs in &self.cells {
+                let row = rows.next().expect("there is a row for each cell of each channel");
+                read(runs, x, c as isize * self.channel, row);
+            }
+        }
+    }
+
+    /// The adjoint of [`gather`](Self::gather): adds the columns to the pixels that they were read from.
+    #[inline(always)]
+    pub(super) fn scatter<T: Copy + std::ops::AddAssign>(
+        &self,
+        from: &[T],
+        channels: Range<usize>,
+        x: &mut [T],
+        width: usize,
+    ) {
+        let mut rows = from.chunks_exact(width);
+        for c in channels {
+            for runs in &self.cells {
+                let row = rows.next().expect("there is a row for each cell of each channel");
+                for run in runs {
+                    let start = run.from + c as isize * self.channel;
+                    for (t, &value) in row[run.column..run.column + run.len].iter().enumerate() {
+                        x[(start + t as isize * run.step) as usize] += value;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads outputs of some channels: `to[o][column]`, rows `width` apart; zeros beyond the last column.
+    #[inline(always)]
+    pub(super) fn read_outputs<T: Copy + Default>(&self, y: &[T], channels: Range<usize>, to: &mut [T], width: usize) {
+        for (o, row) in channels.zip(to.chunks_exact_mut(width)) {
+            row.fill(T::default());
+            read(&self.outputs, y, o as isize * self.output_channel, row);
+        }
+    }
+
+    /// Calls `write` with the place of each output of a channel in the buffer, and its column.
+    #[inline(always)]
+    pub(super) fn each_output(&self, channel: usize, mut write: impl FnMut(usize, usize)) {
+        for run in &self.outputs {
+            let start = run.from + channel as isize * self.output_channel;
+            for t in 0..run.len {
+                write((start + t as isize * run.step) as usize, run.column + t);
+            }
+        }
+    }
+}
+
+/// `row[column] = x[from]` of each run, all moved by some elements.
+#[inline(always)]
+fn read<T: Copy>(runs: &[Run], x: &[T], moved: isize, row: &mut [T]) {
+    for run in runs {
+        let start = run.from + moved;
+        let to = &mut row[run.column..run.column + run.len];
+        if run.step == 1 {
+            for (y, x) in to.iter_mut().zip(&x[start as usize..start as usize + run.len]) {
+                *y = *x;
+            }
+        } else {
+            for (t, y) in to.iter_mut().enumerate() {
+                *y = x[(start + t as isize * run.step) as usize];
+            }
+        }
+    }
+}

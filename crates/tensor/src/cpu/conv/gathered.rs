@@ -1,0 +1,342 @@
+//! Convolution as products with blocks of the im2col matrix: what strided and 1×1 convolutions of many channels use, and
+//! those of small images.
+//!
+//! A block has the columns of some pixels, of several images where these are small, and stays in the second-level cache;
+//! the matrix as a whole is nowhere.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use std::ops::Range;
+
+use super::columns::Geometry;
+use super::winograd::turn;
+use crate::cpu::product_tile::{Operand, product, tile_rows};
+use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::shape::Shape;
+use crate::shape_rules::Conv2dOptions;
+use crate::tensor::TensorOf;
+
+/// Columns and rows are counted in whole tiles of a product of any level.
+const ROUND: usize = 32;
+/// The most bytes of a block of the im2col matrix.
+const BLOCK_BYTES: usize = 512 << 10;
+/// The most bytes of a task's sums of the weight's gradient.
+const SUM_BYTES: usize = 384 << 10;
+/// As many tasks as keep the threads busy, where there are not that many blocks of channels.
+const TASKS: usize = 8;
+
+/// Whether a convolution with w (O,C/groups,kh,kw) to y (N,O,oh,ow) is done this way.
+pub(super) fn pays(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
+    let many = w[1] * w[2] * w[3] >= 2 * ROUND && w[0] / options.groups >= ROUND / 2
+        || w[1] * w[2] * w[3] >= ROUND && w[0] / options.groups >= ROUND;
+    many && (options.stride != [1, 1] || w[2..] == [1, 1] || y[3] < ROUND / 4)
+}
+
+fn scratch<T: Float>(len: usize) -> TensorOf<T> {
+    TensorOf::uninitialised(Layout::contiguous(len.into()))
+}
+
+/// A convolution between x and y, either of which may be what is computed.
+pub(super) struct Gathered<'a> {
+    geometry: Geometry<'a>,
+    groups: usize,
+    /// Channels and outputs of a group, and rows of its im2col matrix.
+    channels: usize,
+    outputs: usize,
+    rows: usize,
+    /// Columns of a block.
+    width: usize,
+}
+
+impl<'a> Gathered<'a> {
+    /// For x (N,C,H,W), w (O,C/groups,kh,kw) and y (N,O,oh,ow).
+    pub(super) fn new(x: &'a Layout, w: Shape, y: &'a Layout, options: Conv2dOptions) -> Self {
+        let rows = w[1] * w[2] * w[3];
+        let width = if rows * 2 * ROUND * size_of::<f32>() <= BLOCK_BYTES { 2 * ROUND } else { ROUND };
+        Self {
+            geometry: Geometry { x, y, khw: [w[2], w[3]], options },
+            groups: options.groups,
+            channels: w[1],
+            outputs: w[0] / options.groups,
+            rows,
+            width,
+        }
+    }
+
+    /// `y = w · im2col(x) + b`.
+    pub(super) fn forward<T: Float>(&self, x: &[T], w: &TensorOf<T>, b: Option<&TensorOf<T>>, y: &mut [T]) {
+        let packed = self.pack(w, false);
+        let bias: Vec<T> = (0..self.groups * self.outputs).map(|o| b.map_or(T::ZERO, |b| b.at(&[o]))).collect();
+        let blocks = self.geometry.pixels().div_ceil(self.width);
+        let work = Forward { all: self, x, packed: packed.buffer(), bias: &bias, y: &Disjoint::new(y) };
+        parallel_for(blocks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+    }
+
+    /// `dx = col2im(wᵀ · dy)`.
+    pub(super) fn input_gradient<T: Float>(&self, dy: &[T], w: &TensorOf<T>, dx: &mut [T]) {
+        let packed = self.pack(w, true);
+        let shape = self.geometry.y.shape();
+        let images = (self.width / (shape[2] * shape[3]).max(1)).max(1);
+        let work = InputGradient { all: self, images, dy, packed: packed.buffer(), dx: &Disjoint::new(dx) };
+        parallel_for(shape[0].div_ceil(images), 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+    }
+
+    /// `dw = Σ dy · im2col(x)ᵀ`, in row-major order.
+    pub(super) fn weight_gradient<T: Float>(&self, x: &[T], dy: &[T], dw: &mut [T]) {
+        let cells = self.rows / self.channels;
+        let room = self.outputs.next_multiple_of(ROUND);
+        let at_once = (SUM_BYTES / (cells * room * size_of::<T>())).clamp(1, self.channels);
+        let pieces = self.channels.div_ceil(at_once);
+        let blocks = self.geometry.pixels().div_ceil(self.width);
+        let chunks = TASKS.div_ceil(pieces * self.groups).min(blocks).max(1);
+        let len = dw.len();
+        let mut partials = scratch(chunks * len);
+        let parts = partials.buffer_mut().0;
+        let work = WeightGradient { all: self, at_once, pieces, chunks, len, x, dy, parts: &Disjoint::new(parts) };
+        parallel_for(self.groups * pieces * chunks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+        super::add_pairwise(parts, len);
+        dw.copy_from_slice(&parts[..len]);
+    }
+
+    /// The weights as a product's tiles read them, `[group][tile][k][row of the tile]`: rows are outputs and k runs over
+    /// im2col's rows, or, turned, the other way round.
+    fn pack<T: Float>(&self, w: &TensorOf<T>, turned: bool) -> TensorOf<T> {
+        let w = w.contiguous();
+        let (rows, k) = if turned { (self.rows, self.outputs) } else { (self.outputs, self.rows) };
+        let room = rows.next_multiple_of(ROUND);
+        let mut packed = scratch(self.groups * room * k);
+        let w = w.as_slice().expect("it is contiguous");
+        let to = Disjoint::new(packed.buffer_mut().0);
+        let work = Pack { w, to: &to, turned, sizes: [rows, k, room] };
+        parallel_for(self.groups * room / ROUND, 4096_usize.div_ceil(ROUND * k.max(1)), |range| {
+            dispatch_tiled(Tasks { work: &work, range });
+        });
+        packed
+    }
+}
+
+/// Work that is cut into numbered tasks.
+trait Task {
+    fn run<R: Registers>(&self, range: Range<usize>);
+}
+
+struct Tasks<'a, W> {
+    work: &'a W,
+    range: Range<usize>,
+}
+
+impl<W: Task> Tiled for Tasks<'_, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        self.work.run::<R>(self.range);
+    }
+}
+
+struct Pack<'a, T> {
+    w: &'a [T],
+    to: &'a Disjoint<'a, T>,
+    turned: bool,
+    /// Rows, k, and rows with room.
+    sizes: [usize; 3],
+}
+
+impl<T: Float> Task for Pack<'_, T> {
+    #[inline(always)]
+    fn run<R: Registers>(&self, range: Range<usize>) {
+        let [rows, k, room] = self.sizes;
+        let high = tile_rows::<R>();
+        for i in (range.start * ROUND..range.end * ROUND).step_by(high) {
+            let (group, row) = (i / room, i % room);
+            // SAFETY: each tile is one task's alone.
+            let tile = unsafe { self.to.slice(i * k..(i + high) * k) };
+            let w = &self.w[group * rows * k..][..rows * k];
+            for (l, column) in tile.chunks_exact_mut(high).enumerate() {
+                for (h, to) in column.iter_mut().enumerate() {
+                    let inside = row + h < rows;
+                    let at = if self.turned { l * rows + row + h } else { (row + h) * k + l };
+                    *to = if inside { w[at] } else { T::ZERO };
+                }
+            }
+        }
+    }
+}
+
+/// `c (rows, width) = packed (rows, k) · b (k, width)`, where rows are whole tiles.
+#[inline(always)]
+fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: &[T], b: &[T], c: &mut [T]) {
+    let high = tile_rows::<R>();
+    assert!(packed.len() >= rows * k && b.len() >= k * width && c.len() >= rows * width);
+    for j in (0..width).step_by(ROUND) {
+        for i in (0..rows).step_by(high) {
+            let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high };
+            let (b, c) = (b[j..].as_ptr(), c[i * width + j..].as_mut_ptr());
+            // SAFETY: the lengths were checked above, and rows and columns are whole tiles.
+            unsafe { product::<T, R>([high, k, ROUND], a, (b, width), (c, width), false) };
+        }
+    }
+}
+
+struct Forward<'a, T> {
+    all: &'a Gathered<'a>,
+    x: &'a [T],
+    packed: &'a [T],
+    bias: &'a [T],
+    y: &'a Disjoint<'a, T>,
+}
+
+impl<T: Float> Task for Forward<'_, T> {
+    #[inline(always)]
+    fn run<R: Registers>(&self, range: Range<usize>) {
+        let Gathered { groups, channels, outputs, rows, width, .. } = *self.all;
+        let room = outputs.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>((rows + room) * width);
+        let (columns, sums) = memory.buffer_mut().0.split_at_mut(rows * width);
+        for task in range {
+            let end = ((task + 1) * width).min(self.all.geometry.pixels());
+            let block = self.all.geometry.block(task * width..end);
+            for group in 0..groups {
+                block.gather(self.x, group * channels..(group + 1) * channels, columns, width);
+                // (O, pixels) = (O, C·kh·kw) · (C·kh·kw, pixels)
+                packed_product::<T, R>([room, rows, width], &self.packed[group * room * rows..], columns, sums);
+                for (o, row) in sums.chunks_exact(width).take(outputs).enumerate() {
+                    let o = group * outputs + o;
+                    let bias = self.bias[o];
+                    // SAFETY: these pixels are this task's alone.
+                    block.each_output(o, |at, column| unsafe { *self.y.ptr(at) = row[column] + bias });
+                }
+            }
+        }
+    }
+}
+
+struct InputGradient<'a, T> {
+    all: &'a Gathered<'a>,
+    /// The images of one task.
+    images: usize,
+    dy: &'a [T],
+    packed: &'a [T],
+    dx: &'a Disjoint<'a, T>,
+}
+
+impl<T: Float> Task for InputGradient<'_, T> {
+    #[inline(always)]
+    fn run<R: Registers>(&self, range: Range<usize>) {
+        let Gathered { groups, channels, outputs, rows, width, geometry } = *self.all;
+        let (x, y) = (geometry.x.shape(), geometry.y.shape());
+        let room = rows.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>((room + outputs) * width);
+        let (columns, gradients) = memory.buffer_mut().0.split_at_mut(room * width);
+        for task in range {
+            let images = task * self.images..((task + 1) * self.images).min(x[0]);
+            // dx is dense, with images outermost.
+            let image = x[1] * x[2] * x[3];
+            // SAFETY: these images are this task's alone.
+            let dx = unsafe { self.dx.slice(images.start * image..images.end * image) };
+            dx.fill(T::ZERO);
+            let local = Layout::dense(x.with(0, images.len()), &geometry.x.memory_order().0[..4]);
+            let geometry = Geometry { x: &local, ..geometry };
+            let end = images.end * y[2] * y[3];
+            for pixel in (images.start * y[2] * y[3]..end).step_by(width) {
+                let outer = self.all.geometry.block(pixel..(pixel + width).min(end));
+                let first = images.start * y[2] * y[3];
+                let inner = geometry.block(pixel - first..(pixel + width).min(end) - first);
+                for group in 0..groups {
+                    outer.read_outputs(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
+                    // (C·kh·kw, pixels) = (C·kh·kw, O) · (O, pixels)
+                    packed_product::<T, R>(
+                        [room, outputs, width],
+                        &self.packed[group * room * outputs..],
+                        gradients,
+                        columns,
+                    );
+                    inner.scatter(columns, group * channels..(group + 1) * channels, dx, width);
+                }
+            }
+        }
+    }
+}
+
+struct WeightGradient<'a, T> {
+    all: &'a Gathered<'a>,
+    /// The channels of one task, into how many pieces that cuts a group, and chunks of pixels.
+    at_once: usize,
+    pieces: usize,
+    chunks: usize,
+    /// The elements of dw.
+    len: usize,
+    x: &'a [T],
+    dy: &'a [T],
+    parts: &'a Disjoint<'a, T>,
+}
+
+impl<T: Float> Task for WeightGradient<'_, T> {
+    #[inline(always)]
+    fn run<R: Registers>(&self, range: Range<usize>) {
+        let Gathered { channels, outputs, rows, width, geometry, groups } = *self.all;
+        let (cells, lanes) = (rows / channels, T::Vector::<R>::LANES);
+        let rows_room = (cells * self.at_once).next_multiple_of(ROUND);
+        let room = outputs.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>(rows_room * width + room * width * 2 + rows_room * room);
+        let (columns, rest) = memory.buffer_mut().0.split_at_mut(rows_room * width);
+        let (gradients, rest) = rest.split_at_mut(room * width);
+        let (turned, sums) = rest.split_at_mut(room * width);
+        columns.fill(T::ZERO);
+        gradients.fill(T::ZERO);
+        let blocks = geometry.pixels().div_ceil(width);
+        let mut square = [T::ZERO; 256];
+        for task in range {
+            let (piece, group, chunk) = (task % self.pieces, task / self.pieces % groups, task / self.pieces / groups);
+            let first = piece * self.at_once;
+            let count = self.at_once.min(channels - first);
+            sums.fill(T::ZERO);
+            for block in blocks * chunk / self.chunks..blocks * (chunk + 1) / self.chunks {
+                let block = geometry.block(block * width..((block + 1) * width).min(geometry.pixels()));
+                let from = group * channels + first;
+                block.gather(self.x, from..from + count, columns, width);
+                block.read_outputs(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
+                for o in (0..room).step_by(lanes) {
+                    for j in (0..width).step_by(lanes) {
+                        // SAFETY: both have room for whole squares.
+                        unsafe {
+                            T::Vector::<R>::transpose(
+                                gradients[o * width + j..].as_ptr(),
+                                width,
+                                turned[j * room + o..].as_mut_ptr(),
+                                room,
+                            )
+                        };
+                    }
+                }
+                let a = Operand { start: columns.as_ptr(), row: width, column: 1 };
+                // (C·kh·kw, O) += (C·kh·kw, pixels) · (pixels, O)
+                // SAFETY: all three have room for whole tiles.
+                unsafe {
+                    product::<T, R>(
+                        [rows_room, width, room],
+                        a,
+                        (turned.as_ptr(), room),
+                        (sums.as_mut_ptr(), room),
+                        true,
+                    )
+                };
+            }
+            let start = chunk * self.len + (group * outputs) * rows + first * cells;
+            for k in (0..count * cells).step_by(lanes) {
+                let high = lanes.min(count * cells - k);
+                for o in (0..outputs).step_by(lanes) {
+                    let wide = lanes.min(outputs - o);
+                    turn::<T, R>(&sums[k * room + o..], (high, room), wide, &mut square);
+                    for (i, row) in square.chunks_exact(lanes).take(wide).enumerate() {
+                        let at = start + (o + i) * rows + k;
+                        // SAFETY: these channels' part of each row is this task's alone.
+                        unsafe { self.parts.slice(at..at + high) }.copy_from_slice(&row[..high]);
+                    }
+                }
+            }
+        }
+    }
+}

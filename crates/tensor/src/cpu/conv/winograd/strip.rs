@@ -1,0 +1,163 @@
+//! Strips of images: some rows of all tiles side by side, with as many channels as a register has lanes innermost.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use std::ops::Range;
+
+use super::super::planes::copy_short;
+use super::transform::TILE;
+use crate::cpu::simd::{Registers, Vector};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::Disjoint;
+
+/// How images are cut into tiles of 4×4 outputs.
+#[derive(Clone, Copy)]
+pub(super) struct Grid {
+    pub(super) images: usize,
+    /// Strips of tiles in an image, and tiles in a strip.
+    pub(super) down: usize,
+    pub(super) across: usize,
+}
+
+impl Grid {
+    /// Of images with `ohw` outputs.
+    pub(super) fn new(images: usize, ohw: [usize; 2]) -> Self {
+        Self { images, down: ohw[0].div_ceil(TILE), across: ohw[1].div_ceil(TILE) }
+    }
+
+    pub(super) fn strips(&self) -> usize {
+        self.images * self.down
+    }
+
+    /// The columns of a strip in memory: those that its tiles read, rounded up to whole registers of any level.
+    pub(super) fn columns(&self) -> usize {
+        (TILE * self.across + 2).next_multiple_of(16)
+    }
+}
+
+/// Images of which strips are read or written: where each pixel lies.
+#[derive(Clone, Copy)]
+pub(super) struct Pixels {
+    offset: isize,
+    strides: [isize; 4],
+    hw: [usize; 2],
+}
+
+impl Pixels {
+    pub(super) fn new(layout: &Layout) -> Self {
+        let (s, shape) = (layout.strides(), layout.shape());
+        Self { offset: layout.offset() as isize, strides: [s[0], s[1], s[2], s[3]], hw: [shape[2], shape[3]] }
+    }
+
+    fn row(&self, image: usize, channel: usize, row: usize) -> isize {
+        let [n, c, h, _] = self.strides;
+        self.offset + image as isize * n + channel as isize * c + row as isize * h
+    }
+
+    /// Reads rows `first..first + rows` of some channels, at most as many as a register has lanes, into
+    /// `strip[row][left + column][channel]`; zeros around the image and for the channels that there are not.
+    ///
+    /// `lines` has room for 16 rows of `columns` numbers.
+    #[inline(always)]
+    pub(super) fn read<T: Float, R: Registers>(
+        &self,
+        buffer: &[T],
+        (image, channels): (usize, Range<usize>),
+        (first, rows): (isize, usize),
+        (left, columns): (usize, usize),
+        (lines, strip): (&mut [T], &mut [T]),
+    ) {
+        let lanes = T::Vector::<R>::LANES;
+        let lines = &mut lines[..lanes * columns];
+        lines.fill(T::ZERO);
+        for r in 0..rows {
+            let strip = &mut strip[r * columns * lanes..][..columns * lanes];
+            let row = first + r as isize;
+            if row < 0 || row >= self.hw[0] as isize {
+                strip.fill(T::ZERO);
+                continue;
+            }
+            for (line, channel) in lines.chunks_exact_mut(columns).zip(channels.clone()) {
+                let from = self.row(image, channel, row as usize);
+                let line = &mut line[left..left + self.hw[1]];
+                if self.strides[3] == 1 {
+                    copy_short(line, &buffer[from as usize..from as usize + self.hw[1]]);
+                } else {
+                    for (j, pixel) in line.iter_mut().enumerate() {
+                        *pixel = buffer[(from + j as isize * self.strides[3]) as usize];
+                    }
+                }
+            }
+            for j in (0..columns).step_by(lanes) {
+                // SAFETY: a square of lanes by lanes numbers lies within the lines, and within the strip.
+                unsafe {
+                    T::Vector::<R>::transpose(lines.as_ptr().add(j), columns, strip.as_mut_ptr().add(j * lanes), lanes)
+                };
+            }
+        }
+    }
+
+    /// Writes rows `first..` of some channels from a strip, as many as lie inside of the image.
+    ///
+    /// # Safety
+    /// These pixels are the caller's alone.
+    #[inline(always)]
+    pub(super) unsafe fn write<T: Float, R: Registers>(
+        &self,
+        out: &Disjoint<T>,
+        (image, channels): (usize, Range<usize>),
+        first: usize,
+        columns: usize,
+        (lines, strip): (&mut [T], &[T]),
+    ) {
+        let lanes = T::Vector::<R>::LANES;
+        let lines = &mut lines[..lanes * columns];
+        for r in 0..TILE.min(self.hw[0] - first) {
+            let strip = &strip[r * columns * lanes..][..columns * lanes];
+            for j in (0..columns).step_by(lanes) {
+                // SAFETY: a square of lanes by lanes numbers lies within the strip, and within the lines.
+                unsafe {
+                    T::Vector::<R>::transpose(strip.as_ptr().add(j * lanes), lanes, lines.as_mut_ptr().add(j), columns)
+                };
+            }
+            for (line, channel) in lines.chunks_exact(columns).zip(channels.clone()) {
+                let to = self.row(image, channel, first + r);
+                let line = &line[..self.hw[1]];
+                if self.strides[3] == 1 {
+                    // SAFETY: by this function's contract.
+                    let to = unsafe { out.slice(to as usize..to as usize + line.len()) };
+                    copy_short(to, line);
+                } else {
+                    for (j, &pixel) in line.iter().enumerate() {
+                        // SAFETY: as above.
+                        unsafe { *out.ptr((to + j as isize * self.strides[3]) as usize) = pixel };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Writes the columns of a matrix of at most as many rows as a register has lanes, each `step` numbers from the next, as
+/// rows of exactly as many numbers as a register has lanes; zeros where there is no row.
+#[inline(always)]
+pub(in super::super) fn turn<T: Float, R: Registers>(
+    from: &[T],
+    (rows, step): (usize, usize),
+    columns: usize,
+    to: &mut [T],
+) {
+    let lanes = T::Vector::<R>::LANES;
+    let mut square = [T::ZERO; 256];
+    for j in (0..columns).step_by(lanes) {
+        let width = lanes.min(columns - j);
+        for i in 0..rows {
+            square[i * lanes..][..width].copy_from_slice(&from[i * step + j..][..width]);
+        }
+        let mut turned = [T::ZERO; 256];
+        // SAFETY: both arrays have room for a square of 16 lanes.
+        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes, turned.as_mut_ptr(), lanes) };
+        to[j * lanes..][..width * lanes].copy_from_slice(&turned[..width * lanes]);
+    }
+}

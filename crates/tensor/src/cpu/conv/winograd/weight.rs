@@ -1,0 +1,227 @@
+//! The gradient in the weight: the transforms' adjoints around a product over tiles.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use std::ops::Range;
+
+use super::super::add_pairwise;
+use super::strip::{Grid, Pixels, turn};
+use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
+use super::{ROUND, load_points, scratch, store_points};
+use crate::cpu::product_tile::{Operand, product};
+use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
+use crate::element::Float;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::tensor::TensorOf;
+
+/// The most channels on either side of a task's product: small ones stay in the second-level cache, and of many channels
+/// each tile would be transformed too often.
+const SIDE: [usize; 2] = [64, 128];
+/// About how many tiles are summed before the sums are touched again.
+const TILES: usize = 32;
+/// As many tasks as keep the threads busy, where there are not that many channels.
+const TASKS: usize = 8;
+
+/// `dw[o,c] = Σₙ dy[n,o] ⋆ x[n,c]` for x (N,C,H,W) and dy (N,O,oh,ow), into dw (O,C,3,3) in row-major order.
+///
+/// Strips are summed in chunks that the shape fixes, and chunks pairwise.
+pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], padding: [usize; 2], dw: &mut [T]) {
+    let (channels, outputs) = (x.shape()[1], dy.shape()[1]);
+    let grid = Grid::new(dy.shape()[0], [dy.shape()[2], dy.shape()[3]]);
+    let side = SIDE[usize::from(channels.min(outputs) >= SIDE[1])];
+    let blocks = [channels.div_ceil(side), outputs.div_ceil(side)];
+    let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(grid.strips());
+    let outputs_room = outputs.next_multiple_of(ROUND);
+    let len = 9 * channels * outputs_room;
+    let mut partials = scratch(chunks * len);
+    let partials = partials.buffer_mut().0;
+    let work = Work {
+        images: [(x.buffer(), Pixels::new(x.layout())), (dy.buffer(), Pixels::new(dy.layout()))],
+        padding,
+        grid,
+        chunks,
+        blocks,
+        side,
+        sizes: [channels, outputs],
+        outputs_room,
+    };
+    let parts = Disjoint::new(partials);
+    parallel_for(chunks * blocks[0] * blocks[1], 1, |range| {
+        dispatch_tiled(Tasks { work: &work, parts: &parts, range })
+    });
+    add_pairwise(partials, len);
+    // (O, 9·C) from (9·C, O)
+    let out = Disjoint::new(dw);
+    let sums = &partials[..len];
+    parallel_for(outputs.div_ceil(ROUND), 4096_usize.div_ceil(ROUND * channels), |range| {
+        dispatch_tiled(Transpose {
+            sums,
+            outputs_room,
+            out: &out,
+            len: 9 * channels,
+            outputs: range.start * ROUND..(range.end * ROUND).min(outputs),
+        });
+    });
+}
+
+/// Writes columns of the sums as rows of the result.
+struct Transpose<'a, T> {
+    sums: &'a [T],
+    outputs_room: usize,
+    out: &'a Disjoint<'a, T>,
+    len: usize,
+    outputs: Range<usize>,
+}
+
+impl<T: Float> Tiled for Transpose<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let lanes = T::Vector::<R>::LANES;
+        let mut turned = [T::ZERO; 256];
+        for k in (0..self.len).step_by(lanes) {
+            let rows = lanes.min(self.len - k);
+            for o in self.outputs.clone().step_by(lanes) {
+                let columns = lanes.min(self.outputs.end - o);
+                turn::<T, R>(&self.sums[k * self.outputs_room + o..], (rows, self.outputs_room), columns, &mut turned);
+                for (i, row) in turned.chunks_exact(lanes).take(columns).enumerate() {
+                    let at = (o + i) * self.len + k;
+                    // SAFETY: these outputs are this task's alone.
+                    unsafe { self.out.slice(at..at + rows) }.copy_from_slice(&row[..rows]);
+                }
+            }
+        }
+    }
+}
+
+struct Work<'a, T> {
+    /// x and dy.
+    images: [(&'a [T], Pixels); 2],
+    padding: [usize; 2],
+    grid: Grid,
+    chunks: usize,
+    /// Blocks of channels and of outputs, each `side` long.
+    blocks: [usize; 2],
+    side: usize,
+    /// Channels and outputs.
+    sizes: [usize; 2],
+    outputs_room: usize,
+}
+
+struct Tasks<'a, T> {
+    work: &'a Work<'a, T>,
+    parts: &'a Disjoint<'a, T>,
+    range: Range<usize>,
+}
+
+impl<T: Float> Tiled for Tasks<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Self { work, parts, range } = self;
+        let (lanes, columns, across) = (T::Vector::<R>::LANES, work.grid.columns(), work.grid.across);
+        let sides = work.sizes.map(|len| work.side.min(len.next_multiple_of(ROUND)));
+        let strips_at_once = TILES.div_ceil(across);
+        let tiles = strips_at_once * across;
+        let sizes =
+            [ALL * tiles * sides[0], ALL * tiles * sides[1], ALL * sides[0] * sides[1], POINTS * columns * lanes];
+        let mut memory = scratch::<T>(sizes.iter().sum::<usize>() + 16 * columns);
+        let (x, rest) = memory.buffer_mut().0.split_at_mut(sizes[0]);
+        let (dy, rest) = rest.split_at_mut(sizes[1]);
+        let (sums, rest) = rest.split_at_mut(sizes[2]);
+        let (strip, lines) = rest.split_at_mut(sizes[3]);
+        for task in range {
+            let block = [task % work.blocks[0], task / work.blocks[0] % work.blocks[1]];
+            let chunk = task / work.blocks[0] / work.blocks[1];
+            let of = |i: usize| block[i] * work.side..((block[i] + 1) * work.side).min(work.sizes[i]);
+            let (channels, outputs) = (of(0), of(1));
+            let end = work.grid.strips() * (chunk + 1) / work.chunks;
+            let mut first = work.grid.strips() * chunk / work.chunks;
+            let mut accumulate = false;
+            while first < end {
+                let strips = first..(first + strips_at_once).min(end);
+                for c in channels.clone().step_by(lanes) {
+                    let at = (c..(c + lanes).min(channels.end), c - channels.start);
+                    work.transform::<R, OfPixels, POINTS>(0, strips.clone(), at, [tiles, sides[0]], (x, strip, lines));
+                }
+                for o in outputs.clone().step_by(lanes) {
+                    let at = (o..(o + lanes).min(outputs.end), o - outputs.start);
+                    work.transform::<R, OfGradients, TILE>(
+                        1,
+                        strips.clone(),
+                        at,
+                        [tiles, sides[1]],
+                        (dy, strip, lines),
+                    );
+                }
+                for point in 0..ALL {
+                    let a = Operand { start: x[point * tiles * sides[0]..].as_ptr(), row: 1, column: sides[0] };
+                    let b = dy[point * tiles * sides[1]..].as_ptr();
+                    let c = sums[point * sides[0] * sides[1]..].as_mut_ptr();
+                    // (C, O) += (C, tiles) · (tiles, O)
+                    // SAFETY: all three have room for whole registers and rows of a tile.
+                    unsafe {
+                        product::<T, R>(
+                            [sides[0], strips.len() * across, sides[1]],
+                            a,
+                            (b, sides[1]),
+                            (c, sides[1]),
+                            accumulate,
+                        )
+                    };
+                }
+                accumulate = true;
+                first = strips.end;
+            }
+            for c in channels.clone() {
+                for o in outputs.clone().step_by(lanes) {
+                    let at = (c - channels.start) * sides[1] + o - outputs.start;
+                    let dg =
+                        both::<T, R, ToWeightGradients, POINTS, 3>(load_points::<T, R>(sums, at, sides[0] * sides[1]));
+                    for (k, dg) in dg.into_iter().flatten().enumerate() {
+                        let at = ((chunk * work.sizes[0] + c) * 9 + k) * work.outputs_room + o;
+                        // SAFETY: these channels' and outputs' places in this chunk are this task's alone.
+                        let place = unsafe { parts.slice(at..at + lanes) };
+                        // SAFETY: the place is one register long.
+                        unsafe { dg.store(place.as_mut_ptr()) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Float> Work<'_, T> {
+    /// Reads some channels of some strips of x or of dy and stores their transforms: `values[point][tile][channel]`.
+    #[inline(always)]
+    fn transform<R: Registers, F: Transform<T, R, M, POINTS>, const M: usize>(
+        &self,
+        which: usize,
+        strips: Range<usize>,
+        (channels, at): (Range<usize>, usize),
+        [tiles_room, channels_room]: [usize; 2],
+        (values, strip, lines): (&mut [T], &mut [T], &mut [T]),
+    ) {
+        let (lanes, columns) = (T::Vector::<R>::LANES, self.grid.columns());
+        let (buffer, images) = self.images[which];
+        let padding = if which == 0 { self.padding } else { [0, 0] };
+        for (i, index) in strips.enumerate() {
+            let (image, row) = (index / self.grid.down, (index % self.grid.down * TILE) as isize - padding[0] as isize);
+            images.read::<T, R>(buffer, (image, channels.clone()), (row, M), (padding[1], columns), (lines, strip));
+            for tile in 0..self.grid.across {
+                let mut d = [[T::Vector::<R>::splat(T::ZERO); M]; M];
+                for (r, row) in d.iter_mut().enumerate() {
+                    for (q, d) in row.iter_mut().enumerate() {
+                        let place = &strip[(r * columns + TILE * tile + q) * lanes..][..lanes];
+                        // SAFETY: the place is one register long.
+                        *d = unsafe { T::Vector::<R>::load(place.as_ptr()) };
+                    }
+                }
+                let at = (i * self.grid.across + tile) * channels_room + at;
+                store_points(both::<T, R, F, M, POINTS>(d), values, at, tiles_room * channels_room);
+            }
+        }
+    }
+}

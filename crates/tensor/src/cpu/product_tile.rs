@@ -1,0 +1,102 @@
+//! The innermost loop of all products of matrices: a tile of the result that stays in registers.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use crate::cpu::simd::{Registers, Vector, Wide};
+
+/// Rows of a tile: as many sums as hide a multiply-add's latency, half of them where there are few registers.
+pub(crate) const fn tile_rows<R: Registers>() -> usize {
+    if R::COUNT == 32 { 8 } else { 4 }
+}
+
+/// Columns of a tile: two registers.
+pub(crate) const fn tile_columns<T, R: Registers>() -> usize {
+    2 * R::BYTES / size_of::<T>()
+}
+
+/// A matrix in memory: element (i, j) is at `start + i·row + j·column`.
+#[derive(Clone, Copy)]
+pub(crate) struct Operand<T> {
+    pub(crate) start: *const T,
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+}
+
+/// `c = a · b`, or `c += a · b`, for (rows, columns) = (rows, k) · (k, columns) in multiples of a tile: `rows` of
+/// [`tile_rows`] and `columns` of one register. Neighbours along a row of b and of c lie side by side.
+///
+/// Each element is one chain of multiply-adds in the order of k.
+///
+/// # Safety
+/// All elements lie within memory that can be read, those of c within memory that is this call's alone.
+#[inline(always)]
+pub(crate) unsafe fn product<T: Wide, R: Registers>(
+    [rows, k, columns]: [usize; 3],
+    a: Operand<T>,
+    (b, b_row): (*const T, usize),
+    (c, c_row): (*mut T, usize),
+    accumulate: bool,
+) {
+    let lanes = T::Vector::<R>::LANES;
+    let mut j = 0;
+    while j < columns {
+        let wide = columns - j >= 2 * lanes;
+        for i in (0..rows).step_by(tile_rows::<R>()) {
+            let a = Operand { start: a.start.wrapping_add(i * a.row), ..a };
+            let (b, c) = (b.wrapping_add(j), c.wrapping_add(i * c_row + j));
+            // SAFETY: by this function's contract.
+            unsafe {
+                match (R::COUNT == 32, wide) {
+                    (true, true) => tile::<T::Vector<R>, 8, 2>(k, a, (b, b_row), (c, c_row), accumulate),
+                    (true, false) => tile::<T::Vector<R>, 8, 1>(k, a, (b, b_row), (c, c_row), accumulate),
+                    (false, true) => tile::<T::Vector<R>, 4, 2>(k, a, (b, b_row), (c, c_row), accumulate),
+                    (false, false) => tile::<T::Vector<R>, 4, 1>(k, a, (b, b_row), (c, c_row), accumulate),
+                }
+            }
+        }
+        j += if wide { 2 * lanes } else { lanes };
+    }
+}
+
+/// One tile of M rows and N registers.
+#[inline(always)]
+unsafe fn tile<V: Vector, const M: usize, const N: usize>(
+    k: usize,
+    a: Operand<V::Element>,
+    (mut b, b_row): (*const V::Element, usize),
+    (c, c_row): (*mut V::Element, usize),
+    accumulate: bool,
+) {
+    let mut sums = [[V::splat(V::zeroed()); N]; M];
+    if accumulate {
+        for i in 0..M {
+            for j in 0..N {
+                // SAFETY: by `product`'s contract.
+                sums[i][j] = unsafe { V::load(c.wrapping_add(i * c_row + j * V::LANES)) };
+            }
+        }
+    }
+    let mut left = a.start;
+    for _ in 0..k {
+        let mut right = [V::splat(V::zeroed()); N];
+        for j in 0..N {
+            // SAFETY: as above.
+            right[j] = unsafe { V::load(b.wrapping_add(j * V::LANES)) };
+        }
+        for i in 0..M {
+            // SAFETY: as above.
+            let factor = V::splat(unsafe { *left.wrapping_add(i * a.row) });
+            for j in 0..N {
+                sums[i][j] = factor.mul_add(right[j], sums[i][j]);
+            }
+        }
+        left = left.wrapping_add(a.column);
+        b = b.wrapping_add(b_row);
+    }
+    for i in 0..M {
+        for j in 0..N {
+            // SAFETY: as above.
+            unsafe { sums[i][j].store(c.wrapping_add(i * c_row + j * V::LANES)) };
+        }
+    }
+}

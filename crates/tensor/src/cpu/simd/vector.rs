@@ -1,0 +1,236 @@
+//! Vector registers: one small interface over those of AVX-512, AVX2, SSE2 and NEON, so that a kernel is written once.
+//!
+//! Every method is a single instruction where the level has it. `mul_add` is fused (rounded once) except at the portable
+//! level of x86-64, whose processors may lack the instruction: sums of products have other last bits there.
+
+#![expect(clippy::inline_always, reason = "a register's methods have to be compiled with the features of their caller")]
+
+use super::Registers;
+
+/// A register of `LANES` elements.
+///
+/// # Safety
+/// Methods run instructions of the implementation's level: values exist only in code reached through
+/// [`dispatch_tiled`](super::dispatch_tiled), which has asked the processor.
+pub trait Vector: Copy {
+    type Element: Copy;
+    const LANES: usize;
+
+    fn splat(x: Self::Element) -> Self;
+    /// # Safety
+    /// `LANES` elements can be read; any alignment will do.
+    unsafe fn load(from: *const Self::Element) -> Self;
+    /// # Safety
+    /// `LANES` elements can be written; any alignment will do.
+    unsafe fn store(self, to: *mut Self::Element);
+    fn add(self, b: Self) -> Self;
+    fn sub(self, b: Self) -> Self;
+    fn mul(self, b: Self) -> Self;
+    /// `self · b + c`.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+
+    /// The lanes of both alternately: `a₀ b₀ a₁ b₁ …`, in two registers.
+    fn zip(self, b: Self) -> (Self, Self);
+
+    /// The sum of all lanes, halves added to each other again and again.
+    #[inline(always)]
+    fn sum(self) -> Self::Element
+    where
+        Self::Element: std::ops::Add<Output = Self::Element>,
+    {
+        let mut lanes = [Self::zeroed(); 16];
+        // SAFETY: no register has more than 16 lanes.
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        let mut half = Self::LANES / 2;
+        while half > 0 {
+            for l in 0..half {
+                lanes[l] = lanes[l] + lanes[l + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    }
+
+    fn zeroed() -> Self::Element;
+
+    /// Writes the columns of a square of `LANES` rows as rows: `to[j·to_step + i] = from[i·from_step + j]`.
+    ///
+    /// # Safety
+    /// `LANES` elements can be read from each row, and written to each row.
+    #[inline(always)]
+    unsafe fn transpose(from: *const Self::Element, from_step: usize, to: *mut Self::Element, to_step: usize) {
+        // No register has more than 16 lanes.
+        let mut rows = [Self::splat(Self::zeroed()); 16];
+        for i in 0..Self::LANES {
+            // SAFETY: by this function's contract.
+            rows[i] = unsafe { Self::load(from.wrapping_add(i * from_step)) };
+        }
+        let mut span = 1;
+        while span < Self::LANES {
+            // A perfect shuffle of the rows; as many as the square has doublings exchange rows and columns.
+            let before = rows;
+            for i in 0..Self::LANES / 2 {
+                (rows[2 * i], rows[2 * i + 1]) = before[i].zip(before[i + Self::LANES / 2]);
+            }
+            span *= 2;
+        }
+        for j in 0..Self::LANES {
+            // SAFETY: by this function's contract.
+            unsafe { rows[j].store(to.wrapping_add(j * to_step)) };
+        }
+    }
+}
+
+/// The register of an element type at each level.
+pub trait Wide: Sized + Copy {
+    type Vector<R: Registers>: Vector<Element = Self>;
+}
+
+impl Wide for f32 {
+    type Vector<R: Registers> = R::F32;
+}
+
+impl Wide for f64 {
+    type Vector<R: Registers> = R::F64;
+}
+
+/// Implements [`Vector`] by the intrinsics of one instruction set.
+macro_rules! vector {
+    ($name:ident($register:ty) of $t:ty, $lanes:literal: $splat:path, $load:path, $store:path, $add:path, $sub:path, $mul:path,
+     |$a:ident, $b:ident, $c:ident| $mul_add:expr, $zip:expr) => {
+        #[derive(Clone, Copy)]
+        pub struct $name($register);
+
+        // SAFETY of every block below: `Vector`'s contract says that the processor has the level's instructions, and
+        // the caller of `load` and `store` that the memory is there.
+        impl $crate::cpu::simd::Vector for $name {
+            type Element = $t;
+            const LANES: usize = $lanes;
+
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $splat(x) })
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $load(from) })
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                // SAFETY: see above.
+                unsafe { $store(to, self.0) }
+            }
+            #[inline(always)]
+            fn add(self, b: Self) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $add(self.0, b.0) })
+            }
+            #[inline(always)]
+            fn sub(self, b: Self) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $sub(self.0, b.0) })
+            }
+            #[inline(always)]
+            fn mul(self, b: Self) -> Self {
+                // SAFETY: see above.
+                Self(unsafe { $mul(self.0, b.0) })
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                let ($a, $b, $c) = (self.0, b.0, c.0);
+                // SAFETY: see above.
+                Self(unsafe { $mul_add })
+            }
+            #[inline(always)]
+            fn zip(self, b: Self) -> (Self, Self) {
+                let ($a, $b) = (self.0, b.0);
+                // SAFETY: see above.
+                let (low, high) = unsafe { $zip };
+                (Self(low), Self(high))
+            }
+            #[inline(always)]
+            fn zeroed() -> $t {
+                0.0
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    #![expect(clippy::inline_always, reason = "as above")]
+    use std::arch::x86_64::*;
+
+    vector!(F32x4(__m128) of f32, 4: _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_sub_ps, _mm_mul_ps,
+        |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c), (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)));
+    vector!(F64x2(__m128d) of f64, 2: _mm_set1_pd, _mm_loadu_pd, _mm_storeu_pd, _mm_add_pd, _mm_sub_pd, _mm_mul_pd,
+        |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c), (_mm_unpacklo_pd(a, b), _mm_unpackhi_pd(a, b)));
+    vector!(F32x8(__m256) of f32, 8: _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps,
+    |a, b, c| _mm256_fmadd_ps(a, b, c), {
+        let (even, odd) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        (_mm256_permute2f128_ps::<0x20>(even, odd), _mm256_permute2f128_ps::<0x31>(even, odd))
+    });
+    vector!(F64x4(__m256d) of f64, 4: _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_sub_pd, _mm256_mul_pd,
+    |a, b, c| _mm256_fmadd_pd(a, b, c), {
+        let (even, odd) = (_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
+        (_mm256_permute2f128_pd::<0x20>(even, odd), _mm256_permute2f128_pd::<0x31>(even, odd))
+    });
+    vector!(F32x16(__m512) of f32, 16: _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps,
+    |a, b, c| _mm512_fmadd_ps(a, b, c), {
+        let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+        let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+        (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+    });
+    vector!(F64x8(__m512d) of f64, 8: _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_add_pd, _mm512_sub_pd, _mm512_mul_pd,
+    |a, b, c| _mm512_fmadd_pd(a, b, c), {
+        let (low, high) = (_mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15));
+        (_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b))
+    });
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) mod neon {
+    #![expect(clippy::inline_always, reason = "as above")]
+    use std::arch::aarch64::*;
+
+    vector!(F32x4(float32x4_t) of f32, 4: vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32,
+        |a, b, c| vfmaq_f32(c, a, b), (vzip1q_f32(a, b), vzip2q_f32(a, b)));
+    vector!(F64x2(float64x2_t) of f64, 2: vdupq_n_f64, vld1q_f64, vst1q_f64, vaddq_f64, vsubq_f64, vmulq_f64,
+        |a, b, c| vfmaq_f64(c, a, b), (vzip1q_f64(a, b), vzip2q_f64(a, b)));
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) mod arrays {
+    #![expect(clippy::inline_always, reason = "as above")]
+
+    fn splat<T: Copy, const N: usize>(x: T) -> [T; N] {
+        [x; N]
+    }
+    unsafe fn load<T: Copy, const N: usize>(from: *const T) -> [T; N] {
+        // SAFETY: by `Vector::load`'s contract.
+        unsafe { from.cast::<[T; N]>().read_unaligned() }
+    }
+    unsafe fn store<T: Copy, const N: usize>(to: *mut T, x: [T; N]) {
+        // SAFETY: by `Vector::store`'s contract.
+        unsafe { to.cast::<[T; N]>().write_unaligned(x) }
+    }
+    fn add<T: Copy + std::ops::Add<Output = T>, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    fn sub<T: Copy + std::ops::Sub<Output = T>, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    fn mul<T: Copy + std::ops::Mul<Output = T>, const N: usize>(a: [T; N], b: [T; N]) -> [T; N] {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+
+    fn zip<T: Copy, const N: usize>(a: [T; N], b: [T; N]) -> ([T; N], [T; N]) {
+        let lane = |i: usize| if i % 2 == 0 { a[i / 2] } else { b[i / 2] };
+        (std::array::from_fn(lane), std::array::from_fn(|i| lane(N + i)))
+    }
+
+    vector!(F32x4([f32; 4]) of f32, 4: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c), zip(a, b));
+    vector!(F64x2([f64; 2]) of f64, 2: splat, load, store, add, sub, mul, |a, b, c| add(mul(a, b), c), zip(a, b));
+}

@@ -1,0 +1,35 @@
+//! How the programs fail: a message, and an exit code.
+
+use std::process::ExitCode;
+
+/// What a program failed for, and the exit code that goes with it.
+pub enum Failure {
+    /// Wrong usage: exit code 2.
+    Usage(String),
+    /// Anything else: exit code 1.
+    Run(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Run(error.to_string())
+    }
+}
+
+/// Runs a program's body, prints what it failed for, and says so if the build is a slow one.
+pub fn main(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+    if cfg!(debug_assertions) {
+        eprintln!("note: this is an unoptimised build; `cargo run --release --example …` is faster");
+    }
+    match body() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(text)) => {
+            eprintln!("error: {text}\n\nFor more information, try '--help'.");
+            ExitCode::from(2)
+        }
+        Err(Failure::Run(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}

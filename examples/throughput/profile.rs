@@ -1,0 +1,145 @@
+//! How long each op takes, forward and backward, and how near that is to what the machine can do.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use chainrule::autograd::{Observer, watch_records};
+use chainrule::prelude::*;
+use chainrule::tensor::machine;
+
+use crate::nets::Work;
+
+/// What one kind of op costs.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    calls: usize,
+    seconds: f64,
+    flops: f64,
+    bytes: f64,
+}
+
+/// The floating-point operations of a product inside an op, 2 for each multiply-add: of one pass, forward or towards one
+/// parent. Only products count.
+fn product_flops(node: &NodeOf<f32>) -> f64 {
+    let numel = |var: &Var| var.shape().numel() as f64;
+    match node.rule().name() {
+        "conv2d" => 2.0 * numel(&node.output()) * numel(&node.parent(1)) / node.parent(1).shape()[0] as f64,
+        "linear" => 2.0 * numel(&node.output()) * node.parent(1).shape()[1] as f64,
+        _ => 0.0,
+    }
+}
+
+/// The passes of a node's backward product: towards the input, unless nobody asks for that, and towards the weight.
+fn passes(node: &NodeOf<f32>) -> f64 {
+    (0..node.parents().min(2)).filter(|&i| node.parent(i).requires_grad()).count() as f64
+}
+
+/// Bytes of all the operands once.
+fn bytes(node: &NodeOf<f32>) -> f64 {
+    let parents = (0..node.parents()).map(|i| node.parent(i).shape().numel()).sum::<usize>();
+    (size_of::<f32>() * (parents + node.output().shape().numel())) as f64
+}
+
+/// Takes the time between nodes of a walk.
+struct Clock<'a> {
+    last: Instant,
+    forward: &'a BTreeMap<u64, f64>,
+    costs: &'a mut BTreeMap<(String, &'static str), Cost>,
+    flops: f64,
+}
+
+impl Observer<f32> for Clock<'_> {
+    fn node_done(&mut self, node: &NodeOf<f32>, _dy: &Var, _gradients: &[Option<Var>]) {
+        let seconds = self.last.elapsed().as_secs_f64();
+        let (flops, bytes) = (product_flops(node), bytes(node));
+        let mut enter = |direction, seconds, flops, bytes| {
+            self.flops += flops;
+            let cost = self.costs.entry((label(node), direction)).or_default();
+            cost.calls += 1;
+            cost.seconds += seconds;
+            cost.flops += flops;
+            cost.bytes += bytes;
+        };
+        enter("forward", self.forward.get(&node.output().id()).copied().unwrap_or(0.0), flops, bytes);
+        enter("backward", seconds, passes(node) * flops, 2.0 * bytes);
+        self.last = Instant::now();
+    }
+}
+
+/// The op's name, for products with the sizes that say which one it is.
+fn label(node: &NodeOf<f32>) -> String {
+    let name = node.rule().name();
+    match name {
+        "conv2d" | "linear" => format!("{name} {} → {}", node.parent(0).shape(), node.output().shape()),
+        _ => name.to_owned(),
+    }
+}
+
+/// The floating-point operations of all products of a training step.
+pub fn step_flops(work: &mut Work) -> f64 {
+    timed_step(work, &mut BTreeMap::new())
+}
+
+/// Runs one step with a clock at every op; returns the flops of its products.
+fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost>) -> f64 {
+    let forward = Rc::new(RefCell::new(BTreeMap::new()));
+    let (times, mut last) = (Rc::clone(&forward), Instant::now());
+    let loss = watch_records(
+        move |id| {
+            times.borrow_mut().insert(id, last.elapsed().as_secs_f64());
+            last = Instant::now();
+        },
+        || work.model.forward(&work.images).cross_entropy(&work.labels),
+    );
+    let forward = forward.borrow();
+    let mut clock = Clock { last: Instant::now(), forward: &forward, costs, flops: 0.0 };
+    let gradients = loss.backward_observed(&[], &mut clock);
+    let flops = clock.flops;
+    let start = Instant::now();
+    work.optimizer.step(&gradients);
+    let cost = costs.entry(("optimizer step".into(), "")).or_default();
+    cost.calls += 1;
+    cost.seconds += start.elapsed().as_secs_f64();
+    // Each parameter, its gradient and two moments read, all but the gradient written.
+    cost.bytes += 28.0 * gradients.iter().map(|(_, g)| g.numel()).sum::<usize>() as f64;
+    flops
+}
+
+/// Runs some steps and prints where their time went, the most expensive first.
+pub fn print(work: &mut Work, steps: usize) {
+    let (flops, bandwidth) = (machine::peak_flops(), machine::peak_bandwidth());
+    let mut costs = BTreeMap::new();
+    timed_step(work, &mut costs);
+    costs.clear();
+    for _ in 0..steps {
+        timed_step(work, &mut costs);
+    }
+    println!(
+        "measured peak: {:.0} GFLOP/s of multiply-adds, {:.1} GB/s of memory; mean of {steps} steps",
+        flops / 1e9,
+        bandwidth / 1e9
+    );
+    println!("{:>9} {:>6} {:>6} {:>9} {:>7}  op", "µs/step", "share", "calls", "GFLOP/s", "of peak");
+    let total: f64 = costs.values().map(|cost| cost.seconds).sum();
+    let mut rows: Vec<_> = costs.into_iter().collect();
+    rows.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
+    for ((name, direction), cost) in rows {
+        // A product is measured by the multiply-adds, everything else by the bytes that it has to move.
+        let (rate, of_peak) = if cost.flops > 0.0 {
+            let rate = cost.flops / cost.seconds;
+            (format!("{:.1}", rate / 1e9), rate / flops)
+        } else {
+            (String::new(), cost.bytes / cost.seconds / bandwidth)
+        };
+        println!(
+            "{:>9.1} {:>5.1}% {:>6.1} {rate:>9} {:>6.0}%  {name} {direction}",
+            1e6 * cost.seconds / steps as f64,
+            100.0 * cost.seconds / total,
+            cost.calls as f64 / steps as f64,
+            100.0 * of_peak
+        );
+    }
+    println!("{:>9.1} µs in all", 1e6 * total / steps as f64);
+}
