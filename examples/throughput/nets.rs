@@ -85,8 +85,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
         net = net
             .add(conv(from, middle, first, rng))
-            .add(BatchNorm2d::new(middle))
-            .add(Activation::Relu)
+            .add(BatchNormRelu(BatchNorm2d::new(middle)))
             .add(conv(middle, to, second, rng))
             .add(MaxPool2d::new(2).relu());
         if block > 0 {
@@ -102,6 +101,19 @@ fn cifar(rng: &mut Rng) -> Sequential {
         .add(Linear::new(128, 10, rng))
 }
 
+/// Batch normalisation and ReLU, as a layer of a [`Sequential`].
+struct BatchNormRelu(BatchNorm2d);
+
+impl Module for BatchNormRelu {
+    fn forward(&self, x: &Var) -> Var {
+        self.0.forward_relu(x)
+    }
+
+    fn visit(&self, visitor: &mut Visitor<'_, f32>) {
+        self.0.visit(visitor);
+    }
+}
+
 /// A convolution without bias and its batch normalisation.
 struct ConvBn {
     conv: Conv2d,
@@ -112,6 +124,10 @@ impl ConvBn {
     fn new(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> Self {
         let conv = Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng);
         Self { conv, bn: BatchNorm2d::new(to) }
+    }
+
+    fn forward_relu(&self, x: &Var) -> Var {
+        self.bn.forward_relu(&self.conv.forward(x))
     }
 }
 
@@ -145,10 +161,10 @@ impl Module for Block {
     children!(first, second, shortcut);
 
     fn forward(&self, x: &Var) -> Var {
-        let y = self.second.forward(&self.first.forward(x).relu());
+        let y = self.second.conv.forward(&self.first.forward_relu(x));
         match &self.shortcut {
-            Some(shortcut) => (y + shortcut.forward(x)).relu(),
-            None => (y + x).relu(),
+            Some(shortcut) => self.second.bn.forward_add_relu(&y, &shortcut.forward(x)),
+            None => self.second.bn.forward_add_relu(&y, x),
         }
     }
 }
@@ -176,7 +192,7 @@ impl Module for Resnet18 {
     children!(stem, blocks, fc);
 
     fn forward(&self, x: &Var) -> Var {
-        let x = self.blocks.forward(&self.stem.forward(x).relu());
+        let x = self.blocks.forward(&self.stem.forward_relu(x));
         self.fc.forward(&x.adaptive_avg_pool2d([1, 1]).flatten())
     }
 }
@@ -197,7 +213,7 @@ impl Module for Stage {
     children!(conv, bn);
 
     fn forward(&self, x: &Var) -> Var {
-        self.bn.forward(&self.conv.forward(x)).relu()
+        self.bn.forward_relu(&self.conv.forward(x))
     }
 }
 

@@ -256,6 +256,39 @@ impl<T: Float> VarOf<T> {
         assert!(before == after, "update: '{}' had the shape {before} and now has {after}", self.name());
     }
 
+    /// As [`update`](Self::update), of several parameters at once.
+    ///
+    /// # Panics
+    /// If one is not a parameter or is named twice, or a shape changes.
+    #[track_caller]
+    pub fn update_all(parameters: &[&Self], change: impl FnOnce(Vec<&mut TensorOf<T>>)) {
+        // Locked in the order of ids, so that two threads that update the same parameters do not wait for each other.
+        let mut order: Vec<usize> = (0..parameters.len()).collect();
+        order.sort_by_key(|&i| parameters[i].id());
+        for pair in order.windows(2) {
+            let var = parameters[pair[0]];
+            assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is named twice", var.name());
+        }
+        let lock = |i: usize| {
+            let cell = parameters[i].cell("update_all");
+            let value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
+            (i, value.shape(), value)
+        };
+        let mut values: Vec<_> = order.into_iter().map(lock).collect();
+        values.sort_by_key(|&(i, ..)| i);
+        change(values.iter_mut().map(|(_, _, value)| &mut **value).collect());
+        for (i, before, value) in values {
+            parameters[i].cell("update_all").version.fetch_add(1, Ordering::Relaxed);
+            let after = value.shape();
+            drop(value);
+            assert!(
+                before == after,
+                "update_all: '{}' had the shape {before} and now has {after}",
+                parameters[i].name()
+            );
+        }
+    }
+
     /// Sets a parameter's value.
     ///
     /// # Panics

@@ -187,6 +187,34 @@ fn a_step_that_ran_once_allocates_no_tensor_memory() {
 }
 
 #[test]
+fn several_parameters_change_at_once() {
+    // Not in the order of creation.
+    let (a, b) = (Var64::parameter("a", 1.0), Var64::parameter("b", [2.0, 3.0]));
+    VarOf::update_all(&[&b, &a], |values| {
+        let [b, a] = values.try_into().expect("as many as were named");
+        b.make_mut()[0] = 5.0;
+        a.make_mut()[0] = 7.0;
+    });
+    assert_eq!((a.item(), b.value().to_vec()), (7.0, vec![5.0, 3.0]));
+}
+
+#[test]
+#[should_panic(expected = "'a' was changed")]
+fn a_graph_is_not_walked_through_what_changed_with_others() {
+    let a = Var64::parameter("a", 1.0);
+    let loss = &a * &a;
+    VarOf::update_all(&[&a], |_| ());
+    let _ = loss.backward();
+}
+
+#[test]
+#[should_panic(expected = "'a' is named twice")]
+fn a_parameter_is_not_changed_twice_at_once() {
+    let a = Var64::parameter("a", 1.0);
+    VarOf::update_all(&[&a, &Var64::parameter("b", 2.0), &a], |_| ());
+}
+
+#[test]
 fn a_watcher_sees_what_is_recorded_and_nothing_else() {
     use std::cell::RefCell;
     use std::rc::Rc;

@@ -207,6 +207,11 @@ impl<T: Float> BufferOf<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Changes the value, in place where nobody else holds the storage.
+    pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// Sets the value.
     pub fn set(&self, value: TensorOf<T>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;

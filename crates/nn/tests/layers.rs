@@ -81,6 +81,30 @@ fn batch_norm_as_pytorch() {
 }
 
 #[test]
+fn batch_norm_with_relu_and_residual_is_what_it_fuses() {
+    let x = VarOf::<f64>::parameter("x", TensorOf::from_fn([4, 3, 5, 3], |i| (i * 7 % 23) as f64 / 8.0 - 1.3));
+    let r = VarOf::<f64>::parameter("r", TensorOf::from_fn([4, 3, 5, 3], |i| (i * 5 % 17) as f64 / 8.0 - 1.1));
+    let (fused, apart) = (BatchNorm2d::new(3), BatchNorm2d::new(3));
+    for training in [true, false] {
+        fused.set_training(training);
+        apart.set_training(training);
+        let pairs = [
+            (fused.forward_relu(&x), apart.forward(&x).relu()),
+            (fused.forward_add_relu(&x, &r), (apart.forward(&x) + &r).relu()),
+        ];
+        for (fused, apart) in pairs {
+            assert_eq!(fused.value(), apart.value());
+            let (fused, apart) = (fused.square().sum().backward(), apart.square().sum().backward());
+            assert_eq!(fused.len(), apart.len());
+            for ((_, a), (_, b)) in fused.iter().zip(apart.iter()) {
+                assert!(a.to_vec().iter().zip(b.to_vec()).all(|(a, b)| (a - b).abs() < 1e-12), "{a} {b}");
+            }
+        }
+        assert_eq!((fused.running_mean(), fused.running_var()), (apart.running_mean(), apart.running_var()));
+    }
+}
+
+#[test]
 fn batch_norm_of_sequences_is_that_of_images_of_one_row() {
     let x = formula(&[2, 3, 4], 1);
     let (flat, image) = (BatchNorm1d::<f64>::new(3), BatchNorm2d::<f64>::new(3));

@@ -11,8 +11,9 @@ use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
+pub use crate::cpu::batch_norm::{BatchNormGradients, BatchNormThen};
 pub use crate::cpu::elementwise::{Binary, Compare, Unary};
-pub use crate::cpu::optimizer::{AdamStep, SgdStep};
+pub use crate::cpu::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::cpu::pooling::PoolPlaces;
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
@@ -125,11 +126,18 @@ kernels! {
 
     /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::statistics;
-    /// `y = (x − mean) · scale + shift`, one number each for a channel: x (N,C,…), the others (C).
-    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>) -> TensorOf<Self> = cpu::batch_norm::apply;
-    /// The gradients (dx, dγ, dβ) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
-    /// `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ·istd · (dy − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel.
-    fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::backward;
+    /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
+    /// the mean, the biased variance and istd = 1/√(var + ε), each (C).
+    fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = cpu::batch_norm::forward;
+    /// `y = (x − mean) · scale + shift` and what follows, one number each for a channel: x (N,C,…), the others (C).
+    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, then: BatchNormThen<'_, Self>) -> TensorOf<Self> = cpu::batch_norm::apply;
+    /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
+    /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ·istd · (dz − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel. `dz` is
+    /// dy; or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is given if y is and `residual` asks for it.
+    fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>, y: Option<&TensorOf<Self>>, residual: bool) -> BatchNormGradients<Self> = cpu::batch_norm::backward;
+    /// `running = (1 − share)·running + share·new`, in place, of mean and variance, each (C); the new variance is first
+    /// multiplied by `correction`.
+    fn batch_norm_track(running_mean: &mut TensorOf<Self>, running_variance: &mut TensorOf<Self>, mean: &TensorOf<Self>, variance: &TensorOf<Self>, share: f64, correction: f64) = cpu::batch_norm::track;
 
     /// Uniform in [0, 1): element i is a pure function of the key and i (row-major).
     fn random_uniform(key: Key, shape: Shape) -> TensorOf<Self> = cpu::random::uniform;
@@ -138,10 +146,10 @@ kernels! {
     /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
     fn dropout_mask(key: Key, p: f64, shape: Shape) -> TensorOf<Self> = cpu::random::dropout_mask;
 
-    /// One step of stochastic gradient descent on a parameter, in place; `momentum` is the running direction, if any.
-    fn sgd_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, momentum: Option<&mut TensorOf<Self>>, step: SgdStep) = cpu::optimizer::sgd_step;
-    /// One step of Adam or AdamW on a parameter and its running moments m and v, in place.
-    fn adam_step(parameter: &mut TensorOf<Self>, gradient: &TensorOf<Self>, m: &mut TensorOf<Self>, v: &mut TensorOf<Self>, step: AdamStep) = cpu::optimizer::adam_step;
+    /// One step of stochastic gradient descent on each parameter, in place, in one pass.
+    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = cpu::optimizer::sgd_step;
+    /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.
+    fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = cpu::optimizer::adam_step;
 }
 
 /// Where an output row or column of a resampled image comes from: `lower_weight · x[lower] + (1 − lower_weight) · x[upper]`.

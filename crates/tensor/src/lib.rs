@@ -24,7 +24,9 @@ mod views;
 pub use device::Device;
 pub use element::{Element, Float};
 pub use error::{ShapeError, TensorError};
-pub use kernel::{AdamStep, Binary, Compare, PoolPlaces, SgdStep, Tap, Unary};
+pub use kernel::{
+    AdamSlot, AdamStep, BatchNormGradients, BatchNormThen, Binary, Compare, PoolPlaces, SgdSlot, SgdStep, Tap, Unary,
+};
 pub use layout::Layout;
 pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_threads};
 pub use random::{Key, Purpose, Rng};

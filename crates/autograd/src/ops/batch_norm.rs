@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{Binary, Float, Shape, TensorOf, Unary};
+use chainrule_tensor::{BatchNormThen, Binary, Float, Shape, TensorOf, Unary};
 
 use crate::var::{NodeOf, Rule, VarOf};
 use crate::walk::composed_gradients;
@@ -29,16 +29,44 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
         let x = self.value();
-        let (mean, variance) = x.batch_norm_statistics();
-        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
-        let scale = gamma.value().binary(Binary::Mul, &istd);
-        let y = x.batch_norm_apply(&mean, &scale, &beta.value());
+        let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, BatchNormThen::Nothing);
         let count = x.numel() / mean.numel();
         let rule = BatchNorm { mean: mean.clone(), istd, eps };
         (Self::record(y, [self, gamma, beta], rule), BatchStatistics { mean, variance, count })
     }
 
+    /// [`batch_norm`](Self::batch_norm), then plus a residual of x's shape if there is one, then relu: one op, which reads
+    /// and writes everything once less for each of the three.
+    ///
+    /// `y = relu(γ·x̂ + β + r)`, `x̂ = (x − mean)/√(var + ε)`. With `dz = dy` where y > 0 and else 0 (0 at 0 too, as
+    /// [`relu`](Self::relu)): `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m)`, `dr = dz`. Saves x,
+    /// mean, 1/√(var + ε) and y.
+    ///
+    /// # Panics
+    /// If x has fewer than two axes or no elements, or another shape does not fit.
+    #[track_caller]
+    pub fn batch_norm_relu(
+        &self,
+        gamma: &Self,
+        beta: &Self,
+        eps: f64,
+        residual: Option<&Self>,
+    ) -> (Self, BatchStatistics<T>) {
+        let x = self.value();
+        let r = residual.map(Self::value);
+        let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then_relu(r.as_ref()));
+        let count = x.numel() / mean.numel();
+        let rule = BatchNormRelu { mean: mean.clone(), istd, eps };
+        let y = match residual {
+            Some(r) => Self::record(y, [self, gamma, beta, r], rule),
+            None => Self::record(y, [self, gamma, beta], rule),
+        };
+        (y, BatchStatistics { mean, variance, count })
+    }
+
     /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, as at inference: x (N,C,…), the others (C).
+    ///
+    /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
     ///
     /// # Panics
     /// If a shape does not fit.
@@ -52,11 +80,41 @@ impl<T: Float> VarOf<T> {
         variance: &TensorOf<T>,
         eps: f64,
     ) -> Self {
-        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
-        let channels = channels(self.shape());
-        let scale = (gamma * Self::constant(istd)).reshape(channels);
-        (self - Self::constant(mean.reshape(channels))) * scale + beta.reshape(channels)
+        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
+        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), BatchNormThen::Nothing);
+        Self::record(y, [self, gamma, beta], rule)
     }
+
+    /// [`batch_norm_inference`](Self::batch_norm_inference), then plus a residual of x's shape if there is one, then relu:
+    /// one op and one pass.
+    ///
+    /// With `dz = dy` where y > 0 and else 0: the gradients of `batch_norm_inference` by dz, and `dr = dz`.
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn batch_norm_relu_inference(
+        &self,
+        gamma: &Self,
+        beta: &Self,
+        mean: &TensorOf<T>,
+        variance: &TensorOf<T>,
+        eps: f64,
+        residual: Option<&Self>,
+    ) -> Self {
+        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
+        let r = residual.map(Self::value);
+        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then_relu(r.as_ref()));
+        match residual {
+            Some(r) => Self::record(y, [self, gamma, beta, r], InferenceRelu(rule)),
+            None => Self::record(y, [self, gamma, beta], InferenceRelu(rule)),
+        }
+    }
+}
+
+fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
+    residual.map_or(BatchNormThen::Relu, BatchNormThen::AddRelu)
 }
 
 /// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
@@ -89,12 +147,73 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, gamma) = (node.parent(0), node.parent(1));
-        let (dx, dgamma, _) = x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value());
+        let (dx, dgamma, dbeta, _) =
+            x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), None, false);
         vec![
-            Some(VarOf::record(dx, [dy, &x, &gamma], InputGradient(self.eps))),
-            Some(VarOf::record(dgamma, [dy, &x], ScaleGradient(self.eps))),
-            Some(dy.sum_axes(&over(x.shape()), false)),
+            Some(VarOf::record(dx, [dy, &x, &gamma], InputGradient { eps: self.eps, y: None })),
+            Some(VarOf::record(dgamma, [dy, &x], ScaleGradient { eps: self.eps, y: None })),
+            Some(VarOf::record(dbeta, [dy], ShiftGradient { y: None })),
         ]
+    }
+}
+
+struct BatchNormRelu<T: Float> {
+    mean: TensorOf<T>,
+    istd: TensorOf<T>,
+    eps: f64,
+}
+
+impl<T: Float> Rule<T> for BatchNormRelu<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm_relu"
+    }
+    fn formula(&self) -> &'static str {
+        "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·x̂, dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m), dr = dz"
+    }
+    fn saved(&self) -> &'static str {
+        "x, mean, 1/√(var + ε), y"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma, y) = (node.parent(0), node.parent(1), node.output().value());
+        let wanted = needs.get(3).is_some_and(|&need| need);
+        let (dx, dgamma, dbeta, dr) =
+            x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), Some(&y), wanted);
+        let y = || Some(y.clone());
+        let mut gradients = vec![
+            Some(VarOf::record(dx, [dy, &x, &gamma], InputGradient { eps: self.eps, y: y() })),
+            Some(VarOf::record(dgamma, [dy, &x], ScaleGradient { eps: self.eps, y: y() })),
+            Some(VarOf::record(dbeta, [dy], ShiftGradient { y: y() })),
+        ];
+        if needs.len() == 4 {
+            gradients.push(dr.zip(y()).map(|(dr, y)| VarOf::record(dr, [dy], Gate { y })));
+        }
+        gradients
+    }
+}
+
+/// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
+fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
+    let Some(y) = y else { return dy.clone() };
+    VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
+}
+
+/// Of dz as a function of dy.
+struct Gate<T: Float> {
+    y: TensorOf<T>,
+}
+
+impl<T: Float> Rule<T> for Gate<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm_relu gate"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = du where y > 0, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "y"
+    }
+    fn backward(&self, _node: &NodeOf<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(gated(du, Some(&self.y)))]
     }
 }
 
@@ -106,47 +225,139 @@ fn normalised<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
 }
 
 /// Of dx as a function of (dy, x, γ).
-struct InputGradient(f64);
+struct InputGradient<T: Float> {
+    eps: f64,
+    y: Option<TensorOf<T>>,
+}
 
-impl<T: Float> Rule<T> for InputGradient {
+impl<T: Float> Rule<T> for InputGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm input gradient"
     }
     fn formula(&self) -> &'static str {
-        "the gradients of γ/√(var + ε) · (dy − mean dy − x̂ · mean(dy·x̂))"
+        "the gradients of γ/√(var + ε) · (dz − mean dz − x̂ · mean(dz·x̂)); dz = dy, after relu where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
-        "dy, x, γ"
+        "dy, x, γ, after relu y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(node, dz, needs, |parents| {
+    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        composed_gradients(node, du, needs, |parents| {
             let [dy, x, gamma] = parents else { unreachable!("it was recorded with three parents") };
+            let dz = gated(dy, self.y.as_ref());
             let axes = over(x.shape());
-            let (xhat, istd) = normalised(x, self.0);
-            let rest = dy - dy.mean_axes(&axes, true) - &xhat * (dy * &xhat).mean_axes(&axes, true);
+            let (xhat, istd) = normalised(x, self.eps);
+            let rest = &dz - dz.mean_axes(&axes, true) - &xhat * (&dz * &xhat).mean_axes(&axes, true);
             gamma.reshape(channels(x.shape())) * istd * rest
         })
     }
 }
 
 /// Of dγ as a function of (dy, x).
-struct ScaleGradient(f64);
+struct ScaleGradient<T: Float> {
+    eps: f64,
+    y: Option<TensorOf<T>>,
+}
 
-impl<T: Float> Rule<T> for ScaleGradient {
+impl<T: Float> Rule<T> for ScaleGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm scale gradient"
     }
     fn formula(&self) -> &'static str {
-        "the gradients of Σ dy·x̂"
+        "the gradients of Σ dz·x̂; dz = dy, after relu where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
-        "dy, x"
+        "dy, x, after relu y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(node, dz, needs, |parents| {
+    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        composed_gradients(node, du, needs, |parents| {
             let [dy, x] = parents else { unreachable!("it was recorded with two parents") };
-            (dy * normalised(x, self.0).0).sum_axes(&over(x.shape()), false)
+            let dz = gated(dy, self.y.as_ref());
+            (dz * normalised(x, self.eps).0).sum_axes(&over(x.shape()), false)
         })
+    }
+}
+
+/// Of dβ as a function of dy.
+struct ShiftGradient<T: Float> {
+    y: Option<TensorOf<T>>,
+}
+
+impl<T: Float> Rule<T> for ShiftGradient<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm shift gradient"
+    }
+    fn formula(&self) -> &'static str {
+        "d(dy) = du of the channel, after relu where y > 0, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "the shape of dy, after relu y"
+    }
+    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = node.parent(0).shape();
+        vec![Some(gated(&du.reshape(channels(shape)).broadcast_to(shape), self.y.as_ref()))]
+    }
+}
+
+/// With given statistics.
+struct Inference<T: Float> {
+    mean: TensorOf<T>,
+    istd: TensorOf<T>,
+}
+
+impl<T: Float> Inference<T> {
+    /// The rule, and γ/√(var + ε).
+    fn new(gamma: &VarOf<T>, mean: &TensorOf<T>, variance: &TensorOf<T>, eps: f64) -> (Self, TensorOf<T>) {
+        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
+        let scale = gamma.value().binary(Binary::Mul, &istd);
+        (Self { mean: mean.clone(), istd }, scale)
+    }
+
+    /// The gradients of x, γ and β by that of `γ·(x − mean)/√(var + ε) + β`.
+    fn gradients(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma) = (node.parent(0), node.parent(1));
+        let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
+        let axes = over(x.shape());
+        let dx = || dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
+        let dgamma = || (dz * (&x - of_channel(&self.mean)) * of_channel(&self.istd)).sum_axes(&axes, false);
+        vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.sum_axes(&axes, false))]
+    }
+}
+
+impl<T: Float> Rule<T> for Inference<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm at inference"
+    }
+    fn formula(&self) -> &'static str {
+        "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε)"
+    }
+    fn saved(&self) -> &'static str {
+        "x, mean, 1/√(var + ε), γ"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        self.gradients(node, dy, needs)
+    }
+}
+
+/// With given statistics, then relu.
+struct InferenceRelu<T: Float>(Inference<T>);
+
+impl<T: Float> Rule<T> for InferenceRelu<T> {
+    fn name(&self) -> &'static str {
+        "batch_norm_relu at inference"
+    }
+    fn formula(&self) -> &'static str {
+        "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
+    }
+    fn saved(&self) -> &'static str {
+        "x, mean, 1/√(var + ε), γ, y"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dz = gated(dy, Some(&node.output().value()));
+        let mut gradients = self.0.gradients(node, &dz, needs);
+        if let Some(&residual) = needs.get(3) {
+            gradients.push(residual.then_some(dz));
+        }
+        gradients
     }
 }
 
@@ -168,5 +379,40 @@ mod tests {
         let y = x.batch_norm_inference(&gamma, &beta, &[3.0].into(), &[4.0].into(), 0.0);
         assert_eq!(y.value().to_vec(), [-2.5, 3.5]);
         assert_eq!(y.sum().backward()[&x].to_vec(), [1.5, 1.5]);
+    }
+
+    #[test]
+    fn relu_and_residual_by_hand() {
+        // Two samples of one channel, x̂ = ∓1, so γ·x̂ + β = (−2.5, 3.5).
+        let x = Var64::parameter("x", [[1.0], [5.0]]);
+        let (gamma, beta) = (Var64::parameter("gamma", [3.0]), Var64::parameter("beta", [0.5]));
+        let weights = Var64::constant([[1.0], [10.0]]);
+        let (y, statistics) = x.batch_norm_relu(&gamma, &beta, 0.0, None);
+        assert_eq!(y.value().to_vec(), [0.0, 3.5]);
+        assert_eq!((statistics.mean.item(), statistics.variance.item(), statistics.count), (3.0, 4.0, 2));
+        let g = (&y * &weights).sum().backward();
+        assert_eq!((g[&gamma].item(), g[&beta].item(), g[&x].to_vec()), (10.0, 10.0, vec![0.0, 0.0]));
+
+        // The residual lifts the first to exactly 0, where no gradient passes.
+        let r = Var64::parameter("r", [[2.5], [1.0]]);
+        let (y, _) = x.batch_norm_relu(&gamma, &beta, 0.0, Some(&r));
+        assert_eq!(y.value().to_vec(), [0.0, 4.5]);
+        let g = (&y * &weights).sum().backward();
+        assert_eq!((g[&gamma].item(), g[&beta].item(), g[&r].to_vec()), (10.0, 10.0, vec![0.0, 10.0]));
+
+        let y = x.batch_norm_relu_inference(&gamma, &beta, &[3.0].into(), &[4.0].into(), 0.0, Some(&r));
+        assert_eq!(y.value().to_vec(), [0.0, 4.5]);
+        let g = (y * weights).sum().backward();
+        assert_eq!((g[&x].to_vec(), g[&r].to_vec()), (vec![0.0, 15.0], vec![0.0, 10.0]));
+    }
+
+    #[test]
+    fn no_gradient_for_what_needs_none() {
+        let x = Var64::parameter("x", [[1.0, -3.0], [5.0, 2.0], [2.0, 2.0]]);
+        let (one, zero) = (Var64::constant([1.0, 1.0]), Var64::constant([0.0, 0.0]));
+        let r = Var64::constant(x.value());
+        let fused = x.batch_norm_relu(&one, &zero, 0.1, Some(&r)).0.square().sum().backward();
+        let apart = (x.batch_norm(&one, &zero, 0.1).0 + r).relu().square().sum().backward();
+        assert_eq!((fused.len(), &fused[&x]), (1, &apart[&x]));
     }
 }

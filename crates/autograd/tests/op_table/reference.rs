@@ -133,6 +133,12 @@ pub fn normalised(x: &Tensor64, eps: f64) -> Vec<f64> {
     indices(&shape).iter().map(|i| (x.at(i) - statistics[i[1]].0) / (statistics[i[1]].1 + eps).sqrt()).collect()
 }
 
+/// γ·x̂ + β, where x is [x (N,C,…), γ, β, …].
+pub fn batch_norm(xhat: &[f64], x: &[Tensor64]) -> Vec<f64> {
+    let of = |(i, v): (&Vec<usize>, &f64)| x[1].at(&[i[1]]) * v + x[2].at(&[i[1]]);
+    indices(&x[0].shape()).iter().zip(xhat).map(of).collect()
+}
+
 /// Log-softmax along axis 1 of x (N,C).
 pub fn log_softmax(x: &Tensor64) -> Vec<f64> {
     let shape = x.shape();

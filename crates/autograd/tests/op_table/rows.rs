@@ -341,6 +341,39 @@ fn normalisations() -> Vec<Row> {
                     .collect()
             }
         ),
+        row!(
+            "batch_norm_relu",
+            [[3, 2, 2, 2], [2], [2]],
+            WIDE,
+            |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, None).0 },
+            |x| r::batch_norm(&r::normalised(&x[0], 0.1), x).iter().map(|y| y.max(0.0)).collect()
+        ),
+        row!(
+            "batch_norm_relu with a residual",
+            [[3, 2, 2, 2], [2], [2], [3, 2, 2, 2]],
+            WIDE,
+            |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, Some(&x[3])).0 },
+            |x| {
+                let y = r::batch_norm(&r::normalised(&x[0], 0.1), x);
+                y.iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
+            }
+        ),
+        row!(
+            "batch_norm_relu at inference",
+            [[3, 2, 2], [2], [2], [3, 2, 2]],
+            WIDE,
+            |x| {
+                let of = |v: [f64; 2]| TensorOf::from(v.map(T::from_f64));
+                let (mean, variance) = (of([0.25, -0.5]), of([2.0, 0.5]));
+                x[0].batch_norm_relu_inference(&x[1], &x[2], &mean, &variance, 1e-5, Some(&x[3]))
+            },
+            |x| {
+                let (mean, variance) = ([0.25, -0.5], [2.0, 0.5f64]);
+                let xhat = |i: &Vec<usize>| (x[0].at(i) - mean[i[1]]) / (variance[i[1]] + 1e-5).sqrt();
+                let xhat: Vec<f64> = r::indices(&[3, 2, 2]).iter().map(xhat).collect();
+                r::batch_norm(&xhat, x).iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
+            }
+        ),
         row!("log_softmax", [[3, 4]], WIDE, |x| x[0].log_softmax(1), |x| r::log_softmax(&x[0])),
         row!("softmax along the first axis", [[4, 3]], WIDE, |x| x[0].softmax(0), |x| {
             let across = Tensor64::from_slice(&r::log_softmax(&x[0].transpose(0, 1)), [3, 4]);
@@ -443,6 +476,13 @@ pub fn large() -> Vec<Row> {
             [[33, 6, 16, 16], [6], [6]],
             POSITIVE,
             |x| x[0].batch_norm(&x[1], &x[2], 1e-5).0,
+            |x| { unchecked(x) }
+        ),
+        row!(
+            "large batch_norm_relu",
+            [[33, 6, 16, 16], [6], [6], [33, 6, 16, 16]],
+            WIDE,
+            |x| x[0].batch_norm_relu(&x[1], &x[2], 1e-5, Some(&x[3])).0,
             |x| { unchecked(x) }
         ),
         row!("large log_softmax", [[999, 24]], WIDE, |x| x[0].log_softmax(1), |x| unchecked(x)),

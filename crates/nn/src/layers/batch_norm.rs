@@ -1,9 +1,16 @@
 //! Batch normalisation.
 
-use chainrule_autograd::VarOf;
-use chainrule_tensor::{Binary, Float, Shape, ShapeError, TensorOf, Unary};
+use chainrule_autograd::{BatchStatistics, VarOf};
+use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
 
 use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
+
+/// What a layer does to the normalised batch in the same pass.
+enum Then<'a, T: Float> {
+    Nothing,
+    /// Relu, of the sum with a residual if there is one.
+    Relu(Option<&'a VarOf<T>>),
+}
 
 /// What both batch normalisations are.
 struct BatchNorm<T: Float> {
@@ -32,10 +39,14 @@ impl<T: Float> BatchNorm<T> {
     }
 
     #[track_caller]
-    fn forward(&self, name: &str, x: &VarOf<T>) -> VarOf<T> {
+    fn forward(&self, name: &str, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
+        let Self { weight, bias, eps, .. } = self;
         if !self.mode.is_training() {
             let (mean, variance) = (self.running_mean.get(), self.running_var.get());
-            return x.batch_norm_inference(&self.weight, &self.bias, &mean, &variance, self.eps);
+            return match then {
+                Then::Nothing => x.batch_norm_inference(weight, bias, &mean, &variance, *eps),
+                Then::Relu(residual) => x.batch_norm_relu_inference(weight, bias, &mean, &variance, *eps, *residual),
+            };
         }
         let shape = x.shape();
         // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
@@ -43,19 +54,24 @@ impl<T: Float> BatchNorm<T> {
             shape.numel() != shape[1],
             "{name}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first"
         );
-        let (y, batch) = x.batch_norm(&self.weight, &self.bias, self.eps);
-        // The running variance is the unbiased one, as PyTorch's is.
-        let unbiased = batch.variance.unary(Unary::Mul(batch.count as f64 / (batch.count as f64 - 1.0)));
-        self.track(&self.running_mean, &batch.mean);
-        self.track(&self.running_var, &unbiased);
-        self.num_batches_tracked.next();
+        let (y, batch) = match then {
+            Then::Nothing => x.batch_norm(weight, bias, *eps),
+            Then::Relu(residual) => x.batch_norm_relu(weight, bias, *eps, *residual),
+        };
+        self.track(&batch);
         y
     }
 
     /// `running = (1 − momentum) · running + momentum · new`.
-    fn track(&self, running: &BufferOf<T>, new: &TensorOf<T>) {
-        let kept = running.get().unary(Unary::Mul(1.0 - self.momentum));
-        running.set(kept.binary(Binary::Add, &new.unary(Unary::Mul(self.momentum))));
+    fn track(&self, batch: &BatchStatistics<T>) {
+        // The running variance is the unbiased one, as PyTorch's is.
+        let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
+        self.running_mean.update(|mean| {
+            self.running_var.update(|variance| {
+                mean.batch_norm_track(variance, &batch.mean, &batch.variance, self.momentum, unbiased);
+            });
+        });
+        self.num_batches_tracked.next();
     }
 
     fn visit(&self, visitor: &mut Visitor<'_, T>) {
@@ -130,14 +146,32 @@ macro_rules! batch_norm {
             pub fn running_var(&self) -> TensorOf<T> {
                 self.0.running_var.get()
             }
+
+            /// `relu(forward(x))` in one op, which reads and writes everything once less.
+            #[track_caller]
+            pub fn forward_relu(&self, x: &VarOf<T>) -> VarOf<T> {
+                self.checked(x, &Then::Relu(None))
+            }
+
+            /// `relu(forward(x) + residual)` in one op, as at the end of a block of a residual network: the residual has
+            /// the shape of x.
+            #[track_caller]
+            pub fn forward_add_relu(&self, x: &VarOf<T>, residual: &VarOf<T>) -> VarOf<T> {
+                self.checked(x, &Then::Relu(Some(residual)))
+            }
+
+            #[track_caller]
+            fn checked(&self, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
+                if let Err(error) = self.output_shape(x.shape()) {
+                    panic!("{error}");
+                }
+                self.0.forward(stringify!($name), x, then)
+            }
         }
 
         impl<T: Float> Module<T> for $name<T> {
             fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-                if let Err(error) = self.output_shape(x.shape()) {
-                    panic!("{error}");
-                }
-                self.0.forward(stringify!($name), x)
+                self.checked(x, &Then::Nothing)
             }
 
             fn visit(&self, visitor: &mut Visitor<'_, T>) {

@@ -1,9 +1,9 @@
 //! Adam and `AdamW`.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{AdamStep, Float, TensorOf};
+use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf};
 
-use super::{Group, Groups, Optimizer, scale_lr};
+use super::{Group, Groups, Optimizer, Turn, scale_lr};
 
 const MEAN: &str = "exp_avg";
 const SQUARES: &str = "exp_avg_sq";
@@ -17,43 +17,36 @@ struct Settings {
     weight_decay: f64,
 }
 
-impl<T: Float> Groups<T, Settings> {
+impl<T: Float> Groups<T, Settings, 2> {
     fn adam(parameters: Vec<VarOf<T>>, lr: f64, weight_decay: f64) -> Self {
         let settings = Settings { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay };
-        Self(vec![Group::new(parameters, settings)])
-    }
-
-    fn last(&mut self) -> &mut Settings {
-        &mut self.0.last_mut().expect("there is always a group").settings
+        Self::new(parameters, settings, [MEAN, SQUARES])
     }
 
     #[track_caller]
     fn adam_step(&mut self, gradients: &GradientsOf<T>, decoupled: bool) {
-        self.step(gradients, |s, slot, gradient| {
-            let zeros = || TensorOf::zeros(gradient.shape());
-            // Taken out and put back, so that both can be borrowed at once.
-            let mut m = slot.state.remove(MEAN).unwrap_or_else(zeros);
-            let mut v = slot.state.remove(SQUARES).unwrap_or_else(zeros);
-            let step = AdamStep {
-                lr: s.lr,
-                beta1: s.beta1,
-                beta2: s.beta2,
-                eps: s.eps,
-                weight_decay: s.weight_decay,
-                decoupled,
-                step: slot.steps,
-            };
-            slot.parameter.update(|p| p.adam_step(gradient, &mut m, &mut v, step));
-            slot.state.insert(MEAN, m);
-            slot.state.insert(SQUARES, v);
+        self.step(gradients, |turns| {
+            TensorOf::adam_step(turns.into_iter().map(|(p, turn)| slot(p, turn, decoupled)).collect());
         });
     }
+}
+
+fn slot<'a, T: Float>(
+    parameter: &'a mut TensorOf<T>,
+    turn: Turn<'a, T, Settings, 2>,
+    decoupled: bool,
+) -> AdamSlot<'a, T> {
+    let Settings { lr, beta1, beta2, eps, weight_decay } = *turn.settings;
+    let step = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: turn.step };
+    let gradient = turn.gradient;
+    let [mean, square] = turn.state();
+    AdamSlot { parameter, gradient, mean, square, step }
 }
 
 macro_rules! adam {
     ($(#[$doc:meta])* $name:ident, $text:literal, $decay:literal, $decoupled:literal) => {
         $(#[$doc])*
-        pub struct $name<T: Float = f32>(Groups<T, Settings>);
+        pub struct $name<T: Float = f32>(Groups<T, Settings, 2>);
 
         impl<T: Float> $name<T> {
             /// With β = (0.9, 0.999) and ε = 1e-8.
@@ -65,7 +58,7 @@ macro_rules! adam {
             #[must_use]
             pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
                 let settings = Settings { lr, ..*self.0.last() };
-                self.0.0.push(Group::new(parameters, settings));
+                self.0.groups.push(Group::new(parameters, settings));
                 self
             }
 
@@ -98,11 +91,11 @@ macro_rules! adam {
             }
 
             fn lr(&self) -> f64 {
-                self.0.0[0].settings.lr
+                self.0.groups[0].settings.lr
             }
 
             fn set_lr(&mut self, lr: f64) {
-                scale_lr(self.0.0.iter_mut().map(|group| &mut group.settings.lr), lr);
+                scale_lr(self.0.groups.iter_mut().map(|group| &mut group.settings.lr), lr);
             }
 
             fn name(&self) -> &'static str {
@@ -122,7 +115,7 @@ macro_rules! adam {
             }
 
             fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
-                self.0.restore(state, steps, &[MEAN, SQUARES]);
+                self.0.restore(state, steps);
             }
         }
     };

@@ -3,8 +3,6 @@
 mod adam;
 mod sgd;
 
-use std::collections::BTreeMap;
-
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Float, TensorOf};
 
@@ -42,32 +40,62 @@ pub trait Optimizer<T: Float = f32> {
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]);
 }
 
-/// One parameter with what is remembered of it.
-struct Slot<T: Float> {
+/// One parameter with the N tensors that are remembered of it, which are there from its first step on.
+struct Slot<T: Float, const N: usize> {
     parameter: VarOf<T>,
     steps: u64,
-    state: BTreeMap<&'static str, TensorOf<T>>,
+    state: [Option<TensorOf<T>>; N],
 }
 
 /// Parameters that share settings.
-struct Group<T: Float, S> {
+struct Group<T: Float, S, const N: usize> {
     settings: S,
-    slots: Vec<Slot<T>>,
+    slots: Vec<Slot<T, N>>,
 }
 
-impl<T: Float, S> Group<T, S> {
+impl<T: Float, S, const N: usize> Group<T, S, N> {
     fn new(parameters: Vec<VarOf<T>>, settings: S) -> Self {
-        let slot = |parameter| Slot { parameter, steps: 0, state: BTreeMap::new() };
+        let slot = |parameter| Slot { parameter, steps: 0, state: [const { None }; N] };
         Self { settings, slots: parameters.into_iter().map(slot).collect() }
     }
 }
 
 /// The groups of an optimizer, with what all optimizers do alike.
-struct Groups<T: Float, S>(Vec<Group<T, S>>);
+struct Groups<T: Float, S, const N: usize> {
+    groups: Vec<Group<T, S, N>>,
+    /// The names of what is remembered, in alphabetical order.
+    names: [&'static str; N],
+}
 
-impl<T: Float, S> Groups<T, S> {
-    fn slots(&self) -> impl Iterator<Item = &Slot<T>> {
-        self.0.iter().flat_map(|group| &group.slots)
+/// A parameter whose turn it is.
+struct Turn<'a, T: Float, S, const N: usize> {
+    parameter: &'a VarOf<T>,
+    settings: &'a S,
+    gradient: &'a TensorOf<T>,
+    /// The number of this step, from 1.
+    step: u64,
+    state: &'a mut [Option<TensorOf<T>>; N],
+}
+
+impl<'a, T: Float, S, const N: usize> Turn<'a, T, S, N> {
+    /// What is remembered; zeros at first.
+    fn state(self) -> [&'a mut TensorOf<T>; N] {
+        self.state.each_mut().map(|state| state.get_or_insert_with(|| TensorOf::zeros(self.gradient.shape())))
+    }
+}
+
+impl<T: Float, S, const N: usize> Groups<T, S, N> {
+    fn new(parameters: Vec<VarOf<T>>, settings: S, names: [&'static str; N]) -> Self {
+        Self { groups: vec![Group::new(parameters, settings)], names }
+    }
+
+    /// The settings of the last group, to which those that follow apply.
+    fn last(&mut self) -> &mut S {
+        &mut self.groups.last_mut().expect("there is always a group").settings
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot<T, N>> {
+        self.groups.iter().flat_map(|group| &group.slots)
     }
 
     fn parameters(&self) -> Vec<VarOf<T>> {
@@ -75,8 +103,10 @@ impl<T: Float, S> Groups<T, S> {
     }
 
     fn state(&self) -> Vec<(usize, &'static str, TensorOf<T>)> {
-        let of = |(i, slot): (usize, &Slot<T>)| {
-            slot.state.iter().map(|(&name, value)| (i, name, value.clone())).collect::<Vec<_>>()
+        let of = |(i, slot)| {
+            let slot: &Slot<T, N> = slot;
+            let named = self.names.iter().zip(&slot.state);
+            named.filter_map(move |(&name, value)| Some((i, name, value.clone()?)))
         };
         self.slots().enumerate().flat_map(of).collect()
     }
@@ -85,22 +115,27 @@ impl<T: Float, S> Groups<T, S> {
         self.slots().map(|slot| slot.steps).collect()
     }
 
-    fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64], names: &[&'static str]) {
-        let mut slots: Vec<&mut Slot<T>> = self.0.iter_mut().flat_map(|group| &mut group.slots).collect();
+    fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
+        let mut slots: Vec<&mut Slot<T, N>> = self.groups.iter_mut().flat_map(|group| &mut group.slots).collect();
         for (slot, &steps) in slots.iter_mut().zip(steps) {
             slot.steps = steps;
-            slot.state.clear();
+            slot.state = [const { None }; N];
         }
         for (i, name, value) in state {
-            if let Some(&name) = names.iter().find(|&&known| known == name) {
-                slots[i].state.insert(name, value);
+            if let Some(k) = self.names.iter().position(|&known| known == name) {
+                slots[i].state[k] = Some(value);
             }
         }
     }
 
-    /// Calls `change` for each parameter that is not frozen, with its group's settings and its gradient.
+    /// Calls `change` with all parameters that are not frozen, their values beside: once, unless a parameter is in the
+    /// list more than once, which then makes its steps one after the other.
     #[track_caller]
-    fn step(&mut self, gradients: &GradientsOf<T>, mut change: impl FnMut(&S, &mut Slot<T>, &TensorOf<T>)) {
+    fn step(
+        &mut self,
+        gradients: &GradientsOf<T>,
+        change: impl for<'a> Fn(Vec<(&'a mut TensorOf<T>, Turn<'a, T, S, N>)>),
+    ) {
         let missing: Vec<String> = self
             .slots()
             .filter(|slot| slot.parameter.requires_grad() && gradients.get(&slot.parameter).is_none())
@@ -111,17 +146,27 @@ impl<T: Float, S> Groups<T, S> {
             "step: no gradient for {}\n  rule: the loss depends on every parameter; freeze those that are not to be trained",
             missing.join(", ")
         );
-        for group in &mut self.0 {
-            for slot in &mut group.slots {
-                if !slot.parameter.requires_grad() {
+        let take = |turns: Vec<Turn<'_, T, S, N>>| {
+            let parameters: Vec<&VarOf<T>> = turns.iter().map(|turn| turn.parameter).collect();
+            VarOf::update_all(&parameters, |values| change(values.into_iter().zip(turns).collect()));
+        };
+        let mut turns: Vec<Turn<'_, T, S, N>> = Vec::new();
+        for group in &mut self.groups {
+            for Slot { parameter, steps, state } in &mut group.slots {
+                if !parameter.requires_grad() {
                     continue;
                 }
-                if let Some(gradient) = gradients.get(&slot.parameter) {
-                    slot.steps += 1;
-                    change(&group.settings, slot, gradient);
+                let Some(gradient) = gradients.get(parameter) else { continue };
+                *steps += 1;
+                // Parameters mostly come in the order of their creation, and then none comes twice.
+                let older = turns.last().is_some_and(|last| last.parameter.id() >= parameter.id());
+                if older && turns.iter().any(|turn| turn.parameter.id() == parameter.id()) {
+                    take(std::mem::take(&mut turns));
                 }
+                turns.push(Turn { parameter, settings: &group.settings, gradient, step: *steps, state });
             }
         }
+        take(turns);
     }
 }
 

@@ -1,9 +1,9 @@
 //! Stochastic gradient descent.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{Float, SgdStep, TensorOf};
+use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf};
 
-use super::{Group, Groups, Optimizer, scale_lr};
+use super::{Group, Groups, Optimizer, Turn, scale_lr};
 
 const MOMENTUM: &str = "momentum_buffer";
 
@@ -12,7 +12,7 @@ const MOMENTUM: &str = "momentum_buffer";
 ///
 /// `g ← g + decay·p`, `v ← momentum·v + (1 − dampening)·g` (at the first step `v ← g`), then `p ← p − lr·v`, or with
 /// Nesterov `p ← p − lr·(g + momentum·v)`.
-pub struct Sgd<T: Float = f32>(Groups<T, Settings>);
+pub struct Sgd<T: Float = f32>(Groups<T, Settings, 1>);
 
 #[derive(Clone, Copy)]
 struct Settings {
@@ -27,74 +27,71 @@ impl<T: Float> Sgd<T> {
     /// Plain gradient descent.
     pub fn new(parameters: Vec<VarOf<T>>, lr: f64) -> Self {
         let settings = Settings { lr, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
-        Self(Groups(vec![Group::new(parameters, settings)]))
+        Self(Groups::new(parameters, settings, [MOMENTUM]))
     }
 
     /// A further group; the settings that follow are its own, those before are copied from the group before.
     #[must_use]
     pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-        let settings = Settings { lr, ..*self.last() };
-        self.0.0.push(Group::new(parameters, settings));
+        let settings = Settings { lr, ..*self.0.last() };
+        self.0.groups.push(Group::new(parameters, settings));
         self
-    }
-
-    fn last(&mut self) -> &mut Settings {
-        &mut self.0.0.last_mut().expect("there is always a group").settings
     }
 
     /// The share of the running direction that is kept (of the last group).
     #[must_use]
     pub fn momentum(mut self, momentum: f64) -> Self {
-        self.last().momentum = momentum;
+        self.0.last().momentum = momentum;
         self
     }
 
     /// The share of the gradient that does not enter the running direction (of the last group).
     #[must_use]
     pub fn dampening(mut self, dampening: f64) -> Self {
-        self.last().dampening = dampening;
+        self.0.last().dampening = dampening;
         self
     }
 
     /// Whether to look ahead along the running direction (of the last group).
     #[must_use]
     pub fn nesterov(mut self, nesterov: bool) -> Self {
-        self.last().nesterov = nesterov;
+        self.0.last().nesterov = nesterov;
         self
     }
 
     /// The factor of a parameter that is added to its gradient (of the last group).
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        self.last().weight_decay = weight_decay;
+        self.0.last().weight_decay = weight_decay;
         self
     }
+}
+
+fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, turn: Turn<'a, T, Settings, 1>) -> SgdSlot<'a, T> {
+    let Settings { lr, momentum, dampening, nesterov, weight_decay } = *turn.settings;
+    let step = SgdStep { lr, momentum, dampening, nesterov, weight_decay, first: turn.step == 1 };
+    let gradient = turn.gradient;
+    let velocity = || {
+        let [velocity] = turn.state();
+        velocity
+    };
+    SgdSlot { parameter, gradient, momentum: (momentum != 0.0).then(velocity), step }
 }
 
 impl<T: Float> Optimizer<T> for Sgd<T> {
     #[track_caller]
     fn step(&mut self, gradients: &GradientsOf<T>) {
-        self.0.step(gradients, |s, slot, gradient| {
-            let step = SgdStep {
-                lr: s.lr,
-                momentum: s.momentum,
-                dampening: s.dampening,
-                nesterov: s.nesterov,
-                weight_decay: s.weight_decay,
-                first: slot.steps == 1,
-            };
-            let velocity = (s.momentum != 0.0)
-                .then(|| slot.state.entry(MOMENTUM).or_insert_with(|| TensorOf::zeros(gradient.shape())));
-            slot.parameter.update(|p| p.sgd_step(gradient, velocity, step));
+        self.0.step(gradients, |turns| {
+            TensorOf::sgd_step(turns.into_iter().map(|(p, turn)| slot(p, turn)).collect());
         });
     }
 
     fn lr(&self) -> f64 {
-        self.0.0[0].settings.lr
+        self.0.groups[0].settings.lr
     }
 
     fn set_lr(&mut self, lr: f64) {
-        scale_lr(self.0.0.iter_mut().map(|group| &mut group.settings.lr), lr);
+        scale_lr(self.0.groups.iter_mut().map(|group| &mut group.settings.lr), lr);
     }
 
     fn name(&self) -> &'static str {
@@ -114,7 +111,7 @@ impl<T: Float> Optimizer<T> for Sgd<T> {
     }
 
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
-        self.0.restore(state, steps, &[MOMENTUM]);
+        self.0.restore(state, steps);
     }
 }
 
@@ -146,5 +143,14 @@ mod tests {
         p.set_frozen(true);
         sgd.step(&(&p * &q).backward());
         assert_eq!((p.item(), q.item()), (1.0, 0.9));
+    }
+
+    #[test]
+    fn a_parameter_named_twice_makes_two_steps() {
+        let (p, q) = (VarOf::<f64>::parameter("p", 1.0), VarOf::<f64>::parameter("q", 1.0));
+        let mut sgd = Sgd::new(vec![q.clone(), p.clone(), p.clone()], 0.1).group(vec![p.clone()], 0.2);
+        sgd.step(&(&p * 2.0 + &q).backward());
+        assert!((p.item() - 0.2).abs() < 1e-15 && (q.item() - 0.9).abs() < 1e-15, "{p} {q}");
+        assert_eq!(sgd.steps(), [1, 1, 1, 1]);
     }
 }

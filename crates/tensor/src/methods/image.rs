@@ -3,7 +3,7 @@
 use super::not_empty;
 use crate::element::Float;
 use crate::error::OrPanic;
-use crate::kernel::{PoolPlaces, Tap};
+use crate::kernel::{BatchNormGradients, BatchNormThen, PoolPlaces, Tap};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::TensorOf;
@@ -167,39 +167,95 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_statistics(self)
     }
 
-    /// `(x − mean) · scale + shift`, one number each for a channel: x (N,C,…), the others (C).
+    /// Batch normalisation of x (N,C,…) by its own statistics: `γ·(x − mean)/√(var + ε) + β`, γ and β (C), and what follows
+    /// in the same pass; also the mean, the biased variance and 1/√(var + ε), each (C).
+    ///
+    /// # Panics
+    /// If x has fewer than two axes or no elements, or a shape does not fit.
+    #[track_caller]
+    pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, then: BatchNormThen<'_, T>) -> (Self, [Self; 3]) {
+        not_empty("batch_norm", self);
+        check_batch_norm(self, &[("gamma", gamma), ("beta", beta)], then);
+        T::batch_norm(self, gamma, beta, eps, then)
+    }
+
+    /// `(x − mean) · scale + shift`, one number each for a channel, and what follows in the same pass: x (N,C,…), the
+    /// others (C).
     ///
     /// # Panics
     /// If a shape does not fit.
     #[track_caller]
     #[must_use]
-    pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self) -> Self {
-        let x = self.shape();
-        for (name, part) in [("mean", mean), ("scale", scale), ("shift", shift)] {
-            assert!(
-                x.rank() >= 2 && part.shape() == [x[1]],
-                "batch_norm: {name} has shape {}, the input (N,C,…) {x}\n  rule: one number for each channel",
-                part.shape()
-            );
-        }
-        T::batch_norm_apply(self, mean, scale, shift)
+    pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self, then: BatchNormThen<'_, T>) -> Self {
+        check_batch_norm(self, &[("mean", mean), ("scale", scale), ("shift", shift)], then);
+        T::batch_norm_apply(self, mean, scale, shift, then)
     }
 
-    /// The gradients (dx, dγ, dβ) of batch normalisation with the batch's own statistics; this is x (N,C,…).
+    /// The gradients (dx, dγ, dβ, dr) of batch normalisation with the batch's own statistics; this is x (N,C,…). After
+    /// relu, y is what came out of it; then `residual` asks for the gradient of what was added before.
     ///
     /// # Panics
     /// If a shape does not fit.
     #[track_caller]
-    pub fn batch_norm_backward(&self, dy: &Self, mean: &Self, istd: &Self, gamma: &Self) -> (Self, Self, Self) {
+    pub fn batch_norm_backward(
+        &self,
+        dy: &Self,
+        mean: &Self,
+        istd: &Self,
+        gamma: &Self,
+        y: Option<&Self>,
+        residual: bool,
+    ) -> BatchNormGradients<T> {
         let x = self.shape();
-        assert!(x == dy.shape(), "batch_norm_backward: shapes differ\n  x  = {x}\n  dy = {}", dy.shape());
-        for (name, part) in [("mean", mean), ("istd", istd), ("gamma", gamma)] {
+        for (name, other) in [("dy", Some(dy)), ("y ", y)] {
+            let other = other.map_or(x, Self::shape);
+            assert!(x == other, "batch_norm_backward: shapes differ\n  x  = {x}\n  {name} = {other}");
+        }
+        check_batch_norm(self, &[("mean", mean), ("istd", istd), ("gamma", gamma)], BatchNormThen::Nothing);
+        T::batch_norm_backward(dy, self, mean, istd, gamma, y, residual)
+    }
+
+    /// Moves this running mean and a running variance by a `share` towards those of a batch, in place; the batch's
+    /// variance is first multiplied by `correction`: all (C).
+    ///
+    /// # Panics
+    /// If a shape differs.
+    #[track_caller]
+    pub fn batch_norm_track(
+        &mut self,
+        running_variance: &mut Self,
+        mean: &Self,
+        variance: &Self,
+        share: f64,
+        correction: f64,
+    ) {
+        let running = self.shape();
+        for other in [running_variance.shape(), mean.shape(), variance.shape()] {
             assert!(
-                part.shape() == [x[1]],
-                "batch_norm_backward: {name} has shape {}, the input (N,C,…) {x}",
-                part.shape()
+                running == other,
+                "batch_norm_track: shapes differ\n  running mean = {running}\n  another      = {other}\n  rule: one number for each channel"
             );
         }
-        T::batch_norm_backward(dy, self, mean, istd, gamma)
+        T::batch_norm_track(self, running_variance, mean, variance, share, correction);
+    }
+}
+
+/// Fails unless x is (N,C,…), each part (C), and a residual has the shape of x.
+#[track_caller]
+fn check_batch_norm<T: Float>(x: &TensorOf<T>, parts: &[(&str, &TensorOf<T>)], then: BatchNormThen<'_, T>) {
+    let x = x.shape();
+    for (name, part) in parts {
+        assert!(
+            x.rank() >= 2 && part.shape() == [x[1]],
+            "batch_norm: {name} has shape {}, the input (N,C,…) {x}\n  rule: one number for each channel",
+            part.shape()
+        );
+    }
+    if let BatchNormThen::AddRelu(residual) = then {
+        assert!(
+            x == residual.shape(),
+            "batch_norm: shapes differ\n  x        = {x}\n  residual = {}\n  rule: a residual has x's shape",
+            residual.shape()
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! What training needs besides: dropout's masks and the optimizers' steps.
 
 use crate::element::{Element, Float};
-use crate::kernel::{AdamStep, SgdStep};
+use crate::kernel::{AdamSlot, SgdSlot};
 use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
@@ -17,33 +17,42 @@ impl<T: Float> TensorOf<T> {
         T::dropout_mask(key, p, shape.into())
     }
 
-    /// One step of stochastic gradient descent on this parameter, in place.
+    /// One step of stochastic gradient descent on each of these parameters, in place, in one pass over all.
     ///
     /// # Panics
     /// If a shape differs.
     #[track_caller]
-    pub fn sgd_step(&mut self, gradient: &Self, momentum: Option<&mut Self>, step: SgdStep) {
-        same_shape("sgd_step", self, gradient);
-        T::sgd_step(self, gradient, momentum, step);
+    pub fn sgd_step(slots: Vec<SgdSlot<'_, T>>) {
+        for slot in &slots {
+            same_shape("sgd_step", slot.parameter, slot.gradient, "gradient");
+            if let Some(momentum) = &slot.momentum {
+                same_shape("sgd_step", slot.parameter, momentum, "momentum");
+            }
+        }
+        T::sgd_step(slots);
     }
 
-    /// One step of Adam or AdamW on this parameter and its moments, in place.
+    /// One step of Adam or `AdamW` on each of these parameters and their moments, in place, in one pass over all.
     ///
     /// # Panics
     /// If a shape differs.
     #[track_caller]
-    pub fn adam_step(&mut self, gradient: &Self, m: &mut Self, v: &mut Self, step: AdamStep) {
-        same_shape("adam_step", self, gradient);
-        T::adam_step(self, gradient, m, v, step);
+    pub fn adam_step(slots: Vec<AdamSlot<'_, T>>) {
+        for slot in &slots {
+            same_shape("adam_step", slot.parameter, slot.gradient, "gradient");
+            same_shape("adam_step", slot.parameter, slot.mean, "mean");
+            same_shape("adam_step", slot.parameter, slot.square, "square");
+        }
+        T::adam_step(slots);
     }
 }
 
 #[track_caller]
-fn same_shape<T: Element>(op: &str, parameter: &TensorOf<T>, gradient: &TensorOf<T>) {
+fn same_shape<T: Element>(op: &str, parameter: &TensorOf<T>, other: &TensorOf<T>, name: &str) {
     assert!(
-        parameter.shape() == gradient.shape(),
-        "{op}: shapes differ\n  parameter = {}\n  gradient  = {}",
+        parameter.shape() == other.shape(),
+        "{op}: shapes differ\n  parameter = {}\n  {name:<9} = {}",
         parameter.shape(),
-        gradient.shape()
+        other.shape()
     );
 }

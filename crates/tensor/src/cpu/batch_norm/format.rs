@@ -1,0 +1,320 @@
+//! In which order a batch is walked, and the passes over it: sums over channels, and maps of all elements.
+//!
+//! Sums over a channel are cut into *units* that the shape fixes, each added up in fixed lanes, and the units' sums are
+//! added pairwise. So they are accurate, and the same bits on any number of threads.
+
+#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::functions::{Map, Term};
+use super::lanes::{LANES, Lanes, Tree, map_run, parts};
+use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::strided::in_order;
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::shape::{MAX_RANK, Shape};
+use crate::tensor::TensorOf;
+
+/// The most elements of a channel in one unit.
+const UNIT: usize = 4096;
+/// The least number of elements worth a task of its own.
+pub(super) const GRAIN: usize = 8 * 1024;
+
+/// How a batch lies in memory: as (N, C, spatial), or channels-last as (N · spatial, C).
+pub(super) struct Format {
+    shape: Shape,
+    order: [usize; MAX_RANK],
+    pub(super) channels_last: bool,
+    pub(super) planes: Planes,
+}
+
+/// A batch as (N, C, spatial).
+#[derive(Clone, Copy)]
+pub(super) struct Planes {
+    pub(super) images: usize,
+    pub(super) channels: usize,
+    /// The elements of one channel of one image.
+    pub(super) plane: usize,
+}
+
+impl Planes {
+    /// The units of each channel: so many whole planes, or if planes are large, pieces of one.
+    fn units(self) -> usize {
+        self.images.div_ceil(self.images_of_unit()) * self.pieces()
+    }
+
+    fn pieces(self) -> usize {
+        self.plane.div_ceil(UNIT)
+    }
+
+    fn images_of_unit(self) -> usize {
+        (UNIT / self.plane.max(1)).max(1)
+    }
+
+    /// The sums of one unit of channel c.
+    #[inline(always)]
+    fn unit_sums<T: Float, const I: usize, const K: usize, const ROWS: usize>(
+        self,
+        x: [&[T]; I],
+        mean: T,
+        f: impl Term<T, I, K>,
+        c: usize,
+        unit: usize,
+    ) -> [T; K] {
+        let Self { images, channels, plane } = self;
+        let mut sums = Lanes::<T, K, ROWS>::new();
+        if plane > UNIT {
+            let (image, piece) = (unit / self.pieces(), unit % self.pieces());
+            let start = (image * channels + c) * plane;
+            let place = start + piece * UNIT..start + ((piece + 1) * UNIT).min(plane);
+            sums.add_run(x.map(|x| &x[place.clone()]), mean, f);
+            return sums.total();
+        }
+        let run = |image: usize| {
+            let start = (image * channels + c) * plane;
+            x.map(|x| &x[start..start + plane])
+        };
+        let mut image = unit * self.images_of_unit();
+        let last = (image + self.images_of_unit()).min(images);
+        if plane < ROWS * LANES {
+            while image + ROWS <= last {
+                sums.add_runs::<I>(std::array::from_fn(|r| run(image + r)), mean, f);
+                image += ROWS;
+            }
+        }
+        for image in image..last {
+            sums.add_run(run(image), mean, f);
+        }
+        sums.total()
+    }
+
+    /// The sums of channel c.
+    #[inline(always)]
+    pub(super) fn channel_sums<T: Float, const I: usize, const K: usize, const ROWS: usize>(
+        self,
+        x: [&[T]; I],
+        mean: T,
+        f: impl Term<T, I, K>,
+        c: usize,
+    ) -> [T; K] {
+        let mut tree = Tree::new();
+        for unit in 0..self.units() {
+            tree.push(self.unit_sums::<T, I, K, ROWS>(x, mean, f, c, unit));
+        }
+        tree.total()
+    }
+
+    /// Writes `f` of the planes of some channels of every image; `constants` are theirs.
+    #[inline(always)]
+    pub(super) fn map_channels<T: Float, const I: usize, const P: usize, const O: usize>(
+        self,
+        x: [&[T]; I],
+        out: &[Disjoint<'_, T>; O],
+        f: impl Map<T, I, P, O>,
+        channels: Range<usize>,
+        constants: &[[T; P]],
+    ) {
+        for image in 0..self.images {
+            for (c, &constants) in channels.clone().zip(constants) {
+                let start = (image * self.channels + c) * self.plane;
+                // SAFETY: each channel is given to one task.
+                let out = unsafe { parts(out, start, self.plane) };
+                map_run(x.map(|x| &x[start..start + self.plane]), out, f, |_| constants);
+            }
+        }
+    }
+}
+
+impl Format {
+    /// The order in which the batch lies in memory, or if it lies in neither, (N, C, spatial).
+    pub(super) fn of(layout: &Layout) -> Self {
+        let (shape, strides) = (layout.shape(), layout.strides());
+        let plane: usize = shape[2..].iter().product();
+        let farther = |a: usize| shape[a] == 1 || strides[a].abs() > 1;
+        let beside = shape[1] > 1 && strides[1] == 1 && (2..shape.rank()).all(farther);
+        // A row of channels without planes is walked best along the channels.
+        let channels_last = plane == 1 || beside;
+        let mut order = [0; MAX_RANK];
+        for (axis, slot) in order.iter_mut().enumerate() {
+            *slot = axis;
+        }
+        if channels_last {
+            order[1..shape.rank()].rotate_left(1);
+        }
+        Self { shape, order, channels_last, planes: Planes { images: shape[0], channels: shape[1], plane } }
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.planes.channels
+    }
+
+    /// The elements of each channel.
+    pub(super) fn count(&self) -> usize {
+        self.planes.images * self.planes.plane
+    }
+
+    fn order(&self) -> &[usize] {
+        &self.order[..self.shape.rank()]
+    }
+
+    /// The elements in the order of the walk.
+    pub(super) fn read<'a, T: Float>(&self, x: &'a TensorOf<T>) -> Cow<'a, [T]> {
+        in_order(x, self.order())
+    }
+
+    /// A tensor that lies in the order of the walk, yet to be written.
+    pub(super) fn output<T: Float>(&self) -> TensorOf<T> {
+        TensorOf::uninitialised(Layout::dense(self.shape, self.order()))
+    }
+
+    /// The pixels of a channels-last batch, each with all its channels, in one unit: few, since they are added one after
+    /// the other.
+    fn pixels_of_unit(&self) -> usize {
+        (4 * UNIT / self.channels().max(1)).clamp(8, 256)
+    }
+
+    /// The sums over each channel: (K, C).
+    pub(super) fn sums<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize>(
+        &self,
+        x: [&[T]; I],
+        means: &[T],
+        f: F,
+    ) -> TensorOf<T> {
+        struct OfUnits<'a, 'p, T, F, const I: usize, const K: usize, const ROWS: usize> {
+            planes: Planes,
+            jobs: Range<usize>,
+            x: [&'a [T]; I],
+            means: &'a [T],
+            f: F,
+            partial: &'a Disjoint<'p, T>,
+        }
+        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorised
+            for OfUnits<'_, '_, T, F, I, K, ROWS>
+        {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                let channels = self.planes.channels;
+                for job in self.jobs {
+                    // Neighbouring channels follow each other, so that small planes are read along memory.
+                    let (unit, c) = (job / channels, job % channels);
+                    let sums = self.planes.unit_sums::<T, I, K, ROWS>(self.x, self.means[c], self.f, c, unit);
+                    for (k, sum) in sums.into_iter().enumerate() {
+                        // SAFETY: each channel of each unit has a place of its own.
+                        unsafe { self.partial.ptr((unit * K + k) * channels + c).write(sum) };
+                    }
+                }
+            }
+        }
+        struct OfPixels<'a, T, F, const I: usize, const K: usize> {
+            x: [&'a [T]; I],
+            means: &'a [T],
+            f: F,
+            out: &'a mut [T],
+        }
+        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize> Vectorised for OfPixels<'_, T, F, I, K> {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                let channels = self.means.len();
+                self.out.fill(T::ZERO);
+                let mut rows = self.out.chunks_exact_mut(channels);
+                let mut rows: [&mut [T]; K] = std::array::from_fn(|_| rows.next().expect("a row for each term"));
+                for pixel in 0..self.x[0].len() / channels {
+                    let x = self.x.map(|x| &x[pixel * channels..(pixel + 1) * channels]);
+                    for c in 0..channels {
+                        for (row, term) in rows.iter_mut().zip(self.f.of(x.map(|x| x[c]), self.means[c])) {
+                            row[c] += term;
+                        }
+                    }
+                }
+            }
+        }
+
+        let channels = self.channels();
+        let pixels = self.pixels_of_unit();
+        let units = if self.channels_last { self.count().div_ceil(pixels) } else { self.planes.units() };
+        let mut partial = TensorOf::uninitialised(Layout::contiguous(Shape::from([units, K, channels])));
+        let parts = Disjoint::new(partial.buffer_mut().0);
+        if self.channels_last {
+            parallel_for(units, (GRAIN / (pixels * channels).max(1)).max(1), |range| {
+                for unit in range {
+                    let place = unit * pixels * channels..((unit + 1) * pixels).min(self.count()) * channels;
+                    // SAFETY: each unit has a place of its own.
+                    let out = unsafe { parts.slice(unit * K * channels..(unit + 1) * K * channels) };
+                    dispatch(OfPixels { x: x.map(|x| &x[place.clone()]), means, f, out });
+                }
+            });
+        } else {
+            let of_unit = (self.count() / units.max(1)).max(1);
+            parallel_for(units * channels, (GRAIN / of_unit).max(1), |jobs| {
+                dispatch(OfUnits::<T, F, I, K, ROWS> { planes: self.planes, jobs, x, means, f, partial: &parts });
+            });
+        }
+        if units == 1 {
+            return partial.reshape([K, channels]);
+        }
+        let partial = partial.buffer();
+        TensorOf::from_fn([K, channels], |i| {
+            let mut tree = Tree::new();
+            for unit in 0..units {
+                tree.push([partial[unit * K * channels + i]]);
+            }
+            let [sum] = tree.total();
+            sum
+        })
+    }
+
+    /// `f` of every element; row p of `constants` (P, C) is the p-th constant of each channel.
+    pub(super) fn map<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize>(
+        &self,
+        x: [&[T]; I],
+        constants: [&[T]; P],
+        f: F,
+    ) -> [TensorOf<T>; O] {
+        struct Rows<'a, 'y, T, F, const I: usize, const P: usize, const O: usize> {
+            channels_last: bool,
+            planes: Planes,
+            rows: Range<usize>,
+            x: [&'a [T]; I],
+            constants: [&'a [T]; P],
+            f: F,
+            out: &'a [Disjoint<'y, T>; O],
+        }
+        impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorised
+            for Rows<'_, '_, T, F, I, P, O>
+        {
+            type Output = ();
+            #[inline(always)]
+            fn run(self) {
+                let Planes { channels, plane, .. } = self.planes;
+                let row = if self.channels_last { channels } else { plane };
+                let all = self.constants.map(|constants| &constants[..channels]);
+                for i in self.rows {
+                    let start = i * row;
+                    let x = self.x.map(|x| &x[start..start + row]);
+                    // SAFETY: rows do not overlap.
+                    let out = unsafe { parts(self.out, start, row) };
+                    if self.channels_last {
+                        map_run(x, out, self.f, |c| all.map(|constants| constants[c]));
+                    } else {
+                        let constants = all.map(|constants| constants[i % channels]);
+                        map_run(x, out, self.f, |_| constants);
+                    }
+                }
+            }
+        }
+
+        let mut results: [TensorOf<T>; O] = std::array::from_fn(|_| self.output());
+        let out = results.each_mut().map(|y| Disjoint::new(y.buffer_mut().0));
+        let row = if self.channels_last { self.channels() } else { self.planes.plane }.max(1);
+        parallel_for(x[0].len() / row, (GRAIN / row).max(1), |rows| {
+            let (channels_last, planes) = (self.channels_last, self.planes);
+            dispatch(Rows { channels_last, planes, rows, x, constants, f, out: &out });
+        });
+        results
+    }
+}

@@ -1,0 +1,131 @@
+//! What is summed over a channel, and what becomes of each element.
+
+#![expect(
+    clippy::inline_always,
+    reason = "functions are vectorised where they are inlined into a variant of `dispatch`"
+)]
+
+use crate::element::Float;
+
+/// K terms of one element, of which the sums over a channel are wanted; I tensors are read.
+pub(super) trait Term<T, const I: usize, const K: usize>: Copy + Sync {
+    fn of(self, v: [T; I], mean: T) -> [T; K];
+}
+
+/// O results of one element; P constants are the channel's.
+pub(super) trait Map<T, const I: usize, const P: usize, const O: usize>: Copy + Sync {
+    fn of(self, v: [T; I], constants: [T; P]) -> [T; O];
+}
+
+/// x.
+#[derive(Clone, Copy)]
+pub(super) struct Value;
+
+impl<T: Float> Term<T, 1, 1> for Value {
+    #[inline(always)]
+    fn of(self, [x]: [T; 1], _: T) -> [T; 1] {
+        [x]
+    }
+}
+
+/// `(x − mean)²`.
+#[derive(Clone, Copy)]
+pub(super) struct Deviation;
+
+impl<T: Float> Term<T, 1, 1> for Deviation {
+    #[inline(always)]
+    fn of(self, [x]: [T; 1], mean: T) -> [T; 1] {
+        [(x - mean) * (x - mean)]
+    }
+}
+
+/// `dz` and `dz·(x − mean)`, where dz is dy, or if y is given, dy where y > 0 and else 0.
+#[derive(Clone, Copy)]
+pub(super) struct Gradient;
+
+impl<T: Float> Term<T, 2, 2> for Gradient {
+    #[inline(always)]
+    fn of(self, [dy, x]: [T; 2], mean: T) -> [T; 2] {
+        [dy, dy * (x - mean)]
+    }
+}
+
+impl<T: Float> Term<T, 3, 2> for Gradient {
+    #[inline(always)]
+    fn of(self, [dy, x, y]: [T; 3], mean: T) -> [T; 2] {
+        let dz = gate(dy, y);
+        [dz, dz * (x - mean)]
+    }
+}
+
+/// dy where y > 0, else 0: the gradient of relu.
+#[inline(always)]
+fn gate<T: Float>(dy: T, y: T) -> T {
+    if y > T::ZERO { dy } else { T::ZERO }
+}
+
+/// max(z, 0), NaN for NaN.
+#[inline(always)]
+fn relu<T: Float>(z: T) -> T {
+    if z <= T::ZERO { T::ZERO } else { z }
+}
+
+/// `(x − mean)·scale + shift`.
+#[derive(Clone, Copy)]
+pub(super) struct Scale;
+
+impl<T: Float> Map<T, 1, 3, 1> for Scale {
+    #[inline(always)]
+    fn of(self, [x]: [T; 1], [mean, scale, shift]: [T; 3]) -> [T; 1] {
+        [(x - mean) * scale + shift]
+    }
+}
+
+/// `relu((x − mean)·scale + shift)`, or with a residual r, `relu((x − mean)·scale + shift + r)`.
+#[derive(Clone, Copy)]
+pub(super) struct ScaleRelu;
+
+impl<T: Float> Map<T, 1, 3, 1> for ScaleRelu {
+    #[inline(always)]
+    fn of(self, [x]: [T; 1], [mean, scale, shift]: [T; 3]) -> [T; 1] {
+        [relu((x - mean) * scale + shift)]
+    }
+}
+
+impl<T: Float> Map<T, 2, 3, 1> for ScaleRelu {
+    #[inline(always)]
+    fn of(self, [x, r]: [T; 2], [mean, scale, shift]: [T; 3]) -> [T; 1] {
+        [relu((x - mean) * scale + shift + r)]
+    }
+}
+
+/// `dx = factor·(dz − level − (x − mean)·slope)`, and dz itself where two results are wanted; dz as for [`Gradient`].
+#[derive(Clone, Copy)]
+pub(super) struct InputGradient;
+
+#[inline(always)]
+fn input_gradient<T: Float>(dz: T, x: T, [mean, factor, level, slope]: [T; 4]) -> T {
+    factor * (dz - level - (x - mean) * slope)
+}
+
+impl<T: Float> Map<T, 2, 4, 1> for InputGradient {
+    #[inline(always)]
+    fn of(self, [dy, x]: [T; 2], constants: [T; 4]) -> [T; 1] {
+        [input_gradient(dy, x, constants)]
+    }
+}
+
+impl<T: Float> Map<T, 3, 4, 1> for InputGradient {
+    #[inline(always)]
+    fn of(self, [dy, x, y]: [T; 3], constants: [T; 4]) -> [T; 1] {
+        [input_gradient(gate(dy, y), x, constants)]
+    }
+}
+
+impl<T: Float> Map<T, 3, 4, 2> for InputGradient {
+    #[inline(always)]
+    fn of(self, [dy, x, y]: [T; 3], constants: [T; 4]) -> [T; 2] {
+        let dz = gate(dy, y);
+        [input_gradient(dz, x, constants), dz]
+    }
+}

@@ -1,0 +1,246 @@
+//! Sums in fixed lanes over a run of memory, and pairwise sums of sums.
+
+#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+#![expect(clippy::needless_range_loop, reason = "several arrays are indexed alike, lane by lane")]
+
+use super::functions::{Map, Term};
+use crate::element::Float;
+use crate::parallel::Disjoint;
+
+/// Elements that are handled side by side: a row.
+pub(super) const LANES: usize = 16;
+/// Rows with sums of their own, so that one addition need not wait for the one before: for one term and for two.
+pub(super) const ROWS_OF_1: usize = 4;
+pub(super) const ROWS_OF_2: usize = 2;
+
+/// The least length of a run for which the compiler's own vectors, with checks beforehand and a rest afterwards, pay.
+const LONG: usize = 256;
+
+/// The sums of K terms, lane by lane, in `ROWS` rows.
+pub(super) struct Lanes<T, const K: usize, const ROWS: usize>([[[T; LANES]; K]; ROWS]);
+
+/// A loop unrolled in the source: the optimiser leaves some as they are, and then sums live in memory.
+macro_rules! unrolled {
+    ($i:ident in $($value:literal)+, $count:ident => $body:expr) => {
+        $(if $value < $count {
+            let $i = $value;
+            $body
+        })+
+    };
+}
+
+/// A row by value.
+#[inline(always)]
+fn row<T: Float>(x: &[T], at: usize) -> [T; LANES] {
+    *x[at..].first_chunk().expect("a row lies within the operand")
+}
+
+impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self([[[T::ZERO; LANES]; K]; ROWS])
+    }
+
+    /// Adds the terms of one row of operands to row `r` of sums, in the lanes that `keep`s.
+    #[inline(always)]
+    fn add<const I: usize>(
+        &mut self,
+        r: usize,
+        v: [[T; LANES]; I],
+        mean: T,
+        f: impl Term<T, I, K>,
+        keep: impl Fn(usize) -> bool,
+    ) {
+        unrolled!(k in 0 1, K => for l in 0..LANES {
+            let term = f.of(std::array::from_fn(|i| v[i][l]), mean)[k];
+            self.0[r][k][l] += if keep(l) { term } else { T::ZERO };
+        });
+    }
+
+    /// Adds the last `len % LANES` elements of a run to row `r` of sums.
+    #[inline(always)]
+    fn add_rest<const I: usize>(&mut self, r: usize, run: [&[T]; I], mean: T, f: impl Term<T, I, K>) {
+        let len = run[0].len();
+        let rest = len % LANES;
+        if rest == 0 {
+            return;
+        }
+        if len >= LANES {
+            // The last whole row, without what was added before.
+            self.add(r, run.map(|x| row(x, len - LANES)), mean, f, |l| l >= LANES - rest);
+        } else {
+            let mut padded = [[T::ZERO; LANES]; I];
+            for (padded, x) in padded.iter_mut().zip(run) {
+                padded[..len].copy_from_slice(x);
+            }
+            self.add(r, padded, mean, f, |l| l < len);
+        }
+    }
+
+    /// Adds a run of any length, row by row to the rows of sums in turn.
+    #[inline(always)]
+    pub(super) fn add_run<const I: usize>(&mut self, run: [&[T]; I], mean: T, f: impl Term<T, I, K>) {
+        let len = run[0].len();
+        let mut at = 0;
+        while at + ROWS * LANES <= len {
+            unrolled!(r in 0 1 2 3, ROWS => self.add(r, run.map(|x| row(x, at + r * LANES)), mean, f, |_| true));
+            at += ROWS * LANES;
+        }
+        // Where `at` is a whole multiple of ROWS rows, fewer than ROWS are left.
+        unrolled!(r in 0 1 2, ROWS => if at + (r + 1) * LANES <= len {
+            self.add(r, run.map(|x| row(x, at + r * LANES)), mean, f, |_| true);
+        });
+        self.add_rest(0, run, mean, f);
+    }
+
+    /// Adds short runs of one length side by side, each to a row of sums of its own.
+    #[inline(always)]
+    pub(super) fn add_runs<const I: usize>(&mut self, runs: [[&[T]; I]; ROWS], mean: T, f: impl Term<T, I, K>) {
+        let len = runs[0][0].len();
+        let mut at = 0;
+        while at + LANES <= len {
+            unrolled!(r in 0 1 2 3, ROWS => self.add(r, runs[r].map(|x| row(x, at)), mean, f, |_| true));
+            at += LANES;
+        }
+        unrolled!(r in 0 1 2 3, ROWS => self.add_rest(r, runs[r], mean, f));
+    }
+
+    /// The sums over all lanes.
+    #[inline(always)]
+    pub(super) fn total(self) -> [T; K] {
+        // A copy: sums that a call may read through a reference would live in memory from the start.
+        let rows = self.0;
+        total(&rows)
+    }
+}
+
+/// The sums over all rows and lanes, halved again and again.
+///
+/// Not inlined, since the optimiser would arrange the sums of the whole loop for the sake of these last few additions.
+#[inline(never)]
+fn total<T: Float, const K: usize, const ROWS: usize>(rows: &[[[T; LANES]; K]; ROWS]) -> [T; K] {
+    std::array::from_fn(|k| {
+        let mut rows: [[T; LANES]; ROWS] = std::array::from_fn(|r| rows[r][k]);
+        let mut half = ROWS / 2;
+        while half > 0 {
+            for r in 0..half {
+                for l in 0..LANES {
+                    rows[r][l] += rows[r + half][l];
+                }
+            }
+            half /= 2;
+        }
+        let mut lanes = rows[0];
+        let mut half = LANES / 2;
+        while half > 0 {
+            for l in 0..half {
+                lanes[l] += lanes[l + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
+    })
+}
+
+/// The pairwise sum of numbers that come one after the other: those at level l are sums of 2ˡ of them.
+pub(super) struct Tree<T, const K: usize> {
+    levels: [[T; K]; 48],
+    count: usize,
+}
+
+impl<T: Float, const K: usize> Tree<T, K> {
+    #[inline(always)]
+    pub(super) fn new() -> Self {
+        Self { levels: [[T::ZERO; K]; 48], count: 0 }
+    }
+
+    #[inline(always)]
+    pub(super) fn push(&mut self, mut sums: [T; K]) {
+        let level = self.count.trailing_ones() as usize;
+        for before in &self.levels[..level] {
+            sums = add(*before, sums);
+        }
+        self.levels[level] = sums;
+        self.count += 1;
+    }
+
+    #[inline(always)]
+    pub(super) fn total(self) -> [T; K] {
+        let mut total = [T::ZERO; K];
+        let mut left = self.count;
+        while left != 0 {
+            total = add(self.levels[left.trailing_zeros() as usize], total);
+            left &= left - 1;
+        }
+        total
+    }
+}
+
+#[inline(always)]
+fn add<T: Float, const K: usize>(a: [T; K], b: [T; K]) -> [T; K] {
+    std::array::from_fn(|k| a[k] + b[k])
+}
+
+/// Writes `f` of a run of each operand to the same run of each result. `constants(l)` are those of its element l, for
+/// rows from `l` on.
+#[inline(always)]
+pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
+    run: [&[T]; I],
+    mut out: [&mut [T]; O],
+    f: impl Map<T, I, P, O>,
+    constants: impl Fn(usize) -> [T; P],
+) {
+    let len = run[0].len();
+    if !(LANES..LONG).contains(&len) {
+        let run: [&[T]; I] = std::array::from_fn(|i| &run[i][..len]);
+        let mut out = out.each_mut().map(|out| &mut out[..len]);
+        for at in 0..len {
+            let results = f.of(std::array::from_fn(|i| run[i][at]), constants(at));
+            for (out, y) in out.iter_mut().zip(results) {
+                out[at] = y;
+            }
+        }
+        return;
+    }
+    let mut at = 0;
+    while at < len {
+        // The last row begins early enough to be whole; what it shares with the one before comes out the same.
+        let start = at.min(len - LANES);
+        let results = map_row(std::array::from_fn(|i| row(run[i], start)), f, |l| constants(start + l));
+        for (out, results) in out.iter_mut().zip(results) {
+            out[start..start + LANES].copy_from_slice(&results);
+        }
+        at += LANES;
+    }
+}
+
+/// `f` of a row. By value: everything is read before anything is written, whatever the compiler knows of overlaps.
+#[inline(always)]
+fn map_row<T: Float, const I: usize, const P: usize, const O: usize>(
+    v: [[T; LANES]; I],
+    f: impl Map<T, I, P, O>,
+    constants: impl Fn(usize) -> [T; P],
+) -> [[T; LANES]; O] {
+    let mut results = [[T::ZERO; LANES]; O];
+    for l in 0..LANES {
+        let y = f.of(std::array::from_fn(|i| v[i][l]), constants(l));
+        for (results, y) in results.iter_mut().zip(y) {
+            results[l] = y;
+        }
+    }
+    results
+}
+
+/// The part of each result that one task writes.
+///
+/// # Safety
+/// As [`Disjoint::slice`].
+#[inline(always)]
+pub(super) unsafe fn parts<'a, T, const O: usize>(
+    out: &[Disjoint<'a, T>; O],
+    start: usize,
+    len: usize,
+) -> [&'a mut [T]; O] {
+    // SAFETY: the caller promises that parts do not overlap.
+    std::array::from_fn(|o| unsafe { out[o].slice(start..start + len) })
+}

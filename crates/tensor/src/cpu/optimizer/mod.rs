@@ -1,0 +1,280 @@
+//! Optimizer steps, each one pass over all parameters: they are cut together, as if they were one, so that a small
+//! parameter costs no division of work of its own.
+
+#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::cpu::math::Elementary;
+use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::strided::{in_order, lies_in_order};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::tensor::TensorOf;
+
+/// The least number of elements worth a task of its own: some 10 µs of one thread.
+const GRAIN: usize = 64 * 1024;
+
+/// What a step of stochastic gradient descent needs to know, as in `torch.optim.SGD`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdStep {
+    /// The learning rate.
+    pub lr: f64,
+    /// The share of the running direction that is kept.
+    pub momentum: f64,
+    /// The share of the gradient that does not enter the running direction.
+    pub dampening: f64,
+    /// Whether to look ahead along the running direction (Nesterov).
+    pub nesterov: bool,
+    /// The factor of the parameter that is added to its gradient.
+    pub weight_decay: f64,
+    /// Whether this is the parameter's first step, at which the running direction becomes the gradient itself.
+    pub first: bool,
+}
+
+/// What a step of Adam needs to know, as in `torch.optim.Adam` and `AdamW`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamStep {
+    /// The learning rate.
+    pub lr: f64,
+    /// The share of the running mean that is kept.
+    pub beta1: f64,
+    /// The share of the running mean of squares that is kept.
+    pub beta2: f64,
+    /// Added to the root of the running mean of squares.
+    pub eps: f64,
+    /// The factor of the parameter that is added to its gradient or, decoupled, the share of the parameter that
+    /// lr times this takes away.
+    pub weight_decay: f64,
+    /// Whether the decay bypasses the moments (`AdamW`).
+    pub decoupled: bool,
+    /// The number of this step, from 1.
+    pub step: u64,
+}
+
+/// A parameter and what a step of stochastic gradient descent changes it by.
+pub struct SgdSlot<'a, T> {
+    /// What is changed.
+    pub parameter: &'a mut TensorOf<T>,
+    /// Its gradient, of the same shape.
+    pub gradient: &'a TensorOf<T>,
+    /// The running direction, of the same shape, if there is momentum.
+    pub momentum: Option<&'a mut TensorOf<T>>,
+    /// The settings.
+    pub step: SgdStep,
+}
+
+/// A parameter and what a step of Adam changes it by.
+pub struct AdamSlot<'a, T> {
+    /// What is changed.
+    pub parameter: &'a mut TensorOf<T>,
+    /// Its gradient, of the same shape.
+    pub gradient: &'a TensorOf<T>,
+    /// The running mean, of the same shape.
+    pub mean: &'a mut TensorOf<T>,
+    /// The running mean of squares, of the same shape.
+    pub square: &'a mut TensorOf<T>,
+    /// The settings.
+    pub step: AdamStep,
+}
+
+/// The elements of `x` for writing, with the axes in `order`; laid out anew first if they lie otherwise.
+fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoint<'a, T> {
+    if !lies_in_order(x.layout(), order) {
+        let mut own = TensorOf::uninitialised(Layout::dense(x.shape(), order));
+        own.buffer_mut().0.copy_from_slice(&in_order(x, order));
+        *x = own;
+    }
+    let numel = x.numel();
+    let (buffer, layout) = x.buffer_mut();
+    Disjoint::new(&mut buffer[layout.offset()..][..numel])
+}
+
+/// Calls `body` with ranges of elements that together cover each job's gradient once.
+fn for_elements<J: Sync>(jobs: &[J], len: impl Fn(&J) -> usize + Sync, body: impl Fn(&J, Range<usize>) + Sync) {
+    let total = jobs.iter().map(&len).sum();
+    parallel_for(total, GRAIN, |range| {
+        let mut start = 0;
+        for job in jobs {
+            let end = start + len(job);
+            let (from, to) = (range.start.max(start), range.end.min(end));
+            if from < to {
+                body(job, from - start..to - start);
+            }
+            start = end;
+        }
+    });
+}
+
+struct SgdJob<'a, T: Float> {
+    p: Disjoint<'a, T>,
+    g: Cow<'a, [T]>,
+    momentum: Option<Disjoint<'a, T>>,
+    step: SgdStep,
+}
+
+struct SgdPiece<'a, T> {
+    p: &'a mut [T],
+    g: &'a [T],
+    momentum: Option<&'a mut [T]>,
+    step: SgdStep,
+}
+
+impl<T: Float> Vectorised for SgdPiece<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Self { p, g, momentum, step } = self;
+        let [lr, factor, rest, decay] =
+            [step.lr, step.momentum, 1.0 - step.dampening, step.weight_decay].map(T::from_f64);
+        // A decay of 0 is left out, as in PyTorch: 0·∞ would be NaN.
+        let decayed = |g: T, p: T| if step.weight_decay == 0.0 { g } else { g + decay * p };
+        let Some(buf) = momentum else {
+            for (p, &g) in p.iter_mut().zip(g) {
+                *p -= lr * decayed(g, *p);
+            }
+            return;
+        };
+        for ((p, &g), buf) in p.iter_mut().zip(g).zip(buf) {
+            let g = decayed(g, *p);
+            *buf = if step.first { g } else { *buf * factor + rest * g };
+            *p -= lr * if step.nesterov { g + factor * *buf } else { *buf };
+        }
+    }
+}
+
+/// `g += weight_decay·p`; `buf = g` at the first step, then `buf·momentum + (1 − dampening)·g`; `g = buf`, or
+/// `g + momentum·buf` looking ahead; `p −= lr·g`. Without momentum g stays the gradient.
+pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>) {
+    let job = |slot: SgdSlot<'a, T>| {
+        let (order, rank) = slot.parameter.layout().memory_order();
+        let order = &order[..rank];
+        SgdJob {
+            g: in_order(slot.gradient, order),
+            p: for_writing(slot.parameter, order),
+            momentum: slot.momentum.map(|momentum| for_writing(momentum, order)),
+            step: slot.step,
+        }
+    };
+    let jobs: Vec<SgdJob<'_, T>> = slots.into_iter().map(job).collect();
+    for_elements(
+        &jobs,
+        |job| job.g.len(),
+        |job, range| {
+            // SAFETY: ranges of a job do not overlap.
+            let (p, momentum) = unsafe {
+                (job.p.slice(range.clone()), job.momentum.as_ref().map(|momentum| momentum.slice(range.clone())))
+            };
+            dispatch(SgdPiece { p, g: &job.g[range], momentum, step: job.step });
+        },
+    );
+}
+
+/// What [`AdamStep`] comes to for each element.
+#[derive(Clone, Copy)]
+struct AdamFactors<T> {
+    /// What is multiplied with p first.
+    shrink: T,
+    /// What is multiplied with p and added to g, if anything.
+    decay: Option<T>,
+    rest1: T,
+    /// Whether m is nearer to the old mean than to the gradient.
+    near: bool,
+    kept2: T,
+    rest2: T,
+    size: T,
+    /// `1/√(1 − β₂ᵗ)`.
+    root: T,
+    eps: T,
+}
+
+impl<T: Float> AdamFactors<T> {
+    fn new(step: AdamStep) -> Self {
+        let correction = |beta: f64| 1.0 - <f64 as Elementary>::powf(beta, step.step as f64);
+        let shrink = if step.decoupled { 1.0 - step.lr * step.weight_decay } else { 1.0 };
+        Self {
+            shrink: T::from_f64(shrink),
+            // A decay of 0 is left out, as in PyTorch: 0·∞ would be NaN.
+            decay: (!step.decoupled && step.weight_decay != 0.0).then(|| T::from_f64(step.weight_decay)),
+            rest1: T::from_f64(1.0 - step.beta1),
+            near: step.beta1 > 0.5,
+            kept2: T::from_f64(step.beta2),
+            rest2: T::from_f64(1.0 - step.beta2),
+            size: T::from_f64(step.lr / correction(step.beta1)),
+            root: T::from_f64(1.0 / correction(step.beta2).sqrt()),
+            eps: T::from_f64(step.eps),
+        }
+    }
+}
+
+struct AdamJob<'a, T: Float> {
+    p: Disjoint<'a, T>,
+    g: Cow<'a, [T]>,
+    m: Disjoint<'a, T>,
+    v: Disjoint<'a, T>,
+    factors: AdamFactors<T>,
+}
+
+struct AdamPiece<'a, T> {
+    p: &'a mut [T],
+    g: &'a [T],
+    m: &'a mut [T],
+    v: &'a mut [T],
+    factors: AdamFactors<T>,
+}
+
+impl<T: Float> Vectorised for AdamPiece<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Self { p, g, m, v, factors } = self;
+        let AdamFactors { shrink, decay, rest1, near, kept2, rest2, size, root, eps } = factors;
+        for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
+            let old = *p * shrink;
+            let g = if let Some(decay) = decay { g + decay * old } else { g };
+            // Interpolated from the nearer end, as by PyTorch's lerp: with β₁ = 0 the mean is exactly the gradient.
+            *m = if near { *m + rest1 * (g - *m) } else { g - (g - *m) * (T::ONE - rest1) };
+            *v = *v * kept2 + rest2 * g * g;
+            *p = old - size * *m / (Float::sqrt(*v) * root + eps);
+        }
+    }
+}
+
+/// `g += weight_decay·p`, or decoupled `p *= 1 − lr·weight_decay`; `m += (g − m)(1 − β₁)`; `v = v·β₂ + (1 − β₂)·g²`;
+/// `p −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`.
+pub(crate) fn adam_step<'a, T: Float>(slots: Vec<AdamSlot<'a, T>>) {
+    // Most parameters have the settings and the count of steps of the one before, and powers are dear.
+    let mut before: Option<(AdamStep, AdamFactors<T>)> = None;
+    let job = |slot: AdamSlot<'a, T>| {
+        let factors = match before {
+            Some((step, factors)) if step == slot.step => factors,
+            _ => AdamFactors::new(slot.step),
+        };
+        before = Some((slot.step, factors));
+        let (order, rank) = slot.parameter.layout().memory_order();
+        let order = &order[..rank];
+        AdamJob {
+            g: in_order(slot.gradient, order),
+            p: for_writing(slot.parameter, order),
+            m: for_writing(slot.mean, order),
+            v: for_writing(slot.square, order),
+            factors,
+        }
+    };
+    let jobs: Vec<AdamJob<'_, T>> = slots.into_iter().map(job).collect();
+    for_elements(
+        &jobs,
+        |job| job.g.len(),
+        |job, range| {
+            let all = || range.clone();
+            // SAFETY: ranges of a job do not overlap.
+            let (p, m, v) = unsafe { (job.p.slice(all()), job.m.slice(all()), job.v.slice(all())) };
+            dispatch(AdamPiece { p, g: &job.g[all()], m, v, factors: job.factors });
+        },
+    );
+}
