@@ -1,7 +1,10 @@
-//! Products of matrices: matrixmultiply's kernels on tiles fixed by the shape, plain loops for the smallest.
+//! Products of matrices: by our own kernel ([`gemm`]), by matrixmultiply's where that does not fit, by plain loops for the
+//! smallest.
 
 use std::any::TypeId;
 
+use crate::cpu::gemm;
+use crate::cpu::simd::{self, Level};
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -10,6 +13,11 @@ use crate::tensor::TensorOf;
 
 /// Below this many multiplications a plain loop is done before a general product has packed its operands.
 const TINY: usize = 256;
+/// The fewest rows, columns and depth that fill the tiles of our own kernel, where the processor has registers for it;
+/// matrixmultiply does the others, and everything at the portable level.
+const ROWS: usize = 8;
+const COLUMNS: usize = 16;
+const DEPTH: usize = 8;
 /// The number of multiplications worth a task of their own.
 const GRAIN: usize = 1 << 17;
 
@@ -95,6 +103,17 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
         return;
     }
     let batch = shape.numel() / (m * n);
+    if m >= ROWS && n >= COLUMNS && k >= DEPTH && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64")) {
+        let c = y.buffer_mut().0;
+        for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
+            let [a, b] = [a, b].map(|(buffer, layout)| {
+                let Matrix { start, rows, columns } = Matrix::of(layout, index);
+                gemm::Matrix { buffer, start: start as usize, row: rows, column: columns }
+            });
+            gemm::gemm([m, k, n], a, b, bias, c);
+        }
+        return;
+    }
     // Small enough that small products have work for all threads, large enough that packing does not count.
     let side = if m * n <= 512 * 512 { 64 } else { 256 };
     let (across, down) = (n.div_ceil(side), m.div_ceil(side));

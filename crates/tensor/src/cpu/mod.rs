@@ -5,6 +5,7 @@ pub(crate) mod conv;
 pub(crate) mod copy;
 pub(crate) mod elementwise;
 pub(crate) mod gather;
+mod gemm;
 pub(crate) mod im2col;
 pub(crate) mod images;
 pub(crate) mod math;

@@ -174,11 +174,40 @@ fn bits() -> Vec<u64> {
 }
 
 #[test]
-fn any_number_of_threads_and_every_level_gives_the_same_bits() {
-    let expected = with_threads(1, bits);
-    at_each_level(|level| {
-        for threads in [1, 3] {
-            assert!(with_threads(threads, bits) == expected, "{level:?}, {threads} threads");
-        }
-    });
+fn any_number_of_threads_gives_the_same_bits_at_each_level() {
+    at_each_level(|level| assert!(with_threads(1, bits) == with_threads(3, bits), "{level:?}"));
+}
+
+#[test]
+fn every_level_matches_the_definitions() {
+    let options = Conv2dOptions { stride: [1, 1], padding: [1, 1], dilation: [1, 1], groups: 1 };
+    at_each_level(|_| check(&numbers([2, 5, 9, 37], 1), &numbers([13, 5, 3, 3], 2), Some(&numbers(13, 3)), options));
+}
+
+#[test]
+fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
+    let cases = [
+        // x, w, stride, padding, dilation, groups: each is done by `gathered`.
+        ([3, 16, 9, 9], [32, 16, 3, 3], [2, 2], [1, 1], [1, 1], 1),
+        ([5, 67, 7, 5], [33, 67, 1, 1], [1, 1], [0, 0], [1, 1], 1),
+        ([2, 40, 11, 6], [34, 20, 3, 2], [3, 2], [2, 1], [2, 1], 2),
+        ([9, 130, 2, 2], [16, 130, 3, 3], [1, 1], [1, 1], [1, 1], 1),
+        ([1, 300, 3, 3], [70, 300, 3, 3], [2, 1], [1, 1], [1, 1], 1),
+    ];
+    for (x, w, stride, padding, dilation, groups) in cases {
+        let options = Conv2dOptions { stride, padding, dilation, groups };
+        let y = shape_rules::conv2d(x.into(), w.into(), None, options).unwrap();
+        assert!(gathered::pays(w.into(), options, y), "{x:?} {w:?}");
+        let (xs, ws, b) = (numbers(x, 1), numbers(w, 2), numbers(w[0], 3));
+        at_each_level(|_| check(&xs, &ws, Some(&b), options));
+        let last = xs.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2]);
+        check(&last, &ws, None, options);
+        let (xs, ws) = (xs.to_f32(), ws.to_f32());
+        let all = || {
+            let y = xs.conv2d(&ws, None, options);
+            let dx = y.conv2d_input_gradient(&ws, [x[2], x[3]], options);
+            [y.to_vec(), dx.to_vec(), xs.conv2d_weight_gradient(&y, [w[2], w[3]], options).to_vec()]
+        };
+        assert!(with_threads(1, all) == with_threads(3, all));
+    }
 }

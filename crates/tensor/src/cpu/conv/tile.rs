@@ -1,14 +1,14 @@
 //! The innermost loops: sums of products that stay in registers.
 //!
-//! Tiles are cut to the registers of each level of CPU features. That changes no bit: an element of a product is one sum
-//! in the order of the rows, and the lanes of a dot product stand in the source.
+//! Tiles are cut to the registers of each level of CPU features: an element of a product is one sum in the order of the
+//! rows whatever the tile, a dot product as many sums as a register has lanes.
 
 #![expect(
     clippy::inline_always,
     reason = "loops are vectorised where they are inlined into a variant of `dispatch_tiled`"
 )]
 
-use crate::cpu::simd::Registers;
+use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
 
 /// The most rows of a tile of a product.
@@ -17,18 +17,8 @@ pub(super) const ROWS: usize = 8;
 pub(super) const PANEL: usize = 32;
 /// The most rows on each side of a tile of dot products.
 pub(super) const DOTS: usize = 4;
-/// The lanes of a dot product of f32; f64 has half of them.
+/// The most lanes of a register, and so of a dot product.
 pub(super) const LANES: usize = 16;
-
-/// A loop unrolled in the source: the optimiser leaves larger ones as they are, and then sums live in memory.
-macro_rules! unrolled {
-    ($i:ident in $($value:literal)+, $count:ident => $body:expr) => {
-        $(if $value < $count {
-            let $i = $value;
-            $body
-        })+
-    };
-}
 
 /// `y[i, j] = bias[i] + Σₖ w[k, i] · x[offsets[k] + j]` for `rows` ≤ [`ROWS`] and j in `0..columns`.
 ///
@@ -44,65 +34,72 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
     (w, x): (*const T, *const T),
     (y, y_step): (*mut T, usize),
 ) {
-    // Two registers wide, and half of the registers high.
-    let wide = 2 * R::BYTES / size_of::<T>();
+    // Two registers wide, and a quarter of the registers high.
+    let lanes = T::Vector::<R>::LANES;
     let most = R::COUNT / 4;
     let mut j = 0;
     while j < columns {
-        let half = R::COUNT == 32 && columns - j <= wide / 2;
+        let half = columns - j <= lanes;
         let mut i = 0;
         while i < rows {
             let height = (rows - i).min(most);
             let mut start = [T::ZERO; ROWS];
             start[..height].copy_from_slice(&bias[i..i + height]);
             macro_rules! tile {
-                ($columns:expr; $($rows:literal)+) => {
+                ($registers:literal; $($rows:literal)+) => {
                     match height {
                         // SAFETY: by this function's contract.
-                        $($rows => unsafe { tile::<T, $rows, $columns>(offsets, &start, (w.add(i), rows), x.add(j), (y.add(i * y_step + j), y_step)) },)+
+                        $($rows => unsafe { tile::<T, R, $rows, $registers>(offsets, &start, (w.add(i), rows), x.add(j), (y.add(i * y_step + j), y_step)) },)+
                         _ => unreachable!(),
                     }
                 };
             }
-            match (if half { wide / 2 } else { wide }, most) {
-                (32, 8) => tile!(32; 1 2 3 4 5 6 7 8),
-                (16, 8) => tile!(16; 1 2 3 4 5 6 7 8),
-                (8, 8) => tile!(8; 1 2 3 4 5 6 7 8),
-                (16, 4) => tile!(16; 1 2 3 4),
-                (8, 4) => tile!(8; 1 2 3 4),
-                (4, 4) => tile!(4; 1 2 3 4),
-                _ => unreachable!(),
+            match (half, most) {
+                (false, 8) => tile!(2; 1 2 3 4 5 6 7 8),
+                (true, 8) => tile!(1; 1 2 3 4 5 6 7 8),
+                (false, _) => tile!(2; 1 2 3 4),
+                (true, _) => tile!(1; 1 2 3 4),
             }
             i += height;
         }
-        j += if half { wide / 2 } else { wide };
+        j += if half { lanes } else { 2 * lanes };
     }
 }
 
 /// One tile of [`product`]; `w`'s and `y`'s rows are the given numbers of elements apart.
 #[inline(always)]
-unsafe fn tile<T: Float, const M: usize, const N: usize>(
+unsafe fn tile<T: Float, R: Registers, const M: usize, const N: usize>(
     offsets: &[usize],
     bias: &[T; ROWS],
     (mut w, w_step): (*const T, usize),
     x: *const T,
     (y, y_step): (*mut T, usize),
 ) {
-    let mut sums = [[T::ZERO; N]; M];
+    let lanes = T::Vector::<R>::LANES;
+    let mut sums = [[T::Vector::<R>::splat(T::ZERO); N]; M];
     for i in 0..M {
-        sums[i] = [bias[i]; N];
+        sums[i] = [T::Vector::<R>::splat(bias[i]); N];
     }
     for &offset in offsets {
-        // SAFETY: by `product`'s contract.
-        let (a, b) = unsafe { (w.cast::<[T; M]>().read(), x.add(offset).cast::<[T; N]>().read()) };
-        unrolled!(i in 0 1 2 3 4 5 6 7, M => for j in 0..N {
-            sums[i][j] += a[i] * b[j];
-        });
+        let mut pixels = [T::Vector::<R>::splat(T::ZERO); N];
+        for j in 0..N {
+            // SAFETY: by `product`'s contract.
+            pixels[j] = unsafe { T::Vector::<R>::load(x.add(offset + j * lanes)) };
+        }
+        for i in 0..M {
+            // SAFETY: as above.
+            let weight = T::Vector::<R>::splat(unsafe { *w.add(i) });
+            for j in 0..N {
+                sums[i][j] = weight.mul_add(pixels[j], sums[i][j]);
+            }
+        }
         w = w.wrapping_add(w_step);
     }
     for (i, sums) in sums.into_iter().enumerate() {
-        // SAFETY: as above.
-        unsafe { y.add(i * y_step).cast::<[T; N]>().write(sums) }
+        for (j, sum) in sums.into_iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { sum.store(y.add(i * y_step + j * lanes)) }
+        }
     }
 }
 
@@ -125,12 +122,8 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
     (y, y_offsets): (Vectors<T>, &[usize]),
 ) -> [[T; DOTS]; DOTS] {
     let mut out = [[T::ZERO; DOTS]; DOTS];
-    // At most half of the registers hold sums, one vector of lanes being 64 bytes.
-    let (across, down) = match R::BYTES {
-        64 => (4, 4),
-        32 => (2, 2),
-        _ => (1, 2),
-    };
+    // Half of the registers hold sums.
+    let (across, down) = if R::COUNT == 32 { (4, 4) } else { (2, 4) };
     let mut i = 0;
     while i < x_offsets.len() {
         let height = (x_offsets.len() - i).min(down);
@@ -143,13 +136,7 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
                         $(($m, $n) => {
                             let (xs, ys) = (std::array::from_fn(|m| x_offsets[i + m]), std::array::from_fn(|n| y_offsets[k + n]));
                             // SAFETY: by this function's contract.
-                            let sums: [[T; $n]; $m] = unsafe {
-                                if size_of::<T>() == 4 {
-                                    dot_tile::<T, $m, $n, LANES>([images, len], (x, xs), (y, ys))
-                                } else {
-                                    dot_tile::<T, $m, $n, { LANES / 2 }>([images, len], (x, xs), (y, ys))
-                                }
-                            };
+                            let sums = unsafe { dot_tile::<T, R, $m, $n>([images, len], (x, xs), (y, ys)) };
                             for (m, sums) in sums.into_iter().enumerate() {
                                 out[i + m][k..k + $n].copy_from_slice(&sums);
                             }
@@ -158,10 +145,10 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
                     }
                 };
             }
-            match (down, across) {
-                (4, 4) => tile!(1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4),
-                (2, 2) => tile!(1 1, 1 2, 2 1, 2 2),
-                _ => tile!(1 1, 2 1),
+            if across == 4 {
+                tile!(1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4)
+            } else {
+                tile!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2)
             }
             k += width;
         }
@@ -172,39 +159,35 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
 
 /// One tile of [`dots`].
 #[inline(always)]
-unsafe fn dot_tile<T: Float, const M: usize, const N: usize, const L: usize>(
+unsafe fn dot_tile<T: Float, R: Registers, const M: usize, const N: usize>(
     [images, len]: [usize; 2],
     (x, x_offsets): (Vectors<T>, [usize; M]),
     (y, y_offsets): (Vectors<T>, [usize; N]),
 ) -> [[T; N]; M] {
-    let mut sums = [[[T::ZERO; L]; N]; M];
+    let zero = T::Vector::<R>::splat(T::ZERO);
+    let mut sums = [[zero; N]; M];
     for image in 0..images {
         let (xs, ys) = (x.start.wrapping_add(image * x.image), y.start.wrapping_add(image * y.image));
-        for at in (0..len).step_by(L) {
-            let mut b = [[T::ZERO; L]; N];
+        for at in (0..len).step_by(T::Vector::<R>::LANES) {
+            let mut b = [zero; N];
             for n in 0..N {
                 // SAFETY: by `dots`' contract.
-                b[n] = unsafe { ys.add(y_offsets[n] + at).cast::<[T; L]>().read() };
+                b[n] = unsafe { T::Vector::<R>::load(ys.add(y_offsets[n] + at)) };
             }
-            unrolled!(m in 0 1 2 3, M => {
+            for m in 0..M {
                 // SAFETY: as above.
-                let a = unsafe { xs.add(x_offsets[m] + at).cast::<[T; L]>().read() };
-                unrolled!(n in 0 1 2 3, N => for l in 0..L {
-                    sums[m][n][l] += a[l] * b[n][l];
-                });
-            });
+                let a = unsafe { T::Vector::<R>::load(xs.add(x_offsets[m] + at)) };
+                for n in 0..N {
+                    sums[m][n] = a.mul_add(b[n], sums[m][n]);
+                }
+            }
         }
     }
-    sums.map(|row| {
-        row.map(|mut lanes| {
-            let mut half = L / 2;
-            while half > 0 {
-                for l in 0..half {
-                    lanes[l] += lanes[l + half];
-                }
-                half /= 2;
-            }
-            lanes[0]
-        })
-    })
+    let mut out = [[T::ZERO; N]; M];
+    for m in 0..M {
+        for n in 0..N {
+            out[m][n] = sums[m][n].sum();
+        }
+    }
+    out
 }

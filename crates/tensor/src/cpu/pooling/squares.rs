@@ -61,8 +61,12 @@ impl<T: Float> Tiled for Largest<'_, T> {
 /// any other length cost a call, and what is read back as a whole later would have to wait for them.
 #[inline(always)]
 fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to: &mut [E]) {
-    let count = if to.len() >= lanes { lanes } else { count };
-    to[..count].copy_from_slice(&from[..count]);
+    // Two copies, not one of either length: a length that the compiler knows is a store, one that it does not is a call.
+    if to.len() >= lanes {
+        to[..lanes].copy_from_slice(&from[..lanes]);
+    } else {
+        to[..count].copy_from_slice(&from[..count]);
+    }
 }
 
 /// Reads a whole register of `lanes` numbers where there is memory for it, else `count`.
