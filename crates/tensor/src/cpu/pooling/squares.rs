@@ -121,7 +121,7 @@ impl<T: Float> Tiled for Spread<'_, T> {
 
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let lanes = T::Vector::<R>::LANES;
+        let lanes = WIDEST;
         let (columns, width) = (self.columns, self.width);
         let height = self.dx.len() / width;
         for row in 0..height {
@@ -135,20 +135,11 @@ impl<T: Float> Tiled for Spread<'_, T> {
                 let gradient: [T; WIDEST] = read(&self.dy[i * self.dy_step + j..], lanes, count);
                 let place: [i32; WIDEST] = read(&self.index[i * columns + j..], lanes, count);
                 let start = (row * width + 2 * j) as i32;
-                let mut pair = [[T::ZERO; WIDEST]; 2];
-                for (side, out) in pair.iter_mut().enumerate() {
-                    for l in 0..lanes {
-                        let here = place[l] == start + 2 * l as i32 + side as i32;
-                        out[l] = if here { gradient[l] } else { T::ZERO };
-                    }
-                }
                 let mut joined = [T::ZERO; 2 * WIDEST];
-                // SAFETY: no register has more lanes than WIDEST.
-                unsafe {
-                    let (low, high) =
-                        T::Vector::<R>::load(pair[0].as_ptr()).zip(T::Vector::<R>::load(pair[1].as_ptr()));
-                    low.store(joined.as_mut_ptr());
-                    high.store(joined.as_mut_ptr().add(lanes));
+                for l in 0..WIDEST {
+                    let left = start + 2 * l as i32;
+                    joined[2 * l] = if place[l] == left { gradient[l] } else { T::ZERO };
+                    joined[2 * l + 1] = if place[l] == left + 1 { gradient[l] } else { T::ZERO };
                 }
                 write(&joined, 2 * lanes, 2 * count, &mut self.dx[row * width + 2 * j..]);
             }
