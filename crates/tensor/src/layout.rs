@@ -15,12 +15,15 @@ pub struct Layout {
 
 impl Layout {
     /// The row-major layout of a shape: the last axis is contiguous.
+    #[inline]
     pub fn contiguous(shape: Shape) -> Self {
-        let mut order = [0; MAX_RANK];
-        for (axis, slot) in order.iter_mut().enumerate() {
-            *slot = axis;
+        let mut strides = [0; MAX_RANK];
+        let mut step = 1;
+        for (stride, &len) in strides.iter_mut().zip(&*shape).rev() {
+            *stride = step as isize;
+            step *= len.max(1);
         }
-        Self::dense(shape, &order[..shape.rank()])
+        Self { shape, strides, offset: 0 }
     }
 
     /// The layout without gaps whose axes, from outermost to innermost in memory, are `order`
@@ -36,21 +39,37 @@ impl Layout {
     }
 
     /// The lengths of the axes.
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
+    /// The number of axes.
+    #[inline]
+    pub fn rank(&self) -> usize {
+        self.shape.rank()
+    }
+
+    /// The number of elements.
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
     /// The distance in the buffer, in elements, between neighbours along each axis.
+    #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.shape.rank()]
     }
 
     /// Where in the buffer the first element lies.
+    #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Whether elements in row-major order are neighbours in the buffer.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
         for axis in (0..self.shape.rank()).rev() {
@@ -107,11 +126,13 @@ impl Layout {
     }
 
     /// Whether several elements share one place, as along a broadcast axis.
+    #[inline]
     pub fn repeats(&self) -> bool {
         (0..self.shape.rank()).any(|a| self.shape[a] > 1 && self.strides[a] == 0)
     }
 
     /// The position in the buffer of the element at `index`.
+    #[inline]
     pub fn position(&self, index: &[usize]) -> usize {
         debug_assert_eq!(index.len(), self.shape.rank());
         let away: isize = index.iter().zip(self.strides()).map(|(&i, &s)| i as isize * s).sum();

@@ -27,6 +27,7 @@ impl Shape {
     ///
     /// # Panics
     /// If there are more than [`MAX_RANK`] axes, or if the number of elements does not fit in `isize`.
+    #[inline]
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
         assert!(
@@ -50,16 +51,19 @@ impl Shape {
     }
 
     /// The number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
         usize::from(self.rank)
     }
 
     /// The number of elements: the product of the axis lengths, 1 for a scalar.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.iter().product()
     }
 
     /// The lengths of the axes.
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         self
     }
@@ -78,6 +82,7 @@ impl Shape {
 
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.dims[..usize::from(self.rank)]
     }
