@@ -44,6 +44,12 @@ impl Layout {
         self.shape
     }
 
+    /// The lengths of the axes, not copied.
+    #[inline]
+    pub fn shape_ref(&self) -> &Shape {
+        &self.shape
+    }
+
     /// The number of axes.
     #[inline]
     pub fn rank(&self) -> usize {

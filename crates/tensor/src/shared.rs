@@ -51,8 +51,11 @@ impl<T> Shared<T> {
     /// The value for writing, if this is its only owner.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
+        if !self.is_alone() {
+            return None;
+        }
         // SAFETY: nobody else has the value, and `&mut self` keeps this owner from being cloned.
-        self.is_alone().then(|| unsafe { &mut self.counted.as_mut().value })
+        Some(unsafe { &mut self.counted.as_mut().value })
     }
 
     /// Gives this ownership up; true for exactly one of all owners, the last.

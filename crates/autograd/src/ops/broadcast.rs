@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
+        Self::record(self.numbers().broadcast_to(shape.into()), [self], BroadcastTo)
     }
 
     /// The sum over the axes along which a tensor of `shape` would be repeated to have this one's shape: the adjoint of
@@ -29,7 +29,7 @@ impl<T: Float> VarOf<T> {
         if shape == self.shape() {
             return self.clone();
         }
-        Self::record(sum_to(&self.value(), shape), [self], SumTo)
+        Self::record(sum_to(&self.numbers(), shape), [self], SumTo)
     }
 }
 
@@ -64,7 +64,7 @@ impl<T: Float> Rule<T> for BroadcastTo {
         "nothing"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.sum_to(node.parent(0).shape()))]
+        vec![Some(dy.sum_to(node.input(0).shape()))]
     }
 }
 
@@ -81,7 +81,7 @@ impl<T: Float> Rule<T> for SumTo {
         "nothing"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.broadcast_to(node.parent(0).shape()))]
+        vec![Some(dy.broadcast_to(node.input(0).shape()))]
     }
 }
 
