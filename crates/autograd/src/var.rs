@@ -176,8 +176,7 @@ impl<T: Float> VarOf<T> {
         if !is_recording() {
             return Self::constant(value);
         }
-        let edges: Edges<T> =
-            parents.into_iter().map(|p| Edge { parent: p.clone(), version: p.version() }).collect();
+        let edges: Edges<T> = parents.into_iter().map(|p| Edge { parent: p.clone(), version: p.version() }).collect();
         if !edges.iter().any(|edge| edge.parent.requires_grad()) {
             return Self::constant(value);
         }
@@ -198,9 +197,7 @@ impl<T: Float> VarOf<T> {
             Handle::Constant(value) => Numbers::Fixed(value),
             Handle::Node(node) => match &node.content {
                 Content::Computed(computed) => Numbers::Fixed(&computed.value),
-                Content::Parameter(p) => {
-                    Numbers::Taken(p.value.read().unwrap_or_else(PoisonError::into_inner).clone())
-                }
+                Content::Parameter(p) => Numbers::Taken(p.value.read().unwrap_or_else(PoisonError::into_inner).clone()),
             },
         }
     }

@@ -78,10 +78,9 @@ impl Layout {
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
-        for axis in (0..self.shape.rank()).rev() {
-            let len = self.shape[axis];
-            if len != 1 && self.strides[axis] != step {
-                return len == 0 || self.shape.numel() == 0;
+        for (&len, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            if len != 1 && stride != step {
+                return self.shape.numel() == 0;
             }
             step *= len as isize;
         }
@@ -92,6 +91,9 @@ impl Layout {
     /// says nothing, and broadcast axes stay beside their logical neighbour.
     pub fn memory_order(&self) -> ([usize; MAX_RANK], usize) {
         let rank = self.shape.rank();
+        if self.is_contiguous() {
+            return (std::array::from_fn(|axis| axis), rank);
+        }
         let mut order = [0; MAX_RANK];
         let mut filled = 0;
         for axis in 0..rank {
@@ -120,12 +122,18 @@ impl Layout {
     /// The layout without gaps that keeps this one's order of axes in memory.
     #[must_use]
     pub fn dense_like(&self) -> Self {
+        if self.is_contiguous() {
+            return Self::contiguous(self.shape);
+        }
         let (order, rank) = self.memory_order();
         Self::dense(self.shape, &order[..rank])
     }
 
     /// Whether the elements fill a piece of the buffer without gaps or repeats, in some order of axes.
     pub fn is_dense(&self) -> bool {
+        if self.is_contiguous() {
+            return true;
+        }
         let dense = self.dense_like();
         self.shape.numel() == 0
             || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == dense.strides[a])
@@ -134,7 +142,7 @@ impl Layout {
     /// Whether several elements share one place, as along a broadcast axis.
     #[inline]
     pub fn repeats(&self) -> bool {
-        (0..self.shape.rank()).any(|a| self.shape[a] > 1 && self.strides[a] == 0)
+        self.shape.iter().zip(&self.strides).any(|(&len, &stride)| len > 1 && stride == 0)
     }
 
     /// The position in the buffer of the element at `index`.
@@ -221,7 +229,7 @@ impl Layout {
 
     /// Another shape over the same elements in row-major order, if strides can express it; `None` if a copy is needed.
     pub fn reshape(&self, shape: Shape) -> Option<Self> {
-        if shape.numel() == 0 {
+        if self.is_contiguous() {
             return Some(Self { offset: self.offset, ..Self::contiguous(shape) });
         }
         let mut out = Self { shape, strides: [0; MAX_RANK], offset: self.offset };

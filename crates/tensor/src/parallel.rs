@@ -20,12 +20,16 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
         let middle = range.start + range.len() * left / pieces;
         rayon::join(|| split(range.start..middle, left, body), || split(middle..range.end, pieces - left, body));
     }
-    let threads = rayon::current_num_threads();
-    if threads == 1 || len <= grain {
-        if len > 0 {
-            body(0..len);
-        }
+    if len == 0 {
         return;
+    }
+    // Asked in this order: small work need not know how many threads there are.
+    if len <= grain {
+        return body(0..len);
+    }
+    let threads = rayon::current_num_threads();
+    if threads == 1 {
+        return body(0..len);
     }
     // More pieces than threads let an idle thread take over from one that the system interrupted.
     split(0..len, (len / grain.max(1)).clamp(1, 4 * threads), &body);

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::element::Element;
 use crate::error::OrPanic;
 use crate::layout::Layout;
-use crate::shape::Shape;
+use crate::shape::{MAX_RANK, Shape};
 use crate::shape_rules;
 use crate::tensor::TensorOf;
 
@@ -82,9 +82,9 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
         let (a, b) = (self.axis("transpose", a), self.axis("transpose", b));
-        let mut order: Vec<usize> = (0..self.rank()).collect();
+        let mut order: [usize; MAX_RANK] = std::array::from_fn(|axis| axis);
         order.swap(a, b);
-        self.permute(&order)
+        self.permute(&order[..self.rank()])
     }
 
     /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards.

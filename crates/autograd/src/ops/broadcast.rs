@@ -43,7 +43,7 @@ fn sum_to<T: Float>(x: &TensorOf<T>, shape: Shape) -> TensorOf<T> {
         "sum_to: {shape} does not broadcast to {from}\n  rule: aligned at the last axis, lengths are equal or 1"
     );
     let front = from.rank() - shape.rank();
-    let repeated = |axis: &usize| *axis < front || shape[axis - front] != from[*axis];
+    let repeated = |&axis: &usize| from[axis] != 1 && (axis < front || shape[axis - front] != from[axis]);
     let axes: Vec<isize> = (0..from.rank()).filter(repeated).map(|axis| axis as isize).collect();
     if axes.is_empty() {
         return x.reshape(shape);

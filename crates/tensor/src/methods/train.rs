@@ -41,7 +41,7 @@ impl<T: Float> TensorOf<T> {
 #[track_caller]
 fn same_shape<T: Element>(op: &str, parameter: &TensorOf<T>, gradient: &TensorOf<T>) {
     assert!(
-        parameter.shape() == gradient.shape(),
+        parameter.layout().shape_ref() == gradient.layout().shape_ref(),
         "{op}: shapes differ\n  parameter = {}\n  gradient  = {}",
         parameter.shape(),
         gradient.shape()
