@@ -308,10 +308,14 @@ impl<T: Float> VarOf<T> {
         let cell = self.cell("update");
         let mut value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut value);
-        cell.version.fetch_add(1, Ordering::Relaxed);
+        // Nobody else changes it meanwhile: the value is locked.
+        cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if *value.layout().shape_ref() == cell.shape {
+            return;
+        }
         let (before, after) = (cell.shape, value.shape());
         drop(value);
-        assert!(before == after, "update: '{}' had the shape {before} and now has {after}", self.name());
+        panic!("update: '{}' had the shape {before} and now has {after}", self.name())
     }
 
     /// Sets a parameter's value.
@@ -420,8 +424,8 @@ impl<T: Float> Drop for Node<T> {
         let mut doomed = std::mem::take(&mut computed.edges);
         while let Some(edge) = doomed.pop() {
             if let Handle::Node(node) = edge.parent.0
-                && let Some(mut node) = node.into_inner()
-                && let Content::Computed(computed) = &mut node.content
+                && let Some(mut node) = node.last()
+                && let Some(Node { content: Content::Computed(computed), .. }) = node.get_mut()
             {
                 doomed.append(&mut computed.edges);
             }

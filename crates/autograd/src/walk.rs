@@ -8,6 +8,7 @@ use chainrule_tensor::{Float, TensorOf};
 use smallvec::SmallVec;
 
 use crate::gradients::GradientsOf;
+use crate::pending::{Entry, Pending};
 use crate::recording::{is_recording, with_recording};
 use crate::var::{NodeOf, VarOf};
 
@@ -136,24 +137,26 @@ fn walk<T: Float>(
     wanted: impl Fn(&VarOf<T>) -> bool,
     observer: &mut dyn Observer<T>,
 ) -> Vec<(VarOf<T>, VarOf<T>)> {
-    let one = VarOf::constant(TensorOf::ones(root.shape()));
-    let mut pending = BTreeMap::from([(root.id(), (root.clone(), one))]);
+    let mut pending = Pending::new();
+    pending.arrive(root, VarOf::constant(TensorOf::ones(root.shape())), add);
     let mut found = Vec::new();
     // Ids grow from inputs to outputs: when a node is the newest of those pending, all that it contributed to is done.
-    while let Some((id, (var, dy))) = pending.pop_last() {
+    while let Some(Entry { var, gradient: dy, .. }) = pending.pop() {
         if var.is_parameter() {
             observer.gradient_final(&var, &dy);
             found.push((var, dy));
             continue;
         }
-        if keep.contains(&id) {
+        if keep.contains(&var.id()) {
             found.push((var.clone(), dy.clone()));
         }
         let Some(node) = var.into_node() else { continue };
         let computed = node.computed();
         let op = || computed.rule.name();
-        let needs: SmallVec<[bool; 8]> =
-            computed.edges.iter().map(|edge| edge.walk(op).requires_grad() && wanted(&edge.parent)).collect();
+        let mut needs: SmallVec<[bool; 8]> = SmallVec::from_elem(false, computed.edges.len());
+        for (need, edge) in needs.iter_mut().zip(&computed.edges) {
+            *need = edge.walk(op).requires_grad() && wanted(&edge.parent);
+        }
         if !needs.contains(&true) {
             continue;
         }
@@ -181,31 +184,22 @@ fn walk<T: Float>(
                 gradient.shape(),
                 edge.parent.shape()
             );
-            add(&mut pending, &edge.parent, gradient);
+            pending.arrive(&edge.parent, gradient, add);
         }
     }
     found
 }
 
 /// The one place that adds gradients.
-fn add<T: Float>(pending: &mut BTreeMap<u64, (VarOf<T>, VarOf<T>)>, var: &VarOf<T>, gradient: VarOf<T>) {
-    use std::collections::btree_map::Entry;
-    match pending.entry(var.id()) {
-        Entry::Vacant(slot) => {
-            slot.insert((var.clone(), gradient));
-        }
-        Entry::Occupied(mut slot) => {
-            let sum = &mut slot.get_mut().1;
-            *sum = if is_recording() {
-                &*sum + &gradient
-            } else {
-                // Two handles at most, this sum and the rule's: in place unless the rule kept one.
-                let mut total = std::mem::replace(sum, gradient.clone()).into_value();
-                total.add_assign(&gradient.numbers());
-                VarOf::constant(total)
-            };
-        }
-    }
+fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
+    *sum = if is_recording() {
+        &*sum + &gradient
+    } else {
+        // In place, unless the rule kept a handle of what came before.
+        let mut total = std::mem::replace(sum, gradient).into_value();
+        total.add_assign(&sum.numbers());
+        VarOf::constant(total)
+    };
 }
 
 /// The gradients of a node's parents where the node's value is also given by `f`, a composition of other ops: for rules

@@ -1,6 +1,7 @@
 //! Shapes: how many elements a tensor has along each axis.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 /// The most axes that a tensor can have.
@@ -16,7 +17,7 @@ pub const MAX_RANK: usize = 8;
 /// assert_eq!(shape.numel(), 6);
 /// assert_eq!(shape.to_string(), "(2, 3)");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
     rank: u8,
@@ -77,6 +78,20 @@ impl Shape {
         assert!(axis < self.rank(), "shape: {self} has no axis {axis}");
         self.dims[axis] = len;
         self
+    }
+}
+
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // A loop over the few lengths there are is faster than to compare memory.
+        self.rank == other.rank && self.iter().zip(other.iter()).all(|(a, b)| a == b)
+    }
+}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dims().hash(state);
     }
 }
 

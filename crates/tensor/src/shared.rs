@@ -30,7 +30,8 @@ impl<T> Shared<T> {
     /// A value with one owner.
     #[inline]
     pub fn new(value: T) -> Self {
-        let counted = Box::new(Counted { owners: AtomicUsize::new(1), value });
+        // Room first and then the value, so that it is written where it stays.
+        let counted = Box::write(Box::new_uninit(), Counted { owners: AtomicUsize::new(1), value });
         Self { counted: NonNull::from(Box::leak(counted)), owns: PhantomData }
     }
 
@@ -71,12 +72,15 @@ impl<T> Shared<T> {
         true
     }
 
-    /// The value itself, for exactly one of all owners, the last.
+    /// This pointer as the only owner, for exactly one of all owners: the last to ask.
     #[inline]
-    pub fn into_inner(self) -> Option<T> {
+    pub fn last(self) -> Option<Self> {
         let this = ManuallyDrop::new(self);
-        // SAFETY: the last owner frees the allocation, which `new` took from a box.
-        this.release().then(|| unsafe { Box::from_raw(this.counted.as_ptr()) }.value)
+        if !this.release() {
+            return None;
+        }
+        this.counted().owners.store(1, Ordering::Relaxed);
+        Some(ManuallyDrop::into_inner(this))
     }
 }
 
@@ -138,15 +142,16 @@ mod tests {
     }
 
     #[test]
-    fn the_last_owner_takes_the_value() {
+    fn the_last_to_ask_is_the_only_owner() {
         let a = Shared::new(String::from("text"));
         let b = a.clone();
-        assert_eq!(a.into_inner(), None);
-        assert_eq!(b.into_inner().as_deref(), Some("text"));
+        assert!(a.last().is_none());
+        let mut b = b.last().expect("there is no other");
+        assert_eq!(b.get_mut().map(|text| text.as_str()), Some("text"));
     }
 
     #[test]
-    fn exactly_one_of_many_threads_takes_the_value() {
+    fn exactly_one_of_many_threads_is_the_last() {
         for _ in 0..200 {
             let dropped = AtomicBool::new(false);
             let shared = Shared::new(Noted(&dropped));
@@ -154,7 +159,7 @@ mod tests {
                 let owners: Vec<_> = (0..3).map(|_| shared.clone()).collect();
                 drop(shared);
                 let threads: Vec<_> =
-                    owners.into_iter().map(|owner| scope.spawn(|| usize::from(owner.into_inner().is_some()))).collect();
+                    owners.into_iter().map(|owner| scope.spawn(|| usize::from(owner.last().is_some()))).collect();
                 threads.into_iter().map(|thread| thread.join().expect("it does not panic")).sum()
             });
             assert_eq!(taken, 1);
