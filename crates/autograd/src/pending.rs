@@ -13,31 +13,31 @@ const FEW: usize = 32;
 ///
 /// The newest are a sorted list, so that small graphs, and the busy end of large ones, pay for no tree; when the list
 /// grows long its older half moves into one.
-pub(crate) struct Pending<T: Float> {
+pub(crate) struct Pending<'a, T: Float> {
     /// By ascending id, each larger than those in `older`.
-    newest: Vec<Entry<T>>,
-    older: BTreeMap<u64, Entry<T>>,
+    newest: Vec<Entry<'a, T>>,
+    older: BTreeMap<u64, Entry<'a, T>>,
 }
 
 /// A variable and the sum of the gradients that have arrived at it.
-pub(crate) struct Entry<T: Float> {
+pub(crate) struct Entry<'a, T: Float> {
     id: u64,
-    pub(crate) var: VarOf<T>,
+    pub(crate) var: &'a VarOf<T>,
     pub(crate) gradient: VarOf<T>,
 }
 
-impl<T: Float> Pending<T> {
+impl<'a, T: Float> Pending<'a, T> {
     pub(crate) fn new() -> Self {
         Self { newest: Vec::with_capacity(8), older: BTreeMap::new() }
     }
 
     /// Takes out the newest variable.
-    pub(crate) fn pop(&mut self) -> Option<Entry<T>> {
+    pub(crate) fn pop(&mut self) -> Option<Entry<'a, T>> {
         self.newest.pop().or_else(|| self.older.pop_last().map(|(_, entry)| entry))
     }
 
     /// Notes a gradient that has arrived at `var`; `add` adds it where others came before.
-    pub(crate) fn arrive(&mut self, var: &VarOf<T>, gradient: VarOf<T>, add: impl FnOnce(&mut VarOf<T>, VarOf<T>)) {
+    pub(crate) fn arrive(&mut self, var: &'a VarOf<T>, gradient: VarOf<T>, add: impl FnOnce(&mut VarOf<T>, VarOf<T>)) {
         let id = var.id();
         let place = self.newest.iter().rposition(|entry| entry.id <= id);
         if let Some(entry) = place.map(|at| &mut self.newest[at]).filter(|entry| entry.id == id) {
@@ -47,11 +47,11 @@ impl<T: Float> Pending<T> {
             if let Some(entry) = self.older.get_mut(&id) {
                 add(&mut entry.gradient, gradient);
             } else {
-                self.older.insert(id, Entry { id, var: var.clone(), gradient });
+                self.older.insert(id, Entry { id, var, gradient });
             }
             return;
         }
-        self.newest.insert(place.map_or(0, |at| at + 1), Entry { id, var: var.clone(), gradient });
+        self.newest.insert(place.map_or(0, |at| at + 1), Entry { id, var, gradient });
         if self.newest.len() > FEW {
             self.older.extend(self.newest.drain(..FEW / 2).map(|entry| (entry.id, entry)));
         }

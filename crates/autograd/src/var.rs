@@ -52,7 +52,8 @@ enum Handle<T: Float> {
 }
 
 /// A recorded operation, as its rule sees it.
-pub struct NodeOf<T: Float>(pub(crate) VarOf<T>);
+#[repr(transparent)]
+pub struct NodeOf<T: Float>(VarOf<T>);
 
 struct Node<T: Float> {
     id: u64,
@@ -176,7 +177,10 @@ impl<T: Float> VarOf<T> {
         if !is_recording() {
             return Self::constant(value);
         }
-        let edges: Edges<T> = parents.into_iter().map(|p| Edge { parent: p.clone(), version: p.version() }).collect();
+        let mut edges = Edges::new();
+        for parent in parents {
+            edges.push(Edge { parent: parent.clone(), version: parent.version() });
+        }
         if !edges.iter().any(|edge| edge.parent.requires_grad()) {
             return Self::constant(value);
         }
@@ -345,12 +349,13 @@ impl<T: Float> VarOf<T> {
 
     /// The recorded operation that made this variable, for looking at a graph; `None` for parameters and constants.
     pub fn node(&self) -> Option<NodeOf<T>> {
-        self.clone().into_node()
+        self.computed().map(|_| NodeOf(self.clone()))
     }
 
-    /// As [`node`](Self::node), this handle given up.
-    pub(crate) fn into_node(self) -> Option<NodeOf<T>> {
-        self.computed().is_some().then_some(NodeOf(self))
+    /// As [`node`](Self::node), without another handle.
+    pub(crate) fn as_node(&self) -> Option<&NodeOf<T>> {
+        // SAFETY: a node is a variable and nothing else, and is laid out as one.
+        self.computed().map(|_| unsafe { &*std::ptr::from_ref(self).cast::<NodeOf<T>>() })
     }
 }
 
@@ -400,6 +405,11 @@ impl<T: Float> NodeOf<T> {
         self.0.clone()
     }
 
+    /// As [`output`](Self::output), without another handle.
+    pub(crate) fn result(&self) -> &VarOf<T> {
+        &self.0
+    }
+
     /// The operation's rule: its name, its formula, what it saved.
     pub fn rule(&self) -> &dyn Rule<T> {
         &*self.computed().rule
@@ -420,14 +430,25 @@ impl<T: Float> Clone for VarOf<T> {
 impl<T: Float> Drop for Node<T> {
     /// Takes long chains apart in a loop; the compiler's own drop would recurse once for each node.
     fn drop(&mut self) {
+        let mut doomed = SmallVec::<[Shared<Self>; 8]>::new();
+        self.let_go(&mut doomed);
+        while let Some(mut node) = doomed.pop() {
+            if let Some(node) = node.get_mut() {
+                node.let_go(&mut doomed);
+            }
+        }
+    }
+}
+
+impl<T: Float> Node<T> {
+    /// Gives up what an operation was computed from; nodes that nobody else holds go to `doomed`.
+    fn let_go(&mut self, doomed: &mut SmallVec<[Shared<Self>; 8]>) {
         let Content::Computed(computed) = &mut self.content else { return };
-        let mut doomed = std::mem::take(&mut computed.edges);
-        while let Some(edge) = doomed.pop() {
+        while let Some(edge) = computed.edges.pop() {
             if let Handle::Node(node) = edge.parent.0
-                && let Some(mut node) = node.last()
-                && let Some(Node { content: Content::Computed(computed), .. }) = node.get_mut()
+                && let Some(node) = node.last()
             {
-                doomed.append(&mut computed.edges);
+                doomed.push(node);
             }
         }
     }

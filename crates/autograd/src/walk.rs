@@ -143,14 +143,14 @@ fn walk<T: Float>(
     // Ids grow from inputs to outputs: when a node is the newest of those pending, all that it contributed to is done.
     while let Some(Entry { var, gradient: dy, .. }) = pending.pop() {
         if var.is_parameter() {
-            observer.gradient_final(&var, &dy);
-            found.push((var, dy));
+            observer.gradient_final(var, &dy);
+            found.push((var.clone(), dy));
             continue;
         }
         if keep.contains(&var.id()) {
             found.push((var.clone(), dy.clone()));
         }
-        let Some(node) = var.into_node() else { continue };
+        let Some(node) = var.as_node() else { continue };
         let computed = node.computed();
         let op = || computed.rule.name();
         let mut needs: SmallVec<[bool; 8]> = SmallVec::from_elem(false, computed.edges.len());
@@ -160,7 +160,7 @@ fn walk<T: Float>(
         if !needs.contains(&true) {
             continue;
         }
-        let gradients = computed.rule.backward(&node, &dy, &needs);
+        let gradients = computed.rule.backward(node, &dy, &needs);
         assert!(
             gradients.len() == needs.len(),
             "backward: the rule of '{}' returned {} gradients for {} parents",
@@ -168,7 +168,7 @@ fn walk<T: Float>(
             gradients.len(),
             needs.len()
         );
-        observer.node_done(&node, &dy, &gradients);
+        observer.node_done(node, &dy, &gradients);
         drop(dy);
         for (i, ((edge, need), gradient)) in computed.edges.iter().zip(needs).zip(gradients).enumerate() {
             if !need {

@@ -25,7 +25,7 @@ impl<T: Float> Rule<T> for Sigmoid {
         "y"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.0))]
+        vec![Some(backward(dy, node.result()))]
     }
 }
 
