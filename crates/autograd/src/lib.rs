@@ -16,6 +16,7 @@ mod check;
 mod gradients;
 mod operators;
 mod ops;
+mod pending;
 mod recording;
 mod var;
 mod walk;

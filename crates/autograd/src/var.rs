@@ -1,10 +1,12 @@
 //! Variables: the nodes of the graph.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
-use chainrule_tensor::{Float, Shape, TensorOf};
+use chainrule_tensor::{Float, Shape, Shared, TensorOf};
+use smallvec::SmallVec;
 
 use crate::recording::{is_recording, recorded};
 
@@ -41,11 +43,17 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
 ///
 /// Cloning gives another handle of the same node. What is computed from variables is recorded, unless none of them
 /// needs a gradient or [`no_grad`](crate::no_grad) is in force.
-#[derive(Clone)]
-pub struct VarOf<T: Float>(Arc<Node<T>>);
+pub struct VarOf<T: Float>(Handle<T>);
+
+/// A constant is its numbers: the backward walk computes with nothing else and would make a node of each for nothing.
+enum Handle<T: Float> {
+    Constant(TensorOf<T>),
+    Node(Shared<Node<T>>),
+}
 
 /// A recorded operation, as its rule sees it.
-pub struct NodeOf<T: Float>(pub(crate) VarOf<T>);
+#[repr(transparent)]
+pub struct NodeOf<T: Float>(VarOf<T>);
 
 struct Node<T: Float> {
     id: u64,
@@ -53,13 +61,13 @@ struct Node<T: Float> {
 }
 
 enum Content<T: Float> {
-    Constant(TensorOf<T>),
     Parameter(Parameter<T>),
     Computed(Computed<T>),
 }
 
 struct Parameter<T: Float> {
     name: RwLock<String>,
+    shape: Shape,
     value: RwLock<TensorOf<T>>,
     version: AtomicU64,
     frozen: AtomicBool,
@@ -68,9 +76,12 @@ struct Parameter<T: Float> {
 /// What a recorded operation consists of.
 pub(crate) struct Computed<T: Float> {
     value: TensorOf<T>,
-    pub(crate) edges: Vec<Edge<T>>,
+    pub(crate) edges: Edges<T>,
     pub(crate) rule: Box<dyn Rule<T>>,
 }
+
+/// The edges of an operation; most have at most three, which lie in the node itself.
+type Edges<T> = SmallVec<[Edge<T>; 3]>;
 
 /// From an operation to one of its inputs.
 pub(crate) struct Edge<T: Float> {
@@ -79,20 +90,45 @@ pub(crate) struct Edge<T: Float> {
     version: u64,
 }
 
+/// The numbers of a variable for reading: no owner of theirs is counted where they cannot change.
+pub(crate) enum Numbers<'a, T: Float> {
+    Fixed(&'a TensorOf<T>),
+    /// A parameter's, as they were. Its lock is not held while a kernel runs: an op may read one parameter twice.
+    Taken(TensorOf<T>),
+}
+
+impl<T: Float> Deref for Numbers<'_, T> {
+    type Target = TensorOf<T>;
+    #[inline]
+    fn deref(&self) -> &TensorOf<T> {
+        match self {
+            Self::Fixed(value) => value,
+            Self::Taken(value) => value,
+        }
+    }
+}
+
 /// Ids grow with time, so a node's id is larger than those of all that it was computed from.
 fn next_id() -> u64 {
-    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<T: Float> VarOf<T> {
     fn new(content: Content<T>) -> Self {
-        Self(Arc::new(Node { id: next_id(), content }))
+        Self(Handle::Node(Shared::new(Node { id: next_id(), content })))
+    }
+
+    fn content(&self) -> Option<&Content<T>> {
+        match &self.0 {
+            Handle::Constant(_) => None,
+            Handle::Node(node) => Some(&node.content),
+        }
     }
 
     /// A value that no gradient flows to.
     pub fn constant(value: impl Into<TensorOf<T>>) -> Self {
-        Self::new(Content::Constant(value.into()))
+        Self(Handle::Constant(value.into()))
     }
 
     /// A value that can be learned: gradients are computed for it, and optimizers change it.
@@ -104,9 +140,11 @@ impl<T: Float> VarOf<T> {
     /// println!("{}", loss.backward()[&w]); // [1. 1.]
     /// ```
     pub fn parameter(name: impl Into<String>, value: impl Into<TensorOf<T>>) -> Self {
+        let value = value.into();
         Self::new(Content::Parameter(Parameter {
             name: RwLock::new(name.into()),
-            value: RwLock::new(value.into()),
+            shape: value.shape(),
+            value: RwLock::new(value),
             version: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
         }))
@@ -139,8 +177,10 @@ impl<T: Float> VarOf<T> {
         if !is_recording() {
             return Self::constant(value);
         }
-        let edges: Vec<Edge<T>> =
-            parents.into_iter().map(|p| Edge { parent: p.clone(), version: p.version() }).collect();
+        let mut edges = Edges::new();
+        for parent in parents {
+            edges.push(Edge { parent: parent.clone(), version: parent.version() });
+        }
         if !edges.iter().any(|edge| edge.parent.requires_grad()) {
             return Self::constant(value);
         }
@@ -151,22 +191,44 @@ impl<T: Float> VarOf<T> {
 
     /// The numbers.
     pub fn value(&self) -> TensorOf<T> {
-        match &self.0.content {
-            Content::Constant(value) | Content::Computed(Computed { value, .. }) => value.clone(),
-            Content::Parameter(p) => p.value.read().unwrap_or_else(PoisonError::into_inner).clone(),
+        match self.numbers() {
+            Numbers::Fixed(value) => value.clone(),
+            Numbers::Taken(value) => value,
+        }
+    }
+
+    /// The numbers for reading.
+    pub(crate) fn numbers(&self) -> Numbers<'_, T> {
+        match &self.0 {
+            Handle::Constant(value) => Numbers::Fixed(value),
+            Handle::Node(node) => match &node.content {
+                Content::Computed(computed) => Numbers::Fixed(&computed.value),
+                Content::Parameter(p) => Numbers::Taken(p.value.read().unwrap_or_else(PoisonError::into_inner).clone()),
+            },
         }
     }
 
     /// The numbers, this handle given up: if it was the only one, they can be changed in place.
     pub(crate) fn into_value(self) -> TensorOf<T> {
-        self.value()
+        match self.0 {
+            Handle::Constant(value) => value,
+            Handle::Node(_) => self.value(),
+        }
     }
 
     /// The lengths of the axes.
     pub fn shape(&self) -> Shape {
-        match &self.0.content {
-            Content::Constant(value) | Content::Computed(Computed { value, .. }) => value.shape(),
-            Content::Parameter(p) => p.value.read().unwrap_or_else(PoisonError::into_inner).shape(),
+        *self.shape_ref()
+    }
+
+    /// The lengths of the axes, not copied.
+    pub(crate) fn shape_ref(&self) -> &Shape {
+        match &self.0 {
+            Handle::Constant(value) => value.layout().shape_ref(),
+            Handle::Node(node) => match &node.content {
+                Content::Computed(computed) => computed.value.layout().shape_ref(),
+                Content::Parameter(p) => &p.shape,
+            },
         }
     }
 
@@ -176,7 +238,7 @@ impl<T: Float> VarOf<T> {
     /// If there are more.
     #[track_caller]
     pub fn item(&self) -> T {
-        self.value().item()
+        self.numbers().item()
     }
 
     /// The same value as a constant: no gradient flows through it.
@@ -187,36 +249,39 @@ impl<T: Float> VarOf<T> {
 
     /// Whether gradients flow to this variable: it is a parameter that is not frozen, or was computed from one.
     pub fn requires_grad(&self) -> bool {
-        match &self.0.content {
-            Content::Constant(_) => false,
-            Content::Parameter(p) => !p.frozen.load(Ordering::Relaxed),
-            Content::Computed(_) => true,
+        match self.content() {
+            None => false,
+            Some(Content::Parameter(p)) => !p.frozen.load(Ordering::Relaxed),
+            Some(Content::Computed(_)) => true,
         }
     }
 
     /// Whether this is a parameter.
     pub fn is_parameter(&self) -> bool {
-        matches!(self.0.content, Content::Parameter(_))
+        matches!(self.content(), Some(Content::Parameter(_)))
     }
 
-    /// A number that no other variable has; it grows in the order of creation.
+    /// A number that no other variable of a graph has, which grows in the order of creation; 0 for all constants.
     pub fn id(&self) -> u64 {
-        self.0.id
+        match &self.0 {
+            Handle::Constant(_) => 0,
+            Handle::Node(node) => node.id,
+        }
     }
 
     /// The parameter's name, or that of the operation that made this variable.
     pub fn name(&self) -> String {
-        match &self.0.content {
-            Content::Constant(_) => "constant".into(),
-            Content::Parameter(p) => p.name.read().unwrap_or_else(PoisonError::into_inner).clone(),
-            Content::Computed(computed) => computed.rule.name().into(),
+        match self.content() {
+            None => "constant".into(),
+            Some(Content::Parameter(p)) => p.name.read().unwrap_or_else(PoisonError::into_inner).clone(),
+            Some(Content::Computed(computed)) => computed.rule.name().into(),
         }
     }
 
     #[track_caller]
     fn cell(&self, what: &str) -> &Parameter<T> {
-        match &self.0.content {
-            Content::Parameter(p) => p,
+        match self.content() {
+            Some(Content::Parameter(p)) => p,
             _ => panic!("{what}: '{}' is not a parameter\n  rule: only parameters can be changed", self.name()),
         }
     }
@@ -248,12 +313,15 @@ impl<T: Float> VarOf<T> {
     pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
         let cell = self.cell("update");
         let mut value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
-        let before = value.shape();
         change(&mut value);
-        cell.version.fetch_add(1, Ordering::Relaxed);
-        let after = value.shape();
+        // Nobody else changes it meanwhile: the value is locked.
+        cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if *value.layout().shape_ref() == cell.shape {
+            return;
+        }
+        let (before, after) = (cell.shape, value.shape());
         drop(value);
-        assert!(before == after, "update: '{}' had the shape {before} and now has {after}", self.name());
+        panic!("update: '{}' had the shape {before} and now has {after}", self.name())
     }
 
     /// As [`update`](Self::update), of several parameters at once.
@@ -300,16 +368,16 @@ impl<T: Float> VarOf<T> {
 
     /// How often a parameter was changed; 0 for everything else.
     fn version(&self) -> u64 {
-        match &self.0.content {
-            Content::Parameter(p) => p.version.load(Ordering::Relaxed),
+        match self.content() {
+            Some(Content::Parameter(p)) => p.version.load(Ordering::Relaxed),
             _ => 0,
         }
     }
 
     /// The operation that made this variable, if it was recorded.
     pub(crate) fn computed(&self) -> Option<&Computed<T>> {
-        match &self.0.content {
-            Content::Computed(computed) => Some(computed),
+        match self.content() {
+            Some(Content::Computed(computed)) => Some(computed),
             _ => None,
         }
     }
@@ -318,23 +386,31 @@ impl<T: Float> VarOf<T> {
     pub fn node(&self) -> Option<NodeOf<T>> {
         self.computed().map(|_| NodeOf(self.clone()))
     }
+
+    /// As [`node`](Self::node), without another handle.
+    pub(crate) fn as_node(&self) -> Option<&NodeOf<T>> {
+        // SAFETY: a node is a variable and nothing else, and is laid out as one.
+        self.computed().map(|_| unsafe { &*std::ptr::from_ref(self).cast::<NodeOf<T>>() })
+    }
 }
 
 impl<T: Float> Edge<T> {
     /// The input, if it still has the value that the operation used.
+    #[inline]
     #[track_caller]
-    pub(crate) fn walk(&self, op: &str) -> &VarOf<T> {
+    pub(crate) fn walk<'a>(&self, op: impl FnOnce() -> &'a str) -> &VarOf<T> {
         assert!(
             self.parent.version() == self.version,
-            "backward: parameter '{}' was changed after '{op}' had used it\n  rule: call backward() before the optimizer's step, or compute the loss anew",
-            self.parent.name()
+            "backward: parameter '{}' was changed after '{}' had used it\n  rule: call backward() before the optimizer's step, or compute the loss anew",
+            self.parent.name(),
+            op()
         );
         &self.parent
     }
 }
 
 impl<T: Float> NodeOf<T> {
-    fn computed(&self) -> &Computed<T> {
+    pub(crate) fn computed(&self) -> &Computed<T> {
         self.0.computed().expect("a node is only made of a recorded operation")
     }
 
@@ -344,8 +420,14 @@ impl<T: Float> NodeOf<T> {
     /// If there are fewer, or it is a parameter that was changed since.
     #[track_caller]
     pub fn parent(&self, i: usize) -> VarOf<T> {
+        self.input(i).clone()
+    }
+
+    /// As [`parent`](Self::parent), without another handle: handles are counted, which small ops feel.
+    #[track_caller]
+    pub(crate) fn input(&self, i: usize) -> &VarOf<T> {
         let computed = self.computed();
-        computed.edges[i].walk(computed.rule.name()).clone()
+        computed.edges[i].walk(|| computed.rule.name())
     }
 
     /// How many variables the operation was computed from.
@@ -358,22 +440,50 @@ impl<T: Float> NodeOf<T> {
         self.0.clone()
     }
 
+    /// As [`output`](Self::output), without another handle.
+    pub(crate) fn result(&self) -> &VarOf<T> {
+        &self.0
+    }
+
     /// The operation's rule: its name, its formula, what it saved.
     pub fn rule(&self) -> &dyn Rule<T> {
         &*self.computed().rule
     }
 }
 
+impl<T: Float> Clone for VarOf<T> {
+    /// Another handle of the same variable.
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Handle::Constant(value) => Handle::Constant(value.clone()),
+            Handle::Node(node) => Handle::Node(node.clone()),
+        })
+    }
+}
+
 impl<T: Float> Drop for Node<T> {
     /// Takes long chains apart in a loop; the compiler's own drop would recurse once for each node.
     fn drop(&mut self) {
+        let mut doomed = SmallVec::<[Shared<Self>; 8]>::new();
+        self.let_go(&mut doomed);
+        while let Some(mut node) = doomed.pop() {
+            if let Some(node) = node.get_mut() {
+                node.let_go(&mut doomed);
+            }
+        }
+    }
+}
+
+impl<T: Float> Node<T> {
+    /// Gives up what an operation was computed from; nodes that nobody else holds go to `doomed`.
+    fn let_go(&mut self, doomed: &mut SmallVec<[Shared<Self>; 8]>) {
         let Content::Computed(computed) = &mut self.content else { return };
-        let mut doomed = std::mem::take(&mut computed.edges);
-        while let Some(edge) = doomed.pop() {
-            if let Some(mut node) = Arc::into_inner(edge.parent.0)
-                && let Content::Computed(computed) = &mut node.content
+        while let Some(edge) = computed.edges.pop() {
+            if let Handle::Node(node) = edge.parent.0
+                && let Some(node) = node.last()
             {
-                doomed.append(&mut computed.edges);
+                doomed.push(node);
             }
         }
     }

@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainrule_tensor::{Float, TensorOf};
+use smallvec::SmallVec;
 
 use crate::gradients::GradientsOf;
+use crate::pending::{Entry, Pending};
 use crate::recording::{is_recording, with_recording};
 use crate::var::{NodeOf, VarOf};
 
@@ -72,7 +74,8 @@ impl<T: Float> VarOf<T> {
         let keep = keep.iter().map(|var| var.id()).collect();
         with_recording(false, || {
             let found = walk(self, &keep, |_| true, observer);
-            GradientsOf::new(found.into_values().map(|(var, gradient)| (var, gradient.value())).collect())
+            // From the newest to the oldest, as the walk went.
+            GradientsOf::new(found.into_iter().rev().map(|(var, gradient)| (var, gradient.into_value())).collect())
         })
     }
 
@@ -96,9 +99,11 @@ impl<T: Float> VarOf<T> {
         let targets: BTreeSet<u64> = of.iter().map(|var| var.id()).collect();
         let on_the_way = leading_to(self, &targets);
         let found = walk(self, &targets, |var| on_the_way.contains(&var.id()), &mut Nobody);
-        let gradient = |var: &&Self| match found.get(&var.id()) {
-            Some((_, gradient)) => gradient.clone(),
-            None => panic!("gradient: '{}' does not depend on '{}'", self.name(), var.name()),
+        let gradient = |var: &&Self| {
+            let Ok(i) = found.binary_search_by(|(other, _)| var.id().cmp(&other.id())) else {
+                panic!("gradient: '{}' does not depend on '{}'", self.name(), var.name());
+            };
+            found[i].1.clone()
         };
         of.iter().map(gradient).collect()
     }
@@ -124,81 +129,77 @@ fn leading_to<T: Float>(root: &VarOf<T>, targets: &BTreeSet<u64>) -> BTreeSet<u6
 }
 
 /// Walks back from `root`, through the nodes that are `wanted`, and returns the gradients of parameters and of the
-/// variables in `keep`, by id.
+/// variables in `keep`, by descending id.
 #[track_caller]
 fn walk<T: Float>(
     root: &VarOf<T>,
     keep: &BTreeSet<u64>,
     wanted: impl Fn(&VarOf<T>) -> bool,
     observer: &mut dyn Observer<T>,
-) -> BTreeMap<u64, (VarOf<T>, VarOf<T>)> {
-    let one = VarOf::constant(TensorOf::ones(root.shape()));
-    let mut pending = BTreeMap::from([(root.id(), (root.clone(), one))]);
-    let mut found = BTreeMap::new();
+) -> Vec<(VarOf<T>, VarOf<T>)> {
+    let mut pending = Pending::new();
+    pending.arrive(root, VarOf::constant(TensorOf::ones(root.shape())), add);
+    let mut found = Vec::new();
     // Ids grow from inputs to outputs: when a node is the newest of those pending, all that it contributed to is done.
-    while let Some((id, (var, dy))) = pending.pop_last() {
+    while let Some(Entry { var, gradient: dy, .. }) = pending.pop() {
         if var.is_parameter() {
-            observer.gradient_final(&var, &dy);
-            found.insert(id, (var, dy));
+            observer.gradient_final(var, &dy);
+            found.push((var.clone(), dy));
             continue;
         }
-        if keep.contains(&id) {
-            found.insert(id, (var.clone(), dy.clone()));
+        if keep.contains(&var.id()) {
+            found.push((var.clone(), dy.clone()));
         }
-        let Some(computed) = var.computed() else { continue };
-        let op = computed.rule.name();
-        let needs: Vec<bool> = computed.edges.iter().map(|e| e.walk(op).requires_grad() && wanted(&e.parent)).collect();
+        let Some(node) = var.as_node() else { continue };
+        let computed = node.computed();
+        let op = || computed.rule.name();
+        let mut needs: SmallVec<[bool; 8]> = SmallVec::from_elem(false, computed.edges.len());
+        for (need, edge) in needs.iter_mut().zip(&computed.edges) {
+            *need = edge.walk(op).requires_grad() && wanted(&edge.parent);
+        }
         if !needs.contains(&true) {
             continue;
         }
-        let node = NodeOf(var.clone());
-        let gradients = computed.rule.backward(&node, &dy, &needs);
+        let gradients = computed.rule.backward(node, &dy, &needs);
         assert!(
             gradients.len() == needs.len(),
-            "backward: the rule of '{op}' returned {} gradients for {} parents",
+            "backward: the rule of '{}' returned {} gradients for {} parents",
+            op(),
             gradients.len(),
             needs.len()
         );
-        observer.node_done(&node, &dy, &gradients);
+        observer.node_done(node, &dy, &gradients);
         drop(dy);
         for (i, ((edge, need), gradient)) in computed.edges.iter().zip(needs).zip(gradients).enumerate() {
             if !need {
                 continue;
             }
             let Some(gradient) = gradient else {
-                panic!("backward: the rule of '{op}' returned no gradient for parent {i}, which needs one");
+                panic!("backward: the rule of '{}' returned no gradient for parent {i}, which needs one", op());
             };
             assert!(
-                gradient.shape() == edge.parent.shape(),
-                "backward: the rule of '{op}' returned a gradient of shape {} for parent {i} of shape {}",
+                gradient.shape_ref() == edge.parent.shape_ref(),
+                "backward: the rule of '{}' returned a gradient of shape {} for parent {i} of shape {}",
+                op(),
                 gradient.shape(),
                 edge.parent.shape()
             );
-            add(&mut pending, &edge.parent, gradient);
+            pending.arrive(&edge.parent, gradient, add);
         }
     }
     found
 }
 
 /// The one place that adds gradients.
-fn add<T: Float>(pending: &mut BTreeMap<u64, (VarOf<T>, VarOf<T>)>, var: &VarOf<T>, gradient: VarOf<T>) {
-    use std::collections::btree_map::Entry;
-    match pending.entry(var.id()) {
-        Entry::Vacant(slot) => {
-            slot.insert((var.clone(), gradient));
-        }
-        Entry::Occupied(mut slot) => {
-            let sum = &mut slot.get_mut().1;
-            *sum = if is_recording() {
-                &*sum + &gradient
-            } else {
-                // Two handles at most, this sum and the rule's: in place unless the rule kept one.
-                let mut total = std::mem::replace(sum, gradient.clone()).into_value();
-                total.add_assign(&gradient.value());
-                VarOf::constant(total)
-            };
-        }
-    }
+fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
+    *sum = if is_recording() {
+        &*sum + &gradient
+    } else {
+        // In place, unless the rule kept a handle of what came before.
+        let mut total = std::mem::replace(sum, gradient).into_value();
+        total.add_assign(&sum.numbers());
+        VarOf::constant(total)
+    };
 }
 
 /// The gradients of a node's parents where the node's value is also given by `f`, a composition of other ops: for rules

@@ -15,12 +15,15 @@ pub struct Layout {
 
 impl Layout {
     /// The row-major layout of a shape: the last axis is contiguous.
+    #[inline]
     pub fn contiguous(shape: Shape) -> Self {
-        let mut order = [0; MAX_RANK];
-        for (axis, slot) in order.iter_mut().enumerate() {
-            *slot = axis;
+        let mut strides = [0; MAX_RANK];
+        let mut step = 1;
+        for (stride, &len) in strides.iter_mut().zip(&*shape).rev() {
+            *stride = step as isize;
+            step *= len.max(1);
         }
-        Self::dense(shape, &order[..shape.rank()])
+        Self { shape, strides, offset: 0 }
     }
 
     /// The layout without gaps whose axes, from outermost to innermost in memory, are `order`
@@ -36,27 +39,48 @@ impl Layout {
     }
 
     /// The lengths of the axes.
+    #[inline]
     pub fn shape(&self) -> Shape {
         self.shape
     }
 
+    /// The lengths of the axes, not copied.
+    #[inline]
+    pub fn shape_ref(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The number of axes.
+    #[inline]
+    pub fn rank(&self) -> usize {
+        self.shape.rank()
+    }
+
+    /// The number of elements.
+    #[inline]
+    pub fn numel(&self) -> usize {
+        self.shape.numel()
+    }
+
     /// The distance in the buffer, in elements, between neighbours along each axis.
+    #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.shape.rank()]
     }
 
     /// Where in the buffer the first element lies.
+    #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
     /// Whether elements in row-major order are neighbours in the buffer.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
-        for axis in (0..self.shape.rank()).rev() {
-            let len = self.shape[axis];
-            if len != 1 && self.strides[axis] != step {
-                return len == 0 || self.shape.numel() == 0;
+        for (&len, &stride) in self.shape.iter().zip(&self.strides).rev() {
+            if len != 1 && stride != step {
+                return self.shape.numel() == 0;
             }
             step *= len as isize;
         }
@@ -67,6 +91,9 @@ impl Layout {
     /// says nothing, and broadcast axes stay beside their logical neighbour.
     pub fn memory_order(&self) -> ([usize; MAX_RANK], usize) {
         let rank = self.shape.rank();
+        if self.is_contiguous() {
+            return (std::array::from_fn(|axis| axis), rank);
+        }
         let mut order = [0; MAX_RANK];
         let mut filled = 0;
         for axis in 0..rank {
@@ -95,23 +122,31 @@ impl Layout {
     /// The layout without gaps that keeps this one's order of axes in memory.
     #[must_use]
     pub fn dense_like(&self) -> Self {
+        if self.is_contiguous() {
+            return Self::contiguous(self.shape);
+        }
         let (order, rank) = self.memory_order();
         Self::dense(self.shape, &order[..rank])
     }
 
     /// Whether the elements fill a piece of the buffer without gaps or repeats, in some order of axes.
     pub fn is_dense(&self) -> bool {
+        if self.is_contiguous() {
+            return true;
+        }
         let dense = self.dense_like();
         self.shape.numel() == 0
             || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == dense.strides[a])
     }
 
     /// Whether several elements share one place, as along a broadcast axis.
+    #[inline]
     pub fn repeats(&self) -> bool {
-        (0..self.shape.rank()).any(|a| self.shape[a] > 1 && self.strides[a] == 0)
+        self.shape.iter().zip(&self.strides).any(|(&len, &stride)| len > 1 && stride == 0)
     }
 
     /// The position in the buffer of the element at `index`.
+    #[inline]
     pub fn position(&self, index: &[usize]) -> usize {
         debug_assert_eq!(index.len(), self.shape.rank());
         let away: isize = index.iter().zip(self.strides()).map(|(&i, &s)| i as isize * s).sum();
@@ -194,7 +229,7 @@ impl Layout {
 
     /// Another shape over the same elements in row-major order, if strides can express it; `None` if a copy is needed.
     pub fn reshape(&self, shape: Shape) -> Option<Self> {
-        if shape.numel() == 0 {
+        if self.is_contiguous() {
             return Some(Self { offset: self.offset, ..Self::contiguous(shape) });
         }
         let mut out = Self { shape, strides: [0; MAX_RANK], offset: self.offset };

@@ -17,6 +17,7 @@ mod print;
 mod random;
 mod shape;
 pub mod shape_rules;
+mod shared;
 mod storage;
 mod tensor;
 mod views;
@@ -32,4 +33,5 @@ pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_thr
 pub use random::{Key, Purpose, Rng};
 pub use shape::{MAX_RANK, Shape};
 pub use shape_rules::{Conv2dOptions, Pool2dOptions, Window};
+pub use shared::Shared;
 pub use tensor::{Tensor, Tensor64, TensorOf};

@@ -1,6 +1,7 @@
 //! Shapes: how many elements a tensor has along each axis.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
 /// The most axes that a tensor can have.
@@ -16,7 +17,7 @@ pub const MAX_RANK: usize = 8;
 /// assert_eq!(shape.numel(), 6);
 /// assert_eq!(shape.to_string(), "(2, 3)");
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Eq)]
 pub struct Shape {
     dims: [usize; MAX_RANK],
     rank: u8,
@@ -27,6 +28,7 @@ impl Shape {
     ///
     /// # Panics
     /// If there are more than [`MAX_RANK`] axes, or if the number of elements does not fit in `isize`.
+    #[inline]
     #[track_caller]
     pub fn new(dims: &[usize]) -> Self {
         assert!(
@@ -50,16 +52,19 @@ impl Shape {
     }
 
     /// The number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
         usize::from(self.rank)
     }
 
     /// The number of elements: the product of the axis lengths, 1 for a scalar.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.iter().product()
     }
 
     /// The lengths of the axes.
+    #[inline]
     pub fn dims(&self) -> &[usize] {
         self
     }
@@ -76,8 +81,23 @@ impl Shape {
     }
 }
 
+impl PartialEq for Shape {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        // A loop over the few lengths there are is faster than to compare memory.
+        self.rank == other.rank && self.iter().zip(other.iter()).all(|(a, b)| a == b)
+    }
+}
+
+impl Hash for Shape {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.dims().hash(state);
+    }
+}
+
 impl Deref for Shape {
     type Target = [usize];
+    #[inline]
     fn deref(&self) -> &[usize] {
         &self.dims[..usize::from(self.rank)]
     }

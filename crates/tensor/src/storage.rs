@@ -1,4 +1,4 @@
-//! Storage: a block of the pool, seen as elements of one type.
+//! Storage: the elements of a tensor, few of them in place, more in a block of the pool.
 
 use std::marker::PhantomData;
 use std::mem::size_of;
@@ -6,8 +6,80 @@ use std::ptr::NonNull;
 
 use crate::element::Element;
 use crate::pool;
+use crate::shared::Shared;
 
-/// A buffer of elements on one device. Tensors share it behind an `Arc`.
+/// A whole number of words for elements in place: as many bytes as the pool's smallest block.
+const WORDS: usize = 8;
+
+/// Where the elements of a tensor are.
+pub(crate) enum Storage<T> {
+    /// With the tensor: so few that a pointer to them would cost more than they do.
+    Few(Few<T>),
+    /// In a buffer that tensors share.
+    Many(Shared<Buffer<T>>),
+}
+
+impl<T: Element> Storage<T> {
+    /// Room for `len` elements, which are whatever numbers were there before.
+    #[inline]
+    pub(crate) fn new(len: usize) -> Self {
+        if len * size_of::<T>() <= size_of::<[u64; WORDS]>() {
+            Self::Few(Few { words: [0; WORDS], len, element: PhantomData })
+        } else {
+            Self::Many(Shared::new(Buffer::new(len)))
+        }
+    }
+
+    /// The same elements: the same buffer, or few copied.
+    #[inline]
+    pub(crate) fn share(&self) -> Self {
+        match self {
+            Self::Few(few) => Self::Few(Few { ..*few }),
+            Self::Many(buffer) => Self::Many(buffer.clone()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[T] {
+        match self {
+            Self::Few(few) => few.as_slice(),
+            Self::Many(buffer) => buffer.as_slice(),
+        }
+    }
+
+    /// The elements for writing, unless anybody else shares them.
+    #[inline]
+    pub(crate) fn as_mut_slice(&mut self) -> Option<&mut [T]> {
+        match self {
+            Self::Few(few) => Some(few.as_mut_slice()),
+            Self::Many(buffer) => buffer.get_mut().map(Buffer::as_mut_slice),
+        }
+    }
+}
+
+/// A few elements in place.
+pub(crate) struct Few<T> {
+    words: [u64; WORDS],
+    len: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Element> Few<T> {
+    #[inline]
+    fn as_slice(&self) -> &[T] {
+        // SAFETY: `Storage::new` saw that `len` elements fit, a word is aligned for every element type, and every bit
+        // pattern is a valid element (the trait is sealed over plain numbers).
+        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len) }
+    }
+
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
+        // SAFETY: as in `as_slice`, and `&mut self` makes it unique.
+        unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// A buffer of elements on one device.
 pub(crate) struct Buffer<T> {
     block: NonNull<u8>,
     len: usize,
@@ -21,17 +93,19 @@ unsafe impl<T: Element> Sync for Buffer<T> {}
 
 impl<T: Element> Buffer<T> {
     /// A buffer of `len` elements that holds whatever numbers its block held before.
-    pub(crate) fn new(len: usize) -> Self {
+    fn new(len: usize) -> Self {
         Self { block: pool::take(len * size_of::<T>()), len, element: PhantomData }
     }
 
-    pub(crate) fn as_slice(&self) -> &[T] {
+    #[inline]
+    fn as_slice(&self) -> &[T] {
         // SAFETY: the block has room for `len` elements, is aligned to 64, and the pool's blocks are always
         // initialised; every bit pattern is a valid element (the trait is sealed over plain numbers).
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast(), self.len) }
     }
 
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
+    #[inline]
+    fn as_mut_slice(&mut self) -> &mut [T] {
         // SAFETY: as in `as_slice`, and `&mut self` makes it unique.
         unsafe { std::slice::from_raw_parts_mut(self.block.as_ptr().cast(), self.len) }
     }

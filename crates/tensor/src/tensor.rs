@@ -1,14 +1,13 @@
 //! The tensor: an immutable value over shared storage.
 
-use std::sync::Arc;
-
 use crate::device::Device;
 use crate::element::{Element, Float};
 use crate::kernel::FloatKernels;
 use crate::layout::Layout;
 use crate::random::Key;
 use crate::shape::Shape;
-use crate::storage::Buffer;
+use crate::shared::Shared;
+use crate::storage::Storage;
 
 /// An n-dimensional array of `f32`: what networks compute with.
 pub type Tensor = TensorOf<f32>;
@@ -26,16 +25,33 @@ pub type Tensor64 = TensorOf<f64>;
 /// let x = Tensor::from([[1.0, 2.0], [3.0, 4.0]]);
 /// assert_eq!(x.transpose(0, 1).to_vec(), [1.0, 3.0, 2.0, 4.0]);
 /// ```
-#[derive(Clone)]
-pub struct TensorOf<T> {
-    pub(crate) layout: Layout,
-    pub(crate) storage: Arc<Buffer<T>>,
+pub struct TensorOf<T>(Shared<Parts<T>>);
+
+/// What a tensor consists of.
+struct Parts<T> {
+    layout: Layout,
+    storage: Storage<T>,
+}
+
+impl<T> Clone for TensorOf<T> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
 impl<T: Element> TensorOf<T> {
     /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
+    #[inline]
     pub(crate) fn uninitialised(layout: Layout) -> Self {
-        Self { storage: Arc::new(Buffer::new(layout.shape().numel())), layout }
+        let storage = Storage::new(layout.numel());
+        Self(Shared::new(Parts { layout, storage }))
+    }
+
+    /// The same storage seen through another layout.
+    #[inline]
+    pub(crate) fn view(&self, layout: Layout) -> Self {
+        Self(Shared::new(Parts { layout, storage: self.0.storage.share() }))
     }
 
     /// The elements of `data` in row-major order.
@@ -56,9 +72,9 @@ impl<T: Element> TensorOf<T> {
 
     /// A row-major tensor whose elements `fill` writes.
     pub(crate) fn filled_by(shape: Shape, fill: impl FnOnce(&mut [T])) -> Self {
-        let mut buffer = Buffer::new(shape.numel());
-        fill(buffer.as_mut_slice());
-        Self { layout: Layout::contiguous(shape), storage: Arc::new(buffer) }
+        let mut y = Self::uninitialised(Layout::contiguous(shape));
+        fill(y.buffer_mut().0);
+        y
     }
 
     /// Every element is `value`.
@@ -102,23 +118,27 @@ impl<T: Element> TensorOf<T> {
     }
 
     /// The lengths of the axes.
+    #[inline]
     pub fn shape(&self) -> Shape {
-        self.layout.shape()
+        self.layout().shape()
     }
 
     /// The number of axes.
+    #[inline]
     pub fn rank(&self) -> usize {
-        self.shape().rank()
+        self.layout().rank()
     }
 
     /// The number of elements.
+    #[inline]
     pub fn numel(&self) -> usize {
-        self.shape().numel()
+        self.layout().numel()
     }
 
     /// Where each element lies in the storage.
+    #[inline]
     pub fn layout(&self) -> &Layout {
-        &self.layout
+        &self.0.layout
     }
 
     /// Where the tensor lives.
@@ -127,32 +147,44 @@ impl<T: Element> TensorOf<T> {
     }
 
     /// The whole storage; the layout says where in it the elements are.
+    #[inline]
     pub(crate) fn buffer(&self) -> &[T] {
-        self.storage.as_slice()
+        self.0.storage.as_slice()
     }
 
     /// The whole storage for writing, with the layout. Copies first if anyone else holds the storage, or if elements
     /// share a place in it, since writing one would change the others.
+    #[inline]
     pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
-        if Arc::get_mut(&mut self.storage).is_none() || self.layout.repeats() {
-            let mut own = Self::uninitialised(self.layout.dense_like());
-            T::copy(&mut own, self);
-            *self = own;
+        let alone = self.0.get_mut().is_some_and(|parts| parts.storage.as_mut_slice().is_some());
+        if !alone || self.layout().repeats() {
+            self.copy_to_own();
         }
-        let layout = self.layout;
-        let buffer = Arc::get_mut(&mut self.storage).expect("the copy above is nobody else's");
-        (buffer.as_mut_slice(), layout)
+        let parts = self.0.get_mut().expect("nobody else holds it now");
+        (parts.storage.as_mut_slice().expect("nobody else holds it now"), parts.layout)
+    }
+
+    #[cold]
+    fn copy_to_own(&mut self) {
+        let mut own = Self::uninitialised(self.layout().dense_like());
+        T::copy(&mut own, self);
+        *self = own;
+    }
+
+    /// Replaces the layout of a tensor that nobody else holds, such as after [`buffer_mut`](Self::buffer_mut).
+    pub(crate) fn set_layout(&mut self, layout: Layout) {
+        self.0.get_mut().expect("nobody else holds it").layout = layout;
     }
 
     /// The elements in row-major order, if that is how they lie in memory.
     pub fn as_slice(&self) -> Option<&[T]> {
-        let start = self.layout.offset();
-        self.layout.is_contiguous().then(|| &self.buffer()[start..start + self.numel()])
+        let start = self.layout().offset();
+        self.layout().is_contiguous().then(|| &self.buffer()[start..start + self.numel()])
     }
 
     /// The elements in row-major order, for writing. Copies first if they lie otherwise or anyone else holds the storage.
     pub fn make_mut(&mut self) -> &mut [T] {
-        if !self.layout.is_contiguous() {
+        if !self.layout().is_contiguous() {
             *self = self.contiguous();
         }
         let n = self.numel();
@@ -175,7 +207,7 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.numel() == 1, "item: a tensor of shape {} has {} elements, not one", self.shape(), self.numel());
-        self.buffer()[self.layout.offset()]
+        self.buffer()[self.layout().offset()]
     }
 
     /// The element at `index`, one number for each axis.
@@ -189,7 +221,7 @@ impl<T: Element> TensorOf<T> {
             index.len() == shape.rank() && index.iter().zip(shape.iter()).all(|(i, n)| i < n),
             "at: {index:?} lies outside of the shape {shape}"
         );
-        self.buffer()[self.layout.position(index)]
+        self.buffer()[self.layout().position(index)]
     }
 }
 

@@ -1,12 +1,11 @@
 //! Views of a tensor, and writing into parts of one.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::element::Element;
 use crate::error::OrPanic;
 use crate::layout::Layout;
-use crate::shape::Shape;
+use crate::shape::{MAX_RANK, Shape};
 use crate::shape_rules;
 use crate::tensor::TensorOf;
 
@@ -20,7 +19,7 @@ impl<T: Element> TensorOf<T> {
     /// The same elements without gaps, axes keeping their order in memory.
     #[must_use]
     pub fn dense(&self) -> Self {
-        self.in_order(&self.layout.dense_like())
+        self.in_order(&self.layout().dense_like())
     }
 
     /// An image batch (N,C,H,W) with the channels of a pixel side by side in memory. The logical order stays.
@@ -35,17 +34,13 @@ impl<T: Element> TensorOf<T> {
     }
 
     fn in_order(&self, layout: &Layout) -> Self {
-        let same = |a: usize| self.shape()[a] == 1 || self.layout.strides()[a] == layout.strides()[a];
+        let same = |a: usize| self.shape()[a] == 1 || self.layout().strides()[a] == layout.strides()[a];
         if self.numel() == 0 || (0..self.rank()).all(same) {
             return self.clone();
         }
         let mut out = Self::uninitialised(*layout);
         T::copy(&mut out, self);
         out
-    }
-
-    fn view(&self, layout: Layout) -> Self {
-        Self { layout, storage: Arc::clone(&self.storage) }
     }
 
     /// Another shape over the same elements in row-major order; copies only where strides cannot express it.
@@ -63,7 +58,7 @@ impl<T: Element> TensorOf<T> {
             shape.numel(),
             self.shape()
         );
-        match self.layout.reshape(shape) {
+        match self.layout().reshape(shape) {
             Some(layout) => self.view(layout),
             None => self.contiguous().reshape(shape),
         }
@@ -76,7 +71,7 @@ impl<T: Element> TensorOf<T> {
     #[must_use]
     #[track_caller]
     pub fn permute(&self, order: &[usize]) -> Self {
-        self.view(self.layout.permute(order).or_panic())
+        self.view(self.layout().permute(order).or_panic())
     }
 
     /// Two axes exchanged; negative numbers count from the last.
@@ -87,9 +82,9 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
         let (a, b) = (self.axis("transpose", a), self.axis("transpose", b));
-        let mut order: Vec<usize> = (0..self.rank()).collect();
+        let mut order: [usize; MAX_RANK] = std::array::from_fn(|axis| axis);
         order.swap(a, b);
-        self.permute(&order)
+        self.permute(&order[..self.rank()])
     }
 
     /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards.
@@ -100,7 +95,7 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
         let axis = self.axis("slice", axis);
-        self.view(self.layout.slice(axis, start, len, step).or_panic())
+        self.view(self.layout().slice(axis, start, len, step).or_panic())
     }
 
     /// Elements `range` of an axis.
@@ -120,7 +115,7 @@ impl<T: Element> TensorOf<T> {
     #[must_use]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
-        self.view(self.layout.broadcast_to(shape.into()).or_panic())
+        self.view(self.layout().broadcast_to(shape.into()).or_panic())
     }
 
     /// Without the axis, which has length 1.
@@ -203,12 +198,12 @@ impl<T: Element> TensorOf<T> {
     /// Writes `x`, broadcast, into the part that `part` cuts out of the layout.
     #[track_caller]
     fn write(&mut self, x: &Self, part: impl FnOnce(&Layout) -> Layout) {
-        self.buffer_mut();
+        let (_, whole) = self.buffer_mut();
+        let part = part(&whole);
+        x.layout().broadcast_to(part.shape()).or_panic();
         // The storage is this tensor's alone now: it is lent to a view of the part and taken back.
-        let whole = self.layout;
-        self.layout = part(&whole);
-        x.layout.broadcast_to(self.layout.shape()).or_panic();
+        self.set_layout(part);
         T::copy(self, x);
-        self.layout = whole;
+        self.set_layout(whole);
     }
 }

@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
+        Self::record(self.numbers().broadcast_to(shape.into()), [self], BroadcastTo)
     }
 
     /// The sum over the axes along which a tensor of `shape` would be repeated to have this one's shape: the adjoint of
@@ -29,7 +29,7 @@ impl<T: Float> VarOf<T> {
         if shape == self.shape() {
             return self.clone();
         }
-        Self::record(sum_to(&self.value(), shape), [self], SumTo)
+        Self::record(sum_to(&self.numbers(), shape), [self], SumTo)
     }
 }
 
@@ -43,7 +43,7 @@ fn sum_to<T: Float>(x: &TensorOf<T>, shape: Shape) -> TensorOf<T> {
         "sum_to: {shape} does not broadcast to {from}\n  rule: aligned at the last axis, lengths are equal or 1"
     );
     let front = from.rank() - shape.rank();
-    let repeated = |axis: &usize| *axis < front || shape[axis - front] != from[*axis];
+    let repeated = |&axis: &usize| from[axis] != 1 && (axis < front || shape[axis - front] != from[axis]);
     let axes: Vec<isize> = (0..from.rank()).filter(repeated).map(|axis| axis as isize).collect();
     if axes.is_empty() {
         return x.reshape(shape);
@@ -64,7 +64,7 @@ impl<T: Float> Rule<T> for BroadcastTo {
         "nothing"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.sum_to(node.parent(0).shape()))]
+        vec![Some(dy.sum_to(node.input(0).shape()))]
     }
 }
 
@@ -81,7 +81,7 @@ impl<T: Float> Rule<T> for SumTo {
         "nothing"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.broadcast_to(node.parent(0).shape()))]
+        vec![Some(dy.broadcast_to(node.input(0).shape()))]
     }
 }
 

@@ -15,7 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
-        let y = self.value().linear(&w.value(), b.map(Self::value).as_ref());
+        let y = self.numbers().linear(&w.numbers(), b.map(Self::numbers).as_deref());
         Self::record(y, [self, w].into_iter().chain(b), Linear)
     }
 }
@@ -33,17 +33,15 @@ impl<T: Float> Rule<T> for Linear {
         "x, w"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, w) = (node.parent(0), node.parent(1));
-        let mut gradients = vec![
-            // (N, I) = (N, O) · (O, I)
-            needs[0].then(|| dy.matmul(&w)),
-            // (O, I) = (O, N) · (N, I)
-            needs[1].then(|| dy.transpose(0, 1).matmul(&x)),
-        ];
-        if let Some(&need) = needs.get(2) {
-            gradients.push(need.then(|| dy.sum_axes(&[0], false)));
+        let (x, w) = (node.input(0), node.input(1));
+        // (N, I) = (N, O) · (O, I)
+        let dx = needs[0].then(|| dy.matmul(w));
+        // (O, I) = (O, N) · (N, I)
+        let dw = needs[1].then(|| dy.transpose(0, 1).matmul(x));
+        match needs.get(2) {
+            Some(&need) => vec![dx, dw, need.then(|| dy.sum_to(node.input(2).shape()))],
+            None => vec![dx, dw],
         }
-        gradients
     }
 }
 

@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
-        Self::record(self.value().matmul(&b.value()), [self, b], Matmul)
+        Self::record(self.numbers().matmul(&b.numbers()), [self, b], Matmul)
     }
 }
 

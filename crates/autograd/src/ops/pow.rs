@@ -8,19 +8,19 @@ impl<T: Float> VarOf<T> {
     /// `y = xᵖ`; `dx = dy · p·xᵖ⁻¹`, and 0 for p = 0. NaN for x < 0 unless p is an integer.
     #[must_use]
     pub fn pow(&self, p: f64) -> Self {
-        Self::record(self.value().unary(Unary::Pow(p)), [self], Pow(p))
+        Self::record(self.numbers().unary(Unary::Pow(p)), [self], Pow(p))
     }
 
     /// `y = x²`; `dx = 2x · dy`.
     #[must_use]
     pub fn square(&self) -> Self {
-        Self::record(self.value().unary(Unary::Square), [self], Square)
+        Self::record(self.numbers().unary(Unary::Square), [self], Square)
     }
 
     /// `y = √x`; `dx = dy / 2y`. Infinite at 0, NaN below.
     #[must_use]
     pub fn sqrt(&self) -> Self {
-        Self::record(self.value().unary(Unary::Sqrt), [self], Sqrt)
+        Self::record(self.numbers().unary(Unary::Sqrt), [self], Sqrt)
     }
 }
 
@@ -40,7 +40,7 @@ impl<T: Float> Rule<T> for Pow {
         let slope = match self.0 {
             0.0 => return vec![Some(0.0 * dy)],
             1.0 => return vec![Some(dy.clone())],
-            p => p * node.parent(0).pow(p - 1.0),
+            p => p * node.input(0).pow(p - 1.0),
         };
         vec![Some(dy * slope)]
     }
@@ -59,7 +59,7 @@ impl<T: Float> Rule<T> for Square {
         "x"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(2.0 * (node.parent(0) * dy))]
+        vec![Some(2.0 * (node.input(0) * dy))]
     }
 }
 

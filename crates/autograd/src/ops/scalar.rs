@@ -6,22 +6,22 @@ use crate::var::{NodeOf, Rule, VarOf};
 
 /// `x + s`.
 pub(crate) fn shift<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::Add(s)), [x], Shift)
+    VarOf::record(x.numbers().unary(Unary::Add(s)), [x], Shift)
 }
 
 /// `s − x`.
 pub(crate) fn subtract_from<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::SubFrom(s)), [x], SubtractFrom)
+    VarOf::record(x.numbers().unary(Unary::SubFrom(s)), [x], SubtractFrom)
 }
 
 /// `s · x`.
 pub(crate) fn scale<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::Mul(s)), [x], Scale(s))
+    VarOf::record(x.numbers().unary(Unary::Mul(s)), [x], Scale(s))
 }
 
 /// `s / x`.
 pub(crate) fn divide_into<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::DivInto(s)), [x], DivideInto(s))
+    VarOf::record(x.numbers().unary(Unary::DivInto(s)), [x], DivideInto(s))
 }
 
 impl<T: Float> VarOf<T> {
@@ -96,7 +96,7 @@ impl<T: Float> Rule<T> for DivideInto {
         "x, s"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scale(&(dy / node.parent(0).square()), -self.0))]
+        vec![Some(scale(&(dy / node.input(0).square()), -self.0))]
     }
 }
 

@@ -8,7 +8,7 @@ impl<T: Float> VarOf<T> {
     /// `y = σ(x) = 1/(1 + e⁻ˣ)`; `dx = dy · y(1 − y)`. No overflow at any x.
     #[must_use]
     pub fn sigmoid(&self) -> Self {
-        Self::record(self.value().unary(Unary::Sigmoid), [self], Sigmoid)
+        Self::record(self.numbers().unary(Unary::Sigmoid), [self], Sigmoid)
     }
 }
 
@@ -25,13 +25,13 @@ impl<T: Float> Rule<T> for Sigmoid {
         "y"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.output()))]
+        vec![Some(backward(dy, node.result()))]
     }
 }
 
 /// The gradient as an op of its own, so that it can be differentiated again.
 fn backward<T: Float>(dy: &VarOf<T>, y: &VarOf<T>) -> VarOf<T> {
-    let dx = dy.value().binary(Binary::SigmoidBackward, &y.value());
+    let dx = dy.numbers().binary(Binary::SigmoidBackward, &y.numbers());
     VarOf::record(dx, [dy, y], SigmoidBackward)
 }
 

@@ -12,7 +12,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.value().reshape(shape.into()), [self], Reshape)
+        Self::record(self.numbers().reshape(shape.into()), [self], Reshape)
     }
 
     /// All axes from the second on made one: (N,C,H,W) → (N, C·H·W), in logical order whatever the strides.
@@ -22,7 +22,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn flatten(&self) -> Self {
-        Self::record(self.value().flatten(1), [self], Reshape)
+        Self::record(self.numbers().flatten(1), [self], Reshape)
     }
 
     /// Without the axis, which has length 1.
@@ -32,7 +32,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn squeeze(&self, axis: isize) -> Self {
-        Self::record(self.value().squeeze(axis), [self], Reshape)
+        Self::record(self.numbers().squeeze(axis), [self], Reshape)
     }
 
     /// With an axis of length 1 added in front of `axis`; −1 adds one at the end.
@@ -42,7 +42,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn unsqueeze(&self, axis: isize) -> Self {
-        Self::record(self.value().unsqueeze(axis), [self], Reshape)
+        Self::record(self.numbers().unsqueeze(axis), [self], Reshape)
     }
 
     /// The axes in another order: axis `i` of the result is axis `order[i]` of this; dx is dy in the order before.
@@ -52,7 +52,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn permute(&self, order: &[usize]) -> Self {
-        Self::record(self.value().permute(order), [self], Permute(order.to_vec()))
+        Self::record(self.numbers().permute(order), [self], Permute(order.to_vec()))
     }
 
     /// Two axes exchanged; negative numbers count from the last.
@@ -62,7 +62,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
-        Self::record(self.value().transpose(a, b), [self], Transpose(a, b))
+        Self::record(self.numbers().transpose(a, b), [self], Transpose(a, b))
     }
 
     /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards. dx is dy in their
@@ -74,7 +74,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
         let rule = Slice { axis, start, step };
-        Self::record(self.value().slice(axis, start, len, step), [self], rule)
+        Self::record(self.numbers().slice(axis, start, len, step), [self], rule)
     }
 
     /// Elements `range` of an axis.
@@ -101,7 +101,7 @@ impl<T: Float> Rule<T> for Reshape {
         "nothing"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.reshape(node.parent(0).shape()))]
+        vec![Some(dy.reshape(node.input(0).shape()))]
     }
 }
 
@@ -160,7 +160,7 @@ impl<T: Float> Rule<T> for Slice {
         "the places"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(unslice(dy, node.parent(0).shape(), self.axis, self.start, self.step))]
+        vec![Some(unslice(dy, node.input(0).shape(), self.axis, self.start, self.step))]
     }
 }
 
@@ -188,7 +188,7 @@ impl<T: Float> Rule<T> for Unslice {
         "the places"
     }
     fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = node.parent(0).shape();
+        let shape = node.input(0).shape();
         let axis = if self.axis < 0 { self.axis + shape.rank() as isize } else { self.axis };
         vec![Some(dz.slice(self.axis, self.start, shape[axis as usize], self.step))]
     }

@@ -5,6 +5,7 @@ use std::any::TypeId;
 
 use crate::cpu::gemm;
 use crate::cpu::simd::{self, Level};
+use crate::cpu::tiny;
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -149,6 +150,9 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
 }
 
 pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> {
+    if let Some(y) = tiny::matmul(a, b) {
+        return y;
+    }
     let rank = a.rank();
     let shape = a.shape().with(rank - 1, b.shape()[rank - 1]);
     let mut y = TensorOf::uninitialised(Layout::contiguous(shape));
@@ -158,6 +162,9 @@ pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> 
 }
 
 pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>) -> TensorOf<T> {
+    if let Some(y) = tiny::linear(x, w, b) {
+        return y;
+    }
     let shape = Shape::from([x.shape()[0], w.shape()[0]]);
     let mut y = TensorOf::uninitialised(Layout::contiguous(shape));
     let w = w.transpose(0, 1);

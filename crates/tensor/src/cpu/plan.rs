@@ -30,8 +30,25 @@ pub(crate) struct Plan<const N: usize> {
 impl<const N: usize> Plan<N> {
     /// The walk over these operands; each already has `shape`.
     pub(crate) fn new(shape: Shape, operands: [&Layout; N]) -> Self {
+        if operands.iter().all(|layout| layout.is_contiguous()) {
+            return Self::flat(shape.numel(), operands.map(|layout| layout.offset() as isize));
+        }
         let (order, rank) = operands[0].memory_order();
         Self::in_order(shape, &order[..rank], operands)
+    }
+
+    /// The walk over operands that are contiguous: one run.
+    #[inline]
+    fn flat(numel: usize, offsets: [isize; N]) -> Self {
+        Self {
+            outer: [1; MAX_RANK],
+            outer_rank: 0,
+            outer_strides: [[0; N]; MAX_RANK],
+            run: numel,
+            run_strides: [1; N],
+            offsets,
+            numel,
+        }
     }
 
     /// The walk with the axes in the order given, outermost first; axes that are not named are left at index 0.

@@ -22,7 +22,9 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn binary(&self, op: Binary, b: &Self) -> Self {
-        shape_rules::broadcast(op.name(), self.shape(), b.shape()).or_panic();
+        if self.layout().shape_ref() != b.layout().shape_ref() {
+            shape_rules::broadcast(op.name(), self.shape(), b.shape()).or_panic();
+        }
         T::binary(op, self, b)
     }
 
@@ -32,7 +34,12 @@ impl<T: Float> TensorOf<T> {
     /// If the shapes differ.
     #[track_caller]
     pub fn add_assign(&mut self, x: &Self) {
-        assert!(self.shape() == x.shape(), "add_assign: shapes differ\n  y = {}\n  x = {}", self.shape(), x.shape());
+        assert!(
+            self.layout().shape_ref() == x.layout().shape_ref(),
+            "add_assign: shapes differ\n  y = {}\n  x = {}",
+            self.shape(),
+            x.shape()
+        );
         <T as FloatKernels>::add_assign(self, x);
     }
 
@@ -99,7 +106,11 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
-        let shape = shape_rules::matmul(self.shape(), b.shape()).or_panic();
+        let (left, right) = (self.layout().shape_ref(), b.layout().shape_ref());
+        if left.rank() == 2 && right.rank() == 2 && left[1] == right[0] {
+            return T::matmul(self, b);
+        }
+        let shape = shape_rules::matmul(*left, *right).or_panic();
         let lead = &shape[..shape.rank() - 2];
         let widen = |x: &Self| {
             let s = x.shape();

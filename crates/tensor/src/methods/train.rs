@@ -50,7 +50,7 @@ impl<T: Float> TensorOf<T> {
 #[track_caller]
 fn same_shape<T: Element>(op: &str, parameter: &TensorOf<T>, other: &TensorOf<T>, name: &str) {
     assert!(
-        parameter.shape() == other.shape(),
+        parameter.layout().shape_ref() == other.layout().shape_ref(),
         "{op}: shapes differ\n  parameter = {}\n  {name:<9} = {}",
         parameter.shape(),
         other.shape()

@@ -9,6 +9,7 @@
     reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
 )]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::cpu::plan::Plan;
@@ -50,21 +51,28 @@ struct Operand<'a, T> {
 impl<T: Element> Operand<'_, T> {
     /// Elements `from`, `from + step`, …: `len` of them, where they are or gathered in `room`.
     #[inline(always)]
-    fn block<'b>(&'b self, from: isize, len: usize, room: &'b mut [T; BLOCK]) -> &'b [T] {
+    fn block<'b>(&'b self, from: isize, len: usize, room: &'b mut Room<T>) -> &'b [T] {
         if self.step == 1 {
             return &self.data[from as usize..from as usize + len];
         }
         let room = &mut room[..len];
         if self.step == 0 {
-            room.fill(self.data[from as usize]);
+            let value = self.data[from as usize];
+            for slot in room.iter_mut() {
+                slot.write(value);
+            }
         } else {
             for (i, slot) in room.iter_mut().enumerate() {
-                *slot = self.data[(from + i as isize * self.step) as usize];
+                slot.write(self.data[(from + i as isize * self.step) as usize]);
             }
         }
-        room
+        // SAFETY: all of it was just written.
+        unsafe { &*(std::ptr::from_ref(room) as *const [T]) }
     }
 }
+
+/// Where elements are gathered; untouched, and so for free, where none are.
+type Room<T> = [MaybeUninit<T>; BLOCK];
 
 /// The longest piece of a run that can be done at once: all of it if nothing needs gathering.
 #[inline(always)]
@@ -117,7 +125,7 @@ pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: imp
         #[inline(always)]
         fn run(self) {
             let Self(plan, range, y, a, f) = self;
-            let mut room = [A::ZERO; BLOCK];
+            let mut room = [MaybeUninit::uninit(); BLOCK];
             for_pieces(plan, range, |[y_at, a_at], len| {
                 let a = a.block(a_at, len, &mut room);
                 for (y, &a) in out_block(y, y_at, len).iter_mut().zip(a) {
@@ -127,10 +135,9 @@ pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: imp
         }
     }
 
-    let shape = a.shape();
-    let mut out = TensorOf::uninitialised(output(shape, &[a.layout()]));
+    let mut out = TensorOf::uninitialised(a.layout().dense_like());
     let (buffer, layout) = out.buffer_mut();
-    let plan = Plan::new(shape, [&layout, a.layout()]);
+    let plan = Plan::new(layout.shape(), [&layout, a.layout()]);
     let step = plan.run_strides()[1];
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
@@ -159,7 +166,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
         #[inline(always)]
         fn run(self) {
             let Self { plan, range, y, a, b, f } = self;
-            let (mut room_a, mut room_b) = ([A::ZERO; BLOCK], [B::ZERO; BLOCK]);
+            let (mut room_a, mut room_b) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
             for_pieces(plan, range, |[y_at, a_at, b_at], len| {
                 let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
                 for ((y, &a), &b) in out_block(y, y_at, len).iter_mut().zip(a).zip(b) {
@@ -172,7 +179,11 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
     let shape = broadcast(a.shape(), b.shape());
     let mut out = TensorOf::uninitialised(output(shape, &[a.layout(), b.layout()]));
     let (buffer, layout) = out.buffer_mut();
-    let plan = Plan::new(shape, [&layout, &spread(a.layout(), shape), &spread(b.layout(), shape)]);
+    let plan = if a.layout().shape_ref() == b.layout().shape_ref() {
+        Plan::new(shape, [&layout, a.layout(), b.layout()])
+    } else {
+        Plan::new(shape, [&layout, &spread(a.layout(), shape), &spread(b.layout(), shape)])
+    };
     let [_, a_step, b_step] = plan.run_strides();
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
@@ -217,7 +228,8 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
         #[inline(always)]
         fn run(self) {
             let Self { plan, range, y, a, b, c, f } = self;
-            let (mut room_a, mut room_b, mut room_c) = ([A::ZERO; BLOCK], [B::ZERO; BLOCK], [C::ZERO; BLOCK]);
+            let (mut room_a, mut room_b, mut room_c) =
+                ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
             for_pieces(plan, range, |[y_at, a_at, b_at, c_at], len| {
                 let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
                 let c = c.block(c_at, len, &mut room_c);
@@ -257,7 +269,7 @@ pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: us
         #[inline(always)]
         fn run(self) {
             let Self(plan, range, y, x, f) = self;
-            let mut room = [T::ZERO; BLOCK];
+            let mut room = [MaybeUninit::uninit(); BLOCK];
             let step = plan.run_strides()[0];
             for_pieces(plan, range, |[y_at, x_at], len| {
                 let x = x.block(x_at, len, &mut room);

@@ -1,0 +1,83 @@
+//! What a backward walk still has to visit.
+
+use std::collections::BTreeMap;
+
+use chainrule_tensor::Float;
+
+use crate::var::VarOf;
+
+/// The most variables among which a place is sought one by one.
+const FEW: usize = 32;
+
+/// Variables with the gradients that have arrived at them, by id; the newest is taken first.
+///
+/// The newest are a sorted list, so that small graphs, and the busy end of large ones, pay for no tree; when the list
+/// grows long its older half moves into one.
+pub(crate) struct Pending<'a, T: Float> {
+    /// By ascending id, each larger than those in `older`.
+    newest: Vec<Entry<'a, T>>,
+    older: BTreeMap<u64, Entry<'a, T>>,
+}
+
+/// A variable and the sum of the gradients that have arrived at it.
+pub(crate) struct Entry<'a, T: Float> {
+    id: u64,
+    pub(crate) var: &'a VarOf<T>,
+    pub(crate) gradient: VarOf<T>,
+}
+
+impl<'a, T: Float> Pending<'a, T> {
+    pub(crate) fn new() -> Self {
+        Self { newest: Vec::with_capacity(8), older: BTreeMap::new() }
+    }
+
+    /// Takes out the newest variable.
+    pub(crate) fn pop(&mut self) -> Option<Entry<'a, T>> {
+        self.newest.pop().or_else(|| self.older.pop_last().map(|(_, entry)| entry))
+    }
+
+    /// Notes a gradient that has arrived at `var`; `add` adds it where others came before.
+    pub(crate) fn arrive(&mut self, var: &'a VarOf<T>, gradient: VarOf<T>, add: impl FnOnce(&mut VarOf<T>, VarOf<T>)) {
+        let id = var.id();
+        let place = self.newest.iter().rposition(|entry| entry.id <= id);
+        if let Some(entry) = place.map(|at| &mut self.newest[at]).filter(|entry| entry.id == id) {
+            return add(&mut entry.gradient, gradient);
+        }
+        if place.is_none() && !self.older.is_empty() {
+            if let Some(entry) = self.older.get_mut(&id) {
+                add(&mut entry.gradient, gradient);
+            } else {
+                self.older.insert(id, Entry { id, var, gradient });
+            }
+            return;
+        }
+        self.newest.insert(place.map_or(0, |at| at + 1), Entry { id, var, gradient });
+        if self.newest.len() > FEW {
+            self.older.extend(self.newest.drain(..FEW / 2).map(|entry| (entry.id, entry)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Var64;
+
+    #[test]
+    fn many_are_taken_from_the_newest_to_the_oldest_with_their_sums() {
+        let vars: Vec<Var64> = (0..1000).map(|_| Var64::parameter("x", 0.0)).collect();
+        for stride in [1, 7, 333, 999] {
+            let mut pending = Pending::new();
+            // Each arrives twice, in an order that jumps about.
+            for i in 0..2000 {
+                let var = &vars[i * stride % 1000];
+                pending.arrive(var, Var64::constant((i / 1000 + 1) as f64), |sum, new| *sum = &*sum + new);
+            }
+            for var in vars.iter().rev() {
+                let entry = pending.pop().expect("all are there");
+                assert_eq!((entry.var.id(), entry.gradient.item()), (var.id(), 3.0));
+            }
+            assert!(pending.pop().is_none());
+        }
+    }
+}
