@@ -75,7 +75,7 @@ fn passes(c: &mut Criterion) {
     group.bench_function("tanh", |b| b.iter(|| black_box(&x).unary(Unary::Tanh)));
     group.bench_function("sum to channels", |b| b.iter(|| black_box(&x).sum(&[0, 2, 3], false)));
     let windows = shape_rules::pool2d("max_pool2d", x.shape(), 2.into()).expect("2×2 windows fit");
-    group.bench_function("max_pool2d", |b| b.iter(|| black_box(&x).max_pool2d(&windows)));
+    group.bench_function("max_pool2d", |b| b.iter(|| black_box(&x).max_pool2d(&windows, false)));
     group.bench_function("batch_norm statistics", |b| b.iter(|| black_box(&x).batch_norm_statistics()));
     group.finish();
 }

@@ -34,12 +34,22 @@ impl SmallCnn {
     }
 }
 
+impl SmallCnn {
+    /// The activation, then the largest of each 2×2 pixels; for ReLU both are one op.
+    fn halve(&self, x: &Var) -> Var {
+        match self.conv_activation {
+            Activation::Relu => x.relu_max_pool2d(2),
+            other => other.forward(x).max_pool2d(2),
+        }
+    }
+}
+
 impl Module for SmallCnn {
     children!(conv1, conv2, fc1, fc2, dropout);
 
     fn forward(&self, x: &Var) -> Var {
-        let x = self.conv_activation.forward(&self.conv1.forward(x)).max_pool2d(2);
-        let x = self.conv_activation.forward(&self.conv2.forward(&x)).max_pool2d(2);
+        let x = self.halve(&self.conv1.forward(x));
+        let x = self.halve(&self.conv2.forward(&x));
         let x = self.activation.forward(&self.fc1.forward(&x.flatten()));
         self.fc2.forward(&self.dropout.forward(&x))
     }

@@ -66,7 +66,7 @@ pub(super) fn gemm<T: Float>(
     let work = Work { sizes: [m, k, n], block: [columns, rows], a, b, bias: bias.as_deref(), c: &Disjoint::new(c) };
     let tasks = m.div_ceil(rows) * n.div_ceil(columns);
     parallel_for(tasks, (1_usize << 17).div_ceil(rows * columns * k), |range| {
-        dispatch_tiled(Tasks { work: &work, range })
+        dispatch_tiled(Tasks { work: &work, range });
     });
 }
 

@@ -75,7 +75,7 @@ pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)
     TEAM.job.store(ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
     TEAM.left.store(0, Ordering::Relaxed);
     let number = TEAM.state.load(Ordering::Relaxed) / NUMBER + 1;
-    TEAM.state.store(number * NUMBER | OPEN, Ordering::Release);
+    TEAM.state.store((number * NUMBER) | OPEN, Ordering::Release);
     for _ in TEAM.awake.load(Ordering::Relaxed)..helpers {
         TEAM.awake.fetch_add(1, Ordering::Relaxed);
         rayon::spawn(help);

@@ -307,7 +307,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                                 width,
                                 turned[j * room + o..].as_mut_ptr(),
                                 room,
-                            )
+                            );
                         };
                     }
                 }
@@ -321,7 +321,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                         (turned.as_ptr(), room),
                         (sums.as_mut_ptr(), room),
                         true,
-                    )
+                    );
                 };
             }
             let start = chunk * self.len + (group * outputs) * rows + first * cells;

@@ -172,8 +172,18 @@ macro_rules! vector {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    #![expect(clippy::inline_always, reason = "as above")]
-    use std::arch::x86_64::*;
+    use std::arch::x86_64::{
+        __m128, __m128d, __m256, __m256d, __m512, __m512d, _mm_add_pd, _mm_add_ps, _mm_loadu_pd, _mm_loadu_ps,
+        _mm_mul_pd, _mm_mul_ps, _mm_set1_pd, _mm_set1_ps, _mm_storeu_pd, _mm_storeu_ps, _mm_sub_pd, _mm_sub_ps,
+        _mm_unpackhi_pd, _mm_unpackhi_ps, _mm_unpacklo_pd, _mm_unpacklo_ps, _mm256_add_pd, _mm256_add_ps,
+        _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_mul_pd, _mm256_mul_ps,
+        _mm256_permute2f128_pd, _mm256_permute2f128_ps, _mm256_set1_pd, _mm256_set1_ps, _mm256_storeu_pd,
+        _mm256_storeu_ps, _mm256_sub_pd, _mm256_sub_ps, _mm256_unpackhi_pd, _mm256_unpackhi_ps, _mm256_unpacklo_pd,
+        _mm256_unpacklo_ps, _mm512_add_pd, _mm512_add_ps, _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd,
+        _mm512_loadu_ps, _mm512_mul_pd, _mm512_mul_ps, _mm512_permutex2var_pd, _mm512_permutex2var_ps, _mm512_set1_pd,
+        _mm512_set1_ps, _mm512_setr_epi32, _mm512_setr_epi64, _mm512_storeu_pd, _mm512_storeu_ps, _mm512_sub_pd,
+        _mm512_sub_ps,
+    };
 
     vector!(F32x4(__m128) of f32, 4: _mm_set1_ps, _mm_loadu_ps, _mm_storeu_ps, _mm_add_ps, _mm_sub_ps, _mm_mul_ps,
         |a, b, c| _mm_add_ps(_mm_mul_ps(a, b), c), (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)));
@@ -204,7 +214,6 @@ pub(super) mod x86 {
 
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon {
-    #![expect(clippy::inline_always, reason = "as above")]
     use std::arch::aarch64::*;
 
     vector!(F32x4(float32x4_t) of f32, 4: vdupq_n_f32, vld1q_f32, vst1q_f32, vaddq_f32, vsubq_f32, vmulq_f32,
@@ -215,7 +224,6 @@ pub(super) mod neon {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) mod arrays {
-    #![expect(clippy::inline_always, reason = "as above")]
 
     fn splat<T: Copy, const N: usize>(x: T) -> [T; N] {
         [x; N]

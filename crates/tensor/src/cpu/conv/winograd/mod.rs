@@ -257,7 +257,11 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                 Err(weights) => {
                     // SAFETY: the memory is this task's own.
                     unsafe {
-                        weights.transform::<R>(from..from + count, &Disjoint::new(own_weights), (from, outputs_at_once))
+                        weights.transform::<R>(
+                            from..from + count,
+                            &Disjoint::new(own_weights),
+                            (from, outputs_at_once),
+                        );
                     };
                     (&*own_weights, outputs_at_once, 0)
                 }

@@ -92,7 +92,7 @@ impl Pixels {
             for j in (0..columns).step_by(lanes) {
                 // SAFETY: a square of lanes by lanes numbers lies within the lines, and within the strip.
                 unsafe {
-                    T::Vector::<R>::transpose(lines.as_ptr().add(j), columns, strip.as_mut_ptr().add(j * lanes), lanes)
+                    T::Vector::<R>::transpose(lines.as_ptr().add(j), columns, strip.as_mut_ptr().add(j * lanes), lanes);
                 };
             }
         }
@@ -118,7 +118,7 @@ impl Pixels {
             for j in (0..columns).step_by(lanes) {
                 // SAFETY: a square of lanes by lanes numbers lies within the strip, and within the lines.
                 unsafe {
-                    T::Vector::<R>::transpose(strip.as_ptr().add(j * lanes), lanes, lines.as_mut_ptr().add(j), columns)
+                    T::Vector::<R>::transpose(strip.as_ptr().add(j * lanes), lanes, lines.as_mut_ptr().add(j), columns);
                 };
             }
             for (line, channel) in lines.chunks_exact(columns).zip(channels.clone()) {

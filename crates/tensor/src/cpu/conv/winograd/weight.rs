@@ -47,7 +47,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     };
     let parts = Disjoint::new(partials);
     parallel_for(chunks * blocks[0] * blocks[1], 1, |range| {
-        dispatch_tiled(Tasks { work: &work, parts: &parts, range })
+        dispatch_tiled(Tasks { work: &work, parts: &parts, range });
     });
     add_pairwise(partials, len);
     // (O, 9·C) from (9·C, O)
@@ -169,7 +169,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                             (b, sides[1]),
                             (c, sides[1]),
                             accumulate,
-                        )
+                        );
                     };
                 }
                 accumulate = true;

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Trains the same nets here and in PyTorch, in turn, and prints images a second side by side.
+#   PYTHON=/path/to/python3-with-torch scripts/compare_torch.sh [THREADS] [SECONDS] [NET...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+threads=${1:-2} seconds=${2:-3}
+shift $(($# < 2 ? $# : 2))
+python=${PYTHON:-python3}
+cargo build --release --example throughput
+out=$(mktemp -d)
+trap 'rm -r "$out"' EXIT
+for net in "${@:-mnist cifar resnet18 unet}"; do
+  for net in $net; do
+    ./target/release/examples/throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/before" >/dev/null
+    : >"$out/torch"
+    for mode in eager fused channels_last both compile; do
+      "$python" scripts/torch_throughput.py "$net" "$mode" "$threads" "$seconds" >>"$out/torch" 2>/dev/null ||
+        echo "# PyTorch's mode $mode failed for $net" >&2
+    done
+    ./target/release/examples/throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/after" >/dev/null
+    "$python" - "$out" <<'PY'
+import json, sys
+read = lambda name: [json.loads(line) for line in open(f"{sys.argv[1]}/{name}")]
+ours, torch = read("before") + read("after"), read("torch")
+best = max(torch, key=lambda run: run["images_per_second"])
+rates = [run["images_per_second"] for run in ours]
+rate = sum(rates) / 2
+print(f'{best["net"]}, batch {best["batch"]}, {best["threads"]} threads: chainrule {rate:.0f} images/s '
+      f'({rates[0]:.0f} before, {rates[1]:.0f} after), PyTorch {best["images_per_second"]:.0f} ({best["mode"]}); '
+      f'{rate / best["images_per_second"]:.2f} times; peak memory {ours[0]["peak_memory_bytes"] / 1e6:.0f} MB against '
+      f'{best["peak_memory_bytes"] / 1e6:.0f} MB')
+for run in torch:
+    print(f'    PyTorch {run["mode"]}: {run["images_per_second"]:.0f}')
+PY
+  done
+done
