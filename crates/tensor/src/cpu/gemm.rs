@@ -109,8 +109,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let whole = i + high <= top + count;
                     let a = if whole {
                         let start = work.a.address(i, first);
-                        // Strides may be negative: the sums wrap round to addresses inside of the matrix.
-                        Operand { start, row: work.a.row.cast_unsigned(), column: work.a.column.cast_unsigned() }
+                        Operand { start, row: work.a.row, column: work.a.column }
                     } else {
                         for (l, to) in last_rows.chunks_exact_mut(high).take(deep).enumerate() {
                             for (h, to) in to.iter_mut().enumerate() {
@@ -121,7 +120,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                                 };
                             }
                         }
-                        Operand { start: last_rows.as_ptr(), row: 1, column: high }
+                        Operand { start: last_rows.as_ptr(), row: 1, column: high as isize }
                     };
                     let height = high.min(top + count - i);
                     for j in (0..wide).step_by(PANEL) {
@@ -187,9 +186,9 @@ fn pack<T: Float, R: Registers>(b: Matrix<T>, k: Range<usize>, columns: Range<us
         for l in (0..squares).step_by(lanes) {
             for j in (0..PANEL).step_by(lanes) {
                 let from = b.address(k.start + l, first + j);
-                // SAFETY: these columns of b, and the panel, have this many numbers. A negative stride wraps round.
+                // SAFETY: these columns of b, and the panel, have this many numbers.
                 unsafe {
-                    T::Vector::<R>::transpose(from, b.column.cast_unsigned(), to[l * PANEL + j..].as_mut_ptr(), PANEL);
+                    T::Vector::<R>::transpose(from, b.column, to[l * PANEL + j..].as_mut_ptr(), PANEL);
                 }
             }
         }

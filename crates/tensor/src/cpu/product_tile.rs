@@ -18,8 +18,8 @@ pub(crate) const fn tile_columns<T, R: Registers>() -> usize {
 #[derive(Clone, Copy)]
 pub(crate) struct Operand<T> {
     pub(crate) start: *const T,
-    pub(crate) row: usize,
-    pub(crate) column: usize,
+    pub(crate) row: isize,
+    pub(crate) column: isize,
 }
 
 /// `c = a · b`, or `c += a · b`, for (rows, columns) = (rows, k) · (k, columns) in multiples of a tile: `rows` of
@@ -42,7 +42,7 @@ pub(crate) unsafe fn product<T: Wide, R: Registers>(
     while j < columns {
         let wide = columns - j >= 2 * lanes;
         for i in (0..rows).step_by(tile_rows::<R>()) {
-            let a = Operand { start: a.start.wrapping_add(i * a.row), ..a };
+            let a = Operand { start: a.start.wrapping_offset(i as isize * a.row), ..a };
             let (b, c) = (b.wrapping_add(j), c.wrapping_add(i * c_row + j));
             // SAFETY: by this function's contract.
             unsafe {
@@ -85,12 +85,12 @@ unsafe fn tile<V: Vector, const M: usize, const N: usize>(
         }
         for i in 0..M {
             // SAFETY: as above.
-            let factor = V::splat(unsafe { *left.wrapping_add(i * a.row) });
+            let factor = V::splat(unsafe { *left.wrapping_offset(i as isize * a.row) });
             for j in 0..N {
                 sums[i][j] = factor.mul_add(right[j], sums[i][j]);
             }
         }
-        left = left.wrapping_add(a.column);
+        left = left.wrapping_offset(a.column);
         b = b.wrapping_add(b_row);
     }
     for i in 0..M {

@@ -140,7 +140,7 @@ pub(crate) fn apply<T: Float>(
     y
 }
 
-/// The gradients that [`backward`] gives: dx, dγ, dβ, and dr if wanted.
+/// The gradients that `TensorOf::batch_norm_backward` gives: dx, dγ, dβ, and dr if wanted.
 pub type BatchNormGradients<T> = (TensorOf<T>, TensorOf<T>, TensorOf<T>, Option<TensorOf<T>>);
 
 /// With `dz = dy`, or if y is given, `dz = dy` where y > 0 and else 0: `dβ = Σ dz`, `dγ = istd · Σ dz·(x − mean)`,

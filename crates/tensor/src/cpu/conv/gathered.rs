@@ -172,7 +172,7 @@ fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: 
     assert!(packed.len() >= rows * k && b.len() >= k * width && c.len() >= rows * width);
     for j in (0..width).step_by(ROUND) {
         for i in (0..rows).step_by(high) {
-            let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high };
+            let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high as isize };
             let (b, c) = (b[j..].as_ptr(), c[i * width + j..].as_mut_ptr());
             // SAFETY: the lengths were checked above, and rows and columns are whole tiles.
             unsafe { product::<T, R>([high, k, ROUND], a, (b, width), (c, width), false) };
@@ -304,14 +304,14 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                         unsafe {
                             T::Vector::<R>::transpose(
                                 gradients[o * width + j..].as_ptr(),
-                                width,
+                                width as isize,
                                 turned[j * room + o..].as_mut_ptr(),
                                 room,
                             );
                         };
                     }
                 }
-                let a = Operand { start: columns.as_ptr(), row: width, column: 1 };
+                let a = Operand { start: columns.as_ptr(), row: width as isize, column: 1 };
                 // (C·kh·kw, O) += (C·kh·kw, pixels) · (pixels, O)
                 // SAFETY: all three have room for whole tiles.
                 unsafe {

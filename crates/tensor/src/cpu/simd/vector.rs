@@ -70,12 +70,12 @@ pub trait Vector: Copy {
     /// # Safety
     /// `LANES` elements can be read from each row, and written to each row.
     #[inline(always)]
-    unsafe fn transpose(from: *const Self::Element, from_step: usize, to: *mut Self::Element, to_step: usize) {
+    unsafe fn transpose(from: *const Self::Element, from_step: isize, to: *mut Self::Element, to_step: usize) {
         // No register has more than 16 lanes.
         let mut rows = [Self::splat(Self::zeroed()); 16];
         for i in 0..Self::LANES {
             // SAFETY: by this function's contract.
-            rows[i] = unsafe { Self::load(from.wrapping_add(i * from_step)) };
+            rows[i] = unsafe { Self::load(from.wrapping_offset(i as isize * from_step)) };
         }
         let mut span = 1;
         while span < Self::LANES {

@@ -271,7 +271,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             for point in 0..ALL {
                 let a = Operand {
                     start: values[point * tiles_room * channels_room..].as_ptr(),
-                    row: channels_room,
+                    row: channels_room as isize,
                     column: 1,
                 };
                 for o in (0..count).step_by(panel) {

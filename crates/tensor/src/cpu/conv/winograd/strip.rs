@@ -92,7 +92,12 @@ impl Pixels {
             for j in (0..columns).step_by(lanes) {
                 // SAFETY: a square of lanes by lanes numbers lies within the lines, and within the strip.
                 unsafe {
-                    T::Vector::<R>::transpose(lines.as_ptr().add(j), columns, strip.as_mut_ptr().add(j * lanes), lanes);
+                    T::Vector::<R>::transpose(
+                        lines.as_ptr().add(j),
+                        columns as isize,
+                        strip.as_mut_ptr().add(j * lanes),
+                        lanes,
+                    );
                 };
             }
         }
@@ -118,7 +123,12 @@ impl Pixels {
             for j in (0..columns).step_by(lanes) {
                 // SAFETY: a square of lanes by lanes numbers lies within the strip, and within the lines.
                 unsafe {
-                    T::Vector::<R>::transpose(strip.as_ptr().add(j * lanes), lanes, lines.as_mut_ptr().add(j), columns);
+                    T::Vector::<R>::transpose(
+                        strip.as_ptr().add(j * lanes),
+                        lanes as isize,
+                        lines.as_mut_ptr().add(j),
+                        columns,
+                    );
                 };
             }
             for (line, channel) in lines.chunks_exact(columns).zip(channels.clone()) {
@@ -157,7 +167,7 @@ pub(in super::super) fn turn<T: Float, R: Registers>(
         }
         let mut turned = [T::ZERO; 256];
         // SAFETY: both arrays have room for a square of 16 lanes.
-        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes, turned.as_mut_ptr(), lanes) };
+        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes as isize, turned.as_mut_ptr(), lanes) };
         to[j * lanes..][..width * lanes].copy_from_slice(&turned[..width * lanes]);
     }
 }

@@ -157,7 +157,8 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     );
                 }
                 for point in 0..ALL {
-                    let a = Operand { start: x[point * tiles * sides[0]..].as_ptr(), row: 1, column: sides[0] };
+                    let a =
+                        Operand { start: x[point * tiles * sides[0]..].as_ptr(), row: 1, column: sides[0] as isize };
                     let b = dy[point * tiles * sides[1]..].as_ptr();
                     let c = sums[point * sides[0] * sides[1]..].as_mut_ptr();
                     // (C, O) += (C, tiles) · (tiles, O)
