@@ -69,10 +69,8 @@ fn conv(from: usize, to: usize, padding: usize, rng: &mut Rng) -> Conv2d {
 
 fn mnist(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(conv(1, 8, 1, rng))
-        .add(MaxPool2d::new(2).relu())
-        .add(conv(8, 16, 1, rng))
-        .add(MaxPool2d::new(2).relu())
+        .add(ConvReluMaxPool2d(conv(1, 8, 1, rng), MaxPool2d::new(2)))
+        .add(ConvReluMaxPool2d(conv(8, 16, 1, rng), MaxPool2d::new(2)))
         .add(Flatten)
         .add(Linear::new(16 * 7 * 7, 128, rng))
         .add(Activation::Relu)
@@ -86,8 +84,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
         net = net
             .add(conv(from, middle, first, rng))
             .add(BatchNormRelu(BatchNorm2d::new(middle)))
-            .add(conv(middle, to, second, rng))
-            .add(MaxPool2d::new(2).relu());
+            .add(ConvReluMaxPool2d(conv(middle, to, second, rng), MaxPool2d::new(2)));
         if block > 0 {
             net = net.add(Dropout::new(0.1, rng));
         }

@@ -97,6 +97,11 @@ kernels! {
     /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
     fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::weight_gradient;
 
+    /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
+    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolPlaces) = cpu::conv::pooled::forward;
+    /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
+    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], places: &PoolPlaces, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = cpu::conv::pooled::backward;
+
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
     fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::im2col;
     /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].

@@ -12,6 +12,9 @@ const ALIGN: usize = 64;
 /// Four size classes for each doubling: at most a quarter of a block is unused.
 const STEPS: u32 = 4;
 const CLASSES: usize = 60 * STEPS as usize;
+/// Free blocks kept, as a multiple of the most bytes ever in use: classes have their peaks at different moments of a step,
+/// so that what waits at its end is more than was ever in use at once.
+const KEEP: usize = 2;
 /// Free blocks kept however little memory is in use.
 const KEEP_BYTES: usize = 64 << 20;
 
@@ -101,7 +104,7 @@ pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
     {
         let mut pool = pool();
         pool.stats.in_use -= size;
-        if pool.stats.held + size <= pool.stats.peak_in_use.max(KEEP_BYTES) {
+        if pool.stats.held + size <= (KEEP * pool.stats.peak_in_use).max(KEEP_BYTES) {
             pool.stats.held += size;
             pool.free[class].push(block);
             return;

@@ -12,6 +12,7 @@ mod broadcast;
 mod clamp;
 mod concat;
 mod conv2d;
+mod conv2d_relu_max_pool2d;
 mod conv_transpose2d;
 mod cross_entropy;
 mod dropout;

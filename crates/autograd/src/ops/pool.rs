@@ -82,13 +82,15 @@ impl<T: Float> Rule<T> for MaxPool {
         "the places of the maxima"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scatter(dy, &self.places, node.parent(0).hw()))]
+        vec![Some(dy.scatter2d(&self.places, node.parent(0).hw()))]
     }
 }
 
-/// dy at the places of the maxima.
-fn scatter<T: Float>(dy: &VarOf<T>, index: &PoolPlaces, hw: [usize; 2]) -> VarOf<T> {
-    VarOf::record(dy.value().scatter2d(index, hw), [dy], Scatter(index.clone()))
+impl<T: Float> VarOf<T> {
+    /// dy (N,C,oh,ow), this, at the places of the maxima; elsewhere zeros: (N,C,H,W) with `hw` = [H, W].
+    pub(crate) fn scatter2d(&self, places: &PoolPlaces, hw: [usize; 2]) -> Self {
+        Self::record(self.value().scatter2d(places, hw), [self], Scatter(places.clone()))
+    }
 }
 
 struct Scatter(PoolPlaces);
@@ -122,7 +124,7 @@ impl<T: Float> Rule<T> for Gather {
         "the places of the maxima"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scatter(dy, &self.0, node.parent(0).hw()))]
+        vec![Some(dy.scatter2d(&self.0, node.parent(0).hw()))]
     }
 }
 

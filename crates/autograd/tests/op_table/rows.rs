@@ -285,6 +285,18 @@ fn images() -> Vec<Row> {
         row!("relu_max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].relu_max_pool2d(POOL), |x| {
             r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(0.0, f64::max))
         }),
+        row!(
+            "conv2d_relu_max_pool2d",
+            [[3, 2, 4, 5], [3, 2, 3, 2], [3]],
+            WIDE,
+            |x| x[0].conv2d_relu_max_pool2d(&x[1], Some(&x[2]), CONV, 2),
+            |x| {
+                let z = r::conv2d(&x[0], &x[1], Some(&x[2]), &[3, 3, 2, 7], CONV);
+                r::pool(&Tensor64::from_slice(&z, [3, 3, 2, 7]), &[3, 3, 1, 3], [2, 2, 0], |v| {
+                    v.iter().copied().fold(0.0, f64::max)
+                })
+            }
+        ),
         row!("max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].max_pool2d(POOL), |x| {
             r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
         }),
@@ -468,6 +480,13 @@ pub fn large() -> Vec<Row> {
             [[19, 8, 14, 14], [16, 8, 3, 3], [16]],
             WIDE,
             |x| { x[0].conv2d(&x[1], Some(&x[2]), Conv2dOptions::padded(1)) },
+            |x| unchecked(x)
+        ),
+        row!(
+            "large conv2d_relu_max_pool2d",
+            [[35, 3, 28, 28], [8, 3, 3, 3], [8]],
+            WIDE,
+            |x| { x[0].conv2d_relu_max_pool2d(&x[1], Some(&x[2]), Conv2dOptions::padded(1), 2) },
             |x| unchecked(x)
         ),
         row!("large max_pool2d", [[19, 8, 28, 28]], WIDE, |x| x[0].max_pool2d(2), |x| unchecked(x)),

@@ -11,7 +11,7 @@ mod shape;
 
 pub use activation::{Activation, UnknownActivation};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
-pub use conv::{Conv2d, Conv2dBuilder, ConvTranspose2d, ConvTranspose2dBuilder};
+pub use conv::{Conv2d, Conv2dBuilder, ConvReluMaxPool2d, ConvTranspose2d, ConvTranspose2dBuilder};
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};

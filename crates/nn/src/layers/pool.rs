@@ -8,7 +8,7 @@ use crate::module::{Module, Visitor};
 
 /// The maximum of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
-pub struct MaxPool2d(Pool2dOptions, bool);
+pub struct MaxPool2d(pub(super) Pool2dOptions);
 
 /// The mean of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +23,12 @@ fn pooled(x: Shape, windows: &[Vec<Window>; 2]) -> Shape {
 }
 
 macro_rules! settings {
-    ($layer:ident($($more:expr)?), $padding:literal) => {
+    ($layer:ident, $padding:literal) => {
         impl $layer {
             /// Windows of this size side by side, without padding.
             pub fn new(kernel: impl Into<Pair>) -> Self {
                 let Pair(kernel) = kernel.into();
-                Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true } $(, $more)?)
+                Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true })
             }
             /// The distance between neighbouring windows.
             #[must_use]
@@ -46,17 +46,8 @@ macro_rules! settings {
     };
 }
 
-settings!(MaxPool2d(false), "The rows and columns of −∞ added on each side.");
-settings!(AvgPool2d(), "The rows and columns of zeros added on each side.");
-
-impl MaxPool2d {
-    /// With relu before it, in one op that is faster than the two.
-    #[must_use]
-    pub fn relu(mut self) -> Self {
-        self.1 = true;
-        self
-    }
-}
+settings!(MaxPool2d, "The rows and columns of −∞ added on each side.");
+settings!(AvgPool2d, "The rows and columns of zeros added on each side.");
 
 impl AvgPool2d {
     /// Whether a mean divides by the whole window, as by default, or by its cells inside the image.
@@ -69,7 +60,7 @@ impl AvgPool2d {
 
 impl<T: Float> Module<T> for MaxPool2d {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        if self.1 { x.relu_max_pool2d(self.0) } else { x.max_pool2d(self.0) }
+        x.max_pool2d(self.0)
     }
     fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {

@@ -4,6 +4,8 @@ mod squares;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use self::squares::{Largest, Spread};
 use crate::cpu::images::{Images, LANES, Plane};
 use crate::cpu::simd::dispatch_tiled;
@@ -22,6 +24,15 @@ pub struct PoolPlaces {
 }
 
 impl PoolPlaces {
+    pub(crate) fn new(index: TensorOf<i32>, windows: &[Vec<Window>; 2]) -> Self {
+        Self { index, squares: windows.iter().all(|axis| is_halving(axis)) }
+    }
+
+    /// Those of some images.
+    pub(crate) fn narrow(&self, images: Range<usize>) -> Self {
+        Self { index: self.index.narrow(0, images), squares: self.squares }
+    }
+
     /// The places as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
     pub fn index(&self) -> &TensorOf<i32> {
         &self.index
@@ -57,7 +68,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], re
     let layout = images.same_format([windows[0].len(), windows[1].len()]);
     let out = Images::new(&layout);
     let (mut y, mut index) = (TensorOf::uninitialised(layout), TensorOf::uninitialised(layout));
-    let halves = is_halving(&windows[0]) && is_halving(&windows[1]);
+    let halves = windows.iter().all(|axis| is_halving(axis));
     let x = x.buffer();
     let (y_parts, index_parts) = (Disjoint::new(y.buffer_mut().0), Disjoint::new(index.buffer_mut().0));
     images.for_each_job(visits(windows), |n, c, lanes| {
@@ -169,9 +180,9 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [us
         if lanes == 1 && squares && from.has_rows() && from.step() > 0 && along(at, columns) && along(to, hw[1]) {
             // SAFETY: this job's plane.
             let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
-            let index = &index[at.at(0, 0)..][..rows * columns];
+            let index = &index[at.at(0, 0)..];
             let (dy, dy_step) = (&dy[from.at(0, 0)..], from.step() as usize);
-            return dispatch_tiled(Spread { dy, index, dy_step, columns, dx, width: hw[1] });
+            return dispatch_tiled(Spread { dy, index, dy_step, rows, columns, dx, width: hw[1] });
         }
         clear(&parts, to, hw, lanes);
         for i in 0..rows {

@@ -65,6 +65,49 @@ impl<T: Float> TensorOf<T> {
         T::conv2d_weight_gradient(self, dy, khw, options)
     }
 
+    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time:
+    /// (N,O,oh,ow), and where the maxima were.
+    ///
+    /// # Panics
+    /// If the shapes do not fit. Windows have to be of the convolution's result.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_relu_max_pool2d(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+        windows: &[Vec<Window>; 2],
+    ) -> (Self, PoolPlaces) {
+        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        T::conv2d_relu_max_pool2d(self, w, b, options, windows)
+    }
+
+    /// The gradients of x, w and b of [`conv2d_relu_max_pool2d`](Self::conv2d_relu_max_pool2d), those that are wanted; this
+    /// is x (N,C,H,W), dy has the result's shape.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_relu_max_pool2d_backward(
+        &self,
+        w: &Self,
+        dy: &Self,
+        places: &PoolPlaces,
+        options: Conv2dOptions,
+        wanted: [bool; 3],
+    ) -> [Option<Self>; 3] {
+        let y = shape_rules::conv2d(self.shape(), w.shape(), None, options).or_panic();
+        let pooled = places.index().shape();
+        assert!(
+            dy.shape() == pooled && pooled[..2] == y[..2],
+            "conv2d_relu_max_pool2d_backward: dy does not fit\n  dy = {}\n  places = {pooled}\n  convolution = {y}\n  rule: dy has one number for each place",
+            dy.shape()
+        );
+        T::conv2d_relu_max_pool2d_backward([self, w, dy], places, options, wanted)
+    }
+
     /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
     /// (`torch.nn.functional.unfold`).
     ///

@@ -30,11 +30,14 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
     let pieces = (len / grain.max(1)).clamp(1, 4 * threads);
     #[cfg(test)]
     let inherit = crate::cpu::simd::inherit();
-    team::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
+    let shared = team::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
         #[cfg(test)]
         inherit();
         body(len * piece / pieces..len * (piece + 1) / pieces);
     });
+    if !shared {
+        body(0..len);
+    }
 }
 
 /// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).

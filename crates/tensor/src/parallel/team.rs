@@ -64,12 +64,12 @@ static TEAM: Team = Team {
 
 /// Calls `body` for each of the pieces, with the help of up to `helpers` other threads.
 ///
-/// While the helpers work for another thread, or for this one further up, it does everything itself.
-pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)) {
+/// While the helpers work for another thread, or for this one further up, it does nothing and returns false.
+pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)) -> bool {
     let _owner = match TEAM.owner.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => return (0..pieces).for_each(body),
+        Err(TryLockError::WouldBlock) => return false,
     };
     let job = Job { body, pieces, next: AtomicUsize::new(0) };
     TEAM.job.store(ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
@@ -95,6 +95,7 @@ pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)
     if let Some(panic) = own.err().or(theirs) {
         resume_unwind(panic);
     }
+    true
 }
 
 /// Works on every job that is shared, until there has been none for a while.

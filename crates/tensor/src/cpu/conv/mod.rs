@@ -9,6 +9,7 @@ mod columns;
 mod correlate;
 mod gathered;
 mod planes;
+pub(crate) mod pooled;
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -183,11 +183,21 @@ unsafe fn dot_tile<T: Float, R: Registers, const M: usize, const N: usize>(
             }
         }
     }
+    let lanes = T::Vector::<R>::LANES;
+    let mut all = [zero; DOTS * DOTS];
+    for m in 0..M {
+        all[m * N..m * N + N].copy_from_slice(&sums[m]);
+    }
+    let mut flat = [T::ZERO; DOTS * DOTS];
+    for first in (0..M * N).step_by(lanes) {
+        let mut rows = [zero; LANES];
+        rows[..lanes].copy_from_slice(&all[first..first + lanes]);
+        // SAFETY: a register's lanes divide DOTS².
+        unsafe { T::Vector::<R>::sums(rows).store(flat.as_mut_ptr().add(first)) };
+    }
     let mut out = [[T::ZERO; N]; M];
     for m in 0..M {
-        for n in 0..N {
-            out[m][n] = sums[m][n].sum();
-        }
+        out[m].copy_from_slice(&flat[m * N..m * N + N]);
     }
     out
 }

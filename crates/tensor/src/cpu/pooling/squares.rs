@@ -69,18 +69,6 @@ fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to:
     }
 }
 
-/// Reads a whole register of `lanes` numbers where there is memory for it, else `count`.
-#[inline(always)]
-fn read<E: Copy + Default, const N: usize>(from: &[E], lanes: usize, count: usize) -> [E; N] {
-    let mut out = [E::default(); N];
-    if from.len() >= lanes {
-        out[..lanes].copy_from_slice(&from[..lanes]);
-    } else {
-        out[..count].copy_from_slice(&from[..count]);
-    }
-    out
-}
-
 /// The first and the second of each pair of neighbours, of `len` numbers.
 #[inline(always)]
 fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
@@ -110,6 +98,7 @@ pub(super) struct Spread<'a, T> {
     pub(super) index: &'a [i32],
     /// Rows of dy and of the places, `dy_step` and `columns` apart, `columns` long.
     pub(super) dy_step: usize,
+    pub(super) rows: usize,
     pub(super) columns: usize,
     /// Rows of dx right behind one another.
     pub(super) dx: &'a mut [T],
@@ -121,29 +110,56 @@ impl<T: Float> Tiled for Spread<'_, T> {
 
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let lanes = WIDEST;
         let (columns, width) = (self.columns, self.width);
         let height = self.dx.len() / width;
         for row in 0..height {
             let i = row / 2;
-            if (i + 1) * columns > self.index.len() {
+            if i >= self.rows {
                 self.dx[row * width..].fill(T::ZERO);
                 break;
             }
-            for j in (0..columns).step_by(lanes) {
-                let count = lanes.min(columns - j);
-                let gradient: [T; WIDEST] = read(&self.dy[i * self.dy_step + j..], lanes, count);
-                let place: [i32; WIDEST] = read(&self.index[i * columns + j..], lanes, count);
+            for j in (0..columns).step_by(WIDEST) {
+                let (dy, index) = (&self.dy[i * self.dy_step + j..], &self.index[i * columns + j..]);
                 let start = (row * width + 2 * j) as i32;
-                let mut joined = [T::ZERO; 2 * WIDEST];
-                for l in 0..WIDEST {
-                    let left = start + 2 * l as i32;
-                    joined[2 * l] = if place[l] == left { gradient[l] } else { T::ZERO };
-                    joined[2 * l + 1] = if place[l] == left + 1 { gradient[l] } else { T::ZERO };
+                let dx = &mut self.dx[row * width + 2 * j..];
+                // Two calls, not one with padded copies where need be: those would go through memory always. What is
+                // written beyond a row's end is written again after it.
+                if let (Some(dy), Some(index), Some(dx)) =
+                    (dy.first_chunk(), index.first_chunk(), dx.first_chunk_mut::<{ 2 * WIDEST }>())
+                {
+                    spread::<T, R>(*dy, *index, start, dx);
+                } else {
+                    let count = WIDEST.min(columns - j);
+                    let (mut padded_dy, mut padded_index) = ([T::ZERO; WIDEST], [-1; WIDEST]);
+                    padded_dy[..count].copy_from_slice(&dy[..count]);
+                    padded_index[..count].copy_from_slice(&index[..count]);
+                    let mut padded_dx = [T::ZERO; 2 * WIDEST];
+                    spread::<T, R>(padded_dy, padded_index, start, &mut padded_dx);
+                    dx[..2 * count].copy_from_slice(&padded_dx[..2 * count]);
                 }
-                write(&joined, 2 * lanes, 2 * count, &mut self.dx[row * width + 2 * j..]);
             }
             self.dx[row * width + 2 * columns..(row + 1) * width].fill(T::ZERO);
+        }
+    }
+}
+
+/// One row of pairs of pixels, the first of which has the place `start`.
+#[inline(always)]
+fn spread<T: Float, R: Registers>(dy: [T; WIDEST], index: [i32; WIDEST], start: i32, dx: &mut [T; 2 * WIDEST]) {
+    let (mut left, mut right) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
+    for l in 0..WIDEST {
+        let here = start + 2 * l as i32;
+        left[l] = if index[l] == here { dy[l] } else { T::ZERO };
+        right[l] = if index[l] == here + 1 { dy[l] } else { T::ZERO };
+    }
+    let lanes = T::Vector::<R>::LANES;
+    for l in (0..WIDEST).step_by(lanes) {
+        // SAFETY: a register's lanes divide WIDEST.
+        unsafe {
+            let (first, second) =
+                T::Vector::<R>::load(left.as_ptr().add(l)).zip(T::Vector::<R>::load(right.as_ptr().add(l)));
+            first.store(dx.as_mut_ptr().add(2 * l));
+            second.store(dx.as_mut_ptr().add(2 * l + lanes));
         }
     }
 }

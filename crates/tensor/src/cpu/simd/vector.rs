@@ -63,6 +63,21 @@ pub trait Vector: Copy {
         lanes[0]
     }
 
+    /// The sum of all lanes of each of the first `LANES` registers, added in the order of [`sum`](Self::sum).
+    #[inline(always)]
+    fn sums(mut rows: [Self; 16]) -> Self {
+        let mut count = Self::LANES;
+        while count > 1 {
+            count /= 2;
+            for i in 0..count {
+                // Halves are added, and the lanes of two registers share one.
+                let (low, high) = rows[i].zip(rows[i + count]);
+                rows[i] = low.add(high);
+            }
+        }
+        rows[0]
+    }
+
     fn zeroed() -> Self::Element;
 
     /// Writes the columns of a square of `LANES` rows as rows: `to[j·to_step + i] = from[i·from_step + j]`.
