@@ -128,6 +128,11 @@ kernels! {
     fn log_softmax(x: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax;
     /// `dx = dy − exp(y) · Σ dy` along an axis, y being `log_softmax`'s result.
     fn log_softmax_backward(dy: &TensorOf<Self>, y: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax_backward;
+    /// The losses `ln Σ exp(x) − x[label]`, and for the backward pass max and `ln Σ exp(x − max)`: x (N,C,…), all others
+    /// (N,…), labels in 0..C.
+    fn cross_entropy(x: &TensorOf<Self>, labels: &Index) -> [TensorOf<Self>; 3] = cpu::softmax::cross_entropy;
+    /// `dx = dy · (softmax(x) − onehot(label))`: x (N,C,…), all others (N,…).
+    fn cross_entropy_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, labels: &Index, max: &TensorOf<Self>, ln: &TensorOf<Self>) -> TensorOf<Self> = cpu::softmax::cross_entropy_backward;
 
     /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::statistics;

@@ -3,7 +3,7 @@
 use chainrule_tensor::{Float, Shape, TensorOf, Unary};
 
 use crate::ops::mse::Reduction;
-use crate::var::VarOf;
+use crate::var::{NodeOf, Rule, VarOf};
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]
@@ -45,9 +45,17 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn cross_entropy_with(&self, labels: &TensorOf<i32>, options: &CrossEntropy<T>) -> Self {
         let CrossEntropy { weights, label_smoothing: smoothing, reduction } = options;
-        let classes = check(self.shape(), labels, weights.as_ref(), *smoothing);
-        let log_p = self.log_softmax(1);
-        let index = labels.unsqueeze(1);
+        let [losses, max, ln] = self.value().cross_entropy(labels);
+        let mut losses = Self::record(losses, [self], Losses { labels: labels.clone(), max, ln });
+        let classes = self.shape()[1];
+        if let Some(w) = weights {
+            assert!(
+                w.shape() == [classes],
+                "cross_entropy: weights have shape {}\n  rule: one for each of {classes} classes",
+                w.shape()
+            );
+        }
+        assert!((0.0..=1.0).contains(smoothing), "cross_entropy: label smoothing is {smoothing}\n  rule: 0 ≤ ε ≤ 1");
         // The weight of each sample's label, shaped like the labels.
         let label_weights = weights.as_ref().map(|w| {
             w.reshape([classes, 1])
@@ -55,17 +63,15 @@ impl<T: Float> VarOf<T> {
                 .gather(0, &labels.reshape([1, labels.numel()]))
                 .reshape(labels.shape())
         });
-        let weighted = |x: Self| match &label_weights {
-            Some(w) => x * Self::constant(w),
-            None => x,
-        };
-        let mut losses = weighted(-log_p.gather(1, &index).squeeze(1));
+        if let Some(w) = &label_weights {
+            losses = losses * Self::constant(w);
+        }
         if *smoothing > 0.0 {
             let mut per_class = vec![1; self.shape().rank()];
             per_class[1] = classes;
             let all = weights.clone().unwrap_or_else(|| TensorOf::ones(classes)).reshape(per_class);
-            let spread =
-                (log_p * Self::constant(all.unary(Unary::Mul(-smoothing / classes as f64)))).sum_axes(&[1], false);
+            let spread = (self.log_softmax(1) * Self::constant(all.unary(Unary::Mul(-smoothing / classes as f64))))
+                .sum_axes(&[1], false);
             losses = (1.0 - smoothing) * losses + spread;
         }
         match (reduction, label_weights) {
@@ -75,35 +81,57 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// Checks what goes in, and returns the number of classes.
-#[track_caller]
-fn check<T: Float>(x: Shape, labels: &TensorOf<i32>, weights: Option<&TensorOf<T>>, smoothing: f64) -> usize {
-    let fits = x.rank() >= 2 && [&x[..1], &x[2..]].concat() == *labels.shape();
-    assert!(
-        fits,
-        "cross_entropy: labels do not fit\n  logits (N,C,…) = {x}\n  labels (N,…)   = {}\n  rule: labels have the logits' shape without C",
-        labels.shape()
-    );
-    assert!(
-        labels.numel() > 0,
-        "cross_entropy: the batch is empty\n  logits (N,C,…) = {x}\n  rule: at least one sample"
-    );
-    let classes = x[1];
-    let (low, high) = (labels.min(&[], false).item(), labels.max(&[], false).item());
-    let worst = if low < 0 { low } else { high };
-    assert!(
-        low >= 0 && (high as usize) < classes,
-        "cross_entropy: label {worst} is out of range\n  logits (N,C,…) = {x}\n  rule: 0 ≤ label < C = {classes}"
-    );
-    if let Some(w) = weights {
-        assert!(
-            w.shape() == [classes],
-            "cross_entropy: weights have shape {}\n  rule: one for each of {classes} classes",
-            w.shape()
-        );
+/// Of each sample's loss.
+struct Losses<T: Float> {
+    labels: TensorOf<i32>,
+    max: TensorOf<T>,
+    ln: TensorOf<T>,
+}
+
+impl<T: Float> Rule<T> for Losses<T> {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
     }
-    assert!((0.0..=1.0).contains(&smoothing), "cross_entropy: label smoothing is {smoothing}\n  rule: 0 ≤ ε ≤ 1");
-    classes
+    fn formula(&self) -> &'static str {
+        "dx = dy · (softmax(x) − onehot(label))"
+    }
+    fn saved(&self) -> &'static str {
+        "x, labels, max x, ln Σ exp(x − max)"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let x = node.parent(0);
+        let Self { labels, max, ln } = self;
+        let dx = x.value().cross_entropy_backward(&dy.value(), labels, max, ln);
+        vec![Some(VarOf::record(dx, [dy, &x], LossesBackward { labels: labels.clone() }))]
+    }
+}
+
+/// Of dx as a function of (dy, x).
+struct LossesBackward {
+    labels: TensorOf<i32>,
+}
+
+impl<T: Float> Rule<T> for LossesBackward {
+    fn name(&self) -> &'static str {
+        "cross_entropy backward"
+    }
+    fn formula(&self) -> &'static str {
+        "p = softmax(x): d(dy) = Σ dz·p − dz[label], dx = dy · p · (dz − Σ dz·p)"
+    }
+    fn saved(&self) -> &'static str {
+        "dy, x, labels"
+    }
+    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (node.parent(0), node.parent(1));
+        let shape = self.labels.shape();
+        let one_each = Shape::new(&[&shape[..1], &[1], &shape[1..]].concat());
+        let p = x.softmax(1);
+        let mean = (dz * &p).sum_axes(&[1], true);
+        vec![
+            needs[0].then(|| mean.reshape(shape) - dz.gather(1, &self.labels.reshape(one_each)).reshape(shape)),
+            needs[1].then(|| dy.reshape(one_each) * &p * (dz - &mean)),
+        ]
+    }
 }
 
 impl<T: Float> VarOf<T> {

@@ -505,6 +505,13 @@ pub fn large() -> Vec<Row> {
             |x| { unchecked(x) }
         ),
         row!("large log_softmax", [[999, 24]], WIDE, |x| x[0].log_softmax(1), |x| unchecked(x)),
+        row!(
+            "large cross_entropy",
+            [[7, 24, 19, 33]],
+            WIDE,
+            |x| x[0].cross_entropy(&TensorOf::from_fn([7, 19, 33], |i| (i * 7 % 24) as i32)),
+            |x| unchecked(x)
+        ),
         row!("large dropout", [[301, 299]], WIDE, |x| x[0].dropout(0.3, Key::new(1, Purpose::USER)), |x| unchecked(x)),
         row!("large upsample", [[9, 8, 16, 16]], WIDE, |x| x[0].upsample_bilinear2d([32, 32], false), |x| unchecked(x)),
     ]

@@ -4,6 +4,7 @@ use super::{check_index, keep, marks, not_empty};
 use crate::element::Element;
 use crate::error::OrPanic;
 use crate::kernel::{Compare, ElementKernels};
+use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules;
 use crate::tensor::TensorOf;
@@ -122,7 +123,7 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
         let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
-        let mut out = Self::zeros(shape_rules::concat(&shapes, axis).or_panic());
+        let mut out = Self::uninitialised(Layout::contiguous(shape_rules::concat(&shapes, axis).or_panic()));
         let mut start = 0;
         for part in parts {
             let len = part.shape()[out.axis("concat", axis)];

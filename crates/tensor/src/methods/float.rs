@@ -155,4 +155,50 @@ impl<T: Float> TensorOf<T> {
         );
         T::log_softmax_backward(dy, self, self.axis("log_softmax_backward", axis))
     }
+
+    /// The losses `−ln softmax(x)[label]` of logits x (N,C,…), this, and labels (N,…) in 0..C; also `max` and
+    /// `ln Σ exp(x − max)` over the classes, for [`cross_entropy_backward`](Self::cross_entropy_backward): each (N,…).
+    ///
+    /// # Panics
+    /// If the shapes do not fit, there is no sample or a label is out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn cross_entropy(&self, labels: &TensorOf<i32>) -> [Self; 3] {
+        let (x, of_labels) = (self.shape(), labels.shape());
+        assert!(
+            x.rank() >= 2 && [&x[..1], &x[2..]].concat() == *of_labels,
+            "cross_entropy: labels do not fit\n  logits (N,C,…) = {x}\n  labels (N,…)   = {of_labels}\n  rule: labels have the logits' shape without C"
+        );
+        assert!(
+            labels.numel() > 0,
+            "cross_entropy: the batch is empty\n  logits (N,C,…) = {x}\n  rule: at least one sample"
+        );
+        let classes = x[1];
+        let (low, high) = (labels.min(&[], false).item(), labels.max(&[], false).item());
+        let worst = if low < 0 { low } else { high };
+        assert!(
+            low >= 0 && (high as usize) < classes,
+            "cross_entropy: label {worst} is out of range\n  logits (N,C,…) = {x}\n  rule: 0 ≤ label < C = {classes}"
+        );
+        T::cross_entropy(self, labels)
+    }
+
+    /// `dx = dy · (softmax(x) − onehot(label))` of logits x (N,C,…), this; dy, the labels, and max and ln, which
+    /// [`cross_entropy`](Self::cross_entropy) gave for them, are (N,…).
+    ///
+    /// # Panics
+    /// If the shapes do not fit or a label is out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn cross_entropy_backward(&self, dy: &Self, labels: &TensorOf<i32>, max: &Self, ln: &Self) -> Self {
+        let shape = labels.shape();
+        assert!(
+            [dy.shape(), max.shape(), ln.shape()] == [shape; 3],
+            "cross_entropy_backward: shapes differ\n  labels = {shape}\n  dy = {}\n  max = {}\n  ln = {}",
+            dy.shape(),
+            max.shape(),
+            ln.shape()
+        );
+        T::cross_entropy_backward(dy, self, labels, max, ln)
+    }
 }

@@ -1,0 +1,166 @@
+//! The logarithm of softmax along any axis, and cross-entropy.
+//!
+//! In memory a tensor without gaps is `outer × length of the axis × inner`. Where the axis is the innermost, sums run
+//! along memory in fixed lanes; elsewhere whole pieces of `inner` are handled side by side, one sum for each.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+mod cross_entropy;
+mod log_softmax;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub(crate) use cross_entropy::{cross_entropy, cross_entropy_backward};
+pub(crate) use log_softmax::{log_softmax, log_softmax_backward};
+
+use crate::cpu::simd::{Vectorised, dispatch};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::parallel_for;
+
+/// Sums that run side by side along a row.
+const LANES: usize = 16;
+/// Neighbouring rows that are handled together where the axis is not the innermost.
+const WIDTH: usize = 64;
+/// The least number of elements worth a task of its own.
+const GRAIN: usize = 4 * 1024;
+
+/// What is done with rows. Every method is `#[inline(always)]`, as is what it calls in its loops.
+trait Along: Sync {
+    /// A row that lies along memory; `number` of all that there are, in the order of memory.
+    fn one(&self, row: Range<usize>, number: usize);
+    /// Neighbouring rows.
+    fn many(&self, rows: &Neighbours);
+}
+
+/// How the rows along an axis lie in memory without gaps.
+struct Rows {
+    outer: usize,
+    len: usize,
+    inner: usize,
+}
+
+impl Rows {
+    fn new(layout: &Layout, order: &[usize], axis: usize) -> Self {
+        let shape = layout.shape();
+        let place = order.iter().position(|&a| a == axis).expect("the order has every axis");
+        let product = |axes: &[usize]| axes.iter().map(|&a| shape[a]).product();
+        Self { outer: product(&order[..place]), len: shape[axis], inner: product(&order[place + 1..]) }
+    }
+
+    fn for_each(&self, kernel: &impl Along) {
+        let Self { outer, len, inner } = *self;
+        let (jobs, job) = if inner == 1 { (outer, len) } else { (outer * inner.div_ceil(WIDTH), len * WIDTH) };
+        parallel_for(jobs, (GRAIN / job.max(1)).max(1), |jobs| dispatch(Jobs { rows: self, kernel, jobs }));
+    }
+}
+
+struct Jobs<'a, K> {
+    rows: &'a Rows,
+    kernel: &'a K,
+    jobs: Range<usize>,
+}
+
+impl<K: Along> Vectorised for Jobs<'_, K> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let Rows { len, inner, .. } = *self.rows;
+        if inner == 1 {
+            for row in self.jobs {
+                self.kernel.one(row * len..(row + 1) * len, row);
+            }
+            return;
+        }
+        let across = inner.div_ceil(WIDTH);
+        for job in self.jobs {
+            let (outer, first) = (job / across, job % across * WIDTH);
+            let width = (inner - first).min(WIDTH);
+            let number = outer * inner + first;
+            self.kernel.many(&Neighbours { start: outer * len * inner + first, width, len, inner, number });
+        }
+    }
+}
+
+/// Up to [`WIDTH`] rows side by side.
+struct Neighbours {
+    start: usize,
+    width: usize,
+    len: usize,
+    inner: usize,
+    /// Of the first row, of all that there are.
+    number: usize,
+}
+
+impl Neighbours {
+    /// The places of the rows' elements, step by step along the axis.
+    #[inline(always)]
+    fn pieces(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        (0..self.len).map(|k| self.start + k * self.inner).map(|start| start..start + self.width)
+    }
+
+    /// The numbers of the rows.
+    #[inline(always)]
+    fn numbers(&self) -> Range<usize> {
+        self.number..self.number + self.width
+    }
+}
+
+/// `max` and `Σ exp(x − max)` of neighbouring rows.
+#[inline(always)]
+fn exponentials<T: Float>(x: &[T], rows: &Neighbours) -> [[T; WIDTH]; 2] {
+    let (mut max, mut sum) = ([T::LOWEST; WIDTH], [T::ZERO; WIDTH]);
+    for piece in rows.pieces() {
+        for (max, &x) in max.iter_mut().zip(&x[piece]) {
+            *max = if x > *max { x } else { *max };
+        }
+    }
+    for piece in rows.pieces() {
+        for ((sum, &max), &x) in sum.iter_mut().zip(&max).zip(&x[piece]) {
+            *sum += T::exp(x - max);
+        }
+    }
+    [max, sum]
+}
+
+/// `max` and `Σ exp(x − max)` of one row.
+#[inline(always)]
+fn exponentials_of<T: Float>(x: &[T]) -> [T; 2] {
+    let mut lanes = [T::LOWEST; LANES];
+    for x in x.chunks(LANES) {
+        for (max, &x) in lanes.iter_mut().zip(x) {
+            *max = if x > *max { x } else { *max };
+        }
+    }
+    let max = lanes.into_iter().fold(T::LOWEST, |a, b| if b > a { b } else { a });
+    let mut lanes = [T::ZERO; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for x in whole {
+        for (sum, &x) in lanes.iter_mut().zip(x) {
+            *sum += T::exp(x - max);
+        }
+    }
+    // exp of −∞ adds 0.
+    let mut last = [T::LOWEST; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    for (sum, x) in lanes.iter_mut().zip(last) {
+        *sum += T::exp(x - max);
+    }
+    [max, sum_of(lanes)]
+}
+
+/// Lanes added pairwise.
+#[inline(always)]
+fn sum_of<T: Float>(mut lanes: [T; LANES]) -> T {
+    let mut width = LANES / 2;
+    while width > 0 {
+        for i in 0..width {
+            lanes[i] += lanes[i + width];
+        }
+        width /= 2;
+    }
+    lanes[0]
+}
