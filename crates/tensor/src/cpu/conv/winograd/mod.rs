@@ -33,8 +33,9 @@ use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// The fewest channels on either side, and the fewest tiles, for which transforming pays.
+/// The fewest channels on either side, the fewest pairs of them and the fewest tiles for which transforming pays.
 const CHANNELS: usize = 16;
+const PAIRS: usize = 1024;
 const TILES: usize = 16;
 /// Bytes of the transformed tiles of a task: a part of the second-level cache.
 const BLOCK_BYTES: usize = 640 << 10;
@@ -54,6 +55,7 @@ pub(super) fn pays<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool
         && padding[1] <= 2
         && w[0] >= CHANNELS
         && w[1] >= CHANNELS
+        && w[0] * w[1] >= PAIRS
         && grid.strips() * grid.across >= TILES
 }
 

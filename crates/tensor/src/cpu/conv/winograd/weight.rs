@@ -16,7 +16,7 @@ use crate::tensor::TensorOf;
 
 /// The most channels on either side of a task's product: small ones stay in the second-level cache, and of many channels
 /// each tile would be transformed too often.
-const SIDE: [usize; 2] = [64, 128];
+const SIDE: [usize; 2] = [80, 128];
 /// About how many tiles are summed before the sums are touched again.
 const TILES: usize = 32;
 /// As many tasks as keep the threads busy, where there are not that many channels.
@@ -28,8 +28,10 @@ const TASKS: usize = 8;
 pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], padding: [usize; 2], dw: &mut [T]) {
     let (channels, outputs) = (x.shape()[1], dy.shape()[1]);
     let grid = Grid::new(dy.shape()[0], [dy.shape()[2], dy.shape()[3]]);
-    let side = SIDE[usize::from(channels.min(outputs) >= SIDE[1])];
-    let blocks = [channels.div_ceil(side), outputs.div_ceil(side)];
+    let most = SIDE[usize::from(channels.min(outputs) >= SIDE[1])];
+    let blocks = [channels, outputs].map(|len| len.div_ceil(most));
+    // As equal as whole registers allow: 80 are 48 and 32.
+    let sides = [0, 1].map(|i| [channels, outputs][i].div_ceil(blocks[i]).next_multiple_of(ROUND));
     let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(grid.strips());
     let outputs_room = outputs.next_multiple_of(ROUND);
     let len = 9 * channels * outputs_room;
@@ -41,7 +43,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
         grid,
         chunks,
         blocks,
-        side,
+        sides,
         sizes: [channels, outputs],
         outputs_room,
     };
@@ -101,9 +103,9 @@ struct Work<'a, T> {
     padding: [usize; 2],
     grid: Grid,
     chunks: usize,
-    /// Blocks of channels and of outputs, each `side` long.
+    /// Blocks of channels and of outputs, and how long they are.
     blocks: [usize; 2],
-    side: usize,
+    sides: [usize; 2],
     /// Channels and outputs.
     sizes: [usize; 2],
     outputs_room: usize,
@@ -122,7 +124,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
     fn run<R: Registers>(self) {
         let Self { work, parts, range } = self;
         let (lanes, columns, across) = (T::Vector::<R>::LANES, work.grid.columns(), work.grid.across);
-        let sides = work.sizes.map(|len| work.side.min(len.next_multiple_of(ROUND)));
+        let sides = work.sides;
         let strips_at_once = TILES.div_ceil(across);
         let tiles = strips_at_once * across;
         let sizes =
@@ -135,8 +137,10 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         for task in range {
             let block = [task % work.blocks[0], task / work.blocks[0] % work.blocks[1]];
             let chunk = task / work.blocks[0] / work.blocks[1];
-            let of = |i: usize| block[i] * work.side..((block[i] + 1) * work.side).min(work.sizes[i]);
+            let of =
+                |i: usize| (block[i] * sides[i]).min(work.sizes[i])..((block[i] + 1) * sides[i]).min(work.sizes[i]);
             let (channels, outputs) = (of(0), of(1));
+            let room = [&channels, &outputs].map(|range| range.len().next_multiple_of(ROUND));
             let end = work.grid.strips() * (chunk + 1) / work.chunks;
             let mut first = work.grid.strips() * chunk / work.chunks;
             let mut accumulate = false;
@@ -165,7 +169,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     // SAFETY: all three have room for whole registers and rows of a tile.
                     unsafe {
                         product::<T, R>(
-                            [sides[0], strips.len() * across, sides[1]],
+                            [room[0], strips.len() * across, room[1]],
                             a,
                             (b, sides[1]),
                             (c, sides[1]),
