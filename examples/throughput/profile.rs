@@ -23,12 +23,7 @@ struct Cost {
 /// The floating-point operations of a product inside an op, 2 for each multiply-add: of one pass, forward or towards one
 /// parent. Only products count.
 fn product_flops(node: &NodeOf<f32>) -> f64 {
-    let numel = |var: &Var| var.shape().numel() as f64;
-    match node.rule().name() {
-        "conv2d" => 2.0 * numel(&node.output()) * numel(&node.parent(1)) / node.parent(1).shape()[0] as f64,
-        "linear" => 2.0 * numel(&node.output()) * node.parent(1).shape()[1] as f64,
-        _ => 0.0,
-    }
+    2.0 * node.rule().multiply_adds(node) as f64
 }
 
 /// The passes of a node's backward product: towards the input, unless nobody asks for that, and towards the weight.
@@ -71,10 +66,10 @@ impl Observer<f32> for Clock<'_> {
 /// The op's name, for products with the sizes that say which one it is.
 fn label(node: &NodeOf<f32>) -> String {
     let name = node.rule().name();
-    match name {
-        "conv2d" | "linear" => format!("{name} {} → {}", node.parent(0).shape(), node.output().shape()),
-        _ => name.to_owned(),
+    if node.rule().multiply_adds(node) == 0 {
+        return name.to_owned();
     }
+    format!("{name} {} → {}", node.parent(0).shape(), node.output().shape())
 }
 
 /// The floating-point operations of all products of a training step.

@@ -32,6 +32,12 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
         "its inputs"
     }
 
+    /// The multiply-adds of the op's product: forward, and as many towards each of its first two parents. 0 where there is
+    /// no product; a profile then goes by the bytes that move.
+    fn multiply_adds(&self, _node: &NodeOf<T>) -> usize {
+        0
+    }
+
     /// The gradients of the parents, one entry for each, from the gradient `dy` of the output.
     ///
     /// `needs[i]` says whether anyone asked for parent i's gradient; where not, `None` saves the work. Written on

@@ -66,6 +66,11 @@ impl<T: Float> Rule<T> for Conv2d {
     fn saved(&self) -> &'static str {
         "x, w"
     }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        // Each output is the sum of one filter.
+        let w = node.parent(1).shape();
+        node.output().shape().numel() * w[1] * w[2] * w[3]
+    }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (node.parent(0), node.parent(1));
         let mut gradients = vec![

@@ -52,6 +52,11 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     fn saved(&self) -> &'static str {
         "x, w, the places of the maxima"
     }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        // Each number that is pooled is the sum of one filter.
+        let w = node.parent(1).shape();
+        node.parent(0).shape()[0] * w[0] * self.hw[0] * self.hw[1] * w[1] * w[2] * w[3]
+    }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (node.parent(0), node.parent(1));
         let need = |parent: usize| needs.get(parent).is_some_and(|&need| need);

@@ -32,6 +32,9 @@ impl<T: Float> Rule<T> for Linear {
     fn saved(&self) -> &'static str {
         "x, w"
     }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        node.output().shape().numel() * node.parent(1).shape()[1]
+    }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (node.input(0), node.input(1));
         // (N, I) = (N, O) · (O, I)

@@ -30,6 +30,10 @@ impl<T: Float> Rule<T> for Matmul {
     fn saved(&self) -> &'static str {
         "a, b"
     }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        let a = node.parent(0).shape();
+        node.output().shape().numel() * a[a.rank() - 1]
+    }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (a, b) = (node.parent(0), node.parent(1));
         vec![

@@ -23,7 +23,7 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
         return;
     }
     let threads = threads();
-    if threads == 1 {
+    if threads == 1 || is_shared() {
         return body(0..len);
     }
     // More pieces than threads let an idle thread take over from one that the system interrupted.
@@ -38,6 +38,12 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
     if !shared {
         body(0..len);
     }
+}
+
+/// Whether the calling thread is at work on a part of something, so that what it hands out it does all by itself. A
+/// kernel may then cut its work into larger pieces, if its results do not depend on them.
+pub(crate) fn is_shared() -> bool {
+    team::at_work()
 }
 
 /// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).

@@ -5,6 +5,7 @@
 //! a microsecond. After [`PATIENCE`] without work it goes back to rayon, and sleeps.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -23,15 +24,34 @@ struct Job<'a> {
     next: AtomicUsize,
 }
 
+thread_local! {
+    /// Whether this thread is at work on a piece.
+    static AT_WORK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is at work on a piece of something shared.
+pub(super) fn at_work() -> bool {
+    AT_WORK.get()
+}
+
 impl Job<'_> {
-    fn work(&self) {
-        loop {
-            let piece = self.next.fetch_add(1, Ordering::Relaxed);
-            if piece >= self.pieces {
-                return;
+    /// Works on pieces until none is left; returns what one panicked with.
+    fn work(&self) -> Result<(), Box<dyn Any + Send>> {
+        AT_WORK.set(true);
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let piece = self.next.fetch_add(1, Ordering::Relaxed);
+                if piece >= self.pieces {
+                    return;
+                }
+                (self.body)(piece);
             }
-            (self.body)(piece);
+        }));
+        AT_WORK.set(false);
+        if result.is_err() {
+            self.next.store(self.pieces, Ordering::Relaxed);
         }
+        result
     }
 }
 
@@ -64,7 +84,7 @@ static TEAM: Team = Team {
 
 /// Calls `body` for each of the pieces, with the help of up to `helpers` other threads.
 ///
-/// While the helpers work for another thread, or for this one further up, it does nothing and returns false.
+/// While the helpers work for another thread it does nothing and returns false.
 pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)) -> bool {
     let _owner = match TEAM.owner.try_lock() {
         Ok(guard) => guard,
@@ -80,10 +100,7 @@ pub(super) fn share(pieces: usize, helpers: usize, body: &(dyn Fn(usize) + Sync)
         TEAM.awake.fetch_add(1, Ordering::Relaxed);
         rayon::spawn(help);
     }
-    let own = catch_unwind(AssertUnwindSafe(|| job.work()));
-    if own.is_err() {
-        job.next.store(pieces, Ordering::Relaxed);
-    }
+    let own = job.work();
     // Nobody enters from here on. Those who did refer to the job until they have left it.
     let entered = TEAM.state.fetch_and(!OPEN, Ordering::AcqRel) % NUMBER / ENTERED;
     let mut spins = 0;
@@ -108,8 +125,7 @@ fn help() {
             last = state / NUMBER;
             // SAFETY: the job was open when this thread entered it, so its owner waits until this thread has left.
             let job = unsafe { &*TEAM.job.load(Ordering::Relaxed) };
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| job.work())) {
-                job.next.store(job.pieces, Ordering::Relaxed);
+            if let Err(panic) = job.work() {
                 *TEAM.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
             TEAM.left.fetch_add(1, Ordering::Release);

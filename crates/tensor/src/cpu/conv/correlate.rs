@@ -8,7 +8,7 @@
 use super::axis::Axis;
 use super::planes::{Images, Planes, copy_short};
 use super::tile::{PANEL, ROWS, product};
-use super::{BLOCK_BYTES, GRAIN, TASKS};
+use super::{BLOCK_BYTES, GRAIN, least_tasks};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -55,7 +55,7 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
         }
         // Rows enough to keep a block's planes in the second-level cache, and few enough to keep all threads busy.
         let row_bytes = Planes::new(self.axes, self.channels, 1).row_len() * size_of::<T>();
-        let few = (height * self.images * self.groups).div_ceil(TASKS);
+        let few = (height * self.images * self.groups).div_ceil(least_tasks());
         let rows = (BLOCK_BYTES / row_bytes.max(1)).min(few).clamp(1, height);
         let blocks = height.div_ceil(rows);
         let planes = Planes::new(self.axes, self.channels, rows);

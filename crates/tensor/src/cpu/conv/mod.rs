@@ -25,15 +25,18 @@ use weight::WeightGradient;
 use crate::cpu::images;
 use crate::element::Float;
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::{Disjoint, is_shared, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions};
 use crate::tensor::TensorOf;
 
 /// The number of multiplications worth a task of their own.
 const GRAIN: usize = 1 << 18;
-/// As many tasks as keep the threads busy, where there are not that many images.
-const TASKS: usize = 8;
+/// As many tasks as keep the threads busy, where there are not that many images and other threads take part.
+fn least_tasks() -> usize {
+    if is_shared() { 1 } else { 8 }
+}
+
 /// The bytes of a task's planes: a part of the second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
 
@@ -70,8 +73,13 @@ fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
 
 /// The weight at an index.
 fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
-    let (buffer, layout) = (w.buffer(), *w.layout());
-    move |index| buffer[layout.position(&index)]
+    let (buffer, layout) = (w.buffer(), w.layout());
+    let (start, strides): (_, [isize; 4]) =
+        (layout.offset() as isize, std::array::from_fn(|axis| layout.strides()[axis]));
+    move |index| {
+        let away: isize = (0..4).map(|axis| index[axis] as isize * strides[axis]).sum();
+        buffer[(start + away) as usize]
+    }
 }
 
 pub(crate) fn conv2d<T: Float>(

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{DOTS, Vectors, dots};
-use super::{BLOCK_BYTES, GRAIN, TASKS, add_pairwise};
+use super::{BLOCK_BYTES, GRAIN, add_pairwise, least_tasks};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -66,7 +66,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let numbers = (groups * outputs * channels * axes[0].taps.len() * axes[1].taps.len()).max(1);
         let chunks = images.div_ceil(images_at_once).min(CHUNKS).min(PARTIALS / numbers).max(1);
         // A task of its own for each tile of outputs where images and groups are too few.
-        let pieces = TASKS.div_ceil((chunks * groups).max(1));
+        let pieces = least_tasks().div_ceil((chunks * groups).max(1));
         let outputs_at_once = outputs.div_ceil(pieces).next_multiple_of(DOTS).clamp(DOTS, OUTPUTS);
         Self {
             offsets: x_planes.offsets(),
