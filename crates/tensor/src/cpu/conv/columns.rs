@@ -4,7 +4,11 @@
 
 use std::ops::Range;
 
+use super::tile::LANES;
+use crate::cpu::simd::{Registers, Vector};
+use crate::element::Float;
 use crate::layout::Layout;
+use crate::parallel::Disjoint;
 use crate::shape_rules::Conv2dOptions;
 
 /// Neighbouring columns whose elements lie in one row of an image.
@@ -83,20 +87,20 @@ impl Geometry<'_> {
 impl Block {
     /// Writes the windows of some channels: `to[(c, cell)][column]`, rows `width` apart.
     #[inline(always)]
-    pub(super) fn gather<T: Copy + Default>(&self, x: &[T], channels: Range<usize>, to: &mut [T], width: usize) {
-        to[..channels.len() * self.cells.len() * width].fill(T::default());
+    pub(super) fn gather<T: Float, R: Registers>(&self, x: &[T], channels: Range<usize>, to: &mut [T], width: usize) {
+        to[..channels.len() * self.cells.len() * width].fill(T::ZERO);
         let mut rows = to.chunks_exact_mut(width);
         for c in channels {
             for runs in &self.cells {
                 let row = rows.next().expect("there is a row for each cell of each channel");
-                read(runs, x, c as isize * self.channel, row);
+                read::<T, R>(runs, x, c as isize * self.channel, row);
             }
         }
     }
 
     /// The adjoint of [`gather`](Self::gather): adds the columns to the pixels that they were read from.
     #[inline(always)]
-    pub(super) fn scatter<T: Copy + std::ops::AddAssign>(
+    pub(super) fn scatter<T: Float, R: Registers>(
         &self,
         from: &[T],
         channels: Range<usize>,
@@ -109,8 +113,17 @@ impl Block {
                 let row = rows.next().expect("there is a row for each cell of each channel");
                 for run in runs {
                     let start = run.from + c as isize * self.channel;
-                    for (t, &value) in row[run.column..run.column + run.len].iter().enumerate() {
-                        x[(start + t as isize * run.step) as usize] += value;
+                    let values = &row[run.column..run.column + run.len];
+                    if run.step == 1 {
+                        for (x, &value) in x[start as usize..][..run.len].iter_mut().zip(values) {
+                            *x += value;
+                        }
+                    } else if run.step == 2 {
+                        add_to_even::<T, R>(values, &mut x[start as usize..]);
+                    } else {
+                        for (t, &value) in values.iter().enumerate() {
+                            x[(start + t as isize * run.step) as usize] += value;
+                        }
                     }
                 }
             }
@@ -119,39 +132,112 @@ impl Block {
 
     /// Reads outputs of some channels: `to[o][column]`, rows `width` apart; zeros beyond the last column.
     #[inline(always)]
-    pub(super) fn read_outputs<T: Copy + Default>(&self, y: &[T], channels: Range<usize>, to: &mut [T], width: usize) {
+    pub(super) fn read_outputs<T: Float, R: Registers>(
+        &self,
+        y: &[T],
+        channels: Range<usize>,
+        to: &mut [T],
+        width: usize,
+    ) {
         for (o, row) in channels.zip(to.chunks_exact_mut(width)) {
-            row.fill(T::default());
-            read(&self.outputs, y, o as isize * self.output_channel, row);
+            row.fill(T::ZERO);
+            read::<T, R>(&self.outputs, y, o as isize * self.output_channel, row);
         }
     }
 
-    /// Calls `write` with the place of each output of a channel in the buffer, and its column.
+    /// Writes the outputs of a channel, one from each column, plus `bias`.
+    ///
+    /// # Safety
+    /// Nobody else holds these outputs.
     #[inline(always)]
-    pub(super) fn each_output(&self, channel: usize, mut write: impl FnMut(usize, usize)) {
+    pub(super) unsafe fn write_output<T: Float>(&self, channel: usize, row: &[T], bias: T, y: &Disjoint<T>) {
         for run in &self.outputs {
             let start = run.from + channel as isize * self.output_channel;
-            for t in 0..run.len {
-                write((start + t as isize * run.step) as usize, run.column + t);
+            let values = &row[run.column..run.column + run.len];
+            if run.step == 1 {
+                // SAFETY: by this function's contract.
+                let y = unsafe { y.slice(start as usize..start as usize + run.len) };
+                for (y, &value) in y.iter_mut().zip(values) {
+                    *y = value + bias;
+                }
+                continue;
+            }
+            for (t, &value) in values.iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { *y.ptr((start + t as isize * run.step) as usize) = value + bias };
             }
         }
     }
 }
 
-/// `row[column] = x[from]` of each run, all moved by some elements.
+/// `row[column] = x[from]` of each run, all moved by some elements, into a row of zeros. Runs come in order.
 #[inline(always)]
-fn read<T: Copy>(runs: &[Run], x: &[T], moved: isize, row: &mut [T]) {
+fn read<T: Float, R: Registers>(runs: &[Run], x: &[T], moved: isize, row: &mut [T]) {
     for run in runs {
         let start = run.from + moved;
-        let to = &mut row[run.column..run.column + run.len];
         if run.step == 1 {
+            let to = &mut row[run.column..run.column + run.len];
             for (y, x) in to.iter_mut().zip(&x[start as usize..start as usize + run.len]) {
                 *y = *x;
             }
+        } else if run.step == 2 {
+            read_even::<T, R>(&x[start as usize..], run.len, &mut row[run.column..]);
         } else {
-            for (t, y) in to.iter_mut().enumerate() {
+            for (t, y) in row[run.column..run.column + run.len].iter_mut().enumerate() {
                 *y = x[(start + t as isize * run.step) as usize];
             }
         }
+    }
+}
+
+/// `to[t] = x[2·t]` for t in 0..len. What follows in `to` becomes 0, up to a register's length.
+#[inline(always)]
+fn read_even<T: Float, R: Registers>(x: &[T], len: usize, to: &mut [T]) {
+    let lanes = T::Vector::<R>::LANES;
+    let mut t = 0;
+    while t + lanes / 2 <= len && x.len() >= 2 * (t + lanes) && to.len() >= t + lanes {
+        let mut even = [T::ZERO; LANES];
+        // SAFETY: two registers' elements can be read, and no register is longer than LANES.
+        unsafe {
+            let from = x.as_ptr().add(2 * t);
+            T::Vector::<R>::load(from).unzip(T::Vector::<R>::load(from.add(lanes))).0.store(even.as_mut_ptr());
+        }
+        for (l, (to, even)) in to[t..t + lanes].iter_mut().zip(even).enumerate() {
+            *to = if t + l < len { even } else { T::ZERO };
+        }
+        t += lanes;
+    }
+    for t in t..len {
+        to[t] = x[2 * t];
+    }
+}
+
+/// `x[2·t] += values[t]`. What lies between becomes itself plus 0.
+#[inline(always)]
+fn add_to_even<T: Float, R: Registers>(values: &[T], x: &mut [T]) {
+    let lanes = T::Vector::<R>::LANES;
+    let mut t = 0;
+    while t < values.len() && x.len() >= 2 * (t + lanes) {
+        let count = lanes.min(values.len() - t);
+        if count < lanes / 2 {
+            break;
+        }
+        // Elements one by one, not a copy: its length is not known, and it would be a call.
+        let mut padded = [T::ZERO; LANES];
+        for l in 0..lanes {
+            padded[l] = if l < count { values[t + l] } else { T::ZERO };
+        }
+        // SAFETY: no register is longer than LANES, and two registers' elements of x can be read and written.
+        unsafe {
+            let zero = T::Vector::<R>::splat(T::ZERO);
+            let (first, second) = T::Vector::<R>::load(padded.as_ptr()).zip(zero);
+            let to = x.as_mut_ptr().add(2 * t);
+            T::Vector::<R>::load(to).add(first).store(to);
+            T::Vector::<R>::load(to.add(lanes)).add(second).store(to.add(lanes));
+        }
+        t += count;
+    }
+    for t in t..values.len() {
+        x[2 * t] += values[t];
     }
 }

@@ -170,13 +170,11 @@ impl<T: Float> Task for Pack<'_, T> {
 fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: &[T], b: &[T], c: &mut [T]) {
     let high = tile_rows::<R>();
     assert!(packed.len() >= rows * k && b.len() >= k * width && c.len() >= rows * width);
-    for j in (0..width).step_by(ROUND) {
-        for i in (0..rows).step_by(high) {
-            let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high as isize };
-            let (b, c) = (b[j..].as_ptr(), c[i * width + j..].as_mut_ptr());
-            // SAFETY: the lengths were checked above, and rows and columns are whole tiles.
-            unsafe { product::<T, R>([high, k, ROUND], a, (b, width), (c, width), false) };
-        }
+    for i in (0..rows).step_by(high) {
+        let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high as isize };
+        let c = c[i * width..].as_mut_ptr();
+        // SAFETY: the lengths were checked above, and rows and columns are whole tiles.
+        unsafe { product::<T, R>([high, k, width], a, (b.as_ptr(), width), (c, width), false) };
     }
 }
 
@@ -199,14 +197,13 @@ impl<T: Float> Task for Forward<'_, T> {
             let end = ((task + 1) * width).min(self.all.geometry.pixels());
             let block = self.all.geometry.block(task * width..end);
             for group in 0..groups {
-                block.gather(self.x, group * channels..(group + 1) * channels, columns, width);
+                block.gather::<T, R>(self.x, group * channels..(group + 1) * channels, columns, width);
                 // (O, pixels) = (O, C·kh·kw) · (C·kh·kw, pixels)
                 packed_product::<T, R>([room, rows, width], &self.packed[group * room * rows..], columns, sums);
                 for (o, row) in sums.chunks_exact(width).take(outputs).enumerate() {
                     let o = group * outputs + o;
-                    let bias = self.bias[o];
                     // SAFETY: these pixels are this task's alone.
-                    block.each_output(o, |at, column| unsafe { *self.y.ptr(at) = row[column] + bias });
+                    unsafe { block.write_output(o, row, self.bias[o], self.y) };
                 }
             }
         }
@@ -245,7 +242,7 @@ impl<T: Float> Task for InputGradient<'_, T> {
                 let first = images.start * y[2] * y[3];
                 let inner = geometry.block(pixel - first..(pixel + width).min(end) - first);
                 for group in 0..groups {
-                    outer.read_outputs(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
+                    outer.read_outputs::<T, R>(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
                     // (C·kh·kw, pixels) = (C·kh·kw, O) · (O, pixels)
                     packed_product::<T, R>(
                         [room, outputs, width],
@@ -253,7 +250,7 @@ impl<T: Float> Task for InputGradient<'_, T> {
                         gradients,
                         columns,
                     );
-                    inner.scatter(columns, group * channels..(group + 1) * channels, dx, width);
+                    inner.scatter::<T, R>(columns, group * channels..(group + 1) * channels, dx, width);
                 }
             }
         }
@@ -296,8 +293,8 @@ impl<T: Float> Task for WeightGradient<'_, T> {
             for block in blocks * chunk / self.chunks..blocks * (chunk + 1) / self.chunks {
                 let block = geometry.block(block * width..((block + 1) * width).min(geometry.pixels()));
                 let from = group * channels + first;
-                block.gather(self.x, from..from + count, columns, width);
-                block.read_outputs(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
+                block.gather::<T, R>(self.x, from..from + count, columns, width);
+                block.read_outputs::<T, R>(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
                 for o in (0..room).step_by(lanes) {
                     for j in (0..width).step_by(lanes) {
                         // SAFETY: both have room for whole squares.

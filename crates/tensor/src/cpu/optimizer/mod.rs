@@ -18,7 +18,7 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
 /// The least number of elements worth a task of its own: some 10 µs of one thread.
-const GRAIN: usize = 64 * 1024;
+const GRAIN: usize = 16 * 1024;
 
 /// What a step of stochastic gradient descent needs to know, as in `torch.optim.SGD`.
 #[derive(Clone, Copy, Debug, PartialEq)]
