@@ -5,7 +5,7 @@
 
 use std::alloc::{Layout as Memory, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
@@ -76,10 +76,19 @@ fn memory(size: usize) -> Memory {
     Memory::from_size_align(size, ALIGN).expect("a shape's bytes fit in isize")
 }
 
+/// Whether every tensor gets exactly its bytes from the system and gives them back, so that valgrind sees each access
+/// beyond them: if `CHAINRULE_POOL=exact` is set.
+fn is_exact() -> bool {
+    static EXACT: OnceLock<bool> = OnceLock::new();
+    *EXACT.get_or_init(|| std::env::var_os("CHAINRULE_POOL").is_some_and(|value| value == "exact"))
+}
+
 /// A block of at least `bytes` bytes, aligned to 64 and initialised: zeros when new, old numbers when reused.
 pub(crate) fn take(bytes: usize) -> NonNull<u8> {
-    let (class, size) = class_of(bytes);
-    {
+    let (class, mut size) = class_of(bytes);
+    if is_exact() {
+        size = bytes.max(1);
+    } else {
         let mut pool = pool();
         pool.stats.in_use += size;
         pool.stats.peak_in_use = pool.stats.peak_in_use.max(pool.stats.in_use);
@@ -100,8 +109,10 @@ pub(crate) fn take(bytes: usize) -> NonNull<u8> {
 /// # Safety
 /// `block` came from `take(bytes)`, is given back once and not used afterwards.
 pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
-    let (class, size) = class_of(bytes);
-    {
+    let (class, mut size) = class_of(bytes);
+    if is_exact() {
+        size = bytes.max(1);
+    } else {
         let mut pool = pool();
         pool.stats.in_use -= size;
         if pool.stats.held + size <= (KEEP * pool.stats.peak_in_use).max(KEEP_BYTES) {
