@@ -246,3 +246,14 @@ fn an_image_too_small_for_the_net_is_a_usage_error() {
     }
     fails(&mut small_run(&data, "x.json").0, 2, &["max_pool2d", "the window is larger"]);
 }
+
+#[test]
+fn a_reader_that_goes_away_ends_the_program_without_a_word() {
+    let mut command = program("throughput");
+    command.args(["--net", "mnist", "--once"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("the program ends");
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(141));
+}

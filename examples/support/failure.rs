@@ -16,11 +16,27 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// The exit code of a program whose reader has gone away, as shells have it: 128 + SIGPIPE.
+const NOBODY_READS: i32 = 141;
+
+/// `mnist | head` ends when `head` does, without a word: printing to a closed pipe panics, with this text.
+fn end_quietly_when_nobody_reads() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+            std::process::exit(NOBODY_READS);
+        }
+        report(panic);
+    }));
+}
+
 /// Runs a program's body, prints what it failed for, and says so if the build is a slow one.
 pub fn main(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("note: this is an unoptimised build; `cargo run --release --example …` is faster");
     }
+    end_quietly_when_nobody_reads();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {
