@@ -528,6 +528,7 @@ pub fn batched() -> Vec<Row> {
         "conv_transpose2d",
         "im2col",
         "max_pool2d",
+        "conv2d_relu_max_pool2d",
         "avg_pool2d",
         "adaptive_avg_pool2d",
         "upsample_nearest2d",

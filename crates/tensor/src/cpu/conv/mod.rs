@@ -2,7 +2,8 @@
 //!
 //! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbours
 //! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`correlate`), and
-//! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`.
+//! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`. Many channels go by
+//! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`gathered`, `columns`).
 
 mod axis;
 mod columns;

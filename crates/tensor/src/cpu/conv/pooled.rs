@@ -96,7 +96,18 @@ pub(crate) fn backward<T: Float>(
 ) -> [Option<TensorOf<T>>; 3] {
     let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
     let blocks = Blocks::new::<T>(w.shape(), between);
-    let (hw, khw) = ([x.shape()[2], x.shape()[3]], [w.shape()[2], w.shape()[3]]);
+    // Of some images: x and dy of them, and their places.
+    let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, places: &PoolPlaces| {
+        let dz = scatter2d(dy, places, [between[2], between[3]]);
+        [
+            wanted[0].then(|| input_gradient(&dz, w, [x.shape()[2], x.shape()[3]], options)),
+            wanted[1].then(|| weight_gradient(x, &dz, [w.shape()[2], w.shape()[3]], options)),
+            wanted[2].then(|| reduce::sum(&dz, &[true, false, true, true]).reshape(between[1])),
+        ]
+    };
+    if blocks.len() <= 1 {
+        return gradients(x, dy, places);
+    }
     let (dw_len, db_len) = (w.numel(), between[1]);
     let room = |len: usize, wanted: bool| if wanted { blocks.len() * len } else { 0 };
     let partial = |len, wanted| TensorOf::<T>::uninitialised(Layout::contiguous(room(len, wanted).into()));
@@ -105,22 +116,19 @@ pub(crate) fn backward<T: Float>(
     {
         let dx = dx.as_mut().map(|dx| Disjoint::new(dx.buffer_mut().0));
         let (dw, db) = (Disjoint::new(dw.buffer_mut().0), Disjoint::new(db.buffer_mut().0));
-        let image = x.numel() / blocks.images.max(1);
+        let image = x.numel() / blocks.images;
         blocks.for_each(|block, images| {
-            let x = x.narrow(0, images.clone());
-            let dz = scatter2d(&dy.narrow(0, images.clone()), &places.narrow(images.clone()), [between[2], between[3]]);
+            let of = |all: &TensorOf<T>| all.narrow(0, images.clone());
+            let [dx_part, dw_part, db_part] = gradients(&of(x), &of(dy), &places.narrow(images.clone()));
             // SAFETY: the places of a block are its alone; images lie right behind one another in either memory format.
             unsafe {
-                if let Some(dx) = &dx {
-                    let part = input_gradient(&dz, w, hw, options);
+                if let (Some(dx), Some(part)) = (&dx, dx_part) {
                     dx.slice(images.start * image..images.end * image).copy_from_slice(part.buffer());
                 }
-                if wanted[1] {
-                    let part = weight_gradient(&x, &dz, khw, options);
+                if let Some(part) = dw_part {
                     dw.slice(block * dw_len..(block + 1) * dw_len).copy_from_slice(part.buffer());
                 }
-                if wanted[2] {
-                    let part = reduce::sum(&dz, &[true, false, true, true]);
+                if let Some(part) = db_part {
                     db.slice(block * db_len..(block + 1) * db_len).copy_from_slice(part.buffer());
                 }
             }
