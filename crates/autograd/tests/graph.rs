@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chainrule_autograd::{Gradients, NodeOf, Observer, Rule, Var, Var64, VarOf, is_recording, no_grad, watch_records};
-use chainrule_tensor::{Float, Tensor64, Unary};
+use chainrule_tensor::{Conv2dOptions, Float, Shape, Tensor64, TensorOf, Unary};
 
 /// Adds 0, and holds on to something whose handles are counted.
 struct Counted {
@@ -102,6 +102,37 @@ fn an_observer_sees_each_node_once_and_each_gradient_when_it_is_final() {
     let mut seen = Seen::default();
     loss.backward_observed(&[], &mut seen);
     assert_eq!(seen.0, ["add", "square", "mul", "b 42", "a 105"]);
+}
+
+#[test]
+fn rules_count_the_multiply_adds_of_their_product() {
+    struct Count(Vec<(String, usize)>);
+    impl Observer<f64> for Count {
+        fn node_done(&mut self, node: &NodeOf<f64>, _dy: &Var64, _gradients: &[Option<Var64>]) {
+            let count = node.rule().multiply_adds(node);
+            if count > 0 {
+                self.0.push((node.rule().name().into(), count));
+            }
+        }
+    }
+    let count = |y: Var64| {
+        let mut counts = Count(Vec::new());
+        y.sum().backward_observed(&[], &mut counts);
+        let [(_, count)] = &counts.0[..] else { panic!("one product, not {:?}", counts.0) };
+        *count
+    };
+    let parameter = |shape: &[usize]| Var64::parameter("p", TensorOf::ones(Shape::new(shape)));
+    let options = Conv2dOptions { groups: 2, ..Conv2dOptions::padded(1) };
+    let (x, w) = (parameter(&[2, 4, 5, 6]), parameter(&[6, 2, 3, 3]));
+    // 6 outputs of 30 pixels in 2 images, each a sum over 2 channels and 9 cells.
+    let expected = 2 * 6 * 30 * 2 * 9;
+    assert_eq!(count(x.conv2d(&w, None, options)), expected);
+    assert_eq!(count(x.conv2d_relu_max_pool2d(&w, None, options, 2)), expected);
+    let dy = parameter(&[2, 6, 5, 6]);
+    assert_eq!(count(dy.conv2d_input_gradient(&w, [5, 6], options)), expected);
+    assert_eq!(count(x.conv2d_weight_gradient(&dy, [3, 3], options)), expected);
+    assert_eq!(count(parameter(&[3, 4]).linear(&parameter(&[5, 4]), None)), 3 * 4 * 5);
+    assert_eq!(count(parameter(&[2, 3, 4]).matmul(&parameter(&[2, 4, 5]))), 2 * 3 * 4 * 5);
 }
 
 fn panic_text(body: impl FnOnce() + std::panic::UnwindSafe) -> String {

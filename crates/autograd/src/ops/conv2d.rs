@@ -97,6 +97,10 @@ impl<T: Float> Rule<T> for InputGradient {
     fn saved(&self) -> &'static str {
         "dy, w"
     }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        let w = node.parent(1).shape();
+        node.parent(0).shape().numel() * w[1] * w[2] * w[3]
+    }
     fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (dy, w) = (node.parent(0), node.parent(1));
         vec![
@@ -118,6 +122,10 @@ impl<T: Float> Rule<T> for WeightGradient {
     }
     fn saved(&self) -> &'static str {
         "x, dy"
+    }
+    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+        let dw = node.output().shape();
+        node.parent(1).shape().numel() * dw[1] * dw[2] * dw[3]
     }
     fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, dy) = (node.parent(0), node.parent(1));
