@@ -11,8 +11,8 @@ impl<T: Float> VarOf<T> {
     ///
     /// `y = max(0, maximum of conv(x, w) + b over the window)`. With z being what is pooled, dz is dy at the place of
     /// each window's maximum where y > 0, else 0; then as for the convolution `dx = col2im(wᵀ · dz)`,
-    /// `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. Neither z nor dz is ever in memory as a whole: a few images at a time go
-    /// through all of it while they are in the cache. Saves x, w and the places of the maxima.
+    /// `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. Where w is small, neither z nor dz is in memory as a whole: a few images at
+    /// a time go through all of it while they are in the cache. Saves x, w and the places of the maxima.
     ///
     /// # Panics
     /// If the shapes do not fit.

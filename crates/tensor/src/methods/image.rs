@@ -65,8 +65,8 @@ impl<T: Float> TensorOf<T> {
         T::conv2d_weight_gradient(self, dy, khw, options)
     }
 
-    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time:
-    /// (N,O,oh,ow), and where the maxima were.
+    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time
+    /// where w is small: (N,O,oh,ow), and where the maxima were.
     ///
     /// # Panics
     /// If the shapes do not fit. Windows have to be of the convolution's result.
