@@ -1,6 +1,6 @@
 //! Elementwise functions, reductions and products of floats.
 
-use super::{check_index, keep, marks};
+use super::{check_index, keep, marks, outside};
 use crate::element::Float;
 use crate::error::OrPanic;
 use crate::kernel::{Binary, FloatKernels, Unary};
@@ -174,12 +174,11 @@ impl<T: Float> TensorOf<T> {
             "cross_entropy: the batch is empty\n  logits (N,C,…) = {x}\n  rule: at least one sample"
         );
         let classes = x[1];
-        let (low, high) = (labels.min(&[], false).item(), labels.max(&[], false).item());
-        let worst = if low < 0 { low } else { high };
-        assert!(
-            low >= 0 && (high as usize) < classes,
-            "cross_entropy: label {worst} is out of range\n  logits (N,C,…) = {x}\n  rule: 0 ≤ label < C = {classes}"
-        );
+        if let Some(worst) = outside(labels, classes) {
+            panic!(
+                "cross_entropy: label {worst} is out of range\n  logits (N,C,…) = {x}\n  rule: 0 ≤ label < C = {classes}"
+            );
+        }
         T::cross_entropy(self, labels)
     }
 

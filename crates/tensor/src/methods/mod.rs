@@ -41,17 +41,21 @@ fn not_empty<T: Element>(op: &str, x: &TensorOf<T>) {
 /// Fails for an index outside of `0..len`.
 #[track_caller]
 fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
+    if let Some(worst) = outside(index, len) {
+        panic!("{op}: index {worst} lies outside of an axis of length {len}\n  rule: 0 ≤ index < {len}");
+    }
+}
+
+/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest.
+fn outside(index: &TensorOf<i32>, len: usize) -> Option<i32> {
     if index.numel() == 0 {
-        return;
+        return None;
     }
     let (low, high) =
         (ElementKernels::min(index, &ALL[..index.rank()]), ElementKernels::max(index, &ALL[..index.rank()]));
     let (low, high) = (low.item(), high.item());
     let worst = if low < 0 { low } else { high };
-    assert!(
-        low >= 0 && (high as usize) < len,
-        "{op}: index {worst} lies outside of an axis of length {len}\n  rule: 0 ≤ index < {len}"
-    );
+    (low < 0 || high as usize >= len).then_some(worst)
 }
 
 const ALL: [bool; MAX_RANK] = [true; MAX_RANK];

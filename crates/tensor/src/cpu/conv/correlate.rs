@@ -8,7 +8,7 @@
 use super::axis::Axis;
 use super::planes::{Images, Planes, copy_short};
 use super::tile::{PANEL, ROWS, product};
-use super::{BLOCK_BYTES, GRAIN, least_tasks};
+use super::{BLOCK_BYTES, GRAIN, least_tasks, scratch};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -60,8 +60,7 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
         let blocks = height.div_ceil(rows);
         let planes = Planes::new(self.axes, self.channels, rows);
         let offsets = planes.offsets();
-        let mut weights =
-            TensorOf::uninitialised(Layout::contiguous((self.groups * self.outputs * offsets.len()).into()));
+        let mut weights = scratch(self.groups * self.outputs * offsets.len());
         self.pack(weights.buffer_mut().0);
         let bias = (0..self.groups * self.outputs).map(|o| self.bias.map_or(T::ZERO, |b| b.at(&[o]))).collect();
         let multiplications = offsets.len().max(1) * self.outputs * rows * planes.pitch;
@@ -127,7 +126,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let taps = ready.offsets.len();
         let room = ready.planes.room();
         let step = ready.rows * pitch + PANEL;
-        let mut scratch = TensorOf::<T>::uninitialised(Layout::contiguous((room + ROWS * step).into()));
+        let mut scratch = scratch::<T>(room + ROWS * step);
         let (planes, sums) = scratch.buffer_mut().0.split_at_mut(room);
         planes.fill(T::ZERO);
         let s = layout.strides();

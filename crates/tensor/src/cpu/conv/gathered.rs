@@ -9,6 +9,7 @@
 use std::ops::Range;
 
 use super::columns::Geometry;
+use super::scratch;
 use super::winograd::turn;
 use crate::cpu::product_tile::{Operand, product, tile_rows};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
@@ -33,10 +34,6 @@ pub(super) fn pays(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
     let many = w[1] * w[2] * w[3] >= 2 * ROUND && w[0] / options.groups >= ROUND / 2
         || w[1] * w[2] * w[3] >= ROUND && w[0] / options.groups >= ROUND;
     many && (options.stride != [1, 1] || w[2..] == [1, 1] || y[3] < ROUND / 4)
-}
-
-fn scratch<T: Float>(len: usize) -> TensorOf<T> {
-    TensorOf::uninitialised(Layout::contiguous(len.into()))
 }
 
 /// A convolution between x and y, either of which may be what is computed.

@@ -67,6 +67,11 @@ fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
     }
 }
 
+/// A buffer of the pool for a kernel's own use, with whatever was in it before.
+fn scratch<T: Float>(len: usize) -> TensorOf<T> {
+    TensorOf::uninitialised(Layout::contiguous(len.into()))
+}
+
 /// The layout of a result with the memory format of `x`.
 fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
     images::Images::new(x.layout()).formatted(shape)
@@ -74,13 +79,8 @@ fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
 
 /// The weight at an index.
 fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
-    let (buffer, layout) = (w.buffer(), w.layout());
-    let (start, strides): (_, [isize; 4]) =
-        (layout.offset() as isize, std::array::from_fn(|axis| layout.strides()[axis]));
-    move |index| {
-        let away: isize = (0..4).map(|axis| index[axis] as isize * strides[axis]).sum();
-        buffer[(start + away) as usize]
-    }
+    let (buffer, layout) = (w.buffer(), *w.layout());
+    move |index| buffer[layout.position(&index)]
 }
 
 pub(crate) fn conv2d<T: Float>(

@@ -3,12 +3,11 @@
 
 use std::ops::Range;
 
-use crate::cpu::conv::{add_pairwise, conv2d, input_gradient, weight_gradient};
+use crate::cpu::conv::{add_pairwise, conv2d, input_gradient, scratch, weight_gradient};
 use crate::cpu::images::Images;
 use crate::cpu::pooling::{PoolPlaces, max_pool, scatter2d};
 use crate::cpu::reduce;
 use crate::element::Float;
-use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
@@ -110,8 +109,7 @@ pub(crate) fn backward<T: Float>(
     }
     let (dw_len, db_len) = (w.numel(), between[1]);
     let room = |len: usize, wanted: bool| if wanted { blocks.len() * len } else { 0 };
-    let partial = |len, wanted| TensorOf::<T>::uninitialised(Layout::contiguous(room(len, wanted).into()));
-    let (mut dw, mut db) = (partial(dw_len, wanted[1]), partial(db_len, wanted[2]));
+    let (mut dw, mut db) = (scratch(room(dw_len, wanted[1])), scratch(room(db_len, wanted[2])));
     let mut dx = wanted[0].then(|| TensorOf::uninitialised(Images::new(dy.layout()).formatted(x.shape())));
     {
         let dx = dx.as_mut().map(|dx| Disjoint::new(dx.buffer_mut().0));

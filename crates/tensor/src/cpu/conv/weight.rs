@@ -10,10 +10,9 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{DOTS, Vectors, dots};
-use super::{BLOCK_BYTES, GRAIN, add_pairwise, least_tasks};
+use super::{BLOCK_BYTES, GRAIN, add_pairwise, least_tasks, scratch};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
-use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
@@ -92,7 +91,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         if len == 0 {
             return;
         }
-        let mut partials = TensorOf::<T>::uninitialised(Layout::contiguous((self.chunks * len).into()));
+        let mut partials = scratch::<T>(self.chunks * len);
         let partials = partials.buffer_mut().0;
         let tiles = self.outputs.div_ceil(self.outputs_at_once);
         let tasks = self.chunks * self.groups * tiles;
@@ -123,7 +122,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         // A vector may be read up to a multiple of the lanes; what dy holds there is 0.
         let (x_image, dy_image) = (all.x_planes.room(), all.dy_planes.room());
         let size = all.images_at_once * (x_image + dy_image);
-        let mut scratch = TensorOf::<T>::uninitialised(Layout::contiguous(size.into()));
+        let mut scratch = scratch::<T>(size);
         let (x, dy) = scratch.buffer_mut().0.split_at_mut(all.images_at_once * x_image);
         x.fill(T::ZERO);
         dy.fill(T::ZERO);

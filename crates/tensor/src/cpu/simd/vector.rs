@@ -44,26 +44,8 @@ pub trait Vector: Copy {
         pair
     }
 
-    /// The sum of all lanes, halves added to each other again and again.
-    #[inline(always)]
-    fn sum(self) -> Self::Element
-    where
-        Self::Element: std::ops::Add<Output = Self::Element>,
-    {
-        let mut lanes = [Self::zeroed(); 16];
-        // SAFETY: no register has more than 16 lanes.
-        unsafe { self.store(lanes.as_mut_ptr()) };
-        let mut half = Self::LANES / 2;
-        while half > 0 {
-            for l in 0..half {
-                lanes[l] = lanes[l] + lanes[l + half];
-            }
-            half /= 2;
-        }
-        lanes[0]
-    }
-
-    /// The sum of all lanes of each of the first `LANES` registers, added in the order of [`sum`](Self::sum).
+    /// The sum of all lanes of each of the first `LANES` registers, one in each lane of the result: halves of a register are
+    /// added to each other again and again.
     #[inline(always)]
     fn sums(mut rows: [Self; 16]) -> Self {
         let mut count = Self::LANES;

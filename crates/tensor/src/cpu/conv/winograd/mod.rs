@@ -24,10 +24,10 @@ pub(super) use self::strip::turn;
 use self::strip::{Grid, Pixels};
 use self::transform::{ALL, OfPixels, OfWeights, POINTS, TILE, ToResults, both};
 pub(super) use self::weight::weight_gradient;
+use super::scratch;
 use crate::cpu::product_tile::{Operand, product, tile_columns, tile_rows};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
-use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
@@ -57,11 +57,6 @@ pub(super) fn pays<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool
         && w[1] >= CHANNELS
         && w[0] * w[1] >= PAIRS
         && grid.strips() * grid.across >= TILES
-}
-
-/// A buffer of the pool for a task's own use, with whatever was in it before.
-fn scratch<T: Float>(len: usize) -> TensorOf<T> {
-    TensorOf::uninitialised(Layout::contiguous(len.into()))
 }
 
 /// `y[n,o] = b[o] + Σ_c x[n,c] ⋆ w(o, c)` with rows and columns of zeros around x.

@@ -4,10 +4,10 @@
 
 use std::ops::Range;
 
-use super::super::add_pairwise;
+use super::super::{add_pairwise, scratch};
 use super::strip::{Grid, Pixels, turn};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
-use super::{ROUND, load_points, scratch, store_points};
+use super::{ROUND, load_points, store_points};
 use crate::cpu::product_tile::{Operand, product};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
