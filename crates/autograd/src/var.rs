@@ -5,7 +5,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use chainrule_tensor::{Float, Shape, Shared, TensorOf};
+use chainrule_tensor::{Device, Float, Shape, Shared, TensorOf};
 use smallvec::SmallVec;
 
 use crate::recording::{is_recording, recorded};
@@ -245,6 +245,11 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     pub fn item(&self) -> T {
         self.numbers().item()
+    }
+
+    /// Where the numbers lie.
+    pub fn device(&self) -> Device {
+        self.numbers().device()
     }
 
     /// The same value as a constant: no gradient flows through it.

@@ -138,7 +138,7 @@ fn walk<T: Float>(
     observer: &mut dyn Observer<T>,
 ) -> Vec<(VarOf<T>, VarOf<T>)> {
     let mut pending = Pending::new();
-    pending.arrive(root, VarOf::constant(TensorOf::ones(root.shape())), add);
+    pending.arrive(root, VarOf::constant(TensorOf::full_on(root.device(), root.shape(), T::ONE)), add);
     let mut found = Vec::new();
     // Ids grow from inputs to outputs: when a node is the newest of those pending, all that it contributed to is done.
     while let Some(Entry { var, gradient: dy, .. }) = pending.pop() {

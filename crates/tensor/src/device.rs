@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::cuda;
 use crate::error::TensorError;
 
 /// Where a tensor's numbers are stored and computed on.
@@ -32,10 +33,7 @@ impl Device {
     pub fn ready(self) -> Result<Self, TensorError> {
         match self {
             Self::Cpu => Ok(self),
-            Self::Cuda(_) => Err(TensorError::DeviceUnavailable {
-                device: self.to_string(),
-                why: "this version of chainrule has no CUDA backend yet; use --device cpu".into(),
-            }),
+            Self::Cuda(ordinal) => cuda::ready(ordinal).map(|()| self),
         }
     }
 }

@@ -1,12 +1,17 @@
 //! The table of contents of the kernels: one function for each, its contract and shapes, and nothing else.
 //!
 //! A kernel is numbers in, numbers out. It trusts its callers (the methods of [`TensorOf`]) to have checked shapes.
+//! A kernel runs where its tensors are: `= family::function` names the one of `cpu` and the one of `cuda`. A tensor of one
+//! element may come from this machine's memory to a kernel on a GPU.
+//!
 //! Kernels are compiled here, once for each element type, so that a debug build of a user's program stays fast: the
 //! sealed traits [`ElementKernels`] and [`FloatKernels`] are how a generic function reaches the one for its type.
 //!
 //! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
 
 use crate::cpu;
+use crate::cuda::{self, Placed};
+use crate::device::Device;
 use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
@@ -22,17 +27,22 @@ type Index = TensorOf<i32>;
 
 macro_rules! kernels {
     ($(#[$about:meta])* trait $name:ident for $($t:ty),+;
-     $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $cpu:path;)+) => {
+     $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $path:ident $(:: $rest:ident)*;)+) => {
         $(#[$about])*
         pub trait $name: Sized {
             $($(#[$doc])* #[doc(hidden)] fn $kernel($($arg: $ty),*) $(-> $out)?;)+
         }
-        kernels!(@types [$($t),+] $name { $(fn $kernel($($arg: $ty),*) $(-> $out)? = $cpu;)+ });
+        kernels!(@types [$($t),+] $name { $(fn $kernel($($arg: $ty),*) $(-> $out)? = $path $(:: $rest)*;)+ });
     };
     (@types [$($t:ty),+] $name:ident $body:tt) => { $(kernels!(@impl $t, $name $body);)+ };
-    (@impl $t:ty, $name:ident { $(fn $kernel:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? = $cpu:path;)+ }) => {
+    (@impl $t:ty, $name:ident { $(fn $kernel:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? = $path:ident $(:: $rest:ident)*;)+ }) => {
         impl $name for $t {
-            $(fn $kernel($($arg: $ty),*) $(-> $out)? { $cpu($($arg),*) })+
+            $(fn $kernel($($arg: $ty),*) $(-> $out)? {
+                match None$(.or_else(|| Placed::gpu(&$arg)))* {
+                    None => cpu::$path$(::$rest)*($($arg),*),
+                    Some(gpu) => cuda::$path$(::$rest)*(gpu, $($arg),*),
+                }
+            })+
         }
     };
 }
@@ -41,30 +51,32 @@ kernels! {
     /// Kernels for every element type.
     trait ElementKernels for f32, f64, i32, u8;
 
+    /// Every element is `value`.
+    fn full(device: Device, shape: Shape, value: Self) -> TensorOf<Self> = copy::full;
     /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer nobody else holds.
-    fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = cpu::copy::copy;
+    fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = copy::copy;
     /// `1` where the relation holds, else `0`, with broadcasting.
-    fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = cpu::elementwise::compare;
+    fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = elementwise::compare;
     /// `a` where the mask is not 0, else `b`, with broadcasting of all three.
-    fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::select;
+    fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::select;
     /// The elements as another type.
-    fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = cpu::elementwise::cast;
+    fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = elementwise::cast;
     /// The elements as another type.
-    fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = cpu::elementwise::cast;
+    fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = elementwise::cast;
     /// The elements as another type.
-    fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = cpu::elementwise::cast;
+    fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = elementwise::cast;
     /// The elements as another type.
-    fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = cpu::elementwise::cast;
+    fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = elementwise::cast;
     /// The largest element along the marked axes, each kept with length 1. NaN wins.
-    fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::max;
+    fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::max;
     /// The smallest element along the marked axes, each kept with length 1. NaN wins.
-    fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::min;
+    fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::min;
     /// The index of the first largest element along an axis, which is kept with length 1. The first NaN wins.
-    fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = cpu::sort::argmax;
+    fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = sort::argmax;
     /// The `k` largest elements along an axis in descending order, and their indices; equal ones by index, NaN first.
-    fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = cpu::sort::topk;
+    fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = sort::topk;
     /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` has the shape of `y`, which equals x's but for the axis.
-    fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = cpu::gather::gather;
+    fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = gather::gather;
 }
 
 kernels! {
@@ -72,94 +84,94 @@ kernels! {
     trait FloatKernels for f32, f64;
 
     /// `y = op(x)`, elementwise; a dense `x` keeps its order of axes in memory.
-    fn unary(op: Unary, x: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::unary;
+    fn unary(op: Unary, x: &TensorOf<Self>) -> TensorOf<Self> = elementwise::unary;
     /// `y = op(a, b)`, elementwise with broadcasting.
-    fn binary(op: Binary, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::elementwise::binary;
+    fn binary(op: Binary, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::binary;
     /// `y += x`, elementwise, shapes equal, in place where nobody else holds the buffer of `y`.
-    fn add_assign(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = cpu::elementwise::add_assign;
+    fn add_assign(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = elementwise::add_assign;
     /// The sum along the marked axes, each kept with length 1.
-    fn sum(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = cpu::reduce::sum;
+    fn sum(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::sum;
     /// The adjoint of `gather`: zeros of `shape`, to which `y[.., index[.., i, ..], ..] += x[.., i, ..]` is added in
     /// ascending order of `i`.
-    fn scatter_add(x: &TensorOf<Self>, axis: usize, index: &Index, shape: Shape) -> TensorOf<Self> = cpu::gather::scatter_add;
+    fn scatter_add(x: &TensorOf<Self>, axis: usize, index: &Index, shape: Shape) -> TensorOf<Self> = gather::scatter_add;
 
     /// `y = a · b`: (…, M, K) · (…, K, N) → (…, M, N), leading axes equal (0-stride axes allowed), any strides.
-    fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = cpu::matmul::matmul;
+    fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
-    fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = cpu::matmul::linear;
+    fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
     /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow).
-    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::conv2d;
+    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> TensorOf<Self> = conv::conv2d;
     /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W), where `hw` = [H, W].
-    fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::input_gradient;
+    fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::input_gradient;
     /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
     /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
-    fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::conv::weight_gradient;
+    fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::weight_gradient;
 
     /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
-    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolPlaces) = cpu::conv::pooled::forward;
+    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolPlaces) = conv::relu_max_pool;
     /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
-    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], places: &PoolPlaces, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = cpu::conv::pooled::backward;
+    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], places: &PoolPlaces, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::relu_max_pool_backward;
 
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
-    fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::im2col;
+    fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::im2col;
     /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].
-    fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = cpu::im2col::col2im;
+    fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::col2im;
 
     /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was. The first maximum wins, NaN wins over all.
     /// With relu, results not above 0 become 0 and have no place.
-    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<Self>, PoolPlaces) = cpu::pooling::max_pool;
+    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<Self>, PoolPlaces) = pooling::max_pool;
     /// Takes from each plane of x (N,C,H,W) the elements at some places (N,C,oh,ow), 0 where there is none.
-    fn gather2d(x: &TensorOf<Self>, places: &PoolPlaces) -> TensorOf<Self> = cpu::pooling::gather2d;
+    fn gather2d(x: &TensorOf<Self>, places: &PoolPlaces) -> TensorOf<Self> = pooling::gather2d;
     /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at the places to zeros (N,C,H,W), where `hw` = [H, W].
-    fn scatter2d(dy: &TensorOf<Self>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::scatter2d;
+    fn scatter2d(dy: &TensorOf<Self>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<Self> = pooling::scatter2d;
     /// The mean of each window: x (N,C,H,W) → y (N,C,oh,ow).
-    fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = cpu::pooling::avg_pool;
+    fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = pooling::avg_pool;
     /// The adjoint of `avg_pool2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
-    fn avg_pool2d_adjoint(dy: &TensorOf<Self>, windows: &[Vec<Window>; 2], hw: [usize; 2]) -> TensorOf<Self> = cpu::pooling::avg_pool_adjoint;
+    fn avg_pool2d_adjoint(dy: &TensorOf<Self>, windows: &[Vec<Window>; 2], hw: [usize; 2]) -> TensorOf<Self> = pooling::avg_pool_adjoint;
 
     /// Each output row and column is a weighted sum of two of the input's: x (N,C,H,W) → y (N,C,oh,ow).
-    fn resample2d(x: &TensorOf<Self>, taps: &[Vec<Tap>; 2]) -> TensorOf<Self> = cpu::resample::resample;
+    fn resample2d(x: &TensorOf<Self>, taps: &[Vec<Tap>; 2]) -> TensorOf<Self> = resample::resample;
     /// The adjoint of `resample2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
-    fn resample2d_adjoint(dy: &TensorOf<Self>, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> TensorOf<Self> = cpu::resample::adjoint;
+    fn resample2d_adjoint(dy: &TensorOf<Self>, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> TensorOf<Self> = resample::adjoint;
 
     /// `y = x − max − ln Σ exp(x − max)` along an axis.
-    fn log_softmax(x: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax;
+    fn log_softmax(x: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = softmax::log_softmax;
     /// `dx = dy − exp(y) · Σ dy` along an axis, y being `log_softmax`'s result.
-    fn log_softmax_backward(dy: &TensorOf<Self>, y: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = cpu::softmax::log_softmax_backward;
+    fn log_softmax_backward(dy: &TensorOf<Self>, y: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = softmax::log_softmax_backward;
     /// The losses `ln Σ exp(x) − x[label]`, and for the backward pass max and `ln Σ exp(x − max)`: x (N,C,…), all others
     /// (N,…), labels in 0..C.
-    fn cross_entropy(x: &TensorOf<Self>, labels: &Index) -> [TensorOf<Self>; 3] = cpu::softmax::cross_entropy;
+    fn cross_entropy(x: &TensorOf<Self>, labels: &Index) -> [TensorOf<Self>; 3] = softmax::cross_entropy;
     /// `dx = dy · (softmax(x) − onehot(label))`: x (N,C,…), all others (N,…).
-    fn cross_entropy_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, labels: &Index, max: &TensorOf<Self>, ln: &TensorOf<Self>) -> TensorOf<Self> = cpu::softmax::cross_entropy_backward;
+    fn cross_entropy_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, labels: &Index, max: &TensorOf<Self>, ln: &TensorOf<Self>) -> TensorOf<Self> = softmax::cross_entropy_backward;
 
     /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
-    fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = cpu::batch_norm::statistics;
+    fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = batch_norm::statistics;
     /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
     /// the mean, the biased variance and istd = 1/√(var + ε), each (C).
-    fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = cpu::batch_norm::forward;
+    fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
     /// `y = (x − mean) · scale + shift` and what follows, one number each for a channel: x (N,C,…), the others (C).
-    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, then: BatchNormThen<'_, Self>) -> TensorOf<Self> = cpu::batch_norm::apply;
+    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, then: BatchNormThen<'_, Self>) -> TensorOf<Self> = batch_norm::apply;
     /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
     /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ·istd · (dz − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel. `dz` is
     /// dy; or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is given if y is and `residual` asks for it.
-    fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>, y: Option<&TensorOf<Self>>, residual: bool) -> BatchNormGradients<Self> = cpu::batch_norm::backward;
+    fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>, y: Option<&TensorOf<Self>>, residual: bool) -> BatchNormGradients<Self> = batch_norm::backward;
     /// `running = (1 − share)·running + share·new`, in place, of mean and variance, each (C); the new variance is first
     /// multiplied by `correction`.
-    fn batch_norm_track(running_mean: &mut TensorOf<Self>, running_variance: &mut TensorOf<Self>, mean: &TensorOf<Self>, variance: &TensorOf<Self>, share: f64, correction: f64) = cpu::batch_norm::track;
+    fn batch_norm_track(running_mean: &mut TensorOf<Self>, running_variance: &mut TensorOf<Self>, mean: &TensorOf<Self>, variance: &TensorOf<Self>, share: f64, correction: f64) = batch_norm::track;
 
     /// Uniform in [0, 1): element i is a pure function of the key and i (row-major).
-    fn random_uniform(key: Key, shape: Shape) -> TensorOf<Self> = cpu::random::uniform;
+    fn random_uniform(device: Device, key: Key, shape: Shape) -> TensorOf<Self> = random::uniform;
     /// Standard normal, by Box and Muller's transform of pairs of uniform numbers.
-    fn random_normal(key: Key, shape: Shape) -> TensorOf<Self> = cpu::random::normal;
+    fn random_normal(device: Device, key: Key, shape: Shape) -> TensorOf<Self> = random::normal;
     /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
-    fn dropout_mask(key: Key, p: f64, shape: Shape) -> TensorOf<Self> = cpu::random::dropout_mask;
+    fn dropout_mask(device: Device, key: Key, p: f64, shape: Shape) -> TensorOf<Self> = random::dropout_mask;
 
     /// One step of stochastic gradient descent on each parameter, in place, in one pass.
-    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = cpu::optimizer::sgd_step;
+    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
     /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.
-    fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = cpu::optimizer::adam_step;
+    fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = optimizer::adam_step;
 }
 
 /// Where an output row or column of a resampled image comes from: `lower_weight · x[lower] + (1 − lower_weight) · x[upper]`.

@@ -4,6 +4,7 @@
 //! in a pooled buffer, a [`TensorOf`] is both together, `kernel` lists what can be computed, and `cpu` computes it.
 
 mod cpu;
+pub mod cuda;
 mod device;
 mod element;
 mod error;

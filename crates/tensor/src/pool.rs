@@ -62,6 +62,11 @@ fn class_of(bytes: usize) -> (usize, usize) {
     (class, (steps << shift) * ALIGN)
 }
 
+/// The bytes of the block that serves a request.
+pub(crate) fn size_for(bytes: usize) -> usize {
+    class_of(bytes).1
+}
+
 /// The bytes of a block of a size class: the inverse of [`class_of`].
 fn size_of_class(class: usize) -> usize {
     let steps = STEPS as usize;
@@ -78,7 +83,7 @@ fn memory(size: usize) -> Memory {
 
 /// Whether every tensor gets exactly its bytes from the system and gives them back, so that valgrind sees each access
 /// beyond them: if `CHAINRULE_POOL=exact` is set.
-fn is_exact() -> bool {
+pub(crate) fn is_exact() -> bool {
     static EXACT: OnceLock<bool> = OnceLock::new();
     *EXACT.get_or_init(|| std::env::var_os("CHAINRULE_POOL").is_some_and(|value| value == "exact"))
 }

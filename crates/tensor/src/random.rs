@@ -22,6 +22,11 @@ impl Purpose {
     /// What a program draws for its own ends.
     pub const USER: Self = Self(5);
 
+    /// Its number, which enters the generator.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
     /// The stream of one of a net's layers, such as a dropout.
     pub const fn layer(stream: u32) -> Self {
         Self(0x8000_0000 | stream)

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::NonNull;
 
+use crate::cuda::CudaBuffer;
 use crate::element::Element;
 use crate::pool;
 use crate::shared::Shared;
@@ -17,6 +18,8 @@ pub(crate) enum Storage<T> {
     Few(Few<T>),
     /// In a buffer that tensors share.
     Many(Shared<Buffer<T>>),
+    /// In a buffer on a GPU that tensors share.
+    Cuda(Shared<CudaBuffer<T>>),
 }
 
 impl<T: Element> Storage<T> {
@@ -36,6 +39,17 @@ impl<T: Element> Storage<T> {
         match self {
             Self::Few(few) => Self::Few(Few { ..*few }),
             Self::Many(buffer) => Self::Many(buffer.clone()),
+            Self::Cuda(buffer) => Self::Cuda(buffer.clone()),
+        }
+    }
+
+    /// Whether nobody else shares the elements.
+    #[inline]
+    pub(crate) fn is_alone(&mut self) -> bool {
+        match self {
+            Self::Few(_) => true,
+            Self::Many(buffer) => buffer.get_mut().is_some(),
+            Self::Cuda(buffer) => buffer.get_mut().is_some(),
         }
     }
 
@@ -44,6 +58,7 @@ impl<T: Element> Storage<T> {
         match self {
             Self::Few(few) => few.as_slice(),
             Self::Many(buffer) => buffer.as_slice(),
+            Self::Cuda(_) => on_gpu(),
         }
     }
 
@@ -53,8 +68,15 @@ impl<T: Element> Storage<T> {
         match self {
             Self::Few(few) => Some(few.as_mut_slice()),
             Self::Many(buffer) => buffer.get_mut().map(Buffer::as_mut_slice),
+            Self::Cuda(_) => on_gpu(),
         }
     }
+}
+
+/// A kernel of the processor was called with a tensor that lies elsewhere.
+#[cold]
+fn on_gpu() -> ! {
+    panic!("the processor cannot reach a tensor on a GPU\n  rule: move it by to(Device::Cpu) first")
 }
 
 /// A few elements in place.

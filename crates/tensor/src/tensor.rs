@@ -1,5 +1,6 @@
 //! The tensor: an immutable value over shared storage.
 
+use crate::cuda::{CudaBuffer, Gpu};
 use crate::device::Device;
 use crate::element::{Element, Float};
 use crate::kernel::FloatKernels;
@@ -40,12 +41,42 @@ impl<T> Clone for TensorOf<T> {
     }
 }
 
+impl<T> TensorOf<T> {
+    /// The GPU that the elements lie on, if they do.
+    #[inline]
+    pub(crate) fn gpu(&self) -> Option<&'static Gpu> {
+        match &self.0.storage {
+            Storage::Cuda(buffer) => Some(buffer.gpu()),
+            Storage::Few(_) | Storage::Many(_) => None,
+        }
+    }
+}
+
 impl<T: Element> TensorOf<T> {
     /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
     #[inline]
     pub(crate) fn uninitialised(layout: Layout) -> Self {
         let storage = Storage::new(layout.numel());
         Self(Shared::new(Parts { layout, storage }))
+    }
+
+    /// As [`uninitialised`](Self::uninitialised), on the device of this tensor.
+    #[inline]
+    pub(crate) fn uninitialised_like<U: Element>(&self, layout: Layout) -> TensorOf<U> {
+        self.gpu().map_or_else(|| TensorOf::uninitialised(layout), |gpu| gpu.tensor(layout))
+    }
+
+    /// A tensor over a buffer on a GPU.
+    pub(crate) fn on_gpu(layout: Layout, buffer: CudaBuffer<T>) -> Self {
+        Self(Shared::new(Parts { layout, storage: Storage::Cuda(Shared::new(buffer)) }))
+    }
+
+    /// The buffer of a tensor that lies on a GPU.
+    pub(crate) fn cuda_buffer(&self) -> &CudaBuffer<T> {
+        match &self.0.storage {
+            Storage::Cuda(buffer) => buffer,
+            _ => unreachable!("kernels of a GPU get tensors that lie there"),
+        }
     }
 
     /// The same storage seen through another layout.
@@ -79,7 +110,15 @@ impl<T: Element> TensorOf<T> {
 
     /// Every element is `value`.
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
-        Self::filled_by(shape.into(), |y| y.fill(value))
+        Self::full_on(Device::Cpu, shape, value)
+    }
+
+    /// Every element is `value`, on a device that can be used.
+    ///
+    /// # Panics
+    /// If it cannot: ask [`Device::ready`] first.
+    pub fn full_on(device: Device, shape: impl Into<Shape>, value: T) -> Self {
+        T::full(device, shape.into(), value)
     }
 
     /// Every element is 0.
@@ -143,7 +182,7 @@ impl<T: Element> TensorOf<T> {
 
     /// Where the tensor lives.
     pub fn device(&self) -> Device {
-        Device::Cpu
+        self.gpu().map_or(Device::Cpu, Gpu::device)
     }
 
     /// The whole storage; the layout says where in it the elements are.
@@ -152,21 +191,27 @@ impl<T: Element> TensorOf<T> {
         self.0.storage.as_slice()
     }
 
-    /// The whole storage for writing, with the layout. Copies first if anyone else holds the storage, or if elements
-    /// share a place in it, since writing one would change the others.
+    /// Makes the storage this tensor's alone: copies if anyone else holds it, or if elements share a place in it, since
+    /// writing one would change the others.
     #[inline]
-    pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
-        let alone = self.0.get_mut().is_some_and(|parts| parts.storage.as_mut_slice().is_some());
+    pub(crate) fn make_own(&mut self) {
+        let alone = self.0.get_mut().is_some_and(|parts| parts.storage.is_alone());
         if !alone || self.layout().repeats() {
             self.copy_to_own();
         }
+    }
+
+    /// The whole storage for writing, with the layout; made this tensor's own first.
+    #[inline]
+    pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
+        self.make_own();
         let parts = self.0.get_mut().expect("nobody else holds it now");
         (parts.storage.as_mut_slice().expect("nobody else holds it now"), parts.layout)
     }
 
     #[cold]
     fn copy_to_own(&mut self) {
-        let mut own = Self::uninitialised(self.layout().dense_like());
+        let mut own = self.uninitialised_like(self.layout().dense_like());
         T::copy(&mut own, self);
         *self = own;
     }
@@ -176,13 +221,17 @@ impl<T: Element> TensorOf<T> {
         self.0.get_mut().expect("nobody else holds it").layout = layout;
     }
 
-    /// The elements in row-major order, if that is how they lie in memory.
+    /// The elements in row-major order, if that is how they lie in this machine's memory; `None` on a GPU.
     pub fn as_slice(&self) -> Option<&[T]> {
         let start = self.layout().offset();
-        self.layout().is_contiguous().then(|| &self.buffer()[start..start + self.numel()])
+        let here = self.layout().is_contiguous() && self.gpu().is_none();
+        here.then(|| &self.buffer()[start..start + self.numel()])
     }
 
     /// The elements in row-major order, for writing. Copies first if they lie otherwise or anyone else holds the storage.
+    ///
+    /// # Panics
+    /// If the tensor lies on a GPU.
     pub fn make_mut(&mut self) -> &mut [T] {
         if !self.layout().is_contiguous() {
             *self = self.contiguous();
@@ -192,21 +241,24 @@ impl<T: Element> TensorOf<T> {
         &mut buffer[layout.offset()..layout.offset() + n]
     }
 
-    /// The elements in row-major order.
+    /// The elements in row-major order; waits for a GPU that is to compute them.
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
             Some(slice) => slice.to_vec(),
-            None => self.contiguous().to_vec(),
+            None => self.to(Device::Cpu).contiguous().to_vec(),
         }
     }
 
-    /// The one element of a tensor that has only one.
+    /// The one element of a tensor that has only one; waits for a GPU that is to compute it.
     ///
     /// # Panics
     /// If there are more elements, or none.
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.numel() == 1, "item: a tensor of shape {} has {} elements, not one", self.shape(), self.numel());
+        if self.gpu().is_some() {
+            return self.to(Device::Cpu).item();
+        }
         self.buffer()[self.layout().offset()]
     }
 
@@ -221,6 +273,9 @@ impl<T: Element> TensorOf<T> {
             index.len() == shape.rank() && index.iter().zip(shape.iter()).all(|(i, n)| i < n),
             "at: {index:?} lies outside of the shape {shape}"
         );
+        if self.gpu().is_some() {
+            return self.to(Device::Cpu).at(index);
+        }
         self.buffer()[self.layout().position(index)]
     }
 }
@@ -228,12 +283,12 @@ impl<T: Element> TensorOf<T> {
 impl<T: Float> TensorOf<T> {
     /// Uniform in [0, 1): element i, counted in row-major order, is a pure function of the key and i.
     pub fn random_uniform(key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_uniform(key, shape.into())
+        <T as FloatKernels>::random_uniform(Device::Cpu, key, shape.into())
     }
 
     /// Standard normal; element i, counted in row-major order, is a pure function of the key and i.
     pub fn random_normal(key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_normal(key, shape.into())
+        <T as FloatKernels>::random_normal(Device::Cpu, key, shape.into())
     }
 }
 

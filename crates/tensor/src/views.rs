@@ -38,7 +38,7 @@ impl<T: Element> TensorOf<T> {
         if self.numel() == 0 || (0..self.rank()).all(same) {
             return self.clone();
         }
-        let mut out = Self::uninitialised(*layout);
+        let mut out: Self = self.uninitialised_like(*layout);
         T::copy(&mut out, self);
         out
     }
@@ -198,7 +198,8 @@ impl<T: Element> TensorOf<T> {
     /// Writes `x`, broadcast, into the part that `part` cuts out of the layout.
     #[track_caller]
     fn write(&mut self, x: &Self, part: impl FnOnce(&Layout) -> Layout) {
-        let (_, whole) = self.buffer_mut();
+        self.make_own();
+        let whole = *self.layout();
         let part = part(&whole);
         x.layout().broadcast_to(part.shape()).or_panic();
         // The storage is this tensor's alone now: it is lent to a view of the part and taken back.

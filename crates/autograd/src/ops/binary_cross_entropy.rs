@@ -1,6 +1,6 @@
 //! Binary cross-entropy, of probabilities and of logits.
 
-use chainrule_tensor::{Binary, Float, TensorOf, Unary};
+use chainrule_tensor::{Device, Binary, Float, TensorOf, Unary};
 
 use crate::ops::mse::{Reduction, same_shape};
 use crate::var::{NodeOf, Rule, VarOf};
@@ -13,17 +13,20 @@ impl<T: Float> VarOf<T> {
     /// finite numbers. [`bce_with_logits`](Self::bce_with_logits) is exact everywhere: prefer it.
     ///
     /// # Panics
-    /// If the shapes differ or a probability lies outside of [0, 1].
+    /// If the shapes differ or a probability lies outside of [0, 1]; on a GPU the loss is NaN then.
     #[track_caller]
     #[must_use]
     pub fn bce_loss(&self, target: &Self, reduction: Reduction) -> Self {
         same_shape("bce_loss", self, target);
         let (p, t) = (self.value(), target.value());
-        let (low, high) = (p.min(&[], false).item(), p.max(&[], false).item());
-        assert!(
-            !(low < T::ZERO || high > T::ONE),
-            "bce_loss: probabilities reach from {low} to {high}\n  rule: 0 ≤ p ≤ 1; bce_with_logits takes any number"
-        );
+        // A GPU is not waited for: there the logarithms of such probabilities are NaN.
+        if self.device() == Device::Cpu {
+            let (low, high) = (p.min(&[], false).item(), p.max(&[], false).item());
+            assert!(
+                !(low < T::ZERO || high > T::ONE),
+                "bce_loss: probabilities reach from {low} to {high}\n  rule: 0 ≤ p ≤ 1; bce_with_logits takes any number"
+            );
+        }
         let log = |x: TensorOf<T>| x.unary(Unary::Log).unary(Unary::Clamp(-100.0, f64::INFINITY));
         let of_one = t.binary(Binary::Mul, &log(p.clone()));
         let of_zero = t.unary(Unary::SubFrom(1.0)).binary(Binary::Mul, &log(p.unary(Unary::SubFrom(1.0))));

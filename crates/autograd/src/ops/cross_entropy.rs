@@ -69,13 +69,13 @@ impl<T: Float> VarOf<T> {
         if *smoothing > 0.0 {
             let mut per_class = vec![1; self.shape().rank()];
             per_class[1] = classes;
-            let all = weights.clone().unwrap_or_else(|| TensorOf::ones(classes)).reshape(per_class);
+            let all = weights.clone().unwrap_or_else(|| TensorOf::full_on(self.device(), classes, T::ONE)).reshape(per_class);
             let spread = (self.log_softmax(1) * Self::constant(all.unary(Unary::Mul(-smoothing / classes as f64))))
                 .sum_axes(&[1], false);
             losses = (1.0 - smoothing) * losses + spread;
         }
         match (reduction, label_weights) {
-            (Reduction::Mean, Some(w)) => losses.sum() / w.sum(&[], false).item().to_f64(),
+            (Reduction::Mean, Some(w)) => losses.sum() / Self::constant(w.sum(&[], false)),
             _ => reduction.of(losses),
         }
     }

@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn dropout(&self, p: f64, key: Key) -> Self {
-        let mask = Self::constant(TensorOf::dropout_mask(key, p, self.shape()));
+        let mask = Self::constant(TensorOf::dropout_mask(self.device(), key, p, self.shape()));
         dropped(self, mask)
     }
 }

@@ -166,7 +166,7 @@ impl<T: Float> Rule<T> for Slice {
 
 /// The adjoint of a slice: dy in its places of a tensor of zeros.
 fn unslice<T: Float>(dy: &VarOf<T>, shape: Shape, axis: isize, start: usize, step: isize) -> VarOf<T> {
-    let mut dx = TensorOf::zeros(shape);
+    let mut dx = TensorOf::full_on(dy.device(), shape, T::ZERO);
     dx.assign_slice(axis, start, step, &dy.value());
     VarOf::record(dx, [dy], Unslice { axis, start, step })
 }

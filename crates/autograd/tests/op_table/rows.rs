@@ -1,9 +1,9 @@
 //! The rows of the table.
 
 use chainrule_autograd::{CrossEntropy, Reduction, VarOf};
-use chainrule_tensor::{Conv2dOptions, Key, Pool2dOptions, Purpose, Tensor64, TensorOf};
+use chainrule_tensor::{Conv2dOptions, Device, Key, Pool2dOptions, Purpose, Tensor64, TensorOf};
 
-use crate::Row;
+use crate::row::Row;
 use crate::reference as r;
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
@@ -26,6 +26,14 @@ const NONE: [usize; 0] = [];
 const CONV: Conv2dOptions = Conv2dOptions { stride: [2, 1], padding: [1, 2], dilation: [1, 2], groups: 1 };
 const GROUPED: Conv2dOptions = Conv2dOptions { stride: [1, 2], padding: [0, 1], dilation: [1, 1], groups: 2 };
 const POOL: Pool2dOptions = Pool2dOptions { kernel: [3, 3], stride: [2, 2], padding: [1, 1], count_include_pad: false };
+
+/// Labels and the like on the device that x is on.
+fn beside<T: chainrule_tensor::Float, E: chainrule_tensor::Element>(
+    x: &VarOf<T>,
+    value: impl Into<TensorOf<E>>,
+) -> TensorOf<E> {
+    value.into().to(x.device())
+}
 
 fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
@@ -91,7 +99,7 @@ fn functions() -> Vec<Row> {
             0.5 * v * (1.0 + u.tanh())
         })),
         row!("dropout", [[5, 4]], WIDE, |x| x[0].dropout(0.4, Key::new(3, Purpose::USER)), |x| {
-            let mask = Tensor64::dropout_mask(Key::new(3, Purpose::USER), 0.4, [5, 4]);
+            let mask = Tensor64::dropout_mask(Device::Cpu, Key::new(3, Purpose::USER), 0.4, [5, 4]);
             r::zip(&[x[0].clone(), mask], &[5, 4], |v, m| v * m)
         }),
     ]
@@ -170,17 +178,17 @@ fn index() -> TensorOf<i32> {
 
 fn indexing() -> Vec<Row> {
     vec![
-        row!("gather", [[3, 2]], WIDE, |x| x[0].gather(0, &index()), |x| {
+        row!("gather", [[3, 2]], WIDE, |x| x[0].gather(0, &beside(&x[0], index())), |x| {
             r::pick(&x[0], &[3, 2], |i| vec![index().at(i) as usize, i[1]])
         }),
-        row!("scatter_add", [[3, 2]], WIDE, |x| x[0].scatter_add(0, &index(), [4, 2]), |x| {
+        row!("scatter_add", [[3, 2]], WIDE, |x| x[0].scatter_add(0, &beside(&x[0], index()), [4, 2]), |x| {
             let mut y = vec![0.0; 8];
             for i in r::indices(&[3, 2]) {
                 y[index().at(&i) as usize * 2 + i[1]] += x[0].at(&i);
             }
             y
         }),
-        row!("select", [[2, 3], [3]], WIDE, |x| x[0].select(&[[1, 0, 1], [0, 0, 1]].into(), &x[1]), |x| {
+        row!("select", [[2, 3], [3]], WIDE, |x| x[0].select(&beside(&x[0], [[1, 0, 1], [0, 0, 1]]), &x[1]), |x| {
             let mask = [[1, 0, 1], [0, 0, 1]];
             r::indices(&[2, 3])
                 .iter()
@@ -340,7 +348,7 @@ fn normalisations() -> Vec<Row> {
             [[3, 2, 2], [2], [2]],
             WIDE,
             |x| {
-                let of = |v: [f64; 2]| TensorOf::from(v.map(T::from_f64));
+                let of = |v: [f64; 2]| beside(&x[0], v.map(T::from_f64));
                 x[0].batch_norm_inference(&x[1], &x[2], &of([0.25, -0.5]), &of([2.0, 0.5]), 1e-5)
             },
             |x| {
@@ -375,7 +383,7 @@ fn normalisations() -> Vec<Row> {
             [[3, 2, 2], [2], [2], [3, 2, 2]],
             WIDE,
             |x| {
-                let of = |v: [f64; 2]| TensorOf::from(v.map(T::from_f64));
+                let of = |v: [f64; 2]| beside(&x[0], v.map(T::from_f64));
                 let (mean, variance) = (of([0.25, -0.5]), of([2.0, 0.5]));
                 x[0].batch_norm_relu_inference(&x[1], &x[2], &mean, &variance, 1e-5, Some(&x[3]))
             },
@@ -400,7 +408,7 @@ fn labels() -> TensorOf<i32> {
 
 fn losses() -> Vec<Row> {
     vec![
-        row!("cross_entropy", [[3, 4]], WIDE, |x| x[0].cross_entropy(&labels()), |x| {
+        row!("cross_entropy", [[3, 4]], WIDE, |x| x[0].cross_entropy(&beside(&x[0], labels())), |x| {
             let log_p = r::log_softmax(&x[0]);
             vec![-(0..3).map(|n| log_p[n * 4 + labels().at(&[n]) as usize]).sum::<f64>() / 3.0]
         }),
@@ -411,11 +419,11 @@ fn losses() -> Vec<Row> {
             |x| {
                 let weights: [f64; 4] = [1.0, 2.0, 0.5, 3.0];
                 let options = CrossEntropy {
-                    weights: Some(weights.map(T::from_f64).into()),
+                    weights: Some(beside(&x[0], weights.map(T::from_f64))),
                     label_smoothing: 0.2,
                     reduction: Reduction::Mean,
                 };
-                x[0].cross_entropy_with(&labels(), &options)
+                x[0].cross_entropy_with(&beside(&x[0], labels()), &options)
             },
             |x| {
                 let (w, log_p) = ([1.0, 2.0, 0.5, 3.0], r::log_softmax(&x[0]));
@@ -431,7 +439,7 @@ fn losses() -> Vec<Row> {
             WIDE,
             |x| {
                 let options = CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() };
-                x[0].cross_entropy_with(&[[[2, 0]], [[1, 1]]].into(), &options)
+                x[0].cross_entropy_with(&beside(&x[0], [[[2, 0]], [[1, 1]]]), &options)
             },
             |x| {
                 let label = [[2, 0], [1, 1]];
@@ -509,7 +517,7 @@ pub fn large() -> Vec<Row> {
             "large cross_entropy",
             [[7, 24, 19, 33]],
             WIDE,
-            |x| x[0].cross_entropy(&TensorOf::from_fn([7, 19, 33], |i| (i * 7 % 24) as i32)),
+            |x| x[0].cross_entropy(&beside(&x[0], TensorOf::from_fn([7, 19, 33], |i| (i * 7 % 24) as i32))),
             |x| unchecked(x)
         ),
         row!("large dropout", [[301, 299]], WIDE, |x| x[0].dropout(0.3, Key::new(1, Purpose::USER)), |x| unchecked(x)),

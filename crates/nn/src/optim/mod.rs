@@ -80,7 +80,8 @@ struct Turn<'a, T: Float, S, const N: usize> {
 impl<'a, T: Float, S, const N: usize> Turn<'a, T, S, N> {
     /// What is remembered; zeros at first.
     fn state(self) -> [&'a mut TensorOf<T>; N] {
-        self.state.each_mut().map(|state| state.get_or_insert_with(|| TensorOf::zeros(self.gradient.shape())))
+        let zeros = || TensorOf::full_on(self.gradient.device(), self.gradient.shape(), T::ZERO);
+        self.state.each_mut().map(|state| state.get_or_insert_with(zeros))
     }
 }
 

@@ -3,15 +3,20 @@
 use std::ops::Range;
 
 use crate::cpu::plan::Plan;
+use crate::device::Device;
 use crate::element::Element;
 use crate::parallel::{Disjoint, parallel_for};
-use crate::shape::MAX_RANK;
+use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::TensorOf;
 
 /// The least number of elements worth a task of its own.
 const GRAIN: usize = 16 << 10;
 /// The side of the tiles of a transposition: a tile's rows on both sides stay in the first-level cache.
 const TILE: usize = 32;
+
+pub(crate) fn full<T: Element>(_: Device, shape: Shape, value: T) -> TensorOf<T> {
+    TensorOf::filled_by(shape, |y| y.fill(value))
+}
 
 pub(crate) fn copy<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>) {
     let shape = y.shape();
@@ -94,7 +99,6 @@ mod tests {
     use super::*;
     use crate::layout::Layout;
     use crate::parallel::with_threads;
-    use crate::shape::Shape;
 
     /// All indices of a shape, in row-major order.
     fn indices(shape: Shape) -> impl Iterator<Item = Vec<usize>> {

@@ -5,6 +5,7 @@ mod squares;
 mod tests;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use self::squares::{Largest, Spread};
 use crate::cpu::images::{Images, LANES, Plane};
@@ -21,16 +22,24 @@ pub struct PoolPlaces {
     index: TensorOf<i32>,
     /// Whether the windows are 2×2 side by side, each with its place inside.
     squares: bool,
+    /// The windows themselves, for a GPU, where each pixel looks for the windows around it.
+    windows: Option<Arc<[Vec<Window>; 2]>>,
 }
 
 impl PoolPlaces {
     pub(crate) fn new(index: TensorOf<i32>, windows: &[Vec<Window>; 2]) -> Self {
-        Self { index, squares: windows.iter().all(|axis| is_halving(axis)) }
+        let windows_of_gpu = index.gpu().map(|_| Arc::new(windows.clone()));
+        Self { index, squares: windows.iter().all(|axis| is_halving(axis)), windows: windows_of_gpu }
     }
 
     /// Those of some images.
     pub(crate) fn narrow(&self, images: Range<usize>) -> Self {
-        Self { index: self.index.narrow(0, images), squares: self.squares }
+        Self { index: self.index.narrow(0, images), squares: self.squares, windows: self.windows.clone() }
+    }
+
+    /// The windows, of places that lie on a GPU.
+    pub(crate) fn windows(&self) -> &[Vec<Window>; 2] {
+        self.windows.as_ref().expect("places on a GPU have their windows")
     }
 
     /// The places as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
@@ -115,7 +124,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], re
             }
         }
     });
-    (y, PoolPlaces { index, squares: halves })
+    (y, PoolPlaces { index, squares: halves, windows: None })
 }
 
 /// The maximum and its place, or with relu 0 without one where it is not above 0 (NaN stays).

@@ -1,5 +1,6 @@
 //! Random numbers: every element is a pure function of the key and of its place in row-major order.
 
+use crate::device::Device;
 use crate::element::Float;
 use crate::parallel::parallel_chunks;
 use crate::random::Key;
@@ -75,7 +76,7 @@ fn draw<T: Float>(key: Key, shape: Shape, words: usize, make: impl Fn(&[u32], &m
 
 /// f32: element i is the upper 24 bits of word `i mod 4` of block `i / 4`; f64: the upper 53 of words `2(i mod 2)` and
 /// the one after it of block `i / 2`.
-pub(crate) fn uniform<T: Draw>(key: Key, shape: Shape) -> TensorOf<T> {
+pub(crate) fn uniform<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T> {
     draw(key, shape, T::WORDS, |words, y| {
         for (y, words) in y.iter_mut().zip(words.chunks_exact(T::WORDS)) {
             *y = T::unit(words);
@@ -85,7 +86,7 @@ pub(crate) fn uniform<T: Draw>(key: Key, shape: Shape) -> TensorOf<T> {
 
 /// Elements 2k and 2k + 1 are `√(−2 ln(1 − u)) · (cos 2πv, sin 2πv)`, where u and v are what [`uniform`] has there
 /// (Box, Muller: "A note on the generation of random normal deviates", 1958). `1 − u` is never 0.
-pub(crate) fn normal<T: Draw>(key: Key, shape: Shape) -> TensorOf<T> {
+pub(crate) fn normal<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T> {
     draw(key, shape, T::WORDS, |words, y| {
         let mut pairs = y.chunks_exact_mut(2);
         let mut words = words.chunks_exact(2 * T::WORDS);
@@ -108,7 +109,7 @@ fn box_muller<T: Draw>(words: &[u32]) -> [T; 2] {
 }
 
 /// Element i is 0 if word `i mod 4` of block `i / 4` is below `p · 2³²`: the same ones for every element type.
-pub(crate) fn dropout_mask<T: Float>(key: Key, p: f64, shape: Shape) -> TensorOf<T> {
+pub(crate) fn dropout_mask<T: Float>(_: Device, key: Key, p: f64, shape: Shape) -> TensorOf<T> {
     let keep = T::from_f64(1.0 / (1.0 - p));
     // Rounded up, the bound means the same for integers. Up to 2³², so that a p next to 1 drops every element.
     let bound = (p * (1u64 << 32) as f64).ceil() as u64;
@@ -133,12 +134,12 @@ mod tests {
 
     #[test]
     fn uniform_takes_its_own_words() {
-        let single: TensorOf<f32> = uniform(KEY, Shape::from([7, 111]));
+        let single: TensorOf<f32> = uniform(Device::Cpu, KEY, Shape::from([7, 111]));
         for (i, &u) in slice(&single).iter().enumerate() {
             let word = KEY.block((i / 4) as u32)[i % 4];
             assert_eq!(f64::from(u), f64::from(word >> 8) / 16_777_216.0, "element {i}");
         }
-        let double: TensorOf<f64> = uniform(KEY, Shape::from([7, 111]));
+        let double: TensorOf<f64> = uniform(Device::Cpu, KEY, Shape::from([7, 111]));
         let mut rng = KEY.rng();
         assert!(slice(&double).iter().all(|&u| u == rng.uniform()));
     }
@@ -147,10 +148,10 @@ mod tests {
     fn an_element_depends_on_its_place_alone() {
         fn check<T: Draw>() {
             for n in [0, 1, 2, 3, 255, 256, 257, 1000] {
-                let fits = |make: fn(Key, Shape) -> TensorOf<T>| {
-                    slice(&make(KEY, n.into())) == &slice(&make(KEY, 70_001.into()))[..n]
+                let fits = |make: fn(Device, Key, Shape) -> TensorOf<T>| {
+                    slice(&make(Device::Cpu, KEY, n.into())) == &slice(&make(Device::Cpu, KEY, 70_001.into()))[..n]
                 };
-                assert!(fits(uniform) && fits(normal) && fits(|k, s| dropout_mask(k, 0.4, s)), "{n} elements");
+                assert!(fits(uniform) && fits(normal) && fits(|_, k, s| dropout_mask(Device::Cpu, k, 0.4, s)), "{n} elements");
             }
         }
         check::<f32>();
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn any_number_of_threads_draws_the_same() {
-        let all = || (normal::<f32>(KEY, 50_001.into()), normal::<f64>(KEY, 50_001.into()));
+        let all = || (normal::<f32>(Device::Cpu, KEY, 50_001.into()), normal::<f64>(Device::Cpu, KEY, 50_001.into()));
         let (one, three) = (with_threads(1, all), with_threads(3, all));
         assert!(slice(&one.0) == slice(&three.0) && slice(&one.1) == slice(&three.1));
     }
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn normal_follows_box_and_muller() {
-        let (u, z): (TensorOf<f64>, TensorOf<f64>) = (uniform(KEY, 1001.into()), normal(KEY, 1001.into()));
+        let (u, z): (TensorOf<f64>, TensorOf<f64>) = (uniform(Device::Cpu, KEY, 1001.into()), normal(Device::Cpu, KEY, 1001.into()));
         for (u, z) in slice(&u).chunks_exact(2).zip(slice(&z).chunks_exact(2)) {
             let (radius, angle) = ((-2.0 * (1.0 - u[0]).ln()).sqrt(), std::f64::consts::TAU * u[1]);
             assert!((z[0] - radius * angle.cos()).abs() < 1e-14 && (z[1] - radius * angle.sin()).abs() < 1e-14);
@@ -192,8 +193,8 @@ mod tests {
     fn moments_are_those_of_the_distributions() {
         let n = 200_000;
         let moment = |x: &[f32], k: i32| x.iter().map(|&v| f64::from(v).powi(k)).sum::<f64>() / n as f64;
-        let z: TensorOf<f32> = normal(KEY, n.into());
-        let u: TensorOf<f32> = uniform(KEY, n.into());
+        let z: TensorOf<f32> = normal(Device::Cpu, KEY, n.into());
+        let u: TensorOf<f32> = uniform(Device::Cpu, KEY, n.into());
         // Five standard deviations of each estimate, √(variance / n).
         for (k, mean, variance) in [(1, 0.0, 1.0), (2, 1.0, 2.0), (3, 0.0, 15.0), (4, 3.0, 96.0)] {
             let bound = 5.0 * (variance / n as f64).sqrt();
@@ -209,8 +210,8 @@ mod tests {
     #[test]
     fn dropout_drops_the_same_elements_for_both_types() {
         let n = 100_000;
-        let single: TensorOf<f32> = dropout_mask(KEY, 0.3, n.into());
-        let double: TensorOf<f64> = dropout_mask(KEY, 0.3, n.into());
+        let single: TensorOf<f32> = dropout_mask(Device::Cpu, KEY, 0.3, n.into());
+        let double: TensorOf<f64> = dropout_mask(Device::Cpu, KEY, 0.3, n.into());
         let mut dropped = 0;
         for (i, (&a, &b)) in slice(&single).iter().zip(slice(&double)).enumerate() {
             let drop = f64::from(KEY.block((i / 4) as u32)[i % 4]) < 0.3 * 4_294_967_296.0;
@@ -219,6 +220,6 @@ mod tests {
         }
         // Standard deviation 145: five of them.
         assert!(dropped.abs_diff(30_000) < 725, "{dropped}");
-        assert!(slice(&dropout_mask::<f32>(KEY, 0.0, n.into())).iter().all(|&m| m == 1.0));
+        assert!(slice(&dropout_mask::<f32>(Device::Cpu, KEY, 0.0, n.into())).iter().all(|&m| m == 1.0));
     }
 }

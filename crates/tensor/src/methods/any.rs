@@ -123,7 +123,8 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
         let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
-        let mut out = Self::uninitialised(Layout::contiguous(shape_rules::concat(&shapes, axis).or_panic()));
+        let layout = Layout::contiguous(shape_rules::concat(&shapes, axis).or_panic());
+        let mut out: Self = parts[0].uninitialised_like(layout);
         let mut start = 0;
         for part in parts {
             let len = part.shape()[out.axis("concat", axis)];
@@ -148,7 +149,7 @@ impl<T: Element> TensorOf<T> {
             shape.rank()
         );
         let wide: Vec<usize> = shape.iter().zip(widths).map(|(n, (before, after))| before + n + after).collect();
-        let mut out = Self::full(wide, value);
+        let mut out = Self::full_on(self.device(), wide, value);
         out.assign_box(widths, self);
         out
     }

@@ -46,9 +46,10 @@ fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
     }
 }
 
-/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest.
+/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest. On a GPU, which is not
+/// waited for, the kernel notes such an index, and whoever reads a number from there next is told.
 fn outside(index: &TensorOf<i32>, len: usize) -> Option<i32> {
-    if index.numel() == 0 {
+    if index.numel() == 0 || index.gpu().is_some() {
         return None;
     }
     let (low, high) =

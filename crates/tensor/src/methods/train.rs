@@ -1,5 +1,6 @@
 //! What training needs besides: dropout's masks and the optimizers' steps.
 
+use crate::device::Device;
 use crate::element::{Element, Float};
 use crate::kernel::{AdamSlot, SgdSlot};
 use crate::random::Key;
@@ -7,14 +8,14 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 impl<T: Float> TensorOf<T> {
-    /// 0 with probability `p`, else `1 / (1 − p)`: the factor of inverted dropout.
+    /// 0 with probability `p`, else `1 / (1 − p)`: the factor of inverted dropout, the same on every device.
     ///
     /// # Panics
     /// If `p` is not in [0, 1).
     #[track_caller]
-    pub fn dropout_mask(key: Key, p: f64, shape: impl Into<Shape>) -> Self {
+    pub fn dropout_mask(device: Device, key: Key, p: f64, shape: impl Into<Shape>) -> Self {
         assert!((0.0..1.0).contains(&p), "dropout: the probability is {p}\n  rule: 0 ≤ p < 1");
-        T::dropout_mask(key, p, shape.into())
+        T::dropout_mask(device, key, p, shape.into())
     }
 
     /// One step of stochastic gradient descent on each of these parameters, in place, in one pass over all.

@@ -10,7 +10,9 @@ mod columns;
 mod correlate;
 mod gathered;
 mod planes;
-pub(crate) mod pooled;
+mod pooled;
+
+pub(crate) use pooled::{relu_max_pool, relu_max_pool_backward};
 #[cfg(test)]
 mod tests;
 mod tile;

@@ -54,7 +54,7 @@ impl Blocks {
     }
 }
 
-pub(crate) fn forward<T: Float>(
+pub(crate) fn relu_max_pool<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
@@ -87,7 +87,7 @@ pub(crate) fn forward<T: Float>(
 }
 
 /// The gradients of x, w and b that are wanted: dx (N,C,H,W), dw (O,C/groups,kh,kw), db (O).
-pub(crate) fn backward<T: Float>(
+pub(crate) fn relu_max_pool_backward<T: Float>(
     [x, w, dy]: [&TensorOf<T>; 3],
     places: &PoolPlaces,
     options: Conv2dOptions,
@@ -155,7 +155,7 @@ mod tests {
             let z = conv2d(x, w, Some(b), options);
             let windows = shape_rules::pool2d("max_pool2d", z.shape(), 2.into()).unwrap();
             let (y, places) = max_pool(&z, &windows, true);
-            let (fused, fused_places) = forward(x, w, Some(b), options, &windows);
+            let (fused, fused_places) = relu_max_pool(x, w, Some(b), options, &windows);
             assert_eq!(elements(&fused), elements(&y));
             assert_eq!(elements(fused_places.index()), elements(places.index()));
 
@@ -166,7 +166,7 @@ mod tests {
                 reduce::sum(&dz, &[true, false, true, true]).reshape([4]),
             ];
             for wanted in [[true, true, true], [false, true, true], [true, false, false]] {
-                let found = backward([x, w, dy], &fused_places, options, wanted);
+                let found = relu_max_pool_backward([x, w, dy], &fused_places, options, wanted);
                 for ((found, expected), wanted) in found.iter().zip(&expected).zip(wanted) {
                     let Some(found) = found else {
                         assert!(!wanted);

@@ -1,0 +1,247 @@
+//! Batch normalisation: `kernels/cuda/batch_norm.cu`.
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::launch::{Argument, Grid, THREADS};
+use super::walk::{address, checked};
+use crate::element::Float;
+use crate::kernel::{BatchNormGradients, BatchNormThen};
+use crate::layout::Layout;
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+
+/// Neighbouring channels that a block sums where the channels are innermost: WIDTH of the kernels.
+const WIDTH: usize = 32;
+/// The least elements of a channel that a block sums.
+const STRETCH: usize = 1024;
+/// Stretches of a channel whose sums one thread adds up at last.
+const MOST_STRETCHES: usize = 256;
+
+/// `Channels` of the kernels: dense x is outer × channels × inner.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Channels {
+    outer: u32,
+    channels: u32,
+    inner: u32,
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Channels {}
+
+/// x in one of the two formats that the kernels know.
+struct Format {
+    layout: Layout,
+    channels: Channels,
+    stretch: usize,
+}
+
+impl Format {
+    /// The format nearest to that of x (N,C,…): channels innermost, or row-major.
+    fn of(layout: &Layout) -> Self {
+        let shape = layout.shape();
+        checked(shape.numel());
+        let channels = shape[1];
+        let innermost = channels > 1 && layout.strides()[1] == 1;
+        let order: Vec<usize> = if innermost {
+            std::iter::once(0).chain(2..shape.rank()).chain([1]).collect()
+        } else {
+            (0..shape.rank()).collect()
+        };
+        let inner: usize = shape[2..].iter().product();
+        let (outer, inner) = if innermost { (shape[0] * inner, 1) } else { (shape[0], inner) };
+        let elements = outer * inner;
+        Self {
+            layout: Layout::dense(shape, &order),
+            channels: Channels { outer: outer as u32, channels: channels as u32, inner: inner as u32 },
+            // By shape alone, so that the sums' order is.
+            stretch: STRETCH.max(elements.div_ceil(MOST_STRETCHES)),
+        }
+    }
+
+    /// The elements of a tensor of x's shape in this format.
+    fn read<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
+        let x = gpu.operand(x);
+        if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == self.layout.strides()[a]) {
+            return x;
+        }
+        let mut own = gpu.tensor(self.layout);
+        T::copy(&mut own, &x);
+        own
+    }
+
+    fn stretches(&self) -> usize {
+        (self.channels.outer as usize * self.channels.inner as usize).div_ceil(self.stretch)
+    }
+
+    /// Blocks for sums over stretches of channels.
+    fn sums(&self) -> Grid {
+        let channels = self.channels.channels as usize;
+        let groups = if self.channels.inner == 1 { channels.div_ceil(WIDTH) } else { channels };
+        Grid { blocks: [self.stretches() as u32, groups as u32, 1], threads: THREADS }
+    }
+
+    /// A thread for each channel.
+    fn per_channel(&self) -> Grid {
+        Grid::blocks((self.channels.channels as usize).div_ceil(THREADS as usize))
+    }
+
+    /// Room for the sums of `terms` terms over all stretches of all channels.
+    fn partial<T: Float>(&self, gpu: &'static Gpu, terms: usize) -> TensorOf<T> {
+        gpu.tensor(Layout::contiguous(Shape::from([terms, self.stretches(), self.channels.channels as usize])))
+    }
+
+    /// One number for each channel.
+    fn row<T: Float>(&self, gpu: &'static Gpu) -> TensorOf<T> {
+        gpu.tensor(Layout::contiguous(Shape::from(self.channels.channels as usize)))
+    }
+
+    /// The mean of each channel of x in this format, its biased variance, and 1/√(variance + eps).
+    fn moments<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>, eps: f64) -> [TensorOf<T>; 3] {
+        let [mean, variance, istd] = [self.row(gpu), self.row(gpu), self.row(gpu)];
+        let partial = self.partial::<T>(gpu, 1);
+        let (channels, stretch, stretches) = (self.channels, self.stretch as u32, self.stretches() as u32);
+        let [from, sums, to_mean, to_variance, to_istd] = [x, &partial, &mean, &variance, &istd].map(address);
+        // SAFETY: the sums have an element for each stretch of each channel, the others one for each channel.
+        unsafe {
+            launch::<T, _>(gpu, "sum_values", self.sums(), [&sums, &from, &channels, &stretch]);
+            let arguments: [&dyn Argument; 6] = [&to_mean, &0u64, &sums, &stretches, &channels, &eps];
+            launch::<T, _>(gpu, "finish_mean", self.per_channel(), arguments);
+            launch::<T, _>(gpu, "sum_deviations", self.sums(), [&sums, &from, &to_mean, &channels, &stretch]);
+            let arguments: [&dyn Argument; 6] = [&to_variance, &to_istd, &sums, &stretches, &channels, &eps];
+            launch::<T, _>(gpu, "finish_mean", self.per_channel(), arguments);
+        }
+        [mean, variance, istd]
+    }
+}
+
+/// # Safety
+/// As for [`Gpu::launch`].
+unsafe fn launch<T: Float, const N: usize>(
+    gpu: &Gpu,
+    name: &'static str,
+    grid: Grid,
+    arguments: [&dyn Argument; N],
+) {
+    // SAFETY: promised by the caller.
+    unsafe { gpu.launch(Family::BatchNorm, (name, T::NAME), grid, arguments) }
+}
+
+pub(crate) fn statistics<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
+    let format = Format::of(x.layout());
+    let [mean, variance, _] = format.moments(gpu, &format.read(gpu, x), 0.0);
+    (mean, variance)
+}
+
+pub(crate) fn forward<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    gamma: &TensorOf<T>,
+    beta: &TensorOf<T>,
+    eps: f64,
+    then: BatchNormThen<'_, T>,
+) -> (TensorOf<T>, [TensorOf<T>; 3]) {
+    let format = Format::of(x.layout());
+    let x = format.read(gpu, x);
+    let statistics = format.moments(gpu, &x, eps);
+    let y = format.apply(gpu, &x, [&statistics[0], gamma, beta], Some(&statistics[2]), then);
+    (y, statistics)
+}
+
+pub(crate) fn apply<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    mean: &TensorOf<T>,
+    scale: &TensorOf<T>,
+    shift: &TensorOf<T>,
+    then: BatchNormThen<'_, T>,
+) -> TensorOf<T> {
+    let format = Format::of(x.layout());
+    format.apply(gpu, &format.read(gpu, x), [mean, scale, shift], None, then)
+}
+
+impl Format {
+    fn apply<T: Float>(
+        &self,
+        gpu: &'static Gpu,
+        x: &TensorOf<T>,
+        of_channel: [&TensorOf<T>; 3],
+        istd: Option<&TensorOf<T>>,
+        then: BatchNormThen<'_, T>,
+    ) -> TensorOf<T> {
+        let y = gpu.tensor(self.layout);
+        let [mean, scale, shift] = of_channel.map(|row| gpu.operand(row).contiguous());
+        let residual = match then {
+            BatchNormThen::AddRelu(residual) => Some(self.read(gpu, residual)),
+            BatchNormThen::Nothing | BatchNormThen::Relu => None,
+        };
+        let relu = i32::from(!matches!(then, BatchNormThen::Nothing));
+        let [to, from, mean, scale, shift] = [&y, x, &mean, &scale, &shift].map(address);
+        let (residual, istd) = (residual.as_ref().map_or(0, address), istd.map_or(0, address));
+        let arguments: [&dyn Argument; 9] =
+            [&to, &from, &residual, &mean, &scale, &istd, &shift, &self.channels, &relu];
+        // SAFETY: y, x and the residual are in this format, the others have an element for each channel.
+        unsafe { launch::<T, _>(gpu, "apply", Grid::elements(self.layout.numel()), arguments) };
+        y
+    }
+}
+
+pub(crate) fn backward<T: Float>(
+    gpu: &'static Gpu,
+    dy: &TensorOf<T>,
+    x: &TensorOf<T>,
+    mean: &TensorOf<T>,
+    istd: &TensorOf<T>,
+    gamma: &TensorOf<T>,
+    y: Option<&TensorOf<T>>,
+    residual: bool,
+) -> BatchNormGradients<T> {
+    let format = Format::of(x.layout());
+    let [dy, x] = [dy, x].map(|x| format.read(gpu, x));
+    let y = y.map(|y| format.read(gpu, y));
+    let [mean, istd, gamma] = [mean, istd, gamma].map(|row| gpu.operand(row).contiguous());
+    let partial = format.partial::<T>(gpu, 2);
+    let [dgamma, dbeta] = [format.row(gpu), format.row(gpu)];
+    let dx = gpu.tensor(format.layout);
+    let dr = (residual && y.is_some()).then(|| gpu.tensor(format.layout));
+    let (channels, stretch, stretches) = (format.channels, format.stretch as u32, format.stretches() as u32);
+    let (to_dr, from_y) = (dr.as_ref().map_or(0, address), y.as_ref().map_or(0, address));
+    let [to, from_dy, from, sums] = [&dx, &dy, &x, &partial].map(address);
+    let [mean, istd, gamma, to_dgamma, to_dbeta] = [&mean, &istd, &gamma, &dgamma, &dbeta].map(address);
+    // SAFETY: dx, dr, dy, x and y are in this format, the sums have two elements for each stretch of each channel, the
+    // others one for each channel.
+    unsafe {
+        let arguments: [&dyn Argument; 7] = [&sums, &from_dy, &from, &from_y, &mean, &channels, &stretch];
+        launch::<T, _>(gpu, "sum_gradients", format.sums(), arguments);
+        let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
+        launch::<T, _>(gpu, "finish_gradients", format.per_channel(), arguments);
+        let arguments: [&dyn Argument; 11] = [
+            &to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels,
+        ];
+        launch::<T, _>(gpu, "input_gradient", Grid::elements(format.layout.numel()), arguments);
+    }
+    (dx, dgamma, dbeta, dr)
+}
+
+pub(crate) fn track<T: Float>(
+    gpu: &'static Gpu,
+    running_mean: &mut TensorOf<T>,
+    running_variance: &mut TensorOf<T>,
+    mean: &TensorOf<T>,
+    variance: &TensorOf<T>,
+    share: f64,
+    correction: f64,
+) {
+    for running in [&mut *running_mean, &mut *running_variance] {
+        *running = running.contiguous();
+        running.make_own();
+    }
+    let [mean, variance] = [mean, variance].map(|row| gpu.operand(row).contiguous());
+    let channels = checked(running_mean.numel());
+    let [to_mean, to_variance, mean, variance] = [running_mean, running_variance, &mean, &variance].map(|x| address(x));
+    let grid = Grid::blocks((channels as usize).div_ceil(THREADS as usize));
+    let arguments: [&dyn Argument; 7] = [&to_mean, &to_variance, &mean, &variance, &channels, &share, &correction];
+    // SAFETY: all have an element for each channel, and those that are written nobody else has.
+    unsafe { launch::<T, _>(gpu, "track", grid, arguments) };
+}

@@ -1,0 +1,64 @@
+//! The device's notice board: what kernels and host tell each other in a fixed place of its memory.
+
+use cudarc::driver::result::DriverError;
+use cudarc::driver::{result, sys};
+
+use chainrule_kernels::Family;
+
+use super::gpu::Gpu;
+use super::launch::Grid;
+
+/// What changes from one replay of a recorded step to the next: `Dials` of `kernels/cuda/prelude.cuh`.
+///
+/// A step that is not recorded finds 0 and 1 there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Dials {
+    /// Steps since the one that was recorded: added to the optimizers' and the random numbers' step.
+    pub(super) steps: u64,
+    /// The learning rate as a multiple of the recorded one.
+    pub(super) rate: f64,
+}
+
+/// `Board` of `kernels/cuda/prelude.cuh`.
+pub(super) struct Board(sys::CUdeviceptr);
+
+/// The bytes in front of the dials: a fault.
+const DIALS: u64 = 8;
+const BYTES: usize = 24;
+
+impl Board {
+    pub(super) fn new(stream: sys::CUstream) -> Result<Self, DriverError> {
+        let mut start = [0; BYTES];
+        start[DIALS as usize + 8..].copy_from_slice(&1f64.to_ne_bytes());
+        // SAFETY: the address is the board's own, kept until the process ends, and is written as a whole.
+        unsafe {
+            let address = result::malloc_sync(BYTES)?;
+            result::memcpy_htod_async(address, &start, stream)?;
+            result::stream::synchronize(stream)?;
+            Ok(Self(address))
+        }
+    }
+
+    /// Where kernels report faults.
+    pub(super) fn fault(&self) -> u64 {
+        self.0
+    }
+
+    /// Where kernels read the dials.
+    pub(super) fn dials(&self) -> u64 {
+        self.0 + DIALS
+    }
+}
+
+impl Gpu {
+    /// Sets the dials for what is launched from now on.
+    pub(super) fn set_dials(&self, dials: Dials) {
+        let Dials { steps, rate } = dials;
+        // SAFETY: the board's dials are where the kernel writes.
+        unsafe {
+            let arguments: [&dyn super::launch::Argument; 3] = [&self.board.dials(), &steps, &rate];
+            self.launch(Family::Optimizer, ("set", "dials"), Grid { blocks: [1; 3], threads: 32 }, arguments);
+        }
+    }
+}

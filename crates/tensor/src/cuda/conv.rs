@@ -1,0 +1,185 @@
+//! Convolutions: `kernels/cuda/product.cu`.
+//!
+//! Images keep the format they come in; channels-last, where neighbouring threads read neighbouring channels, is the fast
+//! one.
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::launch::Argument;
+use super::matmul::{TILE, add_splits, splits, tiles};
+use super::pooling;
+use super::walk::{address, checked};
+use crate::element::Float;
+use crate::kernel::PoolPlaces;
+use crate::layout::Layout;
+use crate::shape::Shape;
+use crate::shape_rules::{self, Conv2dOptions, Window};
+use crate::tensor::TensorOf;
+
+/// `Convolution` of the kernels.
+#[repr(C)]
+struct Convolution {
+    n: i32,
+    h: i32,
+    w: i32,
+    /// Of one group, as `o`.
+    c: i32,
+    o: i32,
+    kernel: [i32; 2],
+    out: [i32; 2],
+    stride: [i32; 2],
+    padding: [i32; 2],
+    dilation: [i32; 2],
+    x: [i64; 4],
+    weight: [i64; 4],
+    y: [i64; 4],
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Convolution {}
+
+fn pair(of: [usize; 2]) -> [i32; 2] {
+    of.map(|n| n as i32)
+}
+
+fn strides(layout: &Layout) -> [i64; 4] {
+    std::array::from_fn(|axis| layout.strides()[axis] as i64)
+}
+
+impl Convolution {
+    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow).
+    fn new(x: &Layout, w: &Layout, y: &Layout, options: Conv2dOptions) -> Self {
+        let (images, kernel, out) = (x.shape(), w.shape(), y.shape());
+        for numel in [images.numel(), kernel.numel(), out.numel()] {
+            checked(numel);
+        }
+        Self {
+            n: images[0] as i32,
+            h: images[2] as i32,
+            w: images[3] as i32,
+            c: kernel[1] as i32,
+            o: (kernel[0] / options.groups) as i32,
+            kernel: pair([kernel[2], kernel[3]]),
+            out: pair([out[2], out[3]]),
+            stride: pair(options.stride),
+            padding: pair(options.padding),
+            dilation: pair(options.dilation),
+            x: strides(x),
+            weight: strides(w),
+            y: strides(y),
+        }
+    }
+}
+
+/// The layout of a result for images in the format of `like`.
+pub(super) fn same_format(like: &Layout, shape: [usize; 4]) -> Layout {
+    let last = like.shape()[1] > 1 && like.strides()[1] == 1;
+    Layout::dense(Shape::from(shape), if last { &[0, 2, 3, 1] } else { &[0, 1, 2, 3] })
+}
+
+pub(crate) fn conv2d<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
+    let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
+    // One channel has no format: many results are better off with theirs side by side.
+    let format = if x.shape()[1] == 1 { &Layout::dense(x.shape(), &[0, 2, 3, 1]) } else { x.layout() };
+    let last = x.shape()[1] == 1 || format.strides()[1] == 1;
+    let shape = [out[0], out[1], out[2], out[3]];
+    let layout = if last { Layout::dense(out, &[0, 2, 3, 1]) } else { same_format(format, shape) };
+    let y = gpu.tensor(layout);
+    let s = Convolution::new(x.layout(), w.layout(), y.layout(), options);
+    let grid = tiles(out[0] * out[2] * out[3], out[1] / options.groups, options.groups);
+    let bias_stride = b.as_ref().map_or(0, |b| b.layout().strides()[0] as i64);
+    let (to, from, weight, bias) = (address(&y), address(&x), address(&w), b.as_ref().map_or(0, address));
+    let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
+    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers y.
+    unsafe { gpu.launch(Family::Product, ("conv2d", T::NAME), grid, arguments) };
+    y
+}
+
+pub(crate) fn input_gradient<T: Float>(
+    gpu: &'static Gpu,
+    dy: &TensorOf<T>,
+    w: &TensorOf<T>,
+    hw: [usize; 2],
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let (dy, w) = (gpu.operand(dy), gpu.operand(w));
+    let channels = w.shape()[1] * options.groups;
+    let dx = gpu.tensor(same_format(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
+    let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), options);
+    let grid = tiles(dy.shape()[0] * hw[0] * hw[1], w.shape()[1], options.groups);
+    let arguments: [&dyn Argument; 4] = [&address(&dx), &address(&dy), &address(&w), &s];
+    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dx.
+    unsafe { gpu.launch(Family::Product, ("conv2d_input_gradient", T::NAME), grid, arguments) };
+    dx
+}
+
+pub(crate) fn weight_gradient<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+) -> TensorOf<T> {
+    let (x, dy) = (gpu.operand(x), gpu.operand(dy));
+    let (groups, [kh, kw]) = (options.groups, khw);
+    let (channels, outputs) = (x.shape()[1] / groups, dy.shape()[1]);
+    // The kernel writes rows of taps with the channel innermost.
+    let shape = Shape::from([outputs, channels, kh, kw]);
+    let dw = gpu.tensor::<T>(Layout::dense(shape, &[0, 2, 3, 1]));
+    let columns = kh * kw * channels;
+    let terms = dy.shape()[0] * dy.shape()[2] * dy.shape()[3];
+    if terms == 0 || columns == 0 {
+        return T::full(gpu.device(), shape, T::ZERO);
+    }
+    let rows = outputs / groups;
+    let splits = splits(rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups, terms);
+    let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, shape.numel()]))));
+    let s = Convolution::new(x.layout(), dw.layout(), dy.layout(), options);
+    let (to, count) = (address(partial.as_ref().unwrap_or(&dw)), splits as i32);
+    let arguments: [&dyn Argument; 5] = [&to, &address(&x), &address(&dy), &s, &count];
+    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dw for each split.
+    unsafe {
+        let grid = tiles(rows, columns, groups * splits);
+        gpu.launch(Family::Product, ("conv2d_weight_gradient", T::NAME), grid, arguments);
+    }
+    if let Some(partial) = partial {
+        add_splits(gpu, &dw, &partial, splits, (0, 0, 1));
+    }
+    dw
+}
+
+pub(crate) fn relu_max_pool<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+    windows: &[Vec<Window>; 2],
+) -> (TensorOf<T>, PoolPlaces) {
+    pooling::max_pool(gpu, &conv2d(gpu, x, w, b, options), windows, true)
+}
+
+pub(crate) fn relu_max_pool_backward<T: Float>(
+    gpu: &'static Gpu,
+    [x, w, dy]: [&TensorOf<T>; 3],
+    places: &PoolPlaces,
+    options: Conv2dOptions,
+    [for_x, for_w, for_b]: [bool; 3],
+) -> [Option<TensorOf<T>>; 3] {
+    let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
+    let dy = pooling::scatter2d(gpu, dy, places, [between[2], between[3]]);
+    let (hw, khw) = ([x.shape()[2], x.shape()[3]], [w.shape()[2], w.shape()[3]]);
+    [
+        for_x.then(|| input_gradient(gpu, &dy, w, hw, options)),
+        for_w.then(|| weight_gradient(gpu, x, &dy, khw, options)),
+        for_b.then(|| dy.sum(&[0, 2, 3], false)),
+    ]
+}

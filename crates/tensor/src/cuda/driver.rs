@@ -1,0 +1,150 @@
+//! The driver: whether it is there, what devices it has, and what to do if not.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use cudarc::driver::result::DriverError;
+use cudarc::driver::{result, sys};
+
+/// The oldest driver that takes the kernels: its version of CUDA, 1000·major + 10·minor.
+const MINIMUM_CUDA: i32 = 12020;
+/// The oldest generation of GPUs that the kernels are made for.
+const MINIMUM_CAPABILITY: (i32, i32) = (7, 0);
+
+/// What there is of CUDA on this machine.
+#[derive(Clone, Debug)]
+pub struct DriverReport {
+    /// The version of CUDA that the driver takes, such as (12, 4).
+    pub cuda: (i32, i32),
+    /// The devices, by number.
+    pub devices: Vec<DeviceReport>,
+}
+
+/// A device as the driver describes it.
+#[derive(Clone, Debug)]
+pub struct DeviceReport {
+    /// Its name.
+    pub name: String,
+    /// Its generation: the compute capability, such as (9, 0).
+    pub capability: (i32, i32),
+    /// Its memory in bytes.
+    pub memory: usize,
+    /// How many multiprocessors it has.
+    pub multiprocessors: usize,
+    /// Why chainrule cannot use it, and what to do; `None` if it can.
+    pub unusable: Option<String>,
+}
+
+impl fmt::Display for DeviceReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor) = self.capability;
+        let gib = self.memory as f64 / f64::from(1 << 30);
+        write!(f, "{}, capability {major}.{minor}, {gib:.1} GiB, {} multiprocessors", self.name, self.multiprocessors)
+    }
+}
+
+/// What there is of CUDA on this machine.
+///
+/// # Errors
+/// If there is no driver or it has no device: what is missing, and what to do.
+pub fn report() -> Result<DriverReport, String> {
+    start()?;
+    let failed = |error: DriverError| format!("the CUDA driver failed: {}", describe(error));
+    let cuda = version().map_err(failed)?;
+    let count = result::device::get_count().map_err(failed)?;
+    if count == 0 {
+        return Err(NO_DEVICE.into());
+    }
+    let devices = (0..count).map(device).collect::<Result<_, _>>().map_err(failed)?;
+    Ok(DriverReport { cuda: (cuda / 1000, cuda % 1000 / 10), devices })
+}
+
+const NO_DRIVER: &str = "there is no CUDA driver (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
+const NO_DEVICE: &str =
+    "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it";
+
+/// Starts the driver, once in a process.
+fn start() -> Result<(), String> {
+    static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
+    let start = || {
+        // SAFETY: looks for the library and opens it; the driver's initialisers are trusted as any program's are.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(NO_DRIVER.to_owned());
+        }
+        // A library of that name that lacks a symbol makes cudarc panic; whoever asks for a device wants to be told.
+        match catch_unwind(AssertUnwindSafe(result::init)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE))) => Err(NO_DEVICE.into()),
+            Ok(Err(error)) => Err(format!("the CUDA driver does not start: {}; see nvidia-smi", describe(error))),
+            Err(_) => Err("the library named libcuda is no CUDA driver; install NVIDIA's driver anew".into()),
+        }
+    };
+    STARTED.get_or_init(start).clone()
+}
+
+fn version() -> Result<i32, DriverError> {
+    let mut version: c_int = 0;
+    // SAFETY: the driver is there, and the pointer is valid for the call.
+    unsafe { sys::cuDriverGetVersion(&raw mut version) }.result()?;
+    Ok(version)
+}
+
+fn device(ordinal: c_int) -> Result<DeviceReport, DriverError> {
+    use sys::CUdevice_attribute as Attribute;
+    let device = result::device::get(ordinal)?;
+    // SAFETY: the device is the driver's own.
+    let attribute = |which| unsafe { result::device::get_attribute(device, which) };
+    let capability = (
+        attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+        attribute(Attribute::CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+    );
+    let (cuda, (major, minor)) = (version()?, MINIMUM_CAPABILITY);
+    let unusable = if capability < MINIMUM_CAPABILITY {
+        Some(format!(
+            "its compute capability {}.{} is below {major}.{minor}; use --device cpu",
+            capability.0, capability.1
+        ))
+    } else if cuda < MINIMUM_CUDA {
+        Some(format!(
+            "the driver is for CUDA {}.{}, the kernels need {}.{}; update NVIDIA's driver to 535 or newer",
+            cuda / 1000,
+            cuda % 1000 / 10,
+            MINIMUM_CUDA / 1000,
+            MINIMUM_CUDA % 1000 / 10
+        ))
+    } else {
+        None
+    };
+    Ok(DeviceReport {
+        name: result::device::get_name(device)?,
+        capability,
+        // SAFETY: the device is the driver's own.
+        memory: unsafe { result::device::total_mem(device) }?,
+        multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+        unusable,
+    })
+}
+
+/// The device with this number, if it can be used.
+pub(super) fn usable(ordinal: usize) -> Result<DeviceReport, String> {
+    let devices = report()?.devices;
+    let count = devices.len();
+    let device = devices
+        .into_iter()
+        .nth(ordinal)
+        .ok_or_else(|| format!("there is no such GPU, only {count}; use --device cuda:0 to cuda:{}", count - 1))?;
+    match device.unusable {
+        Some(why) => Err(format!("{}: {why}", device.name)),
+        None => Ok(device),
+    }
+}
+
+/// The driver's own name and words for an error.
+pub(super) fn describe(error: DriverError) -> String {
+    let text = |found: Result<&std::ffi::CStr, DriverError>| {
+        found.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
+    };
+    format!("{} ({})", text(error.error_string()), text(error.error_name()))
+}

@@ -1,0 +1,172 @@
+//! Elementwise kernels: `kernels/cuda/elementwise.cu`.
+
+use std::any::Any;
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::launch::{Argument, Grid};
+use super::walk::{Walk, address, checked, order_of, result_layout};
+use crate::element::{Element, Float};
+use crate::kernel::{Binary, Compare, Unary};
+use crate::layout::Layout;
+use crate::shape_rules;
+use crate::tensor::TensorOf;
+
+const FAMILY: Family = Family::Elementwise;
+
+/// A function's number in the kernel, and its constants.
+fn unary_code(op: Unary) -> (i32, f64, f64) {
+    match op {
+        Unary::Neg => (0, 0.0, 0.0),
+        Unary::Abs => (1, 0.0, 0.0),
+        Unary::Sign => (2, 0.0, 0.0),
+        Unary::Exp => (3, 0.0, 0.0),
+        Unary::Log => (4, 0.0, 0.0),
+        Unary::Sqrt => (5, 0.0, 0.0),
+        Unary::Square | Unary::Pow(2.0) => (6, 0.0, 0.0),
+        Unary::Reciprocal | Unary::Pow(-1.0) => (7, 0.0, 0.0),
+        Unary::Add(s) => (8, s, 0.0),
+        Unary::SubFrom(s) => (9, s, 0.0),
+        Unary::Mul(s) => (10, s, 0.0),
+        Unary::DivInto(s) => (11, s, 0.0),
+        Unary::Pow(3.0) => (23, 0.0, 0.0),
+        Unary::Pow(p) => (12, p, 0.0),
+        Unary::Clamp(lo, hi) => (13, lo, hi),
+        Unary::Relu => (14, 0.0, 0.0),
+        Unary::LeakyRelu(alpha) => (15, alpha, 0.0),
+        Unary::Sigmoid => (16, 0.0, 0.0),
+        Unary::Tanh => (17, 0.0, 0.0),
+        Unary::Softplus => (18, 0.0, 0.0),
+        Unary::Swish(beta) => (19, beta, 0.0),
+        Unary::Mish => (20, 0.0, 0.0),
+        Unary::Gelu => (21, 0.0, 0.0),
+        Unary::GeluTanh => (22, 0.0, 0.0),
+    }
+}
+
+/// As [`unary_code`].
+fn binary_code(op: Binary) -> (i32, f64, f64) {
+    match op {
+        Binary::Add => (0, 0.0, 0.0),
+        Binary::Sub => (1, 0.0, 0.0),
+        Binary::Mul => (2, 0.0, 0.0),
+        Binary::Div => (3, 0.0, 0.0),
+        Binary::Maximum => (4, 0.0, 0.0),
+        Binary::Minimum => (5, 0.0, 0.0),
+        Binary::ReluBackward => (6, 0.0, 0.0),
+        Binary::LeakyReluBackward(alpha) => (7, alpha, 0.0),
+        Binary::ClampBackward(lo, hi) => (8, lo, hi),
+        Binary::SigmoidBackward => (9, 0.0, 0.0),
+        Binary::TanhBackward => (10, 0.0, 0.0),
+        Binary::SoftplusBackward => (11, 0.0, 0.0),
+        Binary::SwishBackward(beta) => (12, beta, 0.0),
+        Binary::MishBackward => (13, 0.0, 0.0),
+        Binary::GeluBackward => (14, 0.0, 0.0),
+        Binary::GeluTanhBackward => (15, 0.0, 0.0),
+    }
+}
+
+/// A dense result for operands that broadcast to its shape, its order of axes and the operands' walk.
+fn result<T: Element, const N: usize>(gpu: &'static Gpu, operands: [&Layout; N]) -> (TensorOf<T>, Walk<N>) {
+    let broadcast = |a, b: &&Layout| shape_rules::broadcast("elementwise", a, b.shape()).expect("shapes were checked");
+    let shape = operands[1..].iter().fold(operands[0].shape(), broadcast);
+    let layout = result_layout(shape, &operands);
+    (gpu.tensor(layout), Walk::new(shape, &order_of(&layout), operands))
+}
+
+/// Starts one of the kernels with a thread for each element.
+///
+/// # Safety
+/// As for [`Gpu::launch`].
+unsafe fn start<const N: usize>(gpu: &Gpu, name: &'static str, kind: &'static str, numel: u32, arguments: [&dyn Argument; N]) {
+    // SAFETY: promised by the caller.
+    unsafe { gpu.launch(FAMILY, (name, kind), Grid::elements(numel as usize), arguments) }
+}
+
+pub(crate) fn unary<T: Float>(gpu: &'static Gpu, op: Unary, x: &TensorOf<T>) -> TensorOf<T> {
+    let (y, walk) = result(gpu, [x.layout()]);
+    let (op, a, b) = unary_code(op);
+    // SAFETY: y has walk's elements, and the walk stays within x.
+    unsafe { start(gpu, "unary", T::NAME, walk.numel, [&address(&y), &address(x), &walk, &op, &a, &b]) };
+    y
+}
+
+pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w: &TensorOf<T>) -> TensorOf<T> {
+    let (v, w) = (gpu.operand(v), gpu.operand(w));
+    let (y, walk) = result(gpu, [v.layout(), w.layout()]);
+    let (op, a, b) = binary_code(op);
+    let arguments: [&dyn Argument; 7] = [&address(&y), &address(&v), &address(&w), &walk, &op, &a, &b];
+    // SAFETY: y has walk's elements, and the walk stays within v and w.
+    unsafe { start(gpu, "binary", T::NAME, walk.numel, arguments) };
+    y
+}
+
+pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
+    let x = gpu.operand(x);
+    y.make_own();
+    let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
+    // SAFETY: y is nobody else's, and the walk stays within y and x.
+    unsafe { start(gpu, "add_assign", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
+}
+
+pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
+    let x = gpu.operand(x);
+    let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
+    // SAFETY: y is nobody else's, and the walk stays within y and x.
+    unsafe { start(gpu, "copy", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
+}
+
+pub(crate) fn compare<T: Element>(gpu: &'static Gpu, op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
+    let (a, b) = (gpu.operand(a), gpu.operand(b));
+    let (y, walk) = result(gpu, [a.layout(), b.layout()]);
+    let op = match op {
+        Compare::Equal => 0i32,
+        Compare::NotEqual => 1,
+        Compare::Less => 2,
+        Compare::LessEqual => 3,
+        Compare::Greater => 4,
+        Compare::GreaterEqual => 5,
+    };
+    // SAFETY: y has walk's elements, and the walk stays within a and b.
+    unsafe { start(gpu, "compare", T::NAME, walk.numel, [&address(&y), &address(&a), &address(&b), &walk, &op]) };
+    y
+}
+
+pub(crate) fn select<T: Element>(
+    gpu: &'static Gpu,
+    mask: &TensorOf<u8>,
+    a: &TensorOf<T>,
+    b: &TensorOf<T>,
+) -> TensorOf<T> {
+    let (mask, a, b) = (gpu.operand(mask), gpu.operand(a), gpu.operand(b));
+    let (y, walk) = result(gpu, [mask.layout(), a.layout(), b.layout()]);
+    let arguments: [&dyn Argument; 5] = [&address(&y), &address(&mask), &address(&a), &address(&b), &walk];
+    // SAFETY: y has walk's elements, and the walk stays within the others.
+    unsafe { start(gpu, "select", T::NAME, walk.numel, arguments) };
+    y
+}
+
+pub(crate) fn cast<T: Element, U: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<U> {
+    if let Some(same) = (x as &dyn Any).downcast_ref::<TensorOf<U>>() {
+        return same.clone();
+    }
+    let name = match U::NAME {
+        "f32" => "to_f32",
+        "f64" => "to_f64",
+        "i32" => "to_i32",
+        _ => "to_u8",
+    };
+    let (y, walk) = result::<U, 1>(gpu, [x.layout()]);
+    // SAFETY: y has walk's elements, and the walk stays within x.
+    unsafe { start(gpu, name, T::NAME, walk.numel, [&address(&y), &address(x), &walk]) };
+    y
+}
+
+pub(crate) fn fill<T: Element + Argument>(gpu: &'static Gpu, layout: Layout, value: T) -> TensorOf<T> {
+    let y = gpu.tensor(layout);
+    let numel = checked(layout.numel());
+    // SAFETY: y has so many elements.
+    unsafe { start(gpu, "fill", T::NAME, numel, [&address(&y), &value, &numel]) };
+    y
+}

@@ -1,0 +1,126 @@
+//! Matrix products: `kernels/cuda/product.cu`.
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::launch::{Argument, Grid, THREADS};
+use super::walk::{Walk, address, checked};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+
+/// Rows and columns of a result that a block makes: TILE of the kernels.
+pub(super) const TILE: usize = 64;
+/// The terms of a sum that a block has at a time: DEPTH of the kernels.
+const DEPTH: usize = 16;
+/// Blocks that keep a large GPU busy.
+const BUSY: usize = 256;
+/// The least terms of a sum that are worth a block.
+const LEAST_TERMS: usize = 256;
+
+/// `Matrices` of the kernels.
+#[repr(C)]
+struct Matrices {
+    m: i32,
+    n: i32,
+    k: i32,
+    a: [i64; 2],
+    b: [i64; 2],
+    c: [i64; 2],
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Matrices {}
+
+/// Among how many blocks the terms of a sum are divided, for a result of so many tiles: by shapes alone.
+pub(super) fn splits(tiles: usize, terms: usize) -> usize {
+    let wanted = (BUSY / tiles.max(1)).min(terms / LEAST_TERMS).max(1);
+    let pieces = terms.div_ceil(DEPTH).max(1);
+    // No split is left without terms.
+    pieces.div_ceil(pieces.div_ceil(wanted))
+}
+
+/// Blocks for the tiles of an m × n result, `layers` of them.
+pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
+    Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
+}
+
+/// The kernel that reads both operands along their neighbours in memory.
+fn variant(a: [i64; 2], b: [i64; 2]) -> &'static str {
+    match (a[1] == 1, b[0] == 1) {
+        (true, false) => "matmul_nn",
+        (true, true) => "matmul_nt",
+        (false, false) => "matmul_tn",
+        (false, true) => "matmul_tt",
+    }
+}
+
+pub(crate) fn matmul<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> {
+    product(gpu, &gpu.operand(a), &gpu.operand(b), None)
+}
+
+pub(crate) fn linear<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+) -> TensorOf<T> {
+    let bias = b.map(|b| gpu.operand(b));
+    product(gpu, &gpu.operand(x), &gpu.operand(w).transpose(0, 1), bias.as_ref())
+}
+
+/// `a · b`, plus a bias for each column: (…,M,K) · (…,K,N) → (…,M,N).
+fn product<T: Float>(
+    gpu: &'static Gpu,
+    a: &TensorOf<T>,
+    b: &TensorOf<T>,
+    bias: Option<&TensorOf<T>>,
+) -> TensorOf<T> {
+    let rank = a.rank();
+    let (m, k, n) = (a.shape()[rank - 2], a.shape()[rank - 1], b.shape()[rank - 1]);
+    let lead = rank - 2;
+    let shape = Shape::new(&[&a.shape()[..lead], &[m, n]].concat());
+    let c = gpu.tensor::<T>(Layout::contiguous(shape));
+    let batch = Walk::of_axes((0..lead).map(|i| (shape[i], [a.layout().strides()[i], b.layout().strides()[i]])));
+    if shape.numel() == 0 {
+        return c;
+    }
+    let layers = batch.numel as usize;
+    let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
+    let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
+    let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
+    let matrices =
+        Matrices { m: m as i32, n: n as i32, k: k as i32, a: strides(a), b: strides(b), c: [n as i64, 1] };
+    let name = variant(matrices.a, matrices.b);
+    let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, m, n]))));
+    let bias_stride = bias.map_or(0, |bias| bias.layout().strides()[0] as i64);
+    let bias = bias.map_or(0, address);
+    let (to, from_a, from_b, count) = (address(partial.as_ref().unwrap_or(&c)), address(a), address(b), splits as i32);
+    let here = if splits > 1 { 0 } else { bias };
+    // SAFETY: the strides stay within a and b, and the result has m × n elements for each layer or split.
+    unsafe {
+        let arguments: [&dyn Argument; 8] =
+            [&to, &from_a, &from_b, &here, &matrices, &batch, &bias_stride, &count];
+        gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
+    }
+    if let Some(partial) = partial {
+        add_splits(gpu, &c, &partial, splits, (bias, bias_stride, n));
+    }
+    c
+}
+
+/// `y` = the sum of its partial results in ascending order, plus a bias (address, stride, columns) for each column.
+pub(super) fn add_splits<T: Float>(
+    gpu: &'static Gpu,
+    y: &TensorOf<T>,
+    partial: &TensorOf<T>,
+    splits: usize,
+    (bias, bias_stride, columns): (u64, i64, usize),
+) {
+    let numel = checked(y.numel());
+    let (splits, columns, to, from) = (splits as i32, columns as i32, address(y), address(partial));
+    let arguments: [&dyn Argument; 7] = [&to, &from, &numel, &splits, &bias, &bias_stride, &columns];
+    // SAFETY: the partial results are y's elements, one result behind the other.
+    unsafe { gpu.launch(Family::Product, ("add_splits", T::NAME), Grid::elements(y.numel()), arguments) }
+}

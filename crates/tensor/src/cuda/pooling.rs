@@ -1,0 +1,116 @@
+//! Pooling: `kernels/cuda/image.cu`.
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::conv::same_format;
+use super::images::{Images, Span, around};
+use super::launch::{Argument, Grid};
+use super::walk::address;
+use crate::element::Float;
+use crate::kernel::PoolPlaces;
+use crate::layout::Layout;
+use crate::shape_rules::Window;
+use crate::tensor::TensorOf;
+
+const FAMILY: Family = Family::Image;
+
+fn spans(windows: &[Window]) -> Vec<Span> {
+    let span = |w: &Window| Span { start: w.start as i32, end: w.end as i32, divisor: w.divisor as i32 };
+    windows.iter().map(span).collect()
+}
+
+/// The windows that each row or column of `length` lies in.
+fn windows_around(windows: &[Window], length: usize) -> Vec<Span> {
+    around(length, windows.len(), |window, place| (windows[window].start..windows[window].end).contains(&place))
+}
+
+/// The layout of an image batch's pooled version.
+fn pooled(x: &Layout, windows: &[Vec<Window>; 2]) -> Layout {
+    let shape = x.shape();
+    same_format(x, [shape[0], shape[1], windows[0].len(), windows[1].len()])
+}
+
+pub(crate) fn max_pool<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    windows: &[Vec<Window>; 2],
+    relu: bool,
+) -> (TensorOf<T>, PoolPlaces) {
+    let layout = pooled(x.layout(), windows);
+    let (y, index) = (gpu.tensor(layout), gpu.tensor::<i32>(layout));
+    let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
+    let (from, to, relu) = (Images::of(x.layout()), Images::of(&layout), i32::from(relu));
+    let arguments: [&dyn Argument; 8] =
+        [&address(&y), &address(&index), &address(x), &from, &to, &rows, &columns, &relu];
+    // SAFETY: y and the index have an element for each window, and the windows lie within x.
+    unsafe { gpu.launch(FAMILY, ("max_pool", T::NAME), Grid::elements(layout.numel()), arguments) };
+    (y, PoolPlaces::new(index, windows))
+}
+
+pub(crate) fn gather2d<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, places: &PoolPlaces) -> TensorOf<T> {
+    let x = gpu.operand(x);
+    let index = places.index();
+    let layout = *index.layout();
+    let y = gpu.tensor(layout.dense_like());
+    let (from, to) = (Images::of(x.layout()), Images::of(y.layout()));
+    let arguments: [&dyn Argument; 5] = [&address(&y), &address(&x), &address(index), &from, &to];
+    // SAFETY: y and the index have the same elements in the same order, and the index lies within x.
+    unsafe { gpu.launch(FAMILY, ("gather2d", T::NAME), Grid::elements(layout.numel()), arguments) };
+    y
+}
+
+pub(crate) fn scatter2d<T: Float>(
+    gpu: &'static Gpu,
+    dy: &TensorOf<T>,
+    places: &PoolPlaces,
+    hw: [usize; 2],
+) -> TensorOf<T> {
+    let (index, windows) = (places.index(), places.windows());
+    // The kernel reads both by the same strides.
+    let mut same = gpu.operand(dy);
+    if same.layout().strides() != index.layout().strides() {
+        let mut own = gpu.tensor(index.layout().dense_like());
+        T::copy(&mut own, &same);
+        same = own;
+    }
+    let shape = index.shape();
+    let dx = gpu.tensor(same_format(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let rows = gpu.table(&windows_around(&windows[0], hw[0]));
+    let columns = gpu.table(&windows_around(&windows[1], hw[1]));
+    let (from, to) = (Images::of(index.layout()), Images::of(dx.layout()));
+    let arguments: [&dyn Argument; 7] =
+        [&address(&dx), &address(&same), &address(index), &from, &to, &rows, &columns];
+    // SAFETY: dy and the index have an element for each window, dx one for each pixel.
+    unsafe { gpu.launch(FAMILY, ("scatter2d", T::NAME), Grid::elements(dx.numel()), arguments) };
+    dx
+}
+
+pub(crate) fn avg_pool<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, windows: &[Vec<Window>; 2]) -> TensorOf<T> {
+    let layout = pooled(x.layout(), windows);
+    let y = gpu.tensor(layout);
+    let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
+    let arguments: [&dyn Argument; 6] =
+        [&address(&y), &address(x), &Images::of(x.layout()), &Images::of(&layout), &rows, &columns];
+    // SAFETY: y has an element for each window, and the windows lie within x.
+    unsafe { gpu.launch(FAMILY, ("avg_pool", T::NAME), Grid::elements(layout.numel()), arguments) };
+    y
+}
+
+pub(crate) fn avg_pool_adjoint<T: Float>(
+    gpu: &'static Gpu,
+    dy: &TensorOf<T>,
+    windows: &[Vec<Window>; 2],
+    hw: [usize; 2],
+) -> TensorOf<T> {
+    let shape = dy.shape();
+    let dx = gpu.tensor(same_format(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
+    let [around_rows, around_columns] = [0, 1].map(|axis| gpu.table(&windows_around(&windows[axis], hw[axis])));
+    let (from, to) = (Images::of(dy.layout()), Images::of(dx.layout()));
+    let arguments: [&dyn Argument; 8] =
+        [&address(&dx), &address(dy), &from, &to, &around_rows, &around_columns, &rows, &columns];
+    // SAFETY: dy has an element for each window, dx one for each pixel.
+    unsafe { gpu.launch(FAMILY, ("avg_pool_adjoint", T::NAME), Grid::elements(dx.numel()), arguments) };
+    dx
+}

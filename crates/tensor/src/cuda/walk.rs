@@ -1,0 +1,87 @@
+//! How a kernel walks over tensors of any strides.
+
+use super::launch::Argument;
+use crate::element::Element;
+use crate::layout::Layout;
+use crate::shape::{MAX_RANK, Shape};
+use crate::tensor::TensorOf;
+
+/// `Walk` of `kernels/cuda/prelude.cuh`: lengths of axes from the outermost in, and each operand's strides.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Walk<const OPERANDS: usize> {
+    pub(super) numel: u32,
+    pub(super) rank: i32,
+    length: [u32; MAX_RANK],
+    stride: [[i64; MAX_RANK]; OPERANDS],
+}
+
+// SAFETY: the same fields of the same sizes in the same order; i64 is aligned to 8 on both sides.
+unsafe impl<const OPERANDS: usize> Argument for Walk<OPERANDS> {}
+
+impl<const OPERANDS: usize> Walk<OPERANDS> {
+    /// A walk over the elements of `shape` with the axes in `order`, the operands broadcast to it.
+    pub(super) fn new(shape: Shape, order: &[usize], operands: [&Layout; OPERANDS]) -> Self {
+        let operands = operands.map(|layout| layout.broadcast_to(shape).expect("shapes were checked"));
+        let axes = order.iter().map(|&axis| (shape[axis], operands.each_ref().map(|layout| layout.strides()[axis])));
+        Self::of_axes(axes)
+    }
+
+    /// A walk over axes, each with its length and the operands' strides.
+    pub(super) fn of_axes(axes: impl Iterator<Item = (usize, [isize; OPERANDS])>) -> Self {
+        let mut walk = Self { numel: 1, rank: 0, length: [0; MAX_RANK], stride: [[0; MAX_RANK]; OPERANDS] };
+        let mut numel = 1;
+        for (length, strides) in axes {
+            numel *= length;
+            if length == 1 {
+                continue;
+            }
+            let strides = strides.map(|stride| stride as i64);
+            let last = walk.rank as usize;
+            // One step of the axis before is as far as all of this one: both are walked as one.
+            if last > 0 && (0..OPERANDS).all(|k| walk.stride[k][last - 1] == strides[k] * length as i64) {
+                walk.length[last - 1] *= length as u32;
+                for (row, stride) in walk.stride.iter_mut().zip(strides) {
+                    row[last - 1] = stride;
+                }
+                continue;
+            }
+            walk.length[last] = length as u32;
+            for (row, stride) in walk.stride.iter_mut().zip(strides) {
+                row[last] = stride;
+            }
+            walk.rank += 1;
+        }
+        walk.numel = checked(numel);
+        walk
+    }
+}
+
+/// A number of elements as kernels count them.
+///
+/// # Panics
+/// If there are too many for that.
+pub(super) fn checked(numel: usize) -> u32 {
+    assert!(
+        i32::try_from(numel).is_ok(),
+        "a kernel on a GPU takes at most 2³¹ − 1 elements, not {numel}; use smaller batches"
+    );
+    numel as u32
+}
+
+/// The layout of an elementwise result: the first operand of the whole shape gives the order of axes in memory.
+pub(super) fn result_layout(shape: Shape, operands: &[&Layout]) -> Layout {
+    let whole = operands.iter().find(|layout| layout.shape() == shape && !layout.repeats());
+    whole.map_or_else(|| Layout::contiguous(shape), |layout| layout.dense_like())
+}
+
+/// The order of axes in which a dense layout's elements are neighbours.
+pub(super) fn order_of(layout: &Layout) -> Vec<usize> {
+    let (order, rank) = layout.memory_order();
+    order[..rank].to_vec()
+}
+
+/// Where the first element of a tensor on a device lies.
+pub(super) fn address<T: Element>(x: &TensorOf<T>) -> u64 {
+    x.cuda_buffer().address() + (x.layout().offset() * size_of::<T>()) as u64
+}

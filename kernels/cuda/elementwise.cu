@@ -1,0 +1,209 @@
+// Elementwise kernels. The formulas are those of crates/tensor/src/cpu/elementwise, where they are derived; the numbers
+// of the functions are those of crates/tensor/src/cuda/elementwise.rs.
+#include "prelude.cuh"
+
+template <class T> DEVICE T sigmoid(T x) {
+  const T e = exp_of(-abs_of(x)), share = T(1) / (T(1) + e);
+  return x < T(0) ? e * share : is_nan(x) ? x : share;
+}
+
+// x·weight, where a weight of 0 wins over an infinite x.
+template <class T> DEVICE T times(T x, T weight) { return weight == T(0) ? T(0) : x * weight; }
+
+template <class T> DEVICE T softplus(T x) {
+  return is_nan(x) ? x : (x > T(0) ? x : T(0)) + log1p_of(exp_of(-abs_of(x)));
+}
+
+template <class T> DEVICE T tanh_softplus(T x) {
+  const T e = exp_of(-abs_of(x));
+  if (x < T(0)) {
+    const T n = e * (e + T(2));
+    return n / (n + T(2));
+  }
+  const T n = T(1) + T(2) * e;
+  return n / (n + T(2) * e * e);
+}
+
+template <class T> DEVICE T normal_distribution(T x) {
+  return T(0.5) + T(0.5) * erf_of(x * T(0.70710678118654752440));
+}
+
+// 2√(2/π), and the argument of the logistic function in gelu's approximation.
+template <class T> DEVICE T gelu_scale() { return T(1.59576912160573081142); }
+template <class T> DEVICE T gelu_argument(T x) { return gelu_scale<T>() * (x + T(0.044715) * (x * x * x)); }
+
+// The logistic function and its slope, which loses no digits in either tail.
+template <class T> DEVICE T logistic(T u, T& slope) {
+  const T e = exp_of(-abs_of(u)), share = T(1) / (T(1) + e);
+  slope = e * share * share;
+  return u < T(0) ? e * share : share;
+}
+
+template <class T> DEVICE T mish_slope(T x) {
+  const T e = exp_of(-abs_of(x));
+  const bool below = x < T(0);
+  const T n = below ? e * (e + T(2)) : T(1) + T(2) * e;
+  const T d = below ? n + T(2) : n + T(2) * e * e;
+  const T decay = below ? e : e * e;
+  return n / d + times(x, T(4) * decay * (T(1) + e) / (d * d));
+}
+
+template <class T> DEVICE T unary(int op, T x, T a, T b) {
+  switch (op) {
+  case 0: return -x;
+  case 1: return abs_of(x);
+  case 2: return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
+  case 3: return exp_of(x);
+  case 4: return log_of(x);
+  case 5: return root_of(x);
+  case 6: return x * x;
+  case 7: return T(1) / x;
+  case 8: return x + a;
+  case 9: return a - x;
+  case 10: return a * x;
+  case 11: return a / x;
+  case 12: return power_of(x, a);
+  case 13: {
+    const T cut = x > b ? b : x;
+    return cut < a ? a : cut;
+  }
+  case 14: return x <= T(0) ? T(0) : x;
+  case 15: return x > T(0) ? x : a * x;
+  case 16: return sigmoid(x);
+  case 17: return tanh_of(x);
+  case 18: return softplus(x);
+  case 19: return times(x, sigmoid(a * x));
+  case 20: return times(x, tanh_softplus(x));
+  case 21: return times(x, normal_distribution(x));
+  case 22: return times(x, sigmoid(gelu_argument(x)));
+  case 23: return x * x * x;
+  default: return x;
+  }
+}
+
+template <class T> DEVICE T binary(int op, T v, T w, T a, T b) {
+  switch (op) {
+  case 0: return v + w;
+  case 1: return v - w;
+  case 2: return v * w;
+  case 3: return v / w;
+  case 4: return v >= w || is_nan(v) ? v : w;
+  case 5: return v <= w || is_nan(v) ? v : w;
+  case 6: return w > T(0) ? v : T(0);
+  case 7: return w > T(0) ? v : a * v;
+  case 8: return a <= w && w <= b ? v : T(0);
+  case 9: return v * (w * (T(1) - w));
+  case 10: return v * (T(1) - w * w);
+  case 11: return v * sigmoid(w);
+  case 12: {
+    T slope;
+    const T u = a * w, share = logistic(u, slope);
+    return v * (share + times(u, slope));
+  }
+  case 13: return v * mish_slope(w);
+  case 14: {
+    const T density = T(0.39894228040143267794) * exp_of(T(-0.5) * (w * w));
+    return v * (normal_distribution(w) + times(w, density));
+  }
+  default: {
+    T slope;
+    const T share = logistic(gelu_argument(w), slope);
+    const T rise = gelu_scale<T>() * (w + T(0.134145) * (w * w * w));
+    return v * (share + times(rise, slope));
+  }
+  }
+}
+
+template <class T> DEVICE bool compare(int op, T a, T b) {
+  switch (op) {
+  case 0: return a == b;
+  case 1: return a != b;
+  case 2: return a < b;
+  case 3: return a <= b;
+  case 4: return a > b;
+  default: return a >= b;
+  }
+}
+
+// y = op(x); y is dense in the walk's order.
+template <class T> DEVICE void map_unary(T* y, const T* x, const Walk<1>& walk, int op, double a, double b) {
+  for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
+    int64_t at[1];
+    locate(walk, i, at);
+    y[i] = unary(op, x[at[0]], T(a), T(b));
+  }
+}
+template <class T>
+DEVICE void map_binary(T* y, const T* v, const T* w, const Walk<2>& walk, int op, double a, double b) {
+  for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
+    int64_t at[2];
+    locate(walk, i, at);
+    y[i] = binary(op, v[at[0]], w[at[1]], T(a), T(b));
+  }
+}
+#define FLOATS(type, T)                                                                                                \
+  KERNEL(THREADS, unary_##type, T* y, const T* x, Walk<1> walk, int op, double a, double b) {                          \
+    map_unary(y, x, walk, op, a, b);                                                                                   \
+  }                                                                                                                    \
+  KERNEL(THREADS, binary_##type, T* y, const T* v, const T* w, Walk<2> walk, int op, double a, double b) {             \
+    map_binary(y, v, w, walk, op, a, b);                                                                               \
+  }                                                                                                                    \
+  KERNEL(THREADS, add_assign_##type, T* y, const T* x, Walk<2> walk) {                                                 \
+    for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
+      int64_t at[2];                                                                                                   \
+      locate(walk, i, at);                                                                                             \
+      y[at[0]] += x[at[1]];                                                                                            \
+    }                                                                                                                  \
+  }
+FLOATS(f32, float)
+FLOATS(f64, double)
+
+// Conversions as Rust's `as` makes them: towards zero, cut off at the type's ends, NaN to 0.
+template <class U> DEVICE U converted(double x) { return (U)x; }
+template <> DEVICE int32_t converted<int32_t>(double x) {
+  return x != x ? 0 : x <= -2147483648.0 ? (int32_t)0x80000000 : x >= 2147483647.0 ? 0x7fffffff : (int32_t)x;
+}
+template <> DEVICE uint8_t converted<uint8_t>(double x) {
+  return x != x || x <= 0.0 ? 0 : x >= 255.0 ? 255 : (uint8_t)x;
+}
+template <class U, class T> DEVICE void map_cast(U* y, const T* x, const Walk<1>& walk) {
+  for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
+    int64_t at[1];
+    locate(walk, i, at);
+    y[i] = converted<U>((double)x[at[0]]);
+  }
+}
+
+#define ANY(type, T)                                                                                                   \
+  KERNEL(THREADS, compare_##type, uint8_t* y, const T* a, const T* b, Walk<2> walk, int op) {                          \
+    for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
+      int64_t at[2];                                                                                                   \
+      locate(walk, i, at);                                                                                             \
+      y[i] = compare(op, a[at[0]], b[at[1]]);                                                                          \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(THREADS, select_##type, T* y, const uint8_t* mask, const T* a, const T* b, Walk<3> walk) {                    \
+    for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
+      int64_t at[3];                                                                                                   \
+      locate(walk, i, at);                                                                                             \
+      y[i] = mask[at[0]] ? a[at[1]] : b[at[2]];                                                                        \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(THREADS, copy_##type, T* y, const T* x, Walk<2> walk) {                                                       \
+    for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
+      int64_t at[2];                                                                                                   \
+      locate(walk, i, at);                                                                                             \
+      y[at[0]] = x[at[1]];                                                                                             \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  KERNEL(THREADS, fill_##type, T* y, T value, uint32_t numel) {                                                        \
+    for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = value;                                   \
+  }                                                                                                                    \
+  KERNEL(THREADS, to_f32_##type, float* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                         \
+  KERNEL(THREADS, to_f64_##type, double* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                        \
+  KERNEL(THREADS, to_i32_##type, int32_t* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                       \
+  KERNEL(THREADS, to_u8_##type, uint8_t* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }
+ANY(f32, float)
+ANY(f64, double)
+ANY(i32, int32_t)
+ANY(u8, uint8_t)

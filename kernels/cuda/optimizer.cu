@@ -1,0 +1,87 @@
+// Steps of optimizers, each over many parameters at once; formulas as in crates/tensor/src/cpu/optimizer. Also the dials,
+// which are all that changes from one replay of a recorded step to the next.
+#include "prelude.cuh"
+
+// Parameters of one launch: as many as fit into a kernel's arguments.
+constexpr int SLOTS = 64;
+// Elements of a parameter that a block changes.
+constexpr uint32_t CHUNK = 2048;
+
+template <class T> struct Slots {
+  T* p[SLOTS];
+  const T* g[SLOTS];
+  T* state[2][SLOTS];
+  uint32_t numel[SLOTS];
+  uint32_t first_block[SLOTS]; // the block that the parameter's elements begin in
+  int32_t count;
+};
+
+// Calls `change(slot, element)` for this thread's elements.
+template <class T, class Change> DEVICE void for_elements(const Slots<T>& slots, Change change) {
+  int slot = 0;
+  while (slot + 1 < slots.count && slots.first_block[slot + 1] <= blockIdx.x) slot++;
+  const uint32_t first = (blockIdx.x - slots.first_block[slot]) * CHUNK, end = min(first + CHUNK, slots.numel[slot]);
+  for (uint32_t i = first + threadIdx.x; i < end; i += THREADS) change(slot, i);
+}
+
+struct Sgd {
+  double lr, momentum, dampening, weight_decay;
+  int32_t nesterov, first;
+};
+
+template <class T> DEVICE void sgd_step(const Slots<T>& slots, const Sgd& s, const Dials* dials) {
+  const T lr = T(s.lr * dials->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
+  for_elements(slots, [&](int slot, uint32_t i) {
+    T* p = slots.p[slot] + i;
+    T g = slots.g[slot][i];
+    if (s.weight_decay != 0.0) g += decay * *p;
+    T* buffer = slots.state[0][slot];
+    if (buffer) {
+      const T direction = s.first ? g : buffer[i] * kept + rest * g;
+      buffer[i] = direction;
+      g = s.nesterov ? g + kept * direction : direction;
+    }
+    *p -= lr * g;
+  });
+}
+
+struct Adam {
+  double lr, beta1, beta2, eps, weight_decay;
+  uint64_t step;
+  int32_t decoupled;
+};
+
+template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, const Dials* dials) {
+  __shared__ double corrections[2];
+  if (threadIdx.x < 2) {
+    const double beta = threadIdx.x ? s.beta2 : s.beta1;
+    corrections[threadIdx.x] = 1.0 - pow(beta, (double)(s.step + dials->steps));
+  }
+  __syncthreads();
+  const double lr = s.lr * dials->rate;
+  const T shrink = T(s.decoupled ? 1.0 - lr * s.weight_decay : 1.0), decay = T(s.weight_decay);
+  const T rest1 = T(1.0 - s.beta1), kept2 = T(s.beta2), rest2 = T(1.0 - s.beta2);
+  const T size = T(lr / corrections[0]), root = T(1.0 / sqrt(corrections[1])), eps = T(s.eps);
+  for_elements(slots, [&](int slot, uint32_t i) {
+    T *p = slots.p[slot] + i, *m = slots.state[0][slot] + i, *v = slots.state[1][slot] + i;
+    const T old = *p * shrink;
+    T g = slots.g[slot][i];
+    if (!s.decoupled && s.weight_decay != 0.0) g += decay * old;
+    // Interpolated from the nearer end.
+    const T mean = s.beta1 > 0.5 ? *m + rest1 * (g - *m) : g - (g - *m) * (T(1) - rest1);
+    const T square = *v * kept2 + rest2 * g * g;
+    *m = mean;
+    *v = square;
+    *p = old - size * mean / (root_of(square) * root + eps);
+  });
+}
+
+#define FLOATS(type, T)                                                                                                \
+  KERNEL(THREADS, sgd_step_##type, Slots<T> slots, Sgd s, const Dials* dials) { sgd_step(slots, s, dials); }           \
+  KERNEL(THREADS, adam_step_##type, Slots<T> slots, Adam s, const Dials* dials) { adam_step(slots, s, dials); }
+FLOATS(f32, float)
+FLOATS(f64, double)
+
+KERNEL(32, set_dials, Dials* dials, uint64_t steps, double rate) {
+  if (threadIdx.x == 0) *dials = {steps, rate};
+}

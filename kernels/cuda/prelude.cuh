@@ -1,0 +1,101 @@
+// What every kernel begins with. No header of CUDA's is needed, so that the compiler library alone makes the PTX; in the
+// stand-in driver (CUDA_CPU) the same text is C++.
+#pragma once
+
+#ifdef CUDA_CPU
+// Always inlined, so that files may use the same name for different things, as they may on a GPU.
+#define DEVICE inline __attribute__((always_inline))
+#else
+typedef unsigned char uint8_t;
+typedef unsigned short uint16_t;
+typedef int int32_t;
+typedef unsigned int uint32_t;
+typedef long long int64_t;
+typedef unsigned long long uint64_t;
+#define DEVICE __device__ __forceinline__
+// The one way in which kernels are declared: KERNEL(threads of a block, name, arguments…) { … }
+#define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
+#endif
+
+// Threads of a block, wherever a kernel has no reason for another number.
+constexpr int THREADS = 256;
+// The most axes of a tensor.
+constexpr int RANK = 8;
+
+// The element that this thread begins with, and how many further the next one is.
+DEVICE uint32_t first_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
+DEVICE uint32_t element_step() { return gridDim.x * blockDim.x; }
+
+// Lengths of axes, from the outermost in, that index `numel` elements, and how far apart neighbours are in OPERANDS
+// buffers. Axes that can be walked as one are one.
+template <int OPERANDS> struct Walk {
+  uint32_t numel;
+  int32_t rank;
+  uint32_t length[RANK];
+  int64_t stride[OPERANDS][RANK];
+};
+
+// Where element i lies in each operand's buffer.
+template <int OPERANDS> DEVICE void locate(const Walk<OPERANDS>& walk, uint32_t i, int64_t (&at)[OPERANDS]) {
+#pragma unroll
+  for (int k = 0; k < OPERANDS; k++) at[k] = 0;
+  for (int axis = walk.rank - 1; axis > 0; axis--) {
+    const uint32_t rest = i / walk.length[axis];
+    const int64_t here = i - rest * walk.length[axis];
+#pragma unroll
+    for (int k = 0; k < OPERANDS; k++) at[k] += here * walk.stride[k][axis];
+    i = rest;
+  }
+#pragma unroll
+  for (int k = 0; k < OPERANDS; k++) at[k] += (int64_t)i * walk.stride[k][0];
+}
+
+// The elementary functions by one name for both types of floats.
+#define FUNCTION(name, single, twice)                                                                                  \
+  DEVICE float name(float x) { return single(x); }                                                                     \
+  DEVICE double name(double x) { return twice(x); }
+FUNCTION(exp_of, expf, exp)
+FUNCTION(log_of, logf, log)
+FUNCTION(root_of, sqrtf, sqrt)
+FUNCTION(tanh_of, tanhf, tanh)
+FUNCTION(erf_of, erff, erf)
+FUNCTION(log1p_of, log1pf, log1p)
+FUNCTION(abs_of, fabsf, fabs)
+#undef FUNCTION
+DEVICE float power_of(float x, float p) { return powf(x, p); }
+DEVICE double power_of(double x, double p) { return pow(x, p); }
+
+template <class T> DEVICE bool is_nan(T x) { return x != x; }
+
+// The sum over a block's threads, given to all of them, in the same order whoever comes first. `room` holds one number
+// for each warp.
+template <class T> DEVICE T block_sum(T value, T* room) {
+#pragma unroll
+  for (int by = 16; by > 0; by >>= 1) value += __shfl_xor_sync(0xffffffffu, value, by);
+  if ((threadIdx.x & 31) == 0) room[threadIdx.x >> 5] = value;
+  __syncthreads();
+  T sum = 0;
+  for (int warp = 0; warp < (int)(blockDim.x >> 5); warp++) sum += room[warp];
+  __syncthreads();
+  return sum;
+}
+
+// What kernels and host tell each other: crates/tensor/src/cuda/board.rs.
+// The first of all faults is kept: what was wrong, and with what number.
+struct Fault {
+  uint32_t kind;
+  int32_t value;
+};
+DEVICE void report(Fault* fault, uint32_t kind, int32_t value) {
+  if (atomicCAS(&fault->kind, 0u, kind) == 0u) fault->value = value;
+}
+// An index outside of 0..length.
+constexpr uint32_t BAD_INDEX = 1;
+// A label outside of 0..classes.
+constexpr uint32_t BAD_LABEL = 2;
+
+// What changes from one replay of a recorded step to the next.
+struct Dials {
+  uint64_t steps; // since the recorded one
+  double rate;    // the learning rate as a multiple of the recorded one
+};

@@ -1,0 +1,89 @@
+// Random numbers by address: the generator, and how an element is drawn from it, are those of crates/tensor/src/random.rs
+// and cpu/random.rs, so that dropout drops the same elements on either.
+#include "prelude.cuh"
+
+// The address of a stream: `Key` in random.rs.
+struct Key {
+  uint64_t seed;
+  uint32_t purpose, step, sample;
+};
+
+struct Words {
+  uint32_t word[4];
+};
+
+// Philox4x32-10 (Salmon et al.: "Parallel random numbers: as easy as 1, 2, 3", 2011).
+DEVICE Words block(const Key& key, uint64_t index) {
+  uint32_t a = (uint32_t)index, b = key.sample + (uint32_t)(index >> 32), c = key.step, d = key.purpose;
+  uint32_t k0 = (uint32_t)key.seed, k1 = (uint32_t)(key.seed >> 32);
+#pragma unroll
+  for (int round = 0; round < 10; round++) {
+    const uint32_t low_a = a * 0xD2511F53u, low_c = c * 0xCD9E8D57u;
+    const uint32_t high_a = __umulhi(a, 0xD2511F53u), high_c = __umulhi(c, 0xCD9E8D57u);
+    a = high_c ^ b ^ k0;
+    b = low_c;
+    c = high_a ^ d ^ k1;
+    d = low_a;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  return {{a, b, c, d}};
+}
+
+// Uniform numbers in [0, 1): how many words one takes, and how it is made of them.
+template <class T> struct Draw;
+template <> struct Draw<float> {
+  static constexpr int WORDS = 1;
+  DEVICE float operator()(const uint32_t* word) const { return (float)(int)(word[0] >> 8) * (1.0f / 16777216.0f); }
+};
+template <> struct Draw<double> {
+  static constexpr int WORDS = 2;
+  DEVICE double operator()(const uint32_t* word) const {
+    return (double)(((uint64_t)word[0] << 32 | word[1]) >> 11) * (1.0 / 9007199254740992.0);
+  }
+};
+
+DEVICE void sin_cos_turns(float turns, float& sin, float& cos) {
+  sin = sinpif(2.0f * turns);
+  cos = cospif(2.0f * turns);
+}
+DEVICE void sin_cos_turns(double turns, double& sin, double& cos) {
+  sin = sinpi(2.0 * turns);
+  cos = cospi(2.0 * turns);
+}
+
+#define FLOATS(type, T)                                                                                                \
+  KERNEL(THREADS, uniform_##type, T* y, uint32_t numel, Key key) {                                                     \
+    constexpr int EACH = 4 / Draw<T>::WORDS;                                                                           \
+    for (uint32_t k = first_element(); k * EACH < numel; k += element_step()) {                                        \
+      const Words words = block(key, k);                                                                               \
+      for (int e = 0; e < EACH && k * EACH + e < numel; e++) y[k * EACH + e] = Draw<T>()(words.word + e * Draw<T>::WORDS); \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  /* Box and Muller: elements 2k and 2k + 1 are √(−2 ln(1 − u)) · (cos 2πv, sin 2πv). */                              \
+  KERNEL(THREADS, normal_##type, T* y, uint32_t numel, Key key) {                                                      \
+    constexpr int WORDS = Draw<T>::WORDS, PAIRS = 2 / WORDS;                                                           \
+    for (uint32_t k = first_element(); 2 * k * PAIRS < numel; k += element_step()) {                                   \
+      const Words words = block(key, k);                                                                               \
+      for (int pair = 0; pair < PAIRS; pair++) {                                                                       \
+        const uint32_t at = 2 * (k * PAIRS + pair);                                                                    \
+        const uint32_t* from = words.word + 2 * pair * WORDS;                                                          \
+        const T u = Draw<T>()(from), v = Draw<T>()(from + WORDS);                                                      \
+        const T radius = root_of(T(-2) * log_of(T(1) - u));                                                            \
+        T sin, cos;                                                                                                    \
+        sin_cos_turns(v, sin, cos);                                                                                    \
+        if (at < numel) y[at] = radius * cos;                                                                          \
+        if (at + 1 < numel) y[at + 1] = radius * sin;                                                                  \
+      }                                                                                                                \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  /* Element i is 0 if word i mod 4 of block i / 4 is below the bound, at a step that a replay moves on. */           \
+  KERNEL(THREADS, dropout_mask_##type, T* y, uint32_t numel, Key key, uint64_t bound, T keep, const Dials* dials) {    \
+    key.step += (uint32_t)dials->steps;                                                                                \
+    for (uint32_t k = first_element(); k * 4 < numel; k += element_step()) {                                           \
+      const Words words = block(key, k);                                                                               \
+      for (int e = 0; e < 4 && k * 4 + e < numel; e++) y[k * 4 + e] = words.word[e] < bound ? T(0) : keep;             \
+    }                                                                                                                  \
+  }
+FLOATS(f32, float)
+FLOATS(f64, double)

@@ -1,0 +1,168 @@
+// CUDA's language on the processor: included in front of every .cu file, which a C++ compiler then takes unchanged.
+//
+// A block's threads are fibers of one operating system thread (fibers.cpp), switched only at __syncthreads and at the
+// operations of a warp. A thread that never waits is an ordinary call.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#define CUDA_CPU 1
+#define __global__
+#define __device__
+#define __host__
+#define __constant__ static
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+#define __align__(n) __attribute__((aligned(n)))
+// In a function it implies static. Nothing else in this library is thread-local: what is, is shared memory.
+#define __shared__ thread_local
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c) {}
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+
+namespace cpu {
+
+enum State { NEW, READY, AT_BARRIER, AT_WARP, DONE };
+
+struct Thread {
+  dim3 index;
+  unsigned lane, warp;
+  State state;
+  unsigned waits_for;  // the lanes that a warp operation waits for
+  unsigned operations; // how many of the whole warp there were: its parity picks one of two buffers
+  void* stack_pointer;
+  void* stack;
+  int copies, group; // cp.async: those under way, and the group that the next one belongs to
+};
+
+// One asynchronous copy under way.
+struct Copy {
+  void* to;
+  const void* from;
+  unsigned bytes, valid;
+  int group;
+};
+
+struct alignas(64) Warp {
+  unsigned exist, done, arrived;
+  uint64_t slot[2][32];
+  uint32_t fragment[2][32][10];
+};
+
+constexpr unsigned MAX_COPIES = 64;
+extern Thread* current;
+extern Warp* warps;
+extern Copy (*copies)[MAX_COPIES];
+extern dim3 block_index, block_size, grid_size;
+
+void block_sync();
+void warp_sync(unsigned mask);
+[[noreturn]] void die(const char* what);
+
+// What lane `source` gave; every lane of the mask calls it.
+template <class T> inline T exchange(unsigned mask, T value, unsigned source) {
+  static_assert(sizeof(T) <= 8, "a register holds 8 bytes at most");
+  Warp& warp = warps[current->warp];
+  const unsigned all = warp.exist, lane = current->lane;
+  mask &= all;
+  if (!(mask >> lane & 1)) die("shuffle: the calling lane is not in its own mask");
+  const unsigned buffer = mask == all ? current->operations++ & 1 : 0;
+  uint64_t bits = 0;
+  memcpy(&bits, &value, sizeof value);
+  warp.slot[buffer][lane] = bits;
+  warp_sync(mask);
+  T result;
+  memcpy(&result, &warp.slot[buffer][source & 31], sizeof result);
+  if (mask != all) warp_sync(mask); // part of a warp has one buffer only
+  return result;
+}
+
+// A kernel as the driver's launch sees it: its arguments' sizes, and a call that unpacks them.
+struct Kernel {
+  void (*call)(void**);
+  unsigned arguments;
+  unsigned size[32];
+};
+void register_kernel(const char* name, Kernel kernel);
+
+template <class... A, size_t... I> void call(void (*f)(A...), void** p, std::index_sequence<I...>) {
+  f(*(std::remove_cv_t<A>*)p[I]...);
+}
+template <class... A> void invoke(void (*f)(A...), void** p) { call(f, p, std::index_sequence_for<A...>{}); }
+template <class... A> constexpr Kernel describe(void (*)(A...), void (*entry)(void**)) {
+  return {entry, sizeof...(A), {unsigned(sizeof(A))...}};
+}
+
+} // namespace cpu
+
+// The one way in which kernels are declared: KERNEL(threads of a block, name, arguments…) { … }
+#define KERNEL(threads, name, ...)                                                                                     \
+  static void name(__VA_ARGS__);                                                                                       \
+  namespace {                                                                                                          \
+  struct Register_##name {                                                                                             \
+    Register_##name() {                                                                                                \
+      cpu::register_kernel(#name, cpu::describe(&name, [](void** p) { cpu::invoke(&name, p); }));                      \
+    }                                                                                                                  \
+  } register_##name;                                                                                                   \
+  }                                                                                                                    \
+  static void name(__VA_ARGS__)
+
+#define threadIdx (cpu::current->index)
+#define blockIdx (cpu::block_index)
+#define blockDim (cpu::block_size)
+#define gridDim (cpu::grid_size)
+
+static inline void __syncthreads() { cpu::block_sync(); }
+static inline void __syncwarp(unsigned mask = ~0u) { cpu::warp_sync(mask); }
+template <class T> T __shfl_sync(unsigned mask, T v, int source, int = 32) { return cpu::exchange(mask, v, source); }
+template <class T> T __shfl_down_sync(unsigned mask, T v, unsigned by) {
+  const unsigned lane = cpu::current->lane;
+  return cpu::exchange(mask, v, lane + by < 32 ? lane + by : lane);
+}
+template <class T> T __shfl_xor_sync(unsigned mask, T v, unsigned by) {
+  return cpu::exchange(mask, v, cpu::current->lane ^ by);
+}
+static inline unsigned __float_as_uint(float f) {
+  unsigned u;
+  memcpy(&u, &f, 4);
+  return u;
+}
+static inline float __uint_as_float(unsigned u) {
+  float f;
+  memcpy(&f, &u, 4);
+  return f;
+}
+// Exact at multiples of a quarter, as on a GPU.
+static inline double sinpi(double x) {
+  x = fmod(x, 2.0);
+  return x == 0.0 || x == 1.0 ? 0.0 : x == 0.5 ? 1.0 : x == 1.5 ? -1.0 : sin(M_PI * x);
+}
+static inline double cospi(double x) { return sinpi(x + 0.5); }
+static inline float sinpif(float x) { return (float)sinpi((double)x); }
+static inline float cospif(float x) { return (float)cospi((double)x); }
+static inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t)a * b >> 32); }
+static inline int min(int a, int b) { return a < b ? a : b; }
+static inline int max(int a, int b) { return a > b ? a : b; }
+static inline unsigned atomicCAS(unsigned* p, unsigned expected, unsigned value) {
+  __atomic_compare_exchange_n(p, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return expected;
+}
+
+#include "tensor_cores.h"

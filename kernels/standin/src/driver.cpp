@@ -1,0 +1,377 @@
+// The driver's functions that the backend calls, answered by the processor.
+//
+// Work is queued and done only when the caller waits for it, as late as a GPU may do it: a program that reads a result
+// or overwrites pinned memory without waiting gets wrong numbers here too.
+#include "fibers.h"
+#include <algorithm>
+#include <csignal>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+#include <vector>
+
+#undef threadIdx
+#undef blockIdx
+#undef blockDim
+#undef gridDim
+
+using Result = int;
+using Address = unsigned long long;
+enum : Result {
+  OK = 0,
+  INVALID_VALUE = 1,
+  OUT_OF_MEMORY = 2,
+  NO_DEVICE = 100,
+  INVALID_DEVICE = 101,
+  INVALID_IMAGE = 200,
+  NOT_FOUND = 500,
+  NOT_READY = 600,
+  LAUNCH_FAILED = 719,
+  NOT_PERMITTED = 800,
+  CAPTURE_UNSUPPORTED = 900,
+};
+
+using Work = std::function<Result()>;
+struct Graph {
+  std::vector<Work> nodes;
+};
+struct Stream {
+  std::vector<Work> queue;
+  std::unique_ptr<Graph> capture;
+};
+struct Module {
+  std::string image;
+};
+struct Event {
+  double milliseconds = 0;
+  bool pending = false;
+};
+
+static std::recursive_mutex mutex;
+static std::map<Address, size_t> heap;   // device buffers and their bytes
+static std::map<Address, size_t> pinned; // page-locked host buffers
+static size_t used;
+static std::vector<Stream*> streams;
+static Result status = OK; // the first failure of queued work; it stays, as on a GPU
+static bool initialised;
+
+std::map<std::string, cpu::Kernel>& kernels() {
+  static std::map<std::string, cpu::Kernel> table;
+  return table;
+}
+void cpu::register_kernel(const char* name, cpu::Kernel kernel) { kernels()[name] = kernel; }
+
+static size_t memory() {
+  static const size_t bytes = getenv("STANDIN_MEMORY") ? strtoull(getenv("STANDIN_MEMORY"), nullptr, 10) : 8ull << 30;
+  return bytes;
+}
+static bool guarded() {
+  static const bool guarded = getenv("STANDIN_GUARD") != nullptr;
+  return guarded;
+}
+
+// Whether n bytes from p on lie in one buffer.
+static bool within(const std::map<Address, size_t>& buffers, Address p, size_t n) {
+  auto next = buffers.upper_bound(p);
+  if (next == buffers.begin()) return false;
+  const auto& [start, bytes] = *std::prev(next);
+  return p + n <= start + bytes;
+}
+
+static Result run(Stream& stream) {
+  std::vector<Work> queue;
+  queue.swap(stream.queue);
+  for (Work& work : queue)
+    if (status == OK) status = work();
+  return status;
+}
+static Result run_all() {
+  for (Stream* stream : streams) run(*stream);
+  return status;
+}
+static Result submit(void* handle, Work work) {
+  Stream& stream = *(Stream*)handle;
+  auto& into = stream.capture ? stream.capture->nodes : stream.queue;
+  into.push_back(std::move(work));
+  return OK;
+}
+
+static double now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1e3 + t.tv_nsec * 1e-6;
+}
+
+#define API extern "C" __attribute__((visibility("default"))) Result
+#define LOCK std::lock_guard<std::recursive_mutex> lock(mutex)
+
+// ---- the device ----
+
+API cuInit(unsigned) {
+  initialised = true;
+  return getenv("STANDIN_NO_DEVICE") ? NO_DEVICE : OK;
+}
+API cuDriverGetVersion(int* version) {
+  *version = 12020;
+  return OK;
+}
+API cuDeviceGetCount(int* count) {
+  *count = 1;
+  return OK;
+}
+API cuDeviceGet(int* device, int ordinal) {
+  *device = ordinal;
+  return ordinal == 0 ? OK : INVALID_DEVICE;
+}
+API cuDeviceGetName(char* name, int bytes, int) {
+  snprintf(name, bytes, "stand-in (this processor)");
+  return OK;
+}
+API cuDeviceTotalMem_v2(size_t* bytes, int) {
+  *bytes = memory();
+  return OK;
+}
+API cuDeviceGetAttribute(int* value, int attribute, int) {
+  enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76 };
+  *value = attribute == MAJOR ? 8 : attribute == MINOR ? 0 : attribute == MULTIPROCESSORS ? 4 : 0;
+  return OK;
+}
+API cuDevicePrimaryCtxRetain(void** context, int) {
+  *context = (void*)0x1;
+  return initialised ? OK : 3;
+}
+API cuCtxSetCurrent(void*) { return OK; }
+API cuStreamCreate(void** stream, unsigned) {
+  LOCK;
+  *stream = new Stream;
+  streams.push_back((Stream*)*stream);
+  return OK;
+}
+API cuStreamSynchronize(void* handle) {
+  LOCK;
+  Stream& stream = *(Stream*)handle;
+  return stream.capture ? CAPTURE_UNSUPPORTED : run(stream);
+}
+
+// ---- memory ----
+
+static void on_fault(int, siginfo_t* info, void*) {
+  char text[256];
+  const dim3 b = cpu::block_index, t = cpu::current ? cpu::current->index : dim3(0, 0, 0);
+  const int n = snprintf(text, sizeof text, "stand-in: illegal access at %p, block %u,%u,%u thread %u,%u,%u\n",
+                         info->si_addr, b.x, b.y, b.z, t.x, t.y, t.z);
+  if (write(2, text, n)) {
+  }
+  _exit(99);
+}
+static size_t pages(size_t bytes) { return (std::max<size_t>(bytes, 1) + 4095) / 4096 * 4096; }
+
+// A buffer whose end, up to the alignment of 16, is the end of a page, with one behind it that faults.
+static void* allocate_guarded(size_t bytes) {
+  struct sigaction action = {};
+  action.sa_sigaction = on_fault;
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  sigaction(SIGSEGV, &action, nullptr);
+  char* start = (char*)mmap(nullptr, pages(bytes) + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (start == MAP_FAILED) return nullptr;
+  mprotect(start + pages(bytes), 4096, PROT_NONE);
+  return start + pages(bytes) - (std::max<size_t>(bytes, 1) + 15) / 16 * 16;
+}
+
+API cuMemAlloc_v2(Address* p, size_t bytes) {
+  LOCK;
+  if (!bytes) return INVALID_VALUE;
+  if (used + bytes > memory()) return OUT_OF_MEMORY;
+  void* block = guarded() ? allocate_guarded(bytes) : aligned_alloc(256, (bytes + 255) / 256 * 256);
+  if (!block) return OUT_OF_MEMORY;
+  memset(block, 0xff, bytes); // NaN: nothing may read what nothing wrote
+  *p = (Address)block;
+  heap[*p] = bytes;
+  used += bytes;
+  return OK;
+}
+API cuMemFree_v2(Address p) {
+  LOCK;
+  run_all();
+  const auto found = heap.find(p);
+  if (found == heap.end()) return INVALID_VALUE;
+  const size_t bytes = found->second;
+  heap.erase(found);
+  used -= bytes;
+  // A guarded buffer's pages are never used again, so that a use after this faults.
+  if (guarded()) mprotect((void*)(p & ~4095ull), pages(bytes), PROT_NONE);
+  else free((void*)p);
+  return OK;
+}
+API cuMemGetInfo_v2(size_t* free, size_t* total) {
+  LOCK;
+  *total = memory();
+  *free = memory() - used;
+  return OK;
+}
+API cuMemHostAlloc(void** p, size_t bytes, unsigned) {
+  LOCK;
+  *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
+  if (!*p) return OUT_OF_MEMORY;
+  pinned[(Address)*p] = bytes;
+  return OK;
+}
+API cuMemFreeHost(void* p) {
+  LOCK;
+  run_all();
+  if (!pinned.erase((Address)p)) return INVALID_VALUE;
+  free(p);
+  return OK;
+}
+API cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream) {
+  LOCK;
+  if (!within(heap, to, n)) return INVALID_VALUE;
+  if (within(pinned, (Address)from, n)) return submit(stream, [=] { return memcpy((void*)to, from, n), OK; });
+  if (((Stream*)stream)->capture) return CAPTURE_UNSUPPORTED;
+  // Pageable memory is read before the call returns.
+  auto staged = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + n);
+  return submit(stream, [=] { return memcpy((void*)to, staged->data(), n), OK; });
+}
+API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
+  LOCK;
+  if (!within(heap, from, n)) return INVALID_VALUE;
+  const bool capturing = ((Stream*)stream)->capture != nullptr;
+  submit(stream, [=] { return memcpy(to, (void*)from, n), OK; });
+  return capturing || within(pinned, (Address)to, n) ? OK : run(*(Stream*)stream);
+}
+API cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void* stream) {
+  LOCK;
+  if (!within(heap, to, n) || !within(heap, from, n)) return INVALID_VALUE;
+  return submit(stream, [=] { return memmove((void*)to, (void*)from, n), OK; });
+}
+API cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
+  LOCK;
+  if (!within(heap, to, n)) return INVALID_VALUE;
+  return submit(stream, [=] { return memset((void*)to, value, n), OK; });
+}
+
+// ---- kernels ----
+
+API cuModuleLoadData(void** module, const void* image) {
+  LOCK;
+  *module = new Module{(const char*)image};
+  return ((Module*)*module)->image.find(".version") == std::string::npos ? INVALID_IMAGE : OK;
+}
+// A function is there only if the module's PTX has it: PTX that is older than the kernels shows.
+API cuModuleGetFunction(void** function, void* module, const char* name) {
+  LOCK;
+  const auto found = kernels().find(name);
+  const std::string entry = std::string(".entry ") + name + "(";
+  if (found == kernels().end() || ((Module*)module)->image.find(entry) == std::string::npos) return NOT_FOUND;
+  *function = (void*)&found->second;
+  return OK;
+}
+API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
+                   unsigned shared, void* stream, void** arguments, void**) {
+  LOCK;
+  const uint64_t threads = (uint64_t)bx * by * bz;
+  if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffff || !threads || threads > 1024 || shared)
+    return INVALID_VALUE;
+  const cpu::Kernel* kernel = (const cpu::Kernel*)function;
+  // The driver copies the arguments before the call returns.
+  auto copies = std::make_shared<std::vector<std::vector<char>>>();
+  for (unsigned i = 0; i < kernel->arguments; i++)
+    copies->emplace_back((char*)arguments[i], (char*)arguments[i] + kernel->size[i]);
+  return submit(stream, [=] {
+    void* unpacked[32];
+    for (unsigned i = 0; i < kernel->arguments; i++) unpacked[i] = (*copies)[i].data();
+    return cpu::launch(kernel->call, {gx, gy, gz}, {bx, by, bz}, unpacked) ? OK : LAUNCH_FAILED;
+  });
+}
+
+// ---- events ----
+
+API cuEventCreate(void** event, unsigned) {
+  *event = new Event;
+  return OK;
+}
+API cuEventDestroy_v2(void* event) {
+  LOCK;
+  run_all();
+  delete (Event*)event;
+  return OK;
+}
+API cuEventRecord(void* event, void* stream) {
+  LOCK;
+  ((Event*)event)->pending = true;
+  return submit(stream, [=] {
+    *(Event*)event = {now(), false};
+    return OK;
+  });
+}
+API cuEventSynchronize(void* event) {
+  LOCK;
+  return ((Event*)event)->pending ? run_all() : status;
+}
+API cuEventQuery(void* event) {
+  LOCK;
+  return ((Event*)event)->pending ? NOT_READY : status;
+}
+API cuEventElapsedTime_v2(float* milliseconds, void* from, void* to) {
+  LOCK;
+  *milliseconds = float(((Event*)to)->milliseconds - ((Event*)from)->milliseconds);
+  return OK;
+}
+API cuEventElapsedTime(float* milliseconds, void* from, void* to) {
+  return cuEventElapsedTime_v2(milliseconds, from, to);
+}
+
+// ---- graphs ----
+
+API cuStreamBeginCapture_v2(void* handle, int) {
+  LOCK;
+  Stream& stream = *(Stream*)handle;
+  if (stream.capture) return NOT_PERMITTED;
+  stream.capture = std::make_unique<Graph>();
+  return OK;
+}
+API cuStreamEndCapture(void* handle, void** graph) {
+  LOCK;
+  *graph = ((Stream*)handle)->capture.release();
+  return *graph ? OK : INVALID_VALUE;
+}
+API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) {
+  LOCK;
+  *executable = new Graph(*(Graph*)graph);
+  return OK;
+}
+API cuGraphLaunch(void* executable, void* stream) {
+  LOCK;
+  if (((Stream*)stream)->capture) return CAPTURE_UNSUPPORTED;
+  for (const Work& node : ((Graph*)executable)->nodes) submit(stream, node);
+  return OK;
+}
+API cuGraphDestroy(void* graph) {
+  delete (Graph*)graph;
+  return OK;
+}
+API cuGraphExecDestroy(void* executable) {
+  delete (Graph*)executable;
+  return OK;
+}
+
+// ---- errors ----
+
+API cuGetErrorName(Result result, const char** name) {
+  *name = result == LAUNCH_FAILED   ? "CUDA_ERROR_LAUNCH_FAILED"
+          : result == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY"
+          : result == NO_DEVICE     ? "CUDA_ERROR_NO_DEVICE"
+                                    : "CUDA_ERROR";
+  return OK;
+}
+API cuGetErrorString(Result result, const char** text) {
+  *text = result == LAUNCH_FAILED && !cpu::failed().empty() ? cpu::failed().c_str()
+          : result == OUT_OF_MEMORY                         ? "out of memory"
+          : result == NO_DEVICE                             ? "no CUDA-capable device is detected"
+                                                            : "the stand-in refused the call";
+  return OK;
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Makes kernels/ptx from kernels/cuda with a pinned compiler from PyPI: nothing of CUDA's needs to be installed.
+# Arguments go to kernels/build_ptx.py: --check compares, --ptxas reports registers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+venv=target/ptx-venv
+if [ ! -f "$venv/ready" ] || ! cmp -s kernels/requirements.txt "$venv/ready"; then
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r kernels/requirements.txt
+  cp kernels/requirements.txt "$venv/ready"
+fi
+exec "$venv/bin/python" kernels/build_ptx.py "$@"
