@@ -67,7 +67,7 @@ fn furthest<T: Float>(case: &Value) -> f64 {
         let term = |p: usize| (&parameters[p] * VarOf::constant(gradient::<T>(t + 1, p))).sum();
         let mut gradients = (term(0) + term(1)).backward();
         if let Some(limit) = case.get("clip_norm").and_then(Value::as_f64) {
-            let norm = gradients.clip_norm(limit);
+            let norm = gradients.clip_norm(limit).item();
             let expected = case[format!("norm_{}", T::NAME)][t].as_f64().expect("a norm");
             worst = worst.max((norm - expected).abs() / expected);
         }

@@ -132,7 +132,10 @@ impl Options {
             chainrule::tensor::set_threads(threads as usize)?;
         }
         if self.device == "auto" {
-            let (device, _why_no_gpu) = Device::auto();
+            let (device, why_no_gpu) = Device::auto();
+            if let Some(why) = why_no_gpu {
+                println!("on the processor: {why}");
+            }
             return Ok(device);
         }
         let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;

@@ -52,7 +52,8 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     check_net(net, dataset.train().shape(), classes.len())?;
     let (train, test) = dataset.into_parts();
     let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
-    let test = Loader::new(test, 250).prefetch(1);
+    let (train, test) = (train.device(device), Loader::new(test, 250).prefetch(1).device(device));
+    net.to(device);
 
     check_save(options)?;
     let parameters = net.parameters();
@@ -78,17 +79,25 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
 
     let started = Instant::now();
     let mut tested = None;
+    let mut replay = Replay::new(net, device);
+    let mut totals = Totals::new(device);
     while at.epoch < u64::from(options.epochs) {
         net.train();
         let epoch = at.epoch as u32;
         let bar = Bar::new(epoch + 1, options.epochs, train.batches() as u64, at.batch);
         let (begun, seen) = (Instant::now(), sums.images);
+        totals.begin(&sums);
         for batch in train.epoch_from(epoch, at.batch as usize) {
-            step(net, &batch, &mut *optimizer, &mut sums);
+            step(net, &batch, &mut replay, &mut *optimizer, &mut totals);
+            (sums.batches, sums.images) = (sums.batches + 1, sums.images + batch.labels.numel() as u64);
             at.step += 1;
             at.batch = batch.index as u64 + 1;
-            bar.step(at.batch, sums.loss(), sums.images - seen);
-            if options.save_every.is_some_and(|n| at.step.is_multiple_of(n)) && (at.batch as usize) < train.batches() {
+            let save_now = options.save_every.is_some_and(|n| at.step.is_multiple_of(n));
+            if at.batch.is_multiple_of(READ_EVERY) || save_now || at.batch as usize == train.batches() {
+                totals.read(&mut sums);
+                bar.step(at.batch, sums.loss(), sums.images - seen);
+            }
+            if save_now && (at.batch as usize) < train.batches() {
                 save(options, net, &*optimizer, &at, &settings, &sums)?;
             }
         }
@@ -128,16 +137,45 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     }))
 }
 
+/// Steps between two looks at the sums: a look waits for a GPU.
+const READ_EVERY: u64 = 20;
+
+/// An epoch's sums where the net is, so that nobody has to wait for each step's loss: of the losses, and of the images
+/// that were taken for what they are.
+struct Totals([TensorOf<f64>; 2]);
+
+impl Totals {
+    fn new(device: Device) -> Self {
+        Self([(); 2].map(|()| TensorOf::full_on(device, (), 0.0)))
+    }
+
+    /// Begins where an epoch's sums are.
+    fn begin(&mut self, sums: &Sums) {
+        self.0[0].fill(sums.loss);
+        self.0[1].fill(sums.correct as f64);
+    }
+
+    fn read(&self, sums: &mut Sums) {
+        (sums.loss, sums.correct) = (self.0[0].item(), self.0[1].item() as u64);
+    }
+}
+
 /// One step of training: forward, backward, update.
-fn step(net: &dyn Module, batch: &Batch, optimizer: &mut dyn Optimizer, sums: &mut Sums) {
-    let logits = net.forward(&Var::constant(&batch.images));
-    let loss = logits.cross_entropy(&batch.labels);
-    let gradients = loss.backward();
-    optimizer.step(&gradients);
-    sums.loss += f64::from(loss.item());
-    sums.batches += 1;
-    sums.correct += logits.correct(&batch.labels) as u64;
-    sums.images += batch.labels.numel() as u64;
+fn step(
+    net: &dyn Module,
+    batch: &Batch,
+    replay: &mut Replay<'_>,
+    optimizer: &mut dyn Optimizer,
+    totals: &mut Totals,
+) {
+    replay.run(&batch.images, &batch.labels, optimizer, &mut totals.0, |step| {
+        let logits = net.forward(&Var::constant(step.inputs));
+        let loss = logits.cross_entropy(step.labels);
+        let gradients = loss.backward();
+        step.optimizer.step(&gradients);
+        step.totals[0].add_assign(&loss.value().to_f64());
+        step.totals[1].add_assign(&logits.hits(step.labels));
+    });
 }
 
 /// The mean loss over the test images, and what each was taken for.

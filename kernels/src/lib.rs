@@ -47,6 +47,8 @@ families! {
     Reduce = "reduce", (7, 0);
     /// Products and convolutions in full precision.
     Product = "product", (7, 0);
+    /// Products and convolutions on tensor cores.
+    TensorCore = "tensor_core", (8, 0);
     /// Pooling, resampling and columns of images.
     Image = "image", (7, 0);
     /// Batch normalisation.

@@ -26,7 +26,7 @@ fn main() {
 fn build(out: &Path, library: &Path) -> Result<(), String> {
     let here = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let kernels = here.join("../cuda");
-    let mut units = vec![here.join("src/fibers.cpp"), here.join("src/driver.cpp")];
+    let mut units = vec![here.join("src/fibers.cpp"), here.join("src/driver.cpp"), here.join("src/faulty.cu")];
     for entry in fs::read_dir(&kernels).map_err(|error| format!("{}: {error}", kernels.display()))? {
         let file = entry.map_err(|error| error.to_string())?.path();
         if file.extension().is_some_and(|extension| extension == "cu") {

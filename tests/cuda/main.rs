@@ -3,7 +3,8 @@
 //! Each case is a process of its own: the stand-in's settings hold for a whole process. With `CHAINRULE_CUDA=driver` the
 //! cases run on this machine's GPU instead.
 
-mod table;
+mod memory;
+mod products;
 #[path = "../../crates/autograd/tests/op_table/reference.rs"]
 mod reference;
 #[path = "../../crates/autograd/tests/op_table/row.rs"]
@@ -11,6 +12,9 @@ mod row;
 #[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]
 #[path = "../../crates/autograd/tests/op_table/rows.rs"]
 mod rows;
+mod steps;
+mod table;
+mod tensors;
 
 use std::process::{Command, ExitCode};
 
@@ -33,10 +37,36 @@ const ORDERS: &[&[(&str, &str)]] = &[&[], &[("STANDIN_ORDER", "1")], &[("STANDIN
 const GUARDED: &[&[(&str, &str)]] = &[&[("STANDIN_GUARD", "1"), ("CHAINRULE_POOL", "exact")]];
 const ONCE: &[&[(&str, &str)]] = &[&[]];
 
+const SMALL: &[&[(&str, &str)]] = &[&[("STANDIN_MEMORY", "8388608")]];
+const NO_DEVICE: &[&[(&str, &str)]] = &[&[("STANDIN_NO_DEVICE", "1")]];
+
 const CASES: &[Case] = &[
     Case { name: "table f32", run: table::single, settings: ORDERS },
     Case { name: "table f64", run: table::double, settings: ORDERS },
     Case { name: "table guarded", run: table::single, settings: GUARDED },
+    Case { name: "table channels last", run: table::channels_last, settings: ONCE },
+    Case { name: "table of large tensors", run: table::large, settings: ONCE },
+    Case { name: "table of empty batches", run: table::empty, settings: ONCE },
+    Case { name: "table second gradients", run: table::second_gradients, settings: ONCE },
+    Case { name: "table same bits", run: table::same_bits, settings: ONCE },
+    Case { name: "products", run: products::full, settings: ORDERS },
+    Case { name: "products guarded", run: products::full, settings: GUARDED },
+    Case { name: "products tf32", run: products::tf32, settings: ORDERS },
+    Case { name: "products of infinities", run: products::infinities, settings: ONCE },
+    Case { name: "moving", run: tensors::moving, settings: GUARDED },
+    Case { name: "mixing", run: tensors::mixing, settings: ONCE },
+    Case { name: "random numbers", run: tensors::random_numbers, settings: GUARDED },
+    Case { name: "integers", run: tensors::integers, settings: ORDERS },
+    Case { name: "faults", run: tensors::faults, settings: ORDERS },
+    Case { name: "waiting", run: tensors::waiting, settings: ONCE },
+    Case { name: "memory reuse", run: memory::reuse, settings: ONCE },
+    Case { name: "memory exhaustion", run: memory::exhaustion, settings: SMALL },
+    Case { name: "no device", run: memory::no_device, settings: NO_DEVICE },
+    Case { name: "other device", run: memory::other_device, settings: ONCE },
+    Case { name: "steps beside the processor", run: steps::beside_the_processor, settings: ORDERS },
+    Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
+    Case { name: "steps held", run: steps::held, settings: ONCE },
+    Case { name: "steps cheap", run: steps::cheap, settings: ONCE },
 ];
 
 /// The variable that tells a process which case it is.
@@ -48,7 +78,6 @@ fn main() -> ExitCode {
         if !on_hardware() {
             chainrule_standin::install().expect("the parent has installed it");
         }
-        GPU.ready().unwrap_or_else(|error| panic!("{error}"));
         (case.run)();
         return ExitCode::SUCCESS;
     }
@@ -61,7 +90,9 @@ fn main() -> ExitCode {
     }
     let trials = CASES.iter().flat_map(|case| {
         let settings = if on_hardware() { &case.settings[..1] } else { case.settings };
-        settings.iter().map(|settings| trial(case, settings))
+        // What a stand-in with less memory or without a device shows, a GPU cannot.
+        let fits = !on_hardware() || (case.settings != SMALL && case.settings != NO_DEVICE);
+        settings.iter().filter(move |_| fits).map(|settings| trial(case, settings))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

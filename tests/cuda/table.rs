@@ -3,7 +3,7 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, TensorOf};
 
-use crate::row::{near, value_and_gradients};
+use crate::row::{Row, bent, near, parameters, value_and_gradients};
 use crate::{GPU, rows};
 
 /// Every op's value and gradients from the same inputs in both places.
@@ -17,6 +17,82 @@ fn compare<T: Float>(name: &str, f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[Tenso
     }
 }
 
+/// Images with their channels innermost, everything else turned around in memory.
+fn rearranged<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
+    match x.rank() {
+        4 => x.channels_last(),
+        0 | 1 => x.clone(),
+        _ => x.transpose(0, -1).contiguous().transpose(0, -1),
+    }
+}
+
+/// The processor's results are what plain loops give; what the GPU is compared with is right.
+fn checked_here(row: &Row) {
+    let y = (row.f64)(&parameters(&row.inputs())).value();
+    near(row.name, "forward", &y.to_vec(), &(row.reference)(&row.inputs()), 1e-12);
+}
+
+pub fn channels_last() {
+    for row in rows::all() {
+        let inputs: Vec<_> = row.inputs().iter().map(rearranged).collect();
+        compare(row.name, row.f64, &inputs, 1e-12);
+        let inputs: Vec<_> = row.inputs().iter().map(rearranged).collect();
+        compare(row.name, row.f32, &inputs, 2e-5);
+    }
+}
+
+pub fn large() {
+    for row in rows::large() {
+        compare(row.name, row.f32, &row.inputs(), 2e-5);
+        compare(row.name, row.f64, &row.inputs(), 1e-11);
+    }
+}
+
+pub fn empty() {
+    for row in rows::batched() {
+        let mut inputs = row.inputs::<f32>();
+        inputs[0] = inputs[0].narrow(0, 0..0);
+        let there: Vec<_> = inputs.iter().map(|x| x.to(GPU)).collect();
+        let (here, there) = ((row.f32)(&parameters(&inputs)), (row.f32)(&parameters(&there)));
+        assert_eq!((here.shape(), GPU), (there.shape(), there.device()), "{}", row.name);
+        let (here, there) = (here.sum().backward(), there.sum().backward());
+        for ((_, a), (_, b)) in here.iter().zip(there.iter()) {
+            assert_eq!(a.to_vec(), b.to_vec(), "{}", row.name);
+        }
+    }
+}
+
+/// Gradients of gradients, which are made of the ops' other halves.
+pub fn second_gradients() {
+    for row in rows::all() {
+        let second = |inputs: &[TensorOf<f64>]| -> Vec<TensorOf<f64>> {
+            let x = parameters(inputs);
+            let first = bent(&(row.f64)(&x)).sum();
+            let lengths = x.iter().map(|x| first.gradient(x).square().sum()).reduce(|a, b| a + b);
+            let gradients = lengths.expect("an op has inputs").backward();
+            x.iter().filter_map(|x| gradients.get(x).cloned()).collect()
+        };
+        let inputs = row.inputs::<f64>();
+        let there: Vec<_> = inputs.iter().map(|x| x.to(GPU)).collect();
+        let (here, there) = (second(&inputs), second(&there));
+        assert_eq!(here.len(), there.len(), "{}", row.name);
+        for (a, b) in here.iter().zip(&there) {
+            near(row.name, "a second gradient", &b.to_vec(), &a.to_vec(), 1e-11);
+        }
+    }
+}
+
+pub fn same_bits() {
+    for row in rows::large() {
+        let run = || {
+            let there: Vec<_> = row.inputs::<f32>().iter().map(|x| x.to(GPU)).collect();
+            let outputs = value_and_gradients(row.f32, &there);
+            outputs.iter().flat_map(|x| x.to_vec()).map(f32::to_bits).collect::<Vec<_>>()
+        };
+        assert!(run() == run(), "{}: two runs differ", row.name);
+    }
+}
+
 pub fn single() {
     for row in rows::all() {
         compare(row.name, row.f32, &row.inputs(), 2e-5);
@@ -25,6 +101,7 @@ pub fn single() {
 
 pub fn double() {
     for row in rows::all() {
+        checked_here(&row);
         compare(row.name, row.f64, &row.inputs(), 1e-12);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Index;
 
-use chainrule_tensor::{Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Float, TensorOf, Unary};
 
 use crate::var::VarOf;
 
@@ -64,17 +64,29 @@ impl<T: Float> GradientsOf<T> {
 
     /// The length of all gradients seen as one vector: the root of the sum of all squares.
     pub fn global_norm(&self) -> f64 {
-        let squares = |g: &TensorOf<T>| g.unary(Unary::Square).sum(&[], false).item().to_f64();
-        self.entries.iter().map(|(_, gradient)| squares(gradient)).sum::<f64>().sqrt()
+        self.norm().item()
+    }
+
+    /// The global norm as a number where the gradients are: a GPU is not waited for.
+    fn norm(&self) -> TensorOf<f64> {
+        let Some((_, first)) = self.entries.first() else { return TensorOf::scalar(0.0) };
+        let mut sum = TensorOf::full_on(first.device(), (), 0.0);
+        for (_, gradient) in &self.entries {
+            sum.add_assign(&gradient.unary(Unary::Square).sum(&[], false).to_f64());
+        }
+        sum.unary(Unary::Sqrt)
     }
 
     /// Shortens all gradients alike so that the global norm is at most `max_norm`, and returns the norm before
     /// (`torch.nn.utils.clip_grad_norm_`, with the same 1e-6 in the denominator).
-    pub fn clip_norm(&mut self, max_norm: f64) -> f64 {
-        let norm = self.global_norm();
-        let factor = max_norm / (norm + 1e-6);
-        if factor < 1.0 {
-            self.scale(factor);
+    ///
+    /// The norm is a tensor of one number where the gradients are, so that a GPU is not waited for.
+    pub fn clip_norm(&mut self, max_norm: f64) -> TensorOf<f64> {
+        let norm = self.norm();
+        let factor = norm.unary(Unary::Add(1e-6)).unary(Unary::DivInto(max_norm)).unary(Unary::Clamp(0.0, 1.0));
+        let factor = factor.cast();
+        for (_, gradient) in &mut self.entries {
+            *gradient = gradient.binary(Binary::Mul, &factor);
         }
         norm
     }

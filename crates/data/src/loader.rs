@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use chainrule_tensor::{Key, Purpose, Tensor, TensorOf};
+use chainrule_tensor::{Device, Key, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
 use crate::epoch::Epoch;
@@ -44,6 +44,7 @@ pub struct Loader {
     workers: usize,
     transforms: Arc<[Box<dyn Transform>]>,
     normalize: Normalize,
+    device: Device,
 }
 
 impl Loader {
@@ -69,6 +70,7 @@ impl Loader {
             workers: 0,
             transforms: Arc::new([]),
             normalize: Normalize::to_symmetric(),
+            device: Device::Cpu,
         }
     }
 
@@ -120,6 +122,13 @@ impl Loader {
             normalize.channels().unwrap_or(1)
         );
         Self { normalize, ..self }
+    }
+
+    /// Batches on a device; whoever makes them, a thread of its own if batches are [prefetched](Self::prefetch), sends
+    /// them there too, and nobody waits for it.
+    #[must_use]
+    pub fn device(self, device: Device) -> Self {
+        Self { device, ..self }
     }
 
     /// The set that batches are made of.
@@ -212,7 +221,8 @@ impl BatchMaker {
             loader.normalize.write(sample.pixels(), h * w, y);
         }
         let labels: Vec<i32> = samples.iter().map(|&i| i32::from(loader.images.labels()[i as usize])).collect();
-        Batch { images, labels: TensorOf::from_slice(&labels, samples.len()), index }
+        let labels = TensorOf::from_slice(&labels, samples.len());
+        Batch { images: images.to(loader.device), labels: labels.to(loader.device), index }
     }
 
     /// Positions in the order that make up batch `index`.

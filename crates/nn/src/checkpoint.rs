@@ -276,10 +276,10 @@ fn put_back<T: Float>(
         return Err(NnError::OtherNet { path: path.into(), differences: differences.join("\n") });
     }
     for (name, var) in net.named_parameters() {
-        var.set(&fitting[&name]);
+        var.set(&fitting[&name].to(var.device()));
     }
     net.visit(&mut Visitor::new(&mut |path, item| match item {
-        Item::Buffer(buffer) => buffer.set(fitting[path].clone()),
+        Item::Buffer(buffer) => buffer.set(fitting[path].to(buffer.get().device())),
         Item::Counter(counter) => counter.set(counters.get(path).copied().unwrap_or(counter.get())),
         _ => {}
     }));

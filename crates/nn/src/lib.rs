@@ -9,6 +9,7 @@ pub mod init;
 mod layers;
 mod module;
 mod optim;
+mod replay;
 mod schedule;
 mod summary;
 
@@ -17,4 +18,5 @@ pub use error::NnError;
 pub use layers::*;
 pub use module::{BufferOf, Counter, Item, Mode, Module, Visitor};
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
+pub use replay::{Replay, Step};
 pub use schedule::Schedule;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
+use chainrule_tensor::{Device, Float, Shape, ShapeError, TensorOf};
 
 /// A layer or a model: something with a forward pass, parameters and state.
 ///
@@ -90,6 +90,21 @@ pub trait Module<T: Float = f32>: Send + Sync {
         for var in self.parameters() {
             var.set_frozen(frozen);
         }
+    }
+
+    /// Moves all parameters and buffers below to a device; they stay what they are, for optimizers too.
+    ///
+    /// # Panics
+    /// If the device cannot be used: ask [`Device::ready`] first.
+    fn to(&self, device: Device) {
+        for var in self.parameters() {
+            var.set(&var.value().to(device));
+        }
+        self.visit(&mut Visitor::new(&mut |_, item| {
+            if let Item::Buffer(buffer) = item {
+                buffer.set(buffer.get().to(device));
+            }
+        }));
     }
 
     /// A table of all parameters and buffers: path, shape, count; the totals below.

@@ -6,6 +6,7 @@ use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssi
 use crate::cpu::math::Elementary;
 use crate::cpu::simd::Wide;
 use crate::kernel::{ElementKernels, FloatKernels};
+use crate::tensor::TensorOf;
 
 mod sealed {
     pub trait Sealed {}
@@ -36,6 +37,9 @@ pub trait Element:
     fn from_f64(x: f64) -> Self;
     /// Whether this is NaN; never for integers.
     fn is_nan(self) -> bool;
+    /// A tensor's elements as this type; see [`TensorOf::cast`].
+    #[doc(hidden)]
+    fn cast<T: Element>(x: &TensorOf<T>) -> TensorOf<Self>;
 }
 
 /// `f32` or `f64`: what can be differentiated.
@@ -66,7 +70,7 @@ pub trait Float:
 }
 
 macro_rules! element {
-    ($t:ty, $low:expr, $high:expr, |$x:ident| $nan:expr) => {
+    ($t:ty, $cast:ident, $low:expr, $high:expr, |$x:ident| $nan:expr) => {
         impl Element for $t {
             const NAME: &'static str = stringify!($t);
             const ZERO: Self = 0 as $t;
@@ -87,14 +91,17 @@ macro_rules! element {
                 let $x = self;
                 $nan
             }
+            fn cast<T: Element>(x: &TensorOf<T>) -> TensorOf<Self> {
+                ElementKernels::$cast(x)
+            }
         }
     };
 }
 
-element!(f32, f32::NEG_INFINITY, f32::INFINITY, |x| f32::is_nan(x));
-element!(f64, f64::NEG_INFINITY, f64::INFINITY, |x| f64::is_nan(x));
-element!(i32, i32::MIN, i32::MAX, |_x| false);
-element!(u8, u8::MIN, u8::MAX, |_x| false);
+element!(f32, to_f32, f32::NEG_INFINITY, f32::INFINITY, |x| f32::is_nan(x));
+element!(f64, to_f64, f64::NEG_INFINITY, f64::INFINITY, |x| f64::is_nan(x));
+element!(i32, to_i32, i32::MIN, i32::MAX, |_x| false);
+element!(u8, to_u8, u8::MIN, u8::MAX, |_x| false);
 
 macro_rules! float {
     ($t:ty) => {

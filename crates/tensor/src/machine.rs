@@ -3,8 +3,22 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::simd::{Level, level};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::parallel::{Disjoint, parallel_for, threads};
+
+/// The vector instructions that the processor's kernels use here.
+pub fn features() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    return match level() {
+        Level::Avx512 => "AVX-512",
+        Level::Avx2 => "AVX2 and FMA",
+        Level::Portable => "SSE2",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    return if cfg!(target_arch = "aarch64") { "NEON" } else { "what the compiler makes of the portable code" };
+}
 
 /// The most floating-point operations a second in `f32`, an addition and a multiplication counted each, on as many
 /// threads as kernels use: measured on chains of multiply-adds that stay in registers, the best of several runs.

@@ -195,10 +195,14 @@ impl<T: Element> TensorOf<T> {
     /// writing one would change the others.
     #[inline]
     pub(crate) fn make_own(&mut self) {
-        let alone = self.0.get_mut().is_some_and(|parts| parts.storage.is_alone());
-        if !alone || self.layout().repeats() {
+        if !self.is_unshared() {
             self.copy_to_own();
         }
+    }
+
+    /// Whether nobody else holds the storage: writing changes it in place.
+    pub fn is_unshared(&mut self) -> bool {
+        !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_alone())
     }
 
     /// The whole storage for writing, with the layout; made this tensor's own first.
@@ -283,12 +287,22 @@ impl<T: Element> TensorOf<T> {
 impl<T: Float> TensorOf<T> {
     /// Uniform in [0, 1): element i, counted in row-major order, is a pure function of the key and i.
     pub fn random_uniform(key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_uniform(Device::Cpu, key, shape.into())
+        Self::random_uniform_on(Device::Cpu, key, shape)
+    }
+
+    /// As [`random_uniform`](Self::random_uniform), the same numbers on every device.
+    pub fn random_uniform_on(device: Device, key: Key, shape: impl Into<Shape>) -> Self {
+        <T as FloatKernels>::random_uniform(device, key, shape.into())
     }
 
     /// Standard normal; element i, counted in row-major order, is a pure function of the key and i.
     pub fn random_normal(key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_normal(Device::Cpu, key, shape.into())
+        Self::random_normal_on(Device::Cpu, key, shape)
+    }
+
+    /// As [`random_normal`](Self::random_normal); on another device the last digits differ.
+    pub fn random_normal_on(device: Device, key: Key, shape: impl Into<Shape>) -> Self {
+        <T as FloatKernels>::random_normal(device, key, shape.into())
     }
 }
 

@@ -183,6 +183,12 @@ impl<T: Element> TensorOf<T> {
         self.write(x, |whole| whole.slice(axis, start, x.shape()[axis], step).or_panic());
     }
 
+    /// Sets every element to `value`, in place where nobody else holds the storage.
+    pub fn fill(&mut self, value: T) {
+        self.make_own();
+        T::copy(self, &Self::scalar(value));
+    }
+
     /// Writes `x` into the middle of this tensor, `margins[axis]` = (before, after) elements being left as they are.
     #[track_caller]
     pub(crate) fn assign_box(&mut self, margins: &[(usize, usize)], x: &Self) {

@@ -261,6 +261,10 @@ API cuModuleLoadData(void** module, const void* image) {
   *module = new Module{(const char*)image};
   return ((Module*)*module)->image.find(".version") == std::string::npos ? INVALID_IMAGE : OK;
 }
+API cuModuleUnload(void* module) {
+  delete (Module*)module;
+  return OK;
+}
 // A function is there only if the module's PTX has it: PTX that is older than the kernels shows.
 API cuModuleGetFunction(void** function, void* module, const char* name) {
   LOCK;

@@ -174,7 +174,10 @@ static void body() {
 // Fills all shared memory with NaN: a read of what no thread of the launch wrote shows. The library's thread-local
 // variables are just that memory.
 static void poison_shared_memory() {
-  auto visit = [](dl_phdr_info* info, size_t, void* data) {
+  // A thread gets the library's memory when it first touches it.
+  static thread_local volatile char touched;
+  touched = 1;
+  auto visit = [](dl_phdr_info* info, size_t, void*) {
     const uintptr_t here = (uintptr_t)&failure;
     size_t bytes = 0;
     bool ours = false;

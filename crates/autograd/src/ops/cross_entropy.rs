@@ -141,9 +141,18 @@ impl<T: Float> VarOf<T> {
     /// If the shapes do not fit.
     #[track_caller]
     pub fn correct(&self, labels: &TensorOf<i32>) -> usize {
+        self.hits(labels).item() as usize
+    }
+
+    /// As [`correct`](Self::correct), as one number where the logits are: a GPU is not waited for.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    #[must_use]
+    pub fn hits(&self, labels: &TensorOf<i32>) -> TensorOf<f64> {
         let predicted = self.value().argmax(1);
-        let hits = predicted.compare(chainrule_tensor::Compare::Equal, labels);
-        hits.to_f64().sum(&[], false).item() as usize
+        predicted.compare(chainrule_tensor::Compare::Equal, labels).to_f64().sum(&[], false)
     }
 }
 

@@ -36,6 +36,12 @@ pub trait Optimizer<T: Float = f32> {
     /// How many steps each parameter has made.
     fn steps(&self) -> Vec<u64>;
 
+    /// Shows everything that is remembered, to be changed in place.
+    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>));
+
+    /// Counts a step of every parameter that is not frozen, which was made by other means: by the replay of a recorded one.
+    fn count_step(&mut self);
+
     /// Puts back what [`state`](Self::state) and [`steps`](Self::steps) gave.
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]);
 }
@@ -114,6 +120,16 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
 
     fn steps(&self) -> Vec<u64> {
         self.slots().map(|slot| slot.steps).collect()
+    }
+
+    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
+        self.groups.iter_mut().flat_map(|group| &mut group.slots).flat_map(|slot| &mut slot.state).flatten().for_each(see);
+    }
+
+    fn count_step(&mut self) {
+        for slot in self.groups.iter_mut().flat_map(|group| &mut group.slots) {
+            slot.steps += u64::from(slot.parameter.requires_grad());
+        }
     }
 
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {

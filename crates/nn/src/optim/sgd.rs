@@ -110,6 +110,14 @@ impl<T: Float> Optimizer<T> for Sgd<T> {
         self.0.steps()
     }
 
+    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
+        self.0.visit_state(see);
+    }
+
+    fn count_step(&mut self) {
+        self.0.count_step();
+    }
+
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
         self.0.restore(state, steps);
     }

@@ -1,4 +1,4 @@
-//! Convolutions: `kernels/cuda/product.cu`.
+//! Convolutions: on the tensor cores where they fit, else by `kernels/cuda/product.cu`.
 //!
 //! Images keep the format they come in; channels-last, where neighbouring threads read neighbouring channels, is the fast
 //! one.
@@ -9,6 +9,7 @@ use super::Gpu;
 use super::launch::Argument;
 use super::matmul::{TILE, add_splits, splits, tiles};
 use super::pooling;
+use super::tensor_core::{self, channels_last, images};
 use super::walk::{address, checked};
 use crate::element::Float;
 use crate::kernel::PoolPlaces;
@@ -87,6 +88,11 @@ pub(crate) fn conv2d<T: Float>(
 ) -> TensorOf<T> {
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
+    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
+        let y = gpu.tensor(channels_last(out));
+        tensor_core::forward(gpu, &y, [&images(gpu, &x), &images(gpu, &w)], b.as_ref(), &s);
+        return y;
+    }
     // One channel has no format: many results are better off with theirs side by side.
     let format = if x.shape()[1] == 1 { &Layout::dense(x.shape(), &[0, 2, 3, 1]) } else { x.layout() };
     let last = x.shape()[1] == 1 || format.strides()[1] == 1;
@@ -112,6 +118,12 @@ pub(crate) fn input_gradient<T: Float>(
 ) -> TensorOf<T> {
     let (dy, w) = (gpu.operand(dy), gpu.operand(w));
     let channels = w.shape()[1] * options.groups;
+    let (shape, out) = (Shape::from([dy.shape()[0], channels, hw[0], hw[1]]), [dy.shape()[2], dy.shape()[3]]);
+    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, shape, w.shape(), out, options) {
+        let dx = gpu.tensor(channels_last(shape));
+        tensor_core::input_gradient(gpu, &dx, [&images(gpu, &dy), &images(gpu, &w)], &s);
+        return dx;
+    }
     let dx = gpu.tensor(same_format(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
     let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), options);
     let grid = tiles(dy.shape()[0] * hw[0] * hw[1], w.shape()[1], options.groups);
@@ -133,7 +145,12 @@ pub(crate) fn weight_gradient<T: Float>(
     let (channels, outputs) = (x.shape()[1] / groups, dy.shape()[1]);
     // The kernel writes rows of taps with the channel innermost.
     let shape = Shape::from([outputs, channels, kh, kw]);
-    let dw = gpu.tensor::<T>(Layout::dense(shape, &[0, 2, 3, 1]));
+    let dw = gpu.tensor::<T>(channels_last(shape));
+    let out = [dy.shape()[2], dy.shape()[3]];
+    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, x.shape(), shape, out, options) {
+        tensor_core::weight_gradient(gpu, &dw, [&images(gpu, &dy), &images(gpu, &x)], &s);
+        return dw;
+    }
     let columns = kh * kw * channels;
     let terms = dy.shape()[0] * dy.shape()[2] * dy.shape()[3];
     if terms == 0 || columns == 0 {

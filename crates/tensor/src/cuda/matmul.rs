@@ -1,9 +1,10 @@
-//! Matrix products: `kernels/cuda/product.cu`.
+//! Matrix products: on the tensor cores where they fit, else by `kernels/cuda/product.cu`.
 
 use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::launch::{Argument, Grid, THREADS};
+use super::tensor_core::{self, Convolution, rows};
 use super::walk::{Walk, address, checked};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -87,6 +88,9 @@ fn product<T: Float>(
         return c;
     }
     let layers = batch.numel as usize;
+    if lead == 0 && on_tensor_cores(gpu, &c, [a, b], bias) {
+        return c;
+    }
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
     let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
@@ -108,6 +112,34 @@ fn product<T: Float>(
         add_splits(gpu, &c, &partial, splits, (bias, bias_stride, n));
     }
     c
+}
+
+/// Makes c = a · b + bias on the tensor cores, if they take it: as the convolution, or the gradient of one, whose sum runs
+/// along the same strides.
+fn on_tensor_cores<T: Float>(
+    gpu: &'static Gpu,
+    c: &TensorOf<T>,
+    [a, b]: [&TensorOf<T>; 2],
+    bias: Option<&TensorOf<T>>,
+) -> bool {
+    let [m, k, n] = [a.shape()[0], a.shape()[1], b.shape()[1]];
+    let along = |x: &TensorOf<T>| x.layout().strides()[1] == 1;
+    // y (pixels, O) = x (pixels, C) · wᵀ (C, O)
+    if along(a) && !along(b) || bias.is_some() {
+        let Some(s) = Convolution::of_product::<T>(gpu, [m, k, n]) else { return false };
+        tensor_core::forward(gpu, c, [&rows(gpu, a), &rows(gpu, &b.transpose(0, 1))], bias, &s);
+        return true;
+    }
+    // dx (pixels, C) = dy (pixels, O) · w (O, C)
+    if along(a) {
+        let Some(s) = Convolution::of_product::<T>(gpu, [m, n, k]) else { return false };
+        tensor_core::input_gradient(gpu, c, [&rows(gpu, a), &rows(gpu, b)], &s);
+        return true;
+    }
+    // dw (O, C) = dyᵀ (O, pixels) · x (pixels, C)
+    let Some(s) = Convolution::of_product::<T>(gpu, [k, n, m]) else { return false };
+    tensor_core::weight_gradient(gpu, c, [&rows(gpu, &a.transpose(0, 1)), &rows(gpu, b)], &s);
+    true
 }
 
 /// `y` = the sum of its partial results in ascending order, plus a bias (address, stride, columns) for each column.

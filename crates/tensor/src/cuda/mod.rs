@@ -13,6 +13,7 @@ mod launch;
 mod memory;
 mod place;
 mod table;
+mod tensor_core;
 mod transfer;
 mod walk;
 
@@ -37,6 +38,9 @@ pub(crate) use memory::CudaBuffer;
 pub use driver::{DeviceReport, DriverReport, report};
 pub use gpu::CudaStats;
 pub use graph::{Graph, GraphMemory};
+pub use tensor_core::{Precision, precision, set_precision};
+
+pub use chainrule_kernels::Family;
 
 use crate::error::TensorError;
 
@@ -61,7 +65,7 @@ pub fn trim(ordinal: usize) -> Result<(), TensorError> {
 ///
 /// # Errors
 /// If the device cannot be used.
-pub fn try_load(ordinal: usize, family: chainrule_kernels::Family) -> Result<Option<String>, TensorError> {
+pub fn try_load(ordinal: usize, family: Family) -> Result<Option<String>, TensorError> {
     Ok(gpu::open(ordinal)?.try_load(family).err())
 }
 

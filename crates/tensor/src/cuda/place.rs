@@ -63,6 +63,11 @@ impl Gpu {
 }
 
 impl<T: Element> TensorOf<T> {
+    /// Where the elements lie on a GPU: the same as long as they are only changed in place; `None` elsewhere.
+    pub fn gpu_address(&self) -> Option<u64> {
+        self.gpu().map(|_| address(self))
+    }
+
     /// The same elements on another device, or this very tensor if it lies there.
     ///
     /// A copy to a GPU is only asked for: it is done before whatever is asked of the GPU next. A copy from one waits for it.

@@ -52,6 +52,11 @@ impl<T: Element> TensorOf<T> {
         ElementKernels::to_u8(self)
     }
 
+    /// The elements as another type, rounded as by the method of that type's name.
+    pub fn cast<U: Element>(&self) -> TensorOf<U> {
+        U::cast(self)
+    }
+
     /// The largest element along some axes (negative ones count from the last, none means all). NaN wins.
     ///
     /// # Panics

@@ -1,0 +1,67 @@
+//! Says what chainrule can use of this machine, and what to do about what is missing.
+//!
+//! `cargo run --release --example doctor`
+
+use std::process::ExitCode;
+
+use chainrule::tensor::cuda::{self, Family};
+use chainrule::tensor::{Device, machine};
+use clap::Parser;
+
+/// Says what chainrule can use of this machine, and what to do about what is missing
+#[derive(Parser)]
+struct Arguments {}
+
+fn main() -> ExitCode {
+    let Arguments {} = Arguments::parse();
+    println!("processor: {} threads, {}", chainrule::tensor::threads(), machine::features());
+    let report = match cuda::report() {
+        Ok(report) => report,
+        Err(why) => {
+            println!("GPU: none: {why}");
+            println!("--device auto computes on the processor");
+            return ExitCode::SUCCESS;
+        }
+    };
+    let (major, minor) = report.cuda;
+    println!("CUDA driver: for CUDA {major}.{minor}");
+    let mut usable = true;
+    for (ordinal, device) in report.devices.iter().enumerate() {
+        let name = Device::Cuda(ordinal);
+        println!("{name}: {device}");
+        match &device.unusable {
+            Some(why) => println!("  cannot be used: {why}"),
+            None => usable &= kernels(ordinal, device.capability),
+        }
+    }
+    let (device, why) = Device::auto();
+    println!("--device auto computes on {device}{}", why.map_or(String::new(), |why| format!(": {why}")));
+    if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints which kernels load on a device; whether all do that should.
+fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
+    let mut all = true;
+    for &family in Family::ALL {
+        let (major, minor) = family.capability();
+        if capability < (major, minor) {
+            println!("  kernels {:<12} left out: they are for GPUs from capability {major}.{minor} on", family.name());
+            continue;
+        }
+        match cuda::try_load(ordinal, family) {
+            Ok(None) => println!("  kernels {:<12} load", family.name()),
+            Ok(Some(why)) => {
+                all = false;
+                println!("  kernels {:<12} do not load: {why}; update NVIDIA's driver to 535 or newer", family.name());
+            }
+            Err(error) => {
+                println!("  {error}");
+                return false;
+            }
+        }
+    }
+    if let Ok(stats) = cuda::stats(ordinal) {
+        println!("  memory free: {:.1} GiB", stats.free as f64 / f64::from(1 << 30));
+    }
+    all
+}

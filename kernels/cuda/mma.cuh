@@ -1,0 +1,86 @@
+// What a warp does together on the tensor cores, and how it brings data to them: one wrapper for each instruction, with
+// its PTX for the GPU and, in the stand-in driver, the function that imitates it. From compute capability 8.0 on.
+#pragma once
+#include "prelude.cuh"
+
+#ifdef CUDA_CPU
+
+DEVICE void cp_async16(void* to, const void* from, bool valid) { cpu::cp_async(to, from, 16, valid ? 16 : 0); }
+DEVICE void cp_commit() { cpu::cp_commit(); }
+template <int KEEP> DEVICE void cp_wait() { cpu::cp_wait(KEEP); }
+DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) { cpu::ldmatrix_x4(r, false, row); }
+DEVICE void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) { cpu::ldmatrix_x4(r, true, row); }
+DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { cpu::mma_bf16(d, a, b); }
+DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { cpu::mma_tf32(d, a, b); }
+DEVICE uint32_t to_tf32(float x) { return is_nan(x) ? 0x7fffffffu : (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
+
+#else
+
+// Copies and matrix loads say that they touch memory: the compiler sees no other writes to the tiles and would be free
+// to take them for uninitialised.
+
+// An address in shared memory as PTX wants it.
+DEVICE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
+
+// Begins to copy 16 bytes to shared memory; zeros if not valid, and then `from` is not read and may point anywhere.
+DEVICE void cp_async16(void* to, const void* from, bool valid) {
+  const int bytes = valid ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+               : "memory");
+}
+
+// Closes this thread's group of copies begun since the last one was closed.
+DEVICE void cp_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits for all of this thread's groups but the KEEP youngest.
+template <int KEEP> DEVICE void cp_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(KEEP) : "memory"); }
+
+// Four 8×8 matrices of 16-bit elements: lane i names row i mod 8 of matrix i / 8 and gets of each row i / 4, elements
+// 2(i mod 4) and the next.
+DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// The same, and each matrix transposed.
+DEVICE void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(shared_address(row))
+               : "memory");
+}
+
+// d (16×8) += a (16×16, rows) · b (16×8, columns)
+DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+               "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// d (16×8) += a (16×8, rows) · b (8×8, columns)
+DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+               "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// The nearest float with 10 bits of mantissa, ties away from zero.
+DEVICE uint32_t to_tf32(float x) {
+  uint32_t rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(x));
+  return rounded;
+}
+
+#endif
+
+DEVICE float from_bf16(uint16_t x) { return __uint_as_float((uint32_t)x << 16); }
+
+// The nearest bf16, ties to even. A NaN stays one: rounding up could carry it into an infinity or a zero.
+DEVICE uint16_t to_bf16(float x) {
+  const uint32_t bits = __float_as_uint(x);
+  return (uint16_t)((is_nan(x) ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}

@@ -1,0 +1,178 @@
+//! Training steps on a GPU, one by one and recorded, beside the processor's.
+
+use chainrule::nn::Step;
+use chainrule::prelude::*;
+use chainrule_tensor::cuda;
+
+use crate::GPU;
+
+/// The net of the MNIST program, narrower, with a dropout.
+fn mnist(rng: &mut Rng) -> Sequential {
+    Sequential::new()
+        .add(ConvReluMaxPool2d(Conv2d::builder(1, 4, 3).padding(1).build(rng), MaxPool2d::new(2)))
+        .add(ConvReluMaxPool2d(Conv2d::builder(4, 8, 3).padding(1).build(rng), MaxPool2d::new(2)))
+        .add(Flatten)
+        .add(Linear::new(8 * 3 * 3, 16, rng))
+        .add(Activation::Relu)
+        .add(Dropout::new(0.25, rng))
+        .add(Linear::new(16, 10, rng))
+}
+
+/// Blocks of convolution, batch normalisation, activation and pooling, as the nets for CIFAR-10 have.
+fn cifar(rng: &mut Rng) -> Sequential {
+    Sequential::new()
+        .add(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng))
+        .add(BatchNorm2d::new(8))
+        .add(Activation::Relu)
+        .add(Conv2d::builder(8, 12, 3).padding(1).stride(2).build(rng))
+        .add(BatchNorm2d::new(12))
+        .add(Activation::Swish(1.0))
+        .add(AvgPool2d::new(2))
+        .add(Dropout::new(0.1, rng))
+        .add(Flatten)
+        .add(Linear::new(12 * 3 * 3, 10, rng))
+}
+
+/// A net, the shape of its images, and what trains it.
+#[derive(Clone, Copy)]
+struct Work {
+    net: fn(&mut Rng) -> Sequential,
+    image: [usize; 3],
+    optimizer: fn(Vec<Var>) -> Box<dyn Optimizer>,
+}
+
+const WORK: [Work; 2] = [
+    Work { net: mnist, image: [1, 12, 12], optimizer: |p| Box::new(Adam::new(p, 3e-3)) },
+    Work {
+        net: cifar,
+        image: [3, 12, 12],
+        optimizer: |p| Box::new(Sgd::new(p, 0.05).momentum(0.9).nesterov(true).weight_decay(1e-3)),
+    },
+];
+
+/// How a step is run.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Alone,
+    Replayed,
+}
+
+/// What a run came to: each step's loss, all weights and buffers at the end, and the counts of the optimizer.
+struct Run {
+    losses: Vec<f64>,
+    weights: Vec<f32>,
+    steps: Vec<u64>,
+}
+
+/// Twelve steps on three batches, the third smaller, the learning rate falling. `meddle` may look at the net between steps.
+fn train(work: Work, device: Device, way: Way, meddle: &mut dyn FnMut(usize, &dyn Module)) -> Run {
+    let net = (work.net)(&mut Rng::seed(5));
+    let net: &dyn Module = &net;
+    net.to(device);
+    let mut optimizer = (work.optimizer)(net.parameters());
+    let mut totals = [TensorOf::full_on(device, (), 0.0)];
+    let mut replay = Replay::new(net, device);
+    let mut losses = Vec::new();
+    let mut before = 0.0;
+    for i in 0..12 {
+        let n = if i % 3 == 2 { 3 } else { 5 };
+        let [c, h, w] = work.image;
+        let images = Tensor::random_normal(Key::new(i as u64 % 3, Purpose::USER), [n, c, h, w]).to(device);
+        let labels = TensorOf::from_fn(n, |k| ((7 * k + i % 3) % 10) as i32).to(device);
+        optimizer.set_lr(0.01 / (1 + i / 4) as f64);
+        let body = |step: Step<'_>| {
+            let loss = net.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
+            let mut gradients = loss.backward();
+            let _ = gradients.clip_norm(1.0);
+            step.optimizer.step(&gradients);
+            step.totals[0].add_assign(&loss.value().to_f64());
+        };
+        let (inputs, labels) = (&images, &labels);
+        match way {
+            Way::Alone => body(Step { inputs, labels, optimizer: &mut *optimizer, totals: &mut totals }),
+            Way::Replayed => replay.run(inputs, labels, &mut *optimizer, &mut totals, body),
+        }
+        let sum = totals[0].item();
+        losses.push(sum - before);
+        before = sum;
+        meddle(i, net);
+    }
+    let mut weights: Vec<f32> = net.parameters().iter().flat_map(|p| p.value().to_vec()).collect();
+    net.visit(&mut Visitor::new(&mut |_, item| match item {
+        Item::Buffer(buffer) => weights.extend(buffer.get().to_vec()),
+        Item::Counter(counter) => weights.push(counter.get() as f32),
+        _ => {}
+    }));
+    Run { losses, weights, steps: optimizer.steps() }
+}
+
+fn bits(run: &Run) -> Vec<u32> {
+    run.weights.iter().map(|w| w.to_bits()).collect()
+}
+
+/// The losses follow the processor's.
+pub fn beside_the_processor() {
+    for work in WORK {
+        let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
+        let there = train(work, GPU, Way::Alone, &mut |_, _| ());
+        assert!(here.losses[9..].iter().sum::<f64>() < here.losses[..3].iter().sum(), "it learns: {:?}", here.losses);
+        for (a, b) in here.losses.iter().zip(&there.losses) {
+            assert!((a - b).abs() < 2e-5 * a.abs().max(1.0), "{:?} on the processor\n{:?} on the GPU", here.losses, there.losses);
+        }
+        assert_eq!(here.steps, there.steps);
+    }
+}
+
+/// Recorded steps come to the same bits as steps one by one, and wait for nothing.
+pub fn replayed() {
+    for work in WORK {
+        let alone = train(work, GPU, Way::Alone, &mut |_, _| ());
+        let before = cuda::stats(0).unwrap();
+        let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
+        let after = cuda::stats(0).unwrap();
+        // Three of the larger batches and the fourth of the smaller ones go beyond the two that warm up.
+        assert_eq!(after.replays - before.replays, 6 + 2);
+        assert_eq!(bits(&alone), bits(&replayed));
+        assert_eq!((&alone.losses, &alone.steps), (&replayed.losses, &replayed.steps));
+        let again = train(work, GPU, Way::Replayed, &mut |_, _| ());
+        assert_eq!(bits(&replayed), bits(&again), "the same bits on every run");
+    }
+}
+
+/// What somebody holds stays as it was, and the steps go on as if nobody did.
+pub fn held() {
+    let mut copies = Vec::new();
+    let mut seen = Vec::new();
+    let work = WORK[1];
+    let held = train(work, GPU, Way::Replayed, &mut |i, net| {
+        if i == 7 {
+            copies = net.parameters().iter().map(Var::value).collect();
+            seen = copies.iter().map(Tensor::to_vec).collect();
+        }
+    });
+    assert!(!copies.is_empty() && copies.iter().map(Tensor::to_vec).eq(seen), "a value is a value");
+    assert_eq!(bits(&held), bits(&train(work, GPU, Way::Alone, &mut |_, _| ())));
+}
+
+/// A replay asks for no memory and starts one kernel for its dials and two for the batch.
+pub fn cheap() {
+    let net = mnist(&mut Rng::seed(1));
+    Module::<f32>::to(&net, GPU);
+    let mut optimizer = Adam::new(net.parameters(), 1e-3);
+    let mut replay = Replay::new(&net, GPU);
+    let (images, labels) = (Tensor::ones([4, 1, 12, 12]).to(GPU), TensorOf::<i32>::zeros(4).to(GPU));
+    let mut run = || {
+        replay.run(&images, &labels, &mut optimizer, &mut [], |step| {
+            let loss = net.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
+            step.optimizer.step(&loss.backward());
+        });
+        cuda::stats(0).unwrap()
+    };
+    run();
+    run();
+    let recorded = run();
+    let replayed = run();
+    assert_eq!(replayed.launches - recorded.launches, 3);
+    assert_eq!(replayed.replays - recorded.replays, 1);
+    assert_eq!((replayed.allocated, replayed.synchronisations), (recorded.allocated, recorded.synchronisations));
+}
