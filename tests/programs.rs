@@ -1,71 +1,14 @@
 //! The training programs as their users run them: reports, the same bits, resuming, and what they say to bad input.
 
+mod training;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
-
-/// The program that `cargo test` has built beside the tests.
-fn program(name: &str) -> Command {
-    let tests = std::env::current_exe().expect("this test is a file");
-    let path = tests.parent().and_then(Path::parent).expect("target/…/deps").join("examples").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo test`, or `cargo build --examples` first", path.display());
-    Command::new(path)
-}
-
-/// IDX files of `train` and `test` images of 28×28 whose class shows in where their bright rows are.
-fn digits(train: usize, test: usize) -> TempDir {
-    let directory = TempDir::new().expect("a temporary directory");
-    for (part, n) in [("train", train), ("t10k", test)] {
-        let mut images = [2051u32, n as u32, 28, 28].map(u32::to_be_bytes).concat();
-        let mut labels = [2049u32, n as u32].map(u32::to_be_bytes).concat();
-        for i in 0..n {
-            let class = i * 7 % 10;
-            labels.push(class as u8);
-            for row in 0..28 {
-                let bright = (class * 2..class * 2 + 4).contains(&row);
-                images.extend(
-                    (0..28).map(|column| if bright { 200 } else { ((i * 31 + row * 7 + column * 3) % 60) as u8 }),
-                );
-            }
-        }
-        fs::write(directory.path().join(format!("{part}-images-idx3-ubyte")), images).expect("room for the images");
-        fs::write(directory.path().join(format!("{part}-labels-idx1-ubyte")), labels).expect("room for the labels");
-    }
-    directory
-}
-
-fn run(command: &mut Command) -> Output {
-    command.stdin(Stdio::null()).output().expect("the program starts")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A command that trains on small data, and where its JSON lines go.
-fn small_run(data: &TempDir, json: &str) -> (Command, PathBuf) {
-    let json = data.path().join(json);
-    let mut command = program("mnist");
-    command.arg("--data-dir").arg(data.path()).args(["--batch-size", "16", "--epochs", "2", "--json"]).arg(&json);
-    (command, json)
-}
-
-fn events(json: &Path) -> Vec<Value> {
-    let lines = fs::read_to_string(json).expect("the JSON lines");
-    lines.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect()
-}
-
-/// Runs to the end and returns the hash of the weights.
-fn hash_of(command: &mut Command, json: &Path) -> String {
-    let output = run(command);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let result = events(json).pop().expect("a result");
-    result["weights_sha256"].as_str().expect("a hash").to_owned()
-}
+use training::{digits, events, hash_of, program, run, small_run, stderr};
 
 #[test]
 fn json_lines_have_the_shape_that_is_promised() {
@@ -178,7 +121,10 @@ fn a_setting_that_a_net_does_not_have_is_refused() {
 
 #[test]
 fn a_missing_device_or_directory_is_named() {
-    fails(program("mnist").args(["--device", "cuda:0"]), 1, &["cuda:0", "--device cpu"]);
+    // Hidden, if there is one.
+    let mut mnist = program("mnist");
+    mnist.args(["--device", "cuda:0"]).env("CUDA_VISIBLE_DEVICES", "-1");
+    fails(&mut mnist, 1, &["cuda:0", "--device cpu"]);
     fails(program("mnist").args(["--data-dir", "/no/such/place"]), 1, &["/no/such/place"]);
     fails(program("cifar10").args(["--data-dir", "/no/such/place"]), 1, &["/no/such/place"]);
     let empty = TempDir::new().expect("a temporary directory");

@@ -1,5 +1,6 @@
 //! What the training programs share: their flags, their loop, their reports.
 
+pub mod device;
 pub mod failure;
 pub mod options;
 pub mod report;

@@ -7,6 +7,7 @@ use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
 use super::Failure;
+use super::device::DeviceOptions;
 
 /// How a net is trained.
 #[derive(Args, Clone, Debug)]
@@ -41,9 +42,8 @@ pub struct Options {
     /// Seed of the weights, the order of images and everything else that is random
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value = "auto")]
-    pub device: String,
+    #[command(flatten)]
+    pub device: DeviceOptions,
     /// Threads [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
@@ -131,15 +131,7 @@ impl Options {
         if let Some(threads) = self.threads {
             chainrule::tensor::set_threads(threads as usize)?;
         }
-        if self.device == "auto" {
-            let (device, why_no_gpu) = Device::auto();
-            if let Some(why) = why_no_gpu {
-                println!("on the processor: {why}");
-            }
-            return Ok(device);
-        }
-        let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;
-        Ok(device.ready()?)
+        self.device.choose()
     }
 
     /// The optimizer for some parameters.

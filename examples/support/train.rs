@@ -161,13 +161,7 @@ impl Totals {
 }
 
 /// One step of training: forward, backward, update.
-fn step(
-    net: &dyn Module,
-    batch: &Batch,
-    replay: &mut Replay<'_>,
-    optimizer: &mut dyn Optimizer,
-    totals: &mut Totals,
-) {
+fn step(net: &dyn Module, batch: &Batch, replay: &mut Replay<'_>, optimizer: &mut dyn Optimizer, totals: &mut Totals) {
     replay.run(&batch.images, &batch.labels, optimizer, &mut totals.0, |step| {
         let logits = net.forward(&Var::constant(step.inputs));
         let loss = logits.cross_entropy(step.labels);

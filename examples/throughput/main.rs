@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example throughput -- --net cifar --profile`
 
+#[path = "../support/device.rs"]
+mod device;
 #[path = "../support/failure.rs"]
 mod failure;
 mod nets;
@@ -12,8 +14,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chainrule::prelude::*;
+use chainrule::tensor::cuda;
 use chainrule::tensor::pool;
 use clap::Parser;
+use device::DeviceOptions;
 use failure::Failure;
 use nets::{Net, Work};
 use serde_json::json;
@@ -36,9 +40,8 @@ struct Arguments {
     /// Threads [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     threads: Option<u32>,
-    /// Where to compute: auto, cpu or cuda:N
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceOptions,
     /// Write the result here too, as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -66,44 +69,45 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(threads) = arguments.threads {
         chainrule::tensor::set_threads(threads as usize)?;
     }
-    if arguments.device != "auto" {
-        let device: Device = arguments.device.parse().map_err(|e| Failure::Usage(format!("--device: {e}")))?;
-        device.ready()?;
+    let device = arguments.device.choose()?;
+    if arguments.profile && device != Device::Cpu {
+        return Err(Failure::Usage("--profile: ops are timed on the processor; add --device cpu".into()));
     }
     let batch = arguments.batch.map_or(arguments.net.batch(), |batch| batch as usize);
-    let mut work = arguments.net.work(batch);
-    let loss = step(&mut work);
+    let mut work = arguments.net.work(batch, device);
     if arguments.once {
+        let Work { model, images, labels, mut optimizer } = work;
+        let loss = Steps::new(&*model, &images, &labels, device).run(&mut *optimizer, 1);
         println!("first step done, loss {loss:.4}");
         return Ok(());
     }
     let flops = profile::step_flops(&mut work);
     if arguments.profile {
         let start = Instant::now();
-        step(&mut work);
+        profile::step_flops(&mut work);
         let steps = (arguments.seconds / start.elapsed().as_secs_f64()).clamp(3.0, 1000.0) as usize;
         profile::print(&mut work, steps);
     }
 
+    let Work { model, images, labels, mut optimizer } = work;
+    let mut steps_of_work = Steps::new(&*model, &images, &labels, device);
     let start = Instant::now();
     let mut warm = 0;
-    while warm < 3 || start.elapsed().as_secs_f64() < 0.2 * arguments.seconds {
-        step(&mut work);
+    while warm < 5 || start.elapsed().as_secs_f64() < 0.2 * arguments.seconds {
+        steps_of_work.run(&mut *optimizer, 1);
         warm += 1;
     }
     let each = arguments.seconds / f64::from(arguments.repeats);
     let steps = ((each * f64::from(warm) / start.elapsed().as_secs_f64()) as usize).max(1);
-    let before = pool::stats().allocated;
+    let before = allocations(device)?;
     let mut times: Vec<f64> = (0..arguments.repeats)
         .map(|_| {
             let start = Instant::now();
-            for _ in 0..steps {
-                step(&mut work);
-            }
+            steps_of_work.run(&mut *optimizer, steps);
             start.elapsed().as_secs_f64() / steps as f64
         })
         .collect();
-    let allocated = pool::stats().allocated - before;
+    let allocated = allocations(device)? - before;
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
     let net = format!("{:?}", arguments.net).to_lowercase();
@@ -112,20 +116,22 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         "net": net,
         "batch": batch,
         "threads": threads,
+        "device": device.to_string(),
+        "precision": format!("{:?}", arguments.device.precision).to_lowercase(),
         "images_per_second": batch as f64 / median,
         "gflops": flops / median / 1e9,
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": peak_memory(device)?,
         "milliseconds_per_step": 1e3 * median,
         "allocations_per_step": allocated as f64 / (steps * times.len()) as f64,
     });
     println!(
-        "{net}, batch {batch}, {threads} threads: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
+        "{net}, batch {batch}, {device}, {threads} threads: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
         batch as f64 / median,
         batch as f64 / times[times.len() - 1],
         batch as f64 / times[0],
         1e3 * median,
         flops / median / 1e9,
-        peak_memory() as f64 / 1e6,
+        peak_memory(device)? as f64 / 1e6,
         result["allocations_per_step"]
     );
     if let Some(path) = &arguments.json {
@@ -135,19 +141,52 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One step of training; returns the loss.
-fn step(work: &mut Work) -> f32 {
-    let loss = work.model.forward(&work.images).cross_entropy(&work.labels);
-    let gradients = loss.backward();
-    work.optimizer.step(&gradients);
-    loss.item()
+/// Steps of training on one batch, recorded on a GPU.
+struct Steps<'a> {
+    model: &'a dyn Module,
+    images: &'a Var,
+    labels: &'a TensorOf<i32>,
+    replay: Replay<'a>,
+    losses: [TensorOf<f64>; 1],
 }
 
-/// The most memory that this process has had: what the system says where it says so in a file, else the tensors' part.
-fn peak_memory() -> u64 {
+impl<'a> Steps<'a> {
+    fn new(model: &'a dyn Module, images: &'a Var, labels: &'a TensorOf<i32>, device: Device) -> Self {
+        let losses = [TensorOf::full_on(device, (), 0.0)];
+        Self { model, images, labels, replay: Replay::new(model, device), losses }
+    }
+
+    /// Runs some steps to their end; the sum of all losses so far.
+    fn run(&mut self, optimizer: &mut dyn Optimizer, steps: usize) -> f64 {
+        let model = self.model;
+        for _ in 0..steps {
+            self.replay.run(&self.images.value(), self.labels, optimizer, &mut self.losses, |step| {
+                let loss = model.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
+                step.optimizer.step(&loss.backward());
+                step.totals[0].add_assign(&loss.value().to_f64());
+            });
+        }
+        self.losses[0].item()
+    }
+}
+
+/// Requests for memory that the tensors' pool has sent on.
+fn allocations(device: Device) -> Result<u64, Failure> {
+    Ok(match device {
+        Device::Cuda(ordinal) => cuda::stats(ordinal)?.allocated,
+        _ => pool::stats().allocated,
+    })
+}
+
+/// The most memory of a GPU that tensors have had, or of this process: what the system says where it says so in a file,
+/// else the tensors' part.
+fn peak_memory(device: Device) -> Result<u64, Failure> {
+    if let Device::Cuda(ordinal) = device {
+        return Ok(cuda::stats(ordinal)?.peak_in_use as u64);
+    }
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    kilobytes.map_or(pool::stats().peak_in_use as u64, |kb| 1024 * kb)
+    Ok(kilobytes.map_or(pool::stats().peak_in_use as u64, |kb| 1024 * kb))
 }

@@ -35,7 +35,7 @@ impl Net {
     }
 
     /// The net with weights drawn, and a batch of normal pixels and of labels.
-    pub fn work(self, batch: usize) -> Work {
+    pub fn work(self, batch: usize, device: Device) -> Work {
         let mut rng = Rng::seed(0);
         let model: Box<dyn Module> = match self {
             Self::Mnist => Box::new(mnist(&mut rng)),
@@ -54,6 +54,8 @@ impl Net {
             _ => (Shape::from(batch), 10),
         };
         let labels = TensorOf::from_fn(labels, |i| (i * 7 % classes) as i32);
+        model.to(device);
+        let (images, labels) = (images.to(device), labels.to(device));
         let parameters = model.parameters();
         let optimizer: Box<dyn Optimizer> = match self {
             Self::Resnet18 => Box::new(Sgd::new(parameters, 0.01).momentum(0.9).weight_decay(5e-4)),

@@ -28,7 +28,12 @@ pub fn reuse() {
     cuda::trim(0).unwrap();
     assert_eq!((stats().held, stats().peak_in_use), (0, stats().in_use));
     // What is left is the board and nothing else: the driver has all the rest back.
-    assert!(stats().free > at_first.free.saturating_sub(4096), "{} bytes free, {} at first", stats().free, at_first.free);
+    assert!(
+        stats().free > at_first.free.saturating_sub(4096),
+        "{} bytes free, {} at first",
+        stats().free,
+        at_first.free
+    );
 }
 
 /// With 8 MiB of memory, free blocks of other sizes make room, and what does not fit says so.
@@ -39,7 +44,9 @@ pub fn exhaustion() {
     assert_eq!(large.at(&[12345]), 1.0);
     let panic = catch_unwind(|| Tensor64::full_on(GPU, 1 << 20, 0.0)).expect_err("8 MiB are not left");
     let text = panic.downcast_ref::<String>().expect("a text").clone();
-    for part in ["cuda:0: out of memory: 8.0 MiB asked", "6.0 MiB in use", "0.0 MiB held", "2.0 MiB free", "smaller batch"] {
+    for part in
+        ["cuda:0: out of memory: 8.0 MiB asked", "6.0 MiB in use", "0.0 MiB held", "2.0 MiB free", "smaller batch"]
+    {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }
     assert_eq!(large.to_vec().iter().filter(|&&v| v == 1.0).count(), 3 << 19, "nothing is lost");

@@ -62,7 +62,9 @@ fn convolutions(tolerance: f64) {
 }
 
 fn matrices(tolerance: f64) {
-    for (salt, [m, k, n]) in [[5, 8, 12], [70, 40, 72], [64, 784, 128], [3, 5, 7], [130, 600, 10]].into_iter().enumerate() {
+    for (salt, [m, k, n]) in
+        [[5, 8, 12], [70, 40, 72], [64, 784, 128], [3, 5, 7], [130, 600, 10]].into_iter().enumerate()
+    {
         let salt = 200 + 10 * salt as u32;
         let (a, b, bias) = (random(salt, &[m, k]), random(salt + 1, &[k, n]), random(salt + 2, &[n]));
         let c = a.to_f64().matmul(&b.to_f64());

@@ -87,7 +87,7 @@ pub fn same_bits() {
         let run = || {
             let there: Vec<_> = row.inputs::<f32>().iter().map(|x| x.to(GPU)).collect();
             let outputs = value_and_gradients(row.f32, &there);
-            outputs.iter().flat_map(|x| x.to_vec()).map(f32::to_bits).collect::<Vec<_>>()
+            outputs.iter().flat_map(TensorOf::to_vec).map(f32::to_bits).collect::<Vec<_>>()
         };
         assert!(run() == run(), "{}: two runs differ", row.name);
     }

@@ -12,7 +12,11 @@ const KEY: Key = Key::new(0x1234_5678_9abc, Purpose::USER);
 /// What a panic says.
 fn panic_of(body: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("it panics");
-    panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into())).expect("a text")
+    panic
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).into()))
+        .expect("a text")
 }
 
 pub fn moving() {
@@ -89,7 +93,9 @@ pub fn integers() {
     assert_eq!(odd.to(GPU).argmax(0).item(), odd.argmax(0).item());
     assert_eq!(odd.to(GPU).topk(8, 0).1.to_vec(), odd.topk(8, 0).1.to_vec());
     assert!(odd.to(GPU).max(&[], false).item().is_nan());
-    for op in [Compare::Equal, Compare::NotEqual, Compare::Less, Compare::LessEqual, Compare::Greater, Compare::GreaterEqual] {
+    for op in
+        [Compare::Equal, Compare::NotEqual, Compare::Less, Compare::LessEqual, Compare::Greater, Compare::GreaterEqual]
+    {
         let row = TensorOf::<i32>::from([5, 0, -9, 2]);
         assert_eq!(there.compare(op, &row.to(GPU)).to_vec(), x.compare(op, &row).to_vec(), "{op:?}");
     }

@@ -9,7 +9,14 @@
 //! descending, more: a random order from that seed), `STANDIN_GUARD=1` (each buffer ends at a page that faults),
 //! `STANDIN_MEMORY` (the device's bytes).
 
+use std::path::Path;
 use std::sync::OnceLock;
+
+/// The directory of the stand-in's `libcuda.so`, for the `LD_LIBRARY_PATH` of a program that is to find it; `None` if it
+/// was not built.
+pub fn directory() -> Option<&'static Path> {
+    Path::new(env!("STANDIN_LIBRARY")).parent().filter(|directory| directory.is_dir())
+}
 
 /// Makes the stand-in this process's CUDA driver, whatever other one there is. Call it before anything asks for a device.
 ///

@@ -1,6 +1,6 @@
 //! Binary cross-entropy, of probabilities and of logits.
 
-use chainrule_tensor::{Device, Binary, Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Device, Float, TensorOf, Unary};
 
 use crate::ops::mse::{Reduction, same_shape};
 use crate::var::{NodeOf, Rule, VarOf};

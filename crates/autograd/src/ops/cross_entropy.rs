@@ -69,7 +69,8 @@ impl<T: Float> VarOf<T> {
         if *smoothing > 0.0 {
             let mut per_class = vec![1; self.shape().rank()];
             per_class[1] = classes;
-            let all = weights.clone().unwrap_or_else(|| TensorOf::full_on(self.device(), classes, T::ONE)).reshape(per_class);
+            let all =
+                weights.clone().unwrap_or_else(|| TensorOf::full_on(self.device(), classes, T::ONE)).reshape(per_class);
             let spread = (self.log_softmax(1) * Self::constant(all.unary(Unary::Mul(-smoothing / classes as f64))))
                 .sum_axes(&[1], false);
             losses = (1.0 - smoothing) * losses + spread;

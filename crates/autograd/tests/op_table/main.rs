@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use chainrule_autograd::{CheckOptions, Var64, gradcheck_with, gradgradcheck_with};
 use chainrule_tensor::{Float, Tensor, Tensor64, TensorOf, with_threads};
-use row::{bent, near, parameters, spread, value_and_gradients};
+use row::{bent, near, parameters, value_and_gradients};
 
 fn bits<T: Float>(x: &[TensorOf<T>]) -> Vec<u64> {
     x.iter().flat_map(TensorOf::to_vec).map(|v| v.to_f64().to_bits()).collect()

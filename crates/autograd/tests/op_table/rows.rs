@@ -3,8 +3,8 @@
 use chainrule_autograd::{CrossEntropy, Reduction, VarOf};
 use chainrule_tensor::{Conv2dOptions, Device, Key, Pool2dOptions, Purpose, Tensor64, TensorOf};
 
-use crate::row::Row;
 use crate::reference as r;
+use crate::row::Row;
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
 macro_rules! row {

@@ -123,7 +123,12 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
     }
 
     fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
-        self.groups.iter_mut().flat_map(|group| &mut group.slots).flat_map(|slot| &mut slot.state).flatten().for_each(see);
+        self.groups
+            .iter_mut()
+            .flat_map(|group| &mut group.slots)
+            .flat_map(|slot| &mut slot.state)
+            .flatten()
+            .for_each(see);
     }
 
     fn count_step(&mut self) {

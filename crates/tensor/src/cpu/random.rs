@@ -151,7 +151,10 @@ mod tests {
                 let fits = |make: fn(Device, Key, Shape) -> TensorOf<T>| {
                     slice(&make(Device::Cpu, KEY, n.into())) == &slice(&make(Device::Cpu, KEY, 70_001.into()))[..n]
                 };
-                assert!(fits(uniform) && fits(normal) && fits(|_, k, s| dropout_mask(Device::Cpu, k, 0.4, s)), "{n} elements");
+                assert!(
+                    fits(uniform) && fits(normal) && fits(|_, k, s| dropout_mask(Device::Cpu, k, 0.4, s)),
+                    "{n} elements"
+                );
             }
         }
         check::<f32>();
@@ -173,7 +176,8 @@ mod tests {
 
     #[test]
     fn normal_follows_box_and_muller() {
-        let (u, z): (TensorOf<f64>, TensorOf<f64>) = (uniform(Device::Cpu, KEY, 1001.into()), normal(Device::Cpu, KEY, 1001.into()));
+        let (u, z): (TensorOf<f64>, TensorOf<f64>) =
+            (uniform(Device::Cpu, KEY, 1001.into()), normal(Device::Cpu, KEY, 1001.into()));
         for (u, z) in slice(&u).chunks_exact(2).zip(slice(&z).chunks_exact(2)) {
             let (radius, angle) = ((-2.0 * (1.0 - u[0]).ln()).sqrt(), std::f64::consts::TAU * u[1]);
             assert!((z[0] - radius * angle.cos()).abs() < 1e-14 && (z[1] - radius * angle.sin()).abs() < 1e-14);

@@ -118,12 +118,7 @@ impl Format {
 
 /// # Safety
 /// As for [`Gpu::launch`].
-unsafe fn launch<T: Float, const N: usize>(
-    gpu: &Gpu,
-    name: &'static str,
-    grid: Grid,
-    arguments: [&dyn Argument; N],
-) {
+unsafe fn launch<T: Float, const N: usize>(gpu: &Gpu, name: &'static str, grid: Grid, arguments: [&dyn Argument; N]) {
     // SAFETY: promised by the caller.
     unsafe { gpu.launch(Family::BatchNorm, (name, T::NAME), grid, arguments) }
 }
@@ -187,6 +182,7 @@ impl Format {
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "the kernel's operands, and the GPU")]
 pub(crate) fn backward<T: Float>(
     gpu: &'static Gpu,
     dy: &TensorOf<T>,
@@ -216,9 +212,8 @@ pub(crate) fn backward<T: Float>(
         launch::<T, _>(gpu, "sum_gradients", format.sums(), arguments);
         let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
         launch::<T, _>(gpu, "finish_gradients", format.per_channel(), arguments);
-        let arguments: [&dyn Argument; 11] = [
-            &to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels,
-        ];
+        let arguments: [&dyn Argument; 11] =
+            [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
         launch::<T, _>(gpu, "input_gradient", Grid::elements(format.layout.numel()), arguments);
     }
     (dx, dgamma, dbeta, dr)

@@ -61,9 +61,11 @@ pub fn report() -> Result<DriverReport, String> {
     Ok(DriverReport { cuda: (cuda / 1000, cuda % 1000 / 10), devices })
 }
 
-const NO_DRIVER: &str = "there is no CUDA driver (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
+const NO_DRIVER: &str =
+    "there is no CUDA driver (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
 const NO_DEVICE: &str =
-    "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it";
+    "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it, or use \
+     --device cpu";
 
 /// Starts the driver, once in a process.
 fn start() -> Result<(), String> {

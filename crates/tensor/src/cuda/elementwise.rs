@@ -79,7 +79,13 @@ fn result<T: Element, const N: usize>(gpu: &'static Gpu, operands: [&Layout; N])
 ///
 /// # Safety
 /// As for [`Gpu::launch`].
-unsafe fn start<const N: usize>(gpu: &Gpu, name: &'static str, kind: &'static str, numel: u32, arguments: [&dyn Argument; N]) {
+unsafe fn start<const N: usize>(
+    gpu: &Gpu,
+    name: &'static str,
+    kind: &'static str,
+    numel: u32,
+    arguments: [&dyn Argument; N],
+) {
     // SAFETY: promised by the caller.
     unsafe { gpu.launch(FAMILY, (name, kind), Grid::elements(numel as usize), arguments) }
 }

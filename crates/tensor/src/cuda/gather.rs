@@ -22,8 +22,7 @@ pub(crate) fn gather<T: Element>(
     let walk = Walk::of_axes((0..y.rank()).map(|a| (y.shape()[a], strides(a))));
     let (step, length) = (x.layout().strides()[axis] as i64, x.shape()[axis] as i32);
     let fault = gpu.board.fault();
-    let arguments: [&dyn Argument; 7] =
-        [&address(&y), &address(&x), &address(&index), &walk, &step, &length, &fault];
+    let arguments: [&dyn Argument; 7] = [&address(&y), &address(&x), &address(&index), &walk, &step, &length, &fault];
     // SAFETY: y has an element for each index, and the kernel leaves out those outside of x.
     unsafe { gpu.launch(Family::Reduce, ("gather", T::NAME), Grid::elements(walk.numel as usize), arguments) };
     y

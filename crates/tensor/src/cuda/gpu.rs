@@ -263,6 +263,22 @@ impl<T> Placed for Vec<AdamSlot<'_, T>> {
 macro_rules! nowhere {
     ($($t:ty),+ $(,)?) => { $(impl Placed for $t {})+ };
 }
-nowhere!(Unary, Binary, Compare, Shape, Key, Conv2dOptions, f32, f64, i32, u8, bool, usize, [usize; 2], [bool; 3], &[bool]);
+nowhere!(
+    Unary,
+    Binary,
+    Compare,
+    Shape,
+    Key,
+    Conv2dOptions,
+    f32,
+    f64,
+    i32,
+    u8,
+    bool,
+    usize,
+    [usize; 2],
+    [bool; 3],
+    &[bool]
+);
 nowhere!(&[Vec<Window>; 2], &[Vec<Tap>; 2]);
 impl<T> Placed for BatchNormThen<'_, T> {}

@@ -90,9 +90,8 @@ impl Gpu {
         let [x, y, z] = grid.blocks;
         self.counters.launches.fetch_add(1, Ordering::Relaxed);
         // SAFETY: promised by the caller; the driver copies the arguments before it returns.
-        let started = unsafe {
-            result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), 0, self.stream, &mut pointers)
-        };
+        let started =
+            unsafe { result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), 0, self.stream, &mut pointers) };
         if let Err(error) = started {
             panic!("{}: kernel {name}_{kind} did not start: {}", self.device(), super::driver::describe(error));
         }

@@ -72,12 +72,7 @@ pub(crate) fn linear<T: Float>(
 }
 
 /// `a · b`, plus a bias for each column: (…,M,K) · (…,K,N) → (…,M,N).
-fn product<T: Float>(
-    gpu: &'static Gpu,
-    a: &TensorOf<T>,
-    b: &TensorOf<T>,
-    bias: Option<&TensorOf<T>>,
-) -> TensorOf<T> {
+fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: Option<&TensorOf<T>>) -> TensorOf<T> {
     let rank = a.rank();
     let (m, k, n) = (a.shape()[rank - 2], a.shape()[rank - 1], b.shape()[rank - 1]);
     let lead = rank - 2;
@@ -94,8 +89,7 @@ fn product<T: Float>(
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
     let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
-    let matrices =
-        Matrices { m: m as i32, n: n as i32, k: k as i32, a: strides(a), b: strides(b), c: [n as i64, 1] };
+    let matrices = Matrices { m: m as i32, n: n as i32, k: k as i32, a: strides(a), b: strides(b), c: [n as i64, 1] };
     let name = variant(matrices.a, matrices.b);
     let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, m, n]))));
     let bias_stride = bias.map_or(0, |bias| bias.layout().strides()[0] as i64);
@@ -104,8 +98,7 @@ fn product<T: Float>(
     let here = if splits > 1 { 0 } else { bias };
     // SAFETY: the strides stay within a and b, and the result has m × n elements for each layer or split.
     unsafe {
-        let arguments: [&dyn Argument; 8] =
-            [&to, &from_a, &from_b, &here, &matrices, &batch, &bias_stride, &count];
+        let arguments: [&dyn Argument; 8] = [&to, &from_a, &from_b, &here, &matrices, &batch, &bias_stride, &count];
         gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
     }
     if let Some(partial) = partial {

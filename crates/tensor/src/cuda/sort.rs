@@ -15,7 +15,12 @@ pub(crate) fn argmax<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, axis: usize
     indices
 }
 
-pub(crate) fn topk<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, k: usize, axis: usize) -> (TensorOf<T>, TensorOf<i32>) {
+pub(crate) fn topk<T: Element>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    k: usize,
+    axis: usize,
+) -> (TensorOf<T>, TensorOf<i32>) {
     let layout = Layout::contiguous(x.shape().with(axis, k));
     let (values, indices) = (gpu.tensor(layout), gpu.tensor(layout));
     if layout.numel() > 0 {

@@ -77,7 +77,13 @@ unsafe impl Argument for Convolution {}
 
 impl Convolution {
     /// Of x (N,C,H,W) with w (O,C,kh,kw) to images of oh × ow, if the tensor cores of this GPU take it.
-    pub(super) fn new<T: Float>(gpu: &Gpu, x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Option<Self> {
+    pub(super) fn new<T: Float>(
+        gpu: &Gpu,
+        x: Shape,
+        w: Shape,
+        out: [usize; 2],
+        options: Conv2dOptions,
+    ) -> Option<Self> {
         let (channels, outputs) = (x[1], w[0]);
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()

@@ -148,7 +148,10 @@ impl Gpu {
             drop(transfers);
             self.check("clearing a fault", cleared);
             let (what, value) = (if found.kind == 1 { "an index" } else { "a label" }, found.value);
-            panic!("{}: {what}, {value}, is out of range\n  rule: 0 ≤ index < length, 0 ≤ label < classes", self.device());
+            panic!(
+                "{}: {what}, {value}, is out of range\n  rule: 0 ≤ index < length, 0 ≤ label < classes",
+                self.device()
+            );
         }
     }
 }

@@ -1,0 +1,490 @@
+#!/usr/bin/env python3
+"""The nets of `examples/throughput` and their convolutions in PyTorch on a GPU, to put beside chainrule's figures.
+
+    python3 torch_gpu.py about
+    python3 torch_gpu.py steps --net mnist --batch 64 [--seconds 3] [--repeats 7] [--modes graphs,compile]
+    python3 torch_gpu.py convolutions [--batch 512] [--layers 64x32x32] [--precisions bf16]
+
+Prints one JSON object a line; whatever PyTorch has to say besides goes to the standard error.
+
+`steps` times whole training steps, forward, backward and optimizer, on one random batch that stays on the device. The
+modes differ in nothing but what they name: eager, graphs (the step is one CUDA graph) or compile (torch.compile of net
+and loss, "max-autotune" unless that fails), with fp32 (TF32 off), tf32 or bf16 (autocast, channels_last). The compiled
+ones are all channels_last. cuDNN's benchmark and the fused optimizer are always on. The host does not wait for a step
+before it starts the next one, unless --read-loss makes it read every loss.
+
+`convolutions` times each direction of a layer by itself, without bias: on a GPU with CUDA events around the replay of
+a graph of many calls, so that the launching of kernels from Python does not count.
+
+--device cpu tries the program out where there is no GPU.
+"""
+
+import argparse
+import functools
+import gc
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WARM_UP_CALLS = 5
+CALLS_IN_GRAPH = 20
+COMPILERS = ["max-autotune", "reduce-overhead"]
+
+
+def mnist():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def cifar():
+    def block(from_, middle, to, first, second):
+        return [
+            nn.Conv2d(from_, middle, 3, padding=first), nn.BatchNorm2d(middle), nn.ReLU(),
+            nn.Conv2d(middle, to, 3, padding=second), nn.ReLU(), nn.MaxPool2d(2),
+        ]  # fmt: skip
+
+    return nn.Sequential(
+        *block(3, 6, 10, 1, 1),
+        *block(10, 20, 40, 1, 2), nn.Dropout(0.1),
+        *block(40, 80, 160, 2, 2), nn.Dropout(0.1),
+        nn.Flatten(), nn.Linear(160 * 6 * 6, 1024), nn.ReLU(),
+        nn.Linear(1024, 128), nn.ReLU(), nn.Dropout(0.1),
+        nn.Linear(128, 10),
+    )  # fmt: skip
+
+
+def conv_bn(from_, to, kernel, stride):
+    convolution = nn.Conv2d(from_, to, kernel, stride, kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(to))
+
+
+class Block(nn.Module):
+    """Two convolutions and the way around them."""
+
+    def __init__(self, from_, to, stride):
+        super().__init__()
+        self.first, self.second = conv_bn(from_, to, 3, stride), conv_bn(to, to, 3, 1)
+        self.shortcut = nn.Identity() if stride == 1 and from_ == to else conv_bn(from_, to, 1, stride)
+
+    def forward(self, x):
+        return F.relu(self.second(F.relu(self.first(x))) + self.shortcut(x))
+
+
+def resnet18():
+    layers, from_ = [conv_bn(3, 64, 3, 1), nn.ReLU()], 64
+    for to in (64, 128, 256, 512):
+        layers += [Block(from_, to, 1 if from_ == to else 2), Block(to, to, 1)]
+        from_ = to
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+
+
+class Unet(nn.Module):
+    """Down twice and up twice, each level joined with its counterpart."""
+
+    def __init__(self):
+        super().__init__()
+        self.down1, self.down2, self.bottom = self.stage(1, 32), self.stage(32, 64), self.stage(64, 64)
+        self.up1, self.up2 = self.stage(128, 32), self.stage(64, 24)
+        self.last = nn.Conv2d(25, 24, 3, padding=1)
+
+    @staticmethod
+    def stage(from_, to):
+        return nn.Sequential(nn.Conv2d(from_, to, 3, padding=1), nn.BatchNorm2d(to), nn.ReLU())
+
+    def forward(self, x):
+        a = F.max_pool2d(self.down1(x), 2)
+        b = F.max_pool2d(self.down2(a), 2)
+        d = F.interpolate(self.up1(torch.cat((self.bottom(b), b), 1)), scale_factor=2)
+        e = F.interpolate(self.up2(torch.cat((d, a), 1)), scale_factor=2)
+        return self.last(torch.cat((e, x), 1))
+
+
+def adam(parameters, capturable):
+    return torch.optim.Adam(parameters, lr=1e-3, fused=True, capturable=capturable)
+
+
+def sgd(parameters, _capturable):
+    """Unlike Adam's, its step can be captured as it is."""
+    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net with what it is trained on: `image` is (C,H,W), `label` the shape of the classes of one image."""
+
+    build: Callable
+    optimizer: Callable
+    batch: int
+    image: tuple
+    label: tuple = ()
+    classes: int = 10
+
+
+NETS = {
+    "mnist": Net(mnist, adam, 64, (1, 28, 28)),
+    "cifar": Net(cifar, adam, 64, (3, 32, 32)),
+    "resnet18": Net(resnet18, sgd, 32, (3, 32, 32)),
+    "unet": Net(Unet, adam, 100, (1, 32, 32), (32, 32), 24),
+}
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A way to run the step: eager, graphs or compile, in fp32, tf32 or bf16."""
+
+    runner: str
+    precision: str
+
+    @property
+    def name(self):
+        return f"{self.runner} {self.precision}"
+
+    @property
+    def layout(self):
+        fast = self.runner == "compile" or self.precision == "bf16"
+        return torch.channels_last if fast else torch.contiguous_format
+
+    @property
+    def needs_cuda(self):
+        return self.runner == "graphs" or self.precision == "tf32"
+
+
+MODES = [
+    Mode("eager", "fp32"), Mode("eager", "tf32"), Mode("eager", "bf16"),
+    Mode("graphs", "fp32"), Mode("compile", "fp32"), Mode("compile", "bf16"),
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of images of `side` by `side` pixels, padded by half its kernel."""
+
+    from_: int
+    side: int
+    to: int
+    kernel: int = 3
+    stride: int = 1
+
+    @property
+    def name(self):
+        return f"{self.from_}x{self.side}x{self.side} {self.to} {self.kernel}x{self.kernel}/{self.stride}"
+
+    def flops(self, batch):
+        outputs = batch * self.to * (self.side // self.stride) ** 2
+        return 2 * outputs * self.from_ * self.kernel**2
+
+
+LAYERS = [
+    Layer(3, 32, 64), Layer(64, 32, 64), Layer(64, 32, 128, stride=2), Layer(128, 16, 128),
+    Layer(128, 16, 256, stride=2), Layer(256, 8, 256), Layer(256, 8, 512, stride=2), Layer(512, 4, 512),
+    Layer(64, 32, 128, 1, 2), Layer(128, 16, 256, 1, 2), Layer(256, 8, 512, 1, 2),
+    Layer(1, 28, 8), Layer(8, 14, 16),
+]  # fmt: skip
+
+PRECISIONS = ["fp32", "tf32", "tf32 channels_last", "bf16 channels_last"]
+
+
+class NetLoss(nn.Module):
+    """A net together with its loss."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images, labels):
+        return F.cross_entropy(self.net(images), labels)
+
+
+class Training:
+    """A net with its optimizer and one batch of random images and labels."""
+
+    def __init__(self, net, batch, mode, device):
+        torch.manual_seed(0)
+        self.autocast = functools.partial(torch.autocast, device, torch.bfloat16, mode.precision == "bf16")
+        self.model = NetLoss(net.build()).train().to(device, memory_format=mode.layout)
+        images = torch.randn(batch, *net.image, device=device)
+        self.images = images.contiguous(memory_format=mode.layout)
+        self.labels = torch.randint(0, net.classes, (batch, *net.label), device=device)
+        self.optimizer = net.optimizer(self.model.parameters(), mode.runner == "graphs")
+
+    def step(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            loss = self.model(self.images, self.labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def set_precision(precision):
+    torch.backends.cuda.matmul.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.benchmark = True
+
+
+def synchronize(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def wall_seconds(function, calls, device):
+    """Seconds that `calls` calls take, from an idle device to an idle device."""
+    synchronize(device)
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    synchronize(device)
+    return time.perf_counter() - start
+
+
+def event_seconds(function, calls, _device):
+    """Seconds between two CUDA events around `calls` calls."""
+    start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    start.record()
+    for _ in range(calls):
+        function()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def median_seconds(clock, seconds, repeats):
+    """The median seconds a call; `clock` tells the seconds of some number of calls, already warmed up."""
+    calls, taken = 1, clock(1)
+    while taken < 0.2 * seconds:
+        calls *= 2
+        taken = clock(calls)
+    calls = max(1, round(seconds / repeats * calls / taken))
+    return statistics.median(clock(calls) / calls for _ in range(repeats))
+
+
+def warm_up(function):
+    for _ in range(WARM_UP_CALLS):
+        function()
+
+
+class Captured:
+    """A CUDA graph of `calls` calls of a function: replays them and returns the last one's result."""
+
+    def __init__(self, function, calls=1):
+        self.function = function  # its tensors are the graph's, and must live as long
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            warm_up(function)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            for _ in range(calls):
+                self.result = function()
+
+    def __call__(self):
+        self.graph.replay()
+        return self.result
+
+
+def compiled(training, compiler):
+    """The step of a training whose net and loss are compiled, with nothing left of what was compiled before."""
+    torch.compiler.reset()
+    training.model = torch.compile(training.model, mode=compiler)
+    warm_up(training.step)
+    return training.step
+
+
+def compiled_step(build, compilers):
+    """The compiled step of a new training by the first of the compilers that works, and that compiler."""
+    *preferred, last = compilers
+    for compiler in preferred:
+        try:
+            return compiled(build(), compiler), compiler
+        except Exception as error:
+            print(f"torch.compile with {compiler}: {first_line(error)}; now {last}", file=sys.stderr)
+        release_memory()
+    return compiled(build(), last), last
+
+
+def prepared_step(mode, build, compilers):
+    """A step in `mode` and what is to be told of it."""
+    if mode.runner == "compile":
+        step, compiler = compiled_step(build, compilers)
+        return step, {"compiler": compiler}
+    step = build().step
+    return (Captured(step) if mode.runner == "graphs" else step), {}
+
+
+def measure_steps(mode, args):
+    set_precision(mode.precision)
+    build = functools.partial(Training, NETS[args.net], args.batch, mode, args.device)
+    step, told = prepared_step(mode, build, [args.compiler] if args.compiler else COMPILERS)
+    run = (lambda: step().item()) if args.read_loss else step
+    warm_up(run)
+    seconds = median_seconds(lambda calls: wall_seconds(run, calls, args.device), args.seconds, args.repeats)
+    return {"images_per_second": args.batch / seconds, "milliseconds_per_step": 1e3 * seconds, **told}
+
+
+def directions(layer, batch, precision, device):
+    """The calls of a layer's three directions by their names."""
+    layout = torch.channels_last if "channels_last" in precision else torch.contiguous_format
+    dtype = torch.bfloat16 if "bf16" in precision else torch.float32
+
+    def random(*shape):
+        return torch.randn(shape, device=device).to(dtype, memory_format=layout)
+
+    stride, padding = [layer.stride] * 2, [layer.kernel // 2] * 2
+    images = random(batch, layer.from_, layer.side, layer.side)
+    weight = random(layer.to, layer.from_, layer.kernel, layer.kernel)
+    gradient = random(batch, layer.to, layer.side // layer.stride, layer.side // layer.stride)
+
+    def backward(*mask):
+        return torch.ops.aten.convolution_backward(
+            gradient, images, weight, None, stride, padding, [1, 1], False, [0, 0], 1, mask
+        )
+
+    return {
+        "forward": lambda: F.conv2d(images, weight, None, stride, padding),
+        "input gradient": lambda: backward(True, False, False),
+        "weight gradient": lambda: backward(False, True, False),
+    }
+
+
+def measure_convolution(layer, direction, precision, args):
+    set_precision(precision.split()[0])
+    function = directions(layer, args.batch, precision, args.device)[direction]
+    if args.device == "cuda":
+        run, calls_in_run, clock = Captured(function, CALLS_IN_GRAPH), CALLS_IN_GRAPH, event_seconds
+    else:
+        run, calls_in_run, clock = function, 1, wall_seconds
+    warm_up(run)
+    seconds = median_seconds(lambda calls: clock(run, calls, args.device), args.seconds, args.repeats) / calls_in_run
+    return {"microseconds": 1e6 * seconds, "tflops": layer.flops(args.batch) / seconds / 1e12}
+
+
+def first_line(error):
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def release_memory():
+    """Gives the memory back that nothing uses any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def report(key, needs_cuda, device, measure):
+    """Prints a line with `key` and what `measure` returns, or why there is nothing."""
+    if needs_cuda and device != "cuda":
+        print(json.dumps({**key, "skipped": "needs CUDA"}), flush=True)
+        return
+    try:
+        result = measure()
+    except Exception as error:
+        result = {"error": first_line(error)}
+    print(json.dumps({**key, **result}), flush=True)
+    release_memory()
+
+
+def steps(args):
+    args.batch = args.batch or NETS[args.net].batch
+    for mode in selected(MODES, args.modes, lambda mode: mode.name):
+        key = {"net": args.net, "batch": args.batch, "mode": mode.name}
+        report(key, mode.needs_cuda, args.device, functools.partial(measure_steps, mode, args))
+
+
+def convolutions(args):
+    layers = selected(LAYERS, args.layers, lambda layer: layer.name)
+    precisions = selected(PRECISIONS, args.precisions, str)
+    for layer in layers:
+        for direction in ("forward", "input gradient", "weight gradient"):
+            for precision in precisions:
+                key = {"layer": layer.name, "batch": args.batch, "direction": direction, "precision": precision}
+                measure = functools.partial(measure_convolution, layer, direction, precision, args)
+                report(key, "tf32" in precision, args.device, measure)
+
+
+def driver():
+    """The version of NVIDIA's driver, or None where nvidia-smi is not there or does not tell."""
+    if not shutil.which("nvidia-smi"):
+        return None
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    process = subprocess.run(command, capture_output=True, text=True)
+    return process.stdout.split()[0] if process.returncode == 0 and process.stdout.strip() else None
+
+
+def about(_):
+    there = torch.cuda.is_available()
+    print(json.dumps({
+        "torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version(),
+        "device": torch.cuda.get_device_name() if there else "cpu", "driver": driver(),
+        "python": platform.python_version(),
+    }))  # fmt: skip
+
+
+def selected(things, texts, name):
+    """The things whose names contain one of the comma-separated texts; all of them without texts."""
+    found = [thing for thing in things if any(text in name(thing) for text in texts.split(","))]
+    return found or sys.exit(f"{texts}: none of {', '.join(map(name, things))}")
+
+
+def positive(kind):
+    def parse(text):
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
+        return value
+
+    return parse
+
+
+def add_measuring(parser, seconds):
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="[default: cuda]")
+    parser.add_argument("--seconds", type=positive(float), default=seconds,
+                        help=f"of one measurement, divided among its repeats [default: {seconds:g}]")  # fmt: skip
+    parser.add_argument("--repeats", type=positive(int), default=7, help="of which the median is told [default: 7]")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("about", help="print versions and the device").set_defaults(run=about)
+
+    command = commands.add_parser("steps", help="time training steps")
+    command.set_defaults(run=steps)
+    command.add_argument("--net", choices=NETS, required=True)
+    command.add_argument("--batch", type=positive(int), help="images [default: what the net is usually timed with]")
+    command.add_argument("--modes", default="", help="those whose name contains one of these, comma-separated")
+    command.add_argument("--compiler", choices=COMPILERS, help="torch.compile's mode, without falling back")
+    command.add_argument("--read-loss", action="store_true", help="wait for every step's loss")
+    add_measuring(command, 3.0)
+
+    command = commands.add_parser("convolutions", help="time convolutions and their gradients")
+    command.set_defaults(run=convolutions)
+    command.add_argument("--batch", type=positive(int), default=512, help="images [default: 512]")
+    command.add_argument("--layers", default="", help="those whose name contains one of these, comma-separated")
+    command.add_argument("--precisions", default="", help="those whose name contains one of these, comma-separated")
+    add_measuring(command, 0.2)
+    return parser.parse_args()
+
+
+def main():
+    args = parse_arguments()
+    if args.command != "about" and args.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("PyTorch finds no CUDA device; --device cpu tries the program out without one")
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+//! The programs on a GPU as their users run them, on the stand-in driver.
+
+mod training;
+
+use std::path::Path;
+use std::process::Command;
+
+use training::{digits, events, hash_of, program, run, small_run, stderr};
+
+/// Makes the stand-in a program's driver; false where there is none.
+fn on_stand_in(command: &mut Command) -> bool {
+    let Some(directory) = chainrule_standin::directory() else {
+        println!("the stand-in for the CUDA driver was not built: nothing is tested");
+        return false;
+    };
+    command.env("LD_LIBRARY_PATH", directory);
+    true
+}
+
+fn losses(json: &Path) -> Vec<f64> {
+    events(json).iter().filter_map(|event| event["train_loss"].as_f64()).collect()
+}
+
+#[test]
+fn a_gpu_learns_what_the_processor_learns() {
+    let data = digits(160, 20);
+    let (mut here, json_here) = small_run(&data, "here.json");
+    hash_of(here.args(["--device", "cpu"]), &json_here);
+    let (mut there, json_there) = small_run(&data, "there.json");
+    if !on_stand_in(&mut there) {
+        return;
+    }
+    hash_of(&mut there, &json_there);
+    assert_eq!(events(&json_there)[0]["device"], "cuda:0", "auto takes the GPU");
+    for (a, b) in losses(&json_here).iter().zip(&losses(&json_there)) {
+        assert!((a - b).abs() < 1e-3 * a, "train losses {a} on the processor, {b} on the GPU");
+    }
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bits() {
+    let data = digits(100, 20);
+    let state = data.path().join("state.safetensors");
+    let run_for = |json: &str, epochs: &str, flags: &[&str]| {
+        let (mut command, json) = (program("mnist"), data.path().join(json));
+        command.arg("--data-dir").arg(data.path()).args(["--batch-size", "16", "--dropout", "0.3", "--epochs", epochs]);
+        command.arg("--json").arg(&json).args(flags);
+        on_stand_in(&mut command).then(|| hash_of(&mut command, &json))
+    };
+    let Some(whole) = run_for("whole.json", "2", &[]) else { return };
+    let state = state.to_str().expect("a path of letters");
+    run_for("half.json", "1", &["--save", state]);
+    assert_eq!(run_for("rest.json", "2", &["--resume", state]), Some(whole));
+}
+
+#[test]
+fn the_doctor_finds_all_kernels_in_order() {
+    let mut doctor = program("doctor");
+    if !on_stand_in(&mut doctor) {
+        return;
+    }
+    let output = run(&mut doctor);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}{}", stderr(&output));
+    for part in ["CUDA 12.2", "cuda:0: stand-in", "tensor_core  load", "--device auto computes on cuda:0"] {
+        assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+}
+
+#[test]
+fn without_a_gpu_the_doctor_says_why() {
+    let output = run(program("doctor").env("CUDA_VISIBLE_DEVICES", "-1"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the processor"), "{text}");
+}
+
+#[test]
+fn tensor_cores_are_for_gpus() {
+    let output = run(program("mnist").args(["--device", "cpu", "--precision", "tf32"]));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("cpu has no tensor cores"), "{}", stderr(&output));
+}
