@@ -57,6 +57,8 @@ families! {
     Softmax = "softmax", (7, 0);
     /// Random numbers by address.
     Random = "random", (7, 0);
+    /// Batches of images from bytes.
+    Augment = "augment", (7, 0);
     /// Steps of optimizers, and the board's dials.
     Optimizer = "optimizer", (7, 0);
 }

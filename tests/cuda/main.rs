@@ -57,6 +57,7 @@ const CASES: &[Case] = &[
     Case { name: "mixing", run: tensors::mixing, settings: ONCE },
     Case { name: "random numbers", run: tensors::random_numbers, settings: GUARDED },
     Case { name: "integers", run: tensors::integers, settings: ORDERS },
+    Case { name: "batches", run: tensors::batches, settings: GUARDED },
     Case { name: "faults", run: tensors::faults, settings: ORDERS },
     Case { name: "waiting", run: tensors::waiting, settings: ONCE },
     Case { name: "memory reuse", run: memory::reuse, settings: ONCE },

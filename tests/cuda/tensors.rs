@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use chainrule::data::{Images, Loader, Normalize, RandomCrop, RandomHorizontalFlip, Transform};
 use chainrule_autograd::{Var, Var64, VarOf};
 use chainrule_tensor::{Compare, Device, Float, Key, Purpose, Tensor, Tensor64, TensorOf, cuda};
 
@@ -98,6 +99,39 @@ pub fn integers() {
     {
         let row = TensorOf::<i32>::from([5, 0, -9, 2]);
         assert_eq!(there.compare(op, &row.to(GPU)).to_vec(), x.compare(op, &row).to_vec(), "{op:?}");
+    }
+}
+
+/// A loader's batches are the same, whoever makes them.
+pub fn batches() {
+    let images = |n: usize, [c, h, w]: [usize; 3]| {
+        let pixels = (0..n * c * h * w).map(|i| (i * 89 % 251) as u8).collect();
+        let labels = (0..n).map(|i| (i % 7) as u8).collect();
+        Images::new(pixels, [n, c, h, w], labels, (0..7).map(|i| i.to_string()).collect()).expect("they fit")
+    };
+    for (set, normalize) in [
+        (images(23, [1, 9, 7]), Normalize::to_symmetric()),
+        (images(30, [3, 8, 8]), Normalize::new(&[(0.5, 0.25), (0.4, 0.2), (0.3, 0.1)])),
+    ] {
+        for transforms in [0, 1, 2, 3] {
+            let loader = || {
+                let all: [Box<dyn Transform>; 3] = [
+                    Box::new(RandomCrop { padding: 2 }),
+                    Box::new(RandomHorizontalFlip),
+                    Box::new(RandomCrop { padding: 1 }),
+                ];
+                let some = all.into_iter().take(transforms).collect();
+                Loader::new(set.clone(), 5).shuffle(3).normalize(normalize.clone()).transforms(some)
+            };
+            for epoch in 0..2 {
+                let there = loader().prefetch(1).device(GPU).epoch(epoch);
+                for (a, b) in loader().epoch(epoch).zip(there) {
+                    assert_eq!((b.images.device(), b.labels.device()), (GPU, GPU));
+                    assert_eq!(a.labels.to_vec(), b.labels.to_vec());
+                    assert_eq!(a.images.to_vec(), b.images.to_vec(), "{transforms} transforms, batch {}", a.index);
+                }
+            }
+        }
     }
 }
 

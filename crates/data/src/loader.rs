@@ -1,8 +1,9 @@
 //! Batches: which samples, in which order, as tensors.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use chainrule_tensor::cuda::{ImageBatch, ImageStep, MOST_STEPS, image_batch};
 use chainrule_tensor::{Device, Key, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
@@ -45,6 +46,17 @@ pub struct Loader {
     transforms: Arc<[Box<dyn Transform>]>,
     normalize: Normalize,
     device: Device,
+    /// All images on a GPU, if batches are made there.
+    there: Arc<OnceLock<ImagesThere>>,
+}
+
+/// A set of images on a GPU.
+#[derive(Debug)]
+struct ImagesThere {
+    /// (N,C,H,W)
+    pixels: TensorOf<u8>,
+    /// (N)
+    labels: TensorOf<i32>,
 }
 
 impl Loader {
@@ -71,6 +83,7 @@ impl Loader {
             transforms: Arc::new([]),
             normalize: Normalize::to_symmetric(),
             device: Device::Cpu,
+            there: Arc::default(),
         }
     }
 
@@ -124,11 +137,18 @@ impl Loader {
         Self { normalize, ..self }
     }
 
-    /// Batches on a device; whoever makes them, a thread of its own if batches are [prefetched](Self::prefetch), sends
-    /// them there too, and nobody waits for it.
+    /// Batches on a device. A GPU makes them itself, from all images, which are sent there once, if it knows all
+    /// transforms. Else whoever makes them, a thread of its own if batches are [prefetched](Self::prefetch), sends them
+    /// there, and nobody waits for it. The batches are the same either way.
     #[must_use]
     pub fn device(self, device: Device) -> Self {
-        Self { device, ..self }
+        Self { device, there: Arc::default(), ..self }
+    }
+
+    /// The transforms as a GPU makes them, if batches are for one and it knows all of them.
+    fn gpu_steps(&self) -> Option<Vec<ImageStep>> {
+        let steps: Option<Vec<ImageStep>> = self.transforms.iter().map(|transform| transform.on_gpu()).collect();
+        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MOST_STEPS)
     }
 
     /// The set that batches are made of.
@@ -168,7 +188,12 @@ impl Loader {
             first_batch <= batches,
             "Loader: epoch {epoch} has {batches} batches, it cannot begin at batch {first_batch}"
         );
-        let maker = BatchMaker { loader: self.clone(), epoch, order: self.order(epoch).into() };
+        let order: Arc<[u32]> = self.order(epoch).into();
+        let there = self.gpu_steps().map(|steps| {
+            let order: Vec<i32> = order.iter().map(|&sample| sample as i32).collect();
+            (steps.into(), TensorOf::from_slice(&order, order.len()).to(self.device))
+        });
+        let maker = BatchMaker { loader: self.clone(), epoch, order, there };
         Epoch::new(maker, first_batch..batches, self.workers)
     }
 
@@ -192,11 +217,16 @@ pub(crate) struct BatchMaker {
     loader: Loader,
     epoch: u32,
     order: Arc<[u32]>,
+    /// Where a GPU makes the batches: the steps of each image, and the order there.
+    there: Option<(Arc<[ImageStep]>, TensorOf<i32>)>,
 }
 
 impl BatchMaker {
     /// Batch `index`; `sample` is working space, kept from batch to batch.
     pub(crate) fn make(&self, index: usize, sample: &mut Sample) -> Batch {
+        if let Some((steps, order)) = &self.there {
+            return self.make_there(index, steps, order);
+        }
         let loader = &self.loader;
         let samples = &self.order[self.samples(index)];
         let [c, h, w] = loader.image_shape();
@@ -226,6 +256,28 @@ impl BatchMaker {
     }
 
     /// Positions in the order that make up batch `index`.
+    /// The same batch, made on the GPU.
+    fn make_there(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> Batch {
+        let loader = &self.loader;
+        let all = loader.there.get_or_init(|| {
+            let labels: Vec<i32> = loader.images.labels().iter().map(|&label| i32::from(label)).collect();
+            ImagesThere {
+                pixels: TensorOf::from_slice(loader.images.pixels(), loader.images.shape()).to(loader.device),
+                labels: TensorOf::from_slice(&labels, labels.len()).to(loader.device),
+            }
+        });
+        let samples = order.narrow(0, self.samples(index));
+        let purposes = steps.iter().enumerate().map(|(place, &step)| (step, self.key(0, place).purpose));
+        let images = image_batch(ImageBatch {
+            pixels: &all.pixels,
+            samples: &samples,
+            tables: loader.normalize.tables(),
+            steps: &purposes.collect::<Vec<_>>(),
+            key: self.key(0, 0),
+        });
+        Batch { images, labels: all.labels.gather(0, &samples), index }
+    }
+
     fn samples(&self, index: usize) -> Range<usize> {
         let start = index * self.loader.batch_size;
         start..(start + self.loader.batch_size).min(self.order.len())

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use chainrule_tensor::Rng;
+use chainrule_tensor::cuda::ImageStep;
 
 /// One 8-bit image, (C, H, W) row-major, that transforms change in turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,11 @@ pub trait Transform: Debug + Send + Sync {
     fn output_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         shape
     }
+
+    /// The same change as a GPU makes it, with the same draws; `None` if it has to be made on the processor.
+    fn on_gpu(&self) -> Option<ImageStep> {
+        None
+    }
 }
 
 /// Pads with zeros on all sides, then cuts a window of the old size out at a random place.
@@ -96,6 +102,10 @@ impl Transform for RandomCrop {
             }
         });
     }
+
+    fn on_gpu(&self) -> Option<ImageStep> {
+        Some(ImageStep::Crop { padding: self.padding })
+    }
 }
 
 /// Mirrors left and right with probability ½.
@@ -107,6 +117,10 @@ impl Transform for RandomHorizontalFlip {
         if rng.next_u32() >> 31 == 1 {
             sample.rows_mut().for_each(<[u8]>::reverse);
         }
+    }
+
+    fn on_gpu(&self) -> Option<ImageStep> {
+        Some(ImageStep::Flip)
     }
 }
 
@@ -148,6 +162,11 @@ impl Normalize {
     /// Number of channels it is made for; `None` when it serves any.
     pub fn channels(&self) -> Option<usize> {
         (self.tables.len() > 1).then_some(self.tables.len())
+    }
+
+    /// What each byte becomes, for all channels alike or for each.
+    pub(crate) fn tables(&self) -> &[[f32; 256]] {
+        &self.tables
     }
 
     /// Writes y (C, H, W) for the pixels x (C, H, W).

@@ -4,6 +4,7 @@
 //! `graph` records a step and replays it. The other files each hold the launchers of a family of kernels, whose sources
 //! are `kernels/cuda/*.cu`. All work of a device is on one stream: what is launched later sees what was launched before.
 
+mod augment;
 mod board;
 mod driver;
 mod gpu;
@@ -35,6 +36,7 @@ pub(crate) mod sort;
 pub(crate) use gpu::{Gpu, Placed};
 pub(crate) use memory::CudaBuffer;
 
+pub use augment::{ImageBatch, ImageStep, MOST_STEPS, image_batch};
 pub use driver::{DeviceReport, DriverReport, report};
 pub use gpu::CudaStats;
 pub use graph::{Graph, GraphMemory};

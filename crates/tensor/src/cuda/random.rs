@@ -12,9 +12,9 @@ use crate::random;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// `Key` of `kernels/cuda/random.cu`.
+/// `Key` of `kernels/cuda/philox.cuh`.
 #[repr(C)]
-struct Key {
+pub(super) struct Key {
     seed: u64,
     purpose: u32,
     step: u32,

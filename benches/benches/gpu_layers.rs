@@ -1,0 +1,88 @@
+//! The time of each direction of single convolutions on a GPU, as `scripts/torch_gpu.py convolutions` has cuDNN's: one
+//! JSON object a line. Twenty calls are recorded as one graph, so that what the host does between them does not count.
+//!
+//! `cargo bench -p chainrule-benches --bench gpu_layers [-- BATCH]`
+
+use std::time::Instant;
+
+use chainrule_tensor::cuda::{GraphMemory, Precision, set_precision, stats};
+use chainrule_tensor::{Conv2dOptions, Device, Key, Purpose, Tensor};
+
+const GPU: Device = Device::Cuda(0);
+/// Calls of a graph, and replays that are timed; the median is told.
+const CALLS: usize = 20;
+const REPLAYS: usize = 15;
+/// C, side of the image, O, side of the kernel, stride.
+const LAYERS: [[usize; 5]; 13] = [
+    [3, 32, 64, 3, 1],
+    [64, 32, 64, 3, 1],
+    [64, 32, 128, 3, 2],
+    [128, 16, 128, 3, 1],
+    [128, 16, 256, 3, 2],
+    [256, 8, 256, 3, 1],
+    [256, 8, 512, 3, 2],
+    [512, 4, 512, 3, 1],
+    [64, 32, 128, 1, 2],
+    [128, 16, 256, 1, 2],
+    [256, 8, 512, 1, 2],
+    [1, 28, 8, 3, 1],
+    [8, 14, 16, 3, 1],
+];
+
+fn main() {
+    if let Err(error) = GPU.ready() {
+        println!("{error}");
+        return;
+    }
+    let batch = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(512);
+    for layer in LAYERS {
+        for (name, precision) in [("fp32", Precision::Fp32), ("tf32", Precision::Tf32)] {
+            set_precision(precision);
+            convolution(layer, batch, name);
+        }
+    }
+}
+
+fn convolution([c, side, o, kernel, stride]: [usize; 5], batch: usize, precision: &str) {
+    let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(kernel / 2) };
+    let random = |salt, shape: [usize; 4]| Tensor::random_normal_on(GPU, Key::new(salt, Purpose::USER), shape);
+    let x = random(1, [batch, c, side, side]).channels_last();
+    let w = random(2, [o, c, kernel, kernel]).channels_last();
+    let dy = random(3, *x.conv2d(&w, None, options).shape().first_chunk().expect("four axes")).channels_last();
+    let flops = 2.0 * (dy.numel() * c * kernel * kernel) as f64;
+    let name = format!("{c}x{side}x{side} {o} {kernel}x{kernel}/{stride}");
+    let report = |direction: &str, seconds: f64| {
+        println!(
+            r#"{{"layer": "{name}", "batch": {batch}, "direction": "{direction}", "precision": "{precision}", "microseconds": {:.2}, "tflops": {:.2}}}"#,
+            1e6 * seconds,
+            flops / seconds / 1e12
+        );
+    };
+    report("forward", time(|| x.conv2d(&w, None, options)));
+    report("input gradient", time(|| dy.conv2d_input_gradient(&w, [side; 2], options)));
+    report("weight gradient", time(|| x.conv2d_weight_gradient(&dy, [kernel; 2], options)));
+}
+
+/// The seconds of one call.
+fn time(call: impl Fn() -> Tensor) -> f64 {
+    let memory = GraphMemory::new(0).expect("the GPU was asked");
+    let wait = |y: &Tensor| y.narrow(0, 0..1).narrow(1, 0..1).narrow(2, 0..1).narrow(3, 0..1).item();
+    // Alone first, so that all the memory is there.
+    let y = memory.run(&call);
+    wait(&y);
+    let (graph, last) = memory.record(|| (1..CALLS).fold(call(), |_, _| call()));
+    graph.replay(0, 1.0);
+    wait(&last);
+    let waits = stats(0).expect("the GPU was asked").synchronisations;
+    let mut times: Vec<f64> = (0..REPLAYS)
+        .map(|_| {
+            let start = Instant::now();
+            graph.replay(0, 1.0);
+            wait(&last);
+            start.elapsed().as_secs_f64() / CALLS as f64
+        })
+        .collect();
+    assert_eq!(stats(0).expect("the GPU was asked").synchronisations - waits, REPLAYS as u64, "one wait a replay");
+    times.sort_by(f64::total_cmp);
+    times[REPLAYS / 2]
+}
