@@ -24,6 +24,8 @@ pub enum PrecisionKind {
     Fp32,
     /// By one product of TF32, which has 11 bits
     Tf32,
+    /// By products of bf16, which has 8 bits; activations are stored so too, weights and sums as 32-bit floats
+    Bf16,
 }
 
 impl DeviceOptions {
@@ -39,15 +41,18 @@ impl DeviceOptions {
             let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;
             device.ready()?
         };
-        match (device, self.precision) {
-            (_, PrecisionKind::Fp32) => cuda::set_precision(Precision::Fp32),
-            (Device::Cuda(_), PrecisionKind::Tf32) => cuda::set_precision(Precision::Tf32),
-            _ => {
-                return Err(Failure::Usage(format!(
-                    "--precision tf32: {device} has no tensor cores and computes in fp32; leave the flag out"
-                )));
-            }
+        let precision = match self.precision {
+            PrecisionKind::Fp32 => Precision::Fp32,
+            PrecisionKind::Tf32 => Precision::Tf32,
+            PrecisionKind::Bf16 => Precision::Bf16,
+        };
+        if device == Device::Cpu && precision != Precision::Fp32 {
+            let name = format!("{precision:?}").to_lowercase();
+            return Err(Failure::Usage(format!(
+                "--precision {name}: {device} has no tensor cores and computes in fp32; leave the flag out"
+            )));
         }
+        cuda::set_precision(precision);
         Ok(device)
     }
 }

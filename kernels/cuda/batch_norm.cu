@@ -1,6 +1,6 @@
 // Batch normalisation, with relu and a residual in the same pass. Sums over a channel are made in two steps: each block
 // sums a stretch of its channels, and a second kernel adds the stretches in their order.
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 // Elements of a channel, or how often it comes in a row of pixels: dense x is `outer` × `channels` × `inner`.
 struct Channels {
@@ -52,27 +52,59 @@ template <class T> DEVICE T add_stretches(const T* partial, int term, uint32_t s
 }
 
 // dy where y > 0, or dy itself if there is no y.
-template <class T> DEVICE T gate(const T* dy, const T* y, int64_t i) { return !y || y[i] > T(0) ? dy[i] : T(0); }
+template <class T, class S> DEVICE T gate(const S* dy, const S* y, int64_t i) {
+  return !y || T(y[i]) > T(0) ? T(dy[i]) : T(0);
+}
 
 DEVICE uint32_t channel_of(const Channels& s, uint32_t i) { return i / s.inner % s.channels; }
 
-#define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, sum_values_##type, T* partial, const T* x, Channels s, uint32_t stretch) {                           \
-    sum_stretch<1>(partial, s, stretch, [&](int64_t i, uint32_t, T* values) { values[0] = x[i]; });                    \
+// Activations are stored as S, statistics and sums as T.
+#define STORED(type, T, S)                                                                                             \
+  KERNEL(THREADS, sum_values_##type, T* partial, const S* x, Channels s, uint32_t stretch) {                           \
+    sum_stretch<1>(partial, s, stretch, [&](int64_t i, uint32_t, T* values) { values[0] = T(x[i]); });                 \
   }                                                                                                                    \
-  KERNEL(THREADS, sum_deviations_##type, T* partial, const T* x, const T* mean, Channels s, uint32_t stretch) {        \
+  KERNEL(THREADS, sum_deviations_##type, T* partial, const S* x, const T* mean, Channels s, uint32_t stretch) {        \
     sum_stretch<1>(partial, s, stretch, [&](int64_t i, uint32_t c, T* values) {                                        \
-      values[0] = (x[i] - mean[c]) * (x[i] - mean[c]);                                                                 \
+      values[0] = (T(x[i]) - mean[c]) * (T(x[i]) - mean[c]);                                                           \
     });                                                                                                                \
   }                                                                                                                    \
-  KERNEL(THREADS, sum_gradients_##type, T* partial, const T* dy, const T* x, const T* y, const T* mean, Channels s,    \
+  KERNEL(THREADS, sum_gradients_##type, T* partial, const S* dy, const S* x, const S* y, const T* mean, Channels s,    \
          uint32_t stretch) {                                                                                           \
     sum_stretch<2>(partial, s, stretch, [&](int64_t i, uint32_t c, T* values) {                                        \
-      const T dz = gate(dy, y, i);                                                                                     \
+      const T dz = gate<T>(dy, y, i);                                                                                  \
       values[0] = dz;                                                                                                  \
-      values[1] = dz * (x[i] - mean[c]);                                                                               \
+      values[1] = dz * (T(x[i]) - mean[c]);                                                                            \
     });                                                                                                                \
   }                                                                                                                    \
+  /* y = (x − mean)·scale + shift, plus a residual if there is one, and relu if wanted; scale times istd if given. */  \
+  KERNEL(THREADS, apply_##type, S* y, const S* x, const S* residual, const T* mean, const T* scale, const T* istd,     \
+         const T* shift, Channels s, int relu) {                                                                       \
+    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
+    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
+      const uint32_t c = channel_of(s, i);                                                                             \
+      const T factor = istd ? scale[c] * istd[c] : scale[c];                                                           \
+      T z = (T(x[i]) - mean[c]) * factor + shift[c];                                                                   \
+      if (residual) z += T(residual[i]);                                                                               \
+      y[i] = S(relu && z <= T(0) ? T(0) : z);                                                                          \
+    }                                                                                                                  \
+  }                                                                                                                    \
+  /* dx = γ·istd·(dz − dβ/m − (x − mean)·istd·dγ/m), and dz itself if wanted. */                                       \
+  KERNEL(THREADS, input_gradient_##type, S* dx, S* dr, const S* dy, const S* x, const S* y, const T* mean,             \
+         const T* istd, const T* gamma, const T* dgamma, const T* dbeta, Channels s) {                                 \
+    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
+    const T m = T((double)s.outer * s.inner);                                                                          \
+    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
+      const uint32_t c = channel_of(s, i);                                                                             \
+      const T dz = gate<T>(dy, y, i);                                                                                  \
+      dx[i] = S(gamma[c] * istd[c] * (dz - dbeta[c] / m - (T(x[i]) - mean[c]) * (istd[c] * dgamma[c] / m)));           \
+      if (dr) dr[i] = S(dz);                                                                                           \
+    }                                                                                                                  \
+  }
+STORED(f32, float, float)
+STORED(f64, double, double)
+STORED(bf16, float, bf16)
+
+#define FLOATS(type, T)                                                                                                \
   /* The mean of each channel; if wanted 1/√(mean + eps) too, the mean being a variance. */                           \
   KERNEL(THREADS, finish_mean_##type, T* mean, T* istd, const T* partial, uint32_t stretches, Channels s, double eps) { \
     const uint32_t c = first_element();                                                                                \
@@ -87,30 +119,6 @@ DEVICE uint32_t channel_of(const Channels& s, uint32_t i) { return i / s.inner %
     if (c >= s.channels) return;                                                                                       \
     dbeta[c] = add_stretches(partial, 0, stretches, s.channels, c);                                                    \
     dgamma[c] = add_stretches(partial, 1, stretches, s.channels, c) * istd[c];                                         \
-  }                                                                                                                    \
-  /* y = (x − mean)·scale + shift, plus a residual if there is one, and relu if wanted; scale times istd if given. */ \
-  KERNEL(THREADS, apply_##type, T* y, const T* x, const T* residual, const T* mean, const T* scale, const T* istd,     \
-         const T* shift, Channels s, int relu) {                                                                       \
-    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
-    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
-      const uint32_t c = channel_of(s, i);                                                                             \
-      const T factor = istd ? scale[c] * istd[c] : scale[c];                                                           \
-      T z = (x[i] - mean[c]) * factor + shift[c];                                                                      \
-      if (residual) z += residual[i];                                                                                  \
-      y[i] = relu && z <= T(0) ? T(0) : z;                                                                             \
-    }                                                                                                                  \
-  }                                                                                                                    \
-  /* dx = γ·istd·(dz − dβ/m − (x − mean)·istd·dγ/m), and dz itself if wanted. */                                      \
-  KERNEL(THREADS, input_gradient_##type, T* dx, T* dr, const T* dy, const T* x, const T* y, const T* mean,             \
-         const T* istd, const T* gamma, const T* dgamma, const T* dbeta, Channels s) {                                 \
-    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
-    const T m = T((double)s.outer * s.inner);                                                                          \
-    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
-      const uint32_t c = channel_of(s, i);                                                                             \
-      const T dz = gate(dy, y, i);                                                                                     \
-      dx[i] = gamma[c] * istd[c] * (dz - dbeta[c] / m - (x[i] - mean[c]) * (istd[c] * dgamma[c] / m));                 \
-      if (dr) dr[i] = dz;                                                                                              \
-    }                                                                                                                  \
   }                                                                                                                    \
   /* running = (1 − share)·running + share·factor·new, of mean and variance; the mean's factor is 1. */               \
   KERNEL(THREADS, track_##type, T* running_mean, T* running_variance, const T* mean, const T* variance,                \

@@ -1,6 +1,6 @@
 // Elementwise kernels. The formulas are those of crates/tensor/src/cpu/elementwise, where they are derived; the numbers
 // of the functions are those of crates/tensor/src/cuda/elementwise.rs.
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 template <class T> DEVICE T sigmoid(T x) {
   const T e = exp_of(-abs_of(x)), share = T(1) / (T(1) + e);
@@ -125,29 +125,34 @@ template <class T> DEVICE bool compare(int op, T a, T b) {
   }
 }
 
-// y = op(x); y is dense in the walk's order.
-template <class T> DEVICE void map_unary(T* y, const T* x, const Walk<1>& walk, int op, double a, double b) {
+// y = op(x); y is dense in the walk's order. Elements are stored as S and computed with as T.
+template <class T, class S> DEVICE void map_unary(S* y, const S* x, const Walk<1>& walk, int op, double a, double b) {
   for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
     int64_t at[1];
     locate(walk, i, at);
-    y[i] = unary(op, x[at[0]], T(a), T(b));
+    y[i] = S(unary(op, T(x[at[0]]), T(a), T(b)));
   }
 }
-template <class T>
-DEVICE void map_binary(T* y, const T* v, const T* w, const Walk<2>& walk, int op, double a, double b) {
+template <class T, class S>
+DEVICE void map_binary(S* y, const S* v, const S* w, const Walk<2>& walk, int op, double a, double b) {
   for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
     int64_t at[2];
     locate(walk, i, at);
-    y[i] = binary(op, v[at[0]], w[at[1]], T(a), T(b));
+    y[i] = S(binary(op, T(v[at[0]]), T(w[at[1]]), T(a), T(b)));
   }
 }
+#define STORED(type, T, S)                                                                                             \
+  KERNEL(THREADS, unary_##type, S* y, const S* x, Walk<1> walk, int op, double a, double b) {                          \
+    map_unary<T>(y, x, walk, op, a, b);                                                                                \
+  }                                                                                                                    \
+  KERNEL(THREADS, binary_##type, S* y, const S* v, const S* w, Walk<2> walk, int op, double a, double b) {             \
+    map_binary<T>(y, v, w, walk, op, a, b);                                                                            \
+  }
+STORED(f32, float, float)
+STORED(f64, double, double)
+STORED(bf16, float, bf16)
+
 #define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, unary_##type, T* y, const T* x, Walk<1> walk, int op, double a, double b) {                          \
-    map_unary(y, x, walk, op, a, b);                                                                                   \
-  }                                                                                                                    \
-  KERNEL(THREADS, binary_##type, T* y, const T* v, const T* w, Walk<2> walk, int op, double a, double b) {             \
-    map_binary(y, v, w, walk, op, a, b);                                                                               \
-  }                                                                                                                    \
   KERNEL(THREADS, add_assign_##type, T* y, const T* x, Walk<2> walk) {                                                 \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
       int64_t at[2];                                                                                                   \
@@ -157,6 +162,14 @@ DEVICE void map_binary(T* y, const T* v, const T* w, const Walk<2>& walk, int op
   }
 FLOATS(f32, float)
 FLOATS(f64, double)
+
+// All of a buffer in the other format.
+KERNEL(THREADS, widen_bf16, float* y, const bf16* x, uint32_t numel) {
+  for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = x[i];
+}
+KERNEL(THREADS, narrow_bf16, bf16* y, const float* x, uint32_t numel) {
+  for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = bf16(x[i]);
+}
 
 // Conversions as Rust's `as` makes them: towards zero, cut off at the type's ends, NaN to 0.
 template <class U> DEVICE U converted(double x) { return (U)x; }

@@ -1,6 +1,6 @@
 // Pooling, resampling and columns of image batches. What adds up several numbers in one place is written from that
 // place's point of view: a thread sums what reaches its element, in a fixed order, and nothing is added atomically.
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 // Images (N,C,H,W) by strides.
 struct Images {
@@ -36,25 +36,27 @@ struct Span {
   int32_t start, end, divisor;
 };
 
-template <class T>
-DEVICE void max_pool(T* y, int32_t* index, const T* x, const Images& from, const Images& to, const Span* rows,
+template <class T, class S>
+DEVICE void max_pool(S* y, int32_t* index, const S* x, const Images& from, const Images& to, const Span* rows,
                      const Span* columns, int relu) {
   for (uint32_t i = first_element(); i < count(to); i += element_step()) {
     const Place place = place_of(to, i);
     const Span down = rows[place.row], right = columns[place.column];
-    const T* plane = x + offset(from, place.n, place.c, 0, 0);
-    T best = plane[down.start * from.stride[2] + right.start * from.stride[3]];
+    const S* plane = x + offset(from, place.n, place.c, 0, 0);
+    T best = T(plane[down.start * from.stride[2] + right.start * from.stride[3]]);
     int where = down.start * from.w + right.start;
-    for (int row = down.start; row < down.end; row++)
+    for (int row = down.start; row < down.end; row++) {
+      const S* line = plane + row * from.stride[2];
       for (int column = right.start; column < right.end; column++) {
-        const T here = plane[row * from.stride[2] + column * from.stride[3]];
+        const T here = T(line[column * from.stride[3]]);
         if (!(here <= best) && !is_nan(best)) {
           best = here;
           where = row * from.w + column;
         }
       }
+    }
     const bool cut = relu && best <= T(0);
-    y[i] = cut ? T(0) : best;
+    y[i] = S(cut ? T(0) : best);
     index[i] = cut ? -1 : where;
   }
 }
@@ -68,8 +70,8 @@ template <class T> DEVICE void gather2d(T* y, const T* x, const int32_t* index, 
 }
 
 // dx: each element sums dy of those windows around it, given by rows and columns, whose place it is.
-template <class T>
-DEVICE void scatter2d(T* dx, const T* dy, const int32_t* index, const Images& from, const Images& to, const Span* rows,
+template <class T, class S>
+DEVICE void scatter2d(S* dx, const S* dy, const int32_t* index, const Images& from, const Images& to, const Span* rows,
                       const Span* columns) {
   for (uint32_t i = first_element(); i < count(to); i += element_step()) {
     const Place place = place_of(to, i);
@@ -80,42 +82,42 @@ DEVICE void scatter2d(T* dx, const T* dy, const int32_t* index, const Images& fr
     for (int row = down.start; row < down.end; row++)
       for (int column = right.start; column < right.end; column++) {
         const int64_t at = plane + row * from.stride[2] + column * from.stride[3];
-        if (index[at] == mine) sum += dy[at];
+        if (index[at] == mine) sum += T(dy[at]);
       }
-    dx[i] = sum;
+    dx[i] = S(sum);
   }
 }
 
-template <class T>
-DEVICE void avg_pool(T* y, const T* x, const Images& from, const Images& to, const Span* rows, const Span* columns) {
+template <class T, class S>
+DEVICE void avg_pool(S* y, const S* x, const Images& from, const Images& to, const Span* rows, const Span* columns) {
   for (uint32_t i = first_element(); i < count(to); i += element_step()) {
     const Place place = place_of(to, i);
     const Span down = rows[place.row], right = columns[place.column];
-    const T* plane = x + offset(from, place.n, place.c, 0, 0);
+    const S* plane = x + offset(from, place.n, place.c, 0, 0);
     T sum = T(0);
     for (int row = down.start; row < down.end; row++)
       for (int column = right.start; column < right.end; column++)
-        sum += plane[row * from.stride[2] + column * from.stride[3]];
-    y[i] = sum / T(down.divisor * right.divisor);
+        sum += T(plane[row * from.stride[2] + column * from.stride[3]]);
+    y[i] = S(sum / T(down.divisor * right.divisor));
   }
 }
 
 // dx: each element sums its shares of the windows around it, `around`; `windows` say by what they divide.
-template <class T>
-DEVICE void avg_pool_adjoint(T* dx, const T* dy, const Images& from, const Images& to, const Span* around_rows,
+template <class T, class S>
+DEVICE void avg_pool_adjoint(S* dx, const S* dy, const Images& from, const Images& to, const Span* around_rows,
                              const Span* around_columns, const Span* rows, const Span* columns) {
   for (uint32_t i = first_element(); i < count(to); i += element_step()) {
     const Place place = place_of(to, i);
     const Span down = around_rows[place.row], right = around_columns[place.column];
-    const T* plane = dy + offset(from, place.n, place.c, 0, 0);
+    const S* plane = dy + offset(from, place.n, place.c, 0, 0);
     T sum = T(0);
     for (int row = down.start; row < down.end; row++) {
       T along = T(0);
       for (int column = right.start; column < right.end; column++)
-        along += plane[row * from.stride[2] + column * from.stride[3]] / T(columns[column].divisor);
+        along += T(plane[row * from.stride[2] + column * from.stride[3]]) / T(columns[column].divisor);
       sum += along / T(rows[row].divisor);
     }
-    dx[i] = sum;
+    dx[i] = S(sum);
   }
 }
 
@@ -200,24 +202,31 @@ template <class T> DEVICE void col2im(T* dx, const T* dy, const Images& to, cons
   }
 }
 
-#define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, max_pool_##type, T* y, int32_t* index, const T* x, Images from, Images to, const Span* rows,         \
+// Registers for four blocks on a multiprocessor: left to itself, the assembler keeps some in memory.
+#define BOUNDS THREADS, 4
+#define STORED(type, T, S)                                                                                             \
+  KERNEL(BOUNDS, max_pool_##type, S* y, int32_t* index, const S* x, Images from, Images to, const Span* rows,         \
          const Span* columns, int relu) {                                                                              \
-    max_pool(y, index, x, from, to, rows, columns, relu);                                                              \
+    max_pool<T>(y, index, x, from, to, rows, columns, relu);                                                              \
   }                                                                                                                    \
+  KERNEL(THREADS, scatter2d_##type, S* dx, const S* dy, const int32_t* index, Images from, Images to,                  \
+         const Span* rows, const Span* columns) {                                                                      \
+    scatter2d<T>(dx, dy, index, from, to, rows, columns);                                                                 \
+  }                                                                                                                    \
+  KERNEL(THREADS, avg_pool_##type, S* y, const S* x, Images from, Images to, const Span* rows, const Span* columns) {  \
+    avg_pool<T>(y, x, from, to, rows, columns);                                                                           \
+  }                                                                                                                    \
+  KERNEL(THREADS, avg_pool_adjoint_##type, S* dx, const S* dy, Images from, Images to, const Span* around_rows,        \
+         const Span* around_columns, const Span* rows, const Span* columns) {                                          \
+    avg_pool_adjoint<T>(dx, dy, from, to, around_rows, around_columns, rows, columns);                                    \
+  }
+STORED(f32, float, float)
+STORED(f64, double, double)
+STORED(bf16, float, bf16)
+
+#define FLOATS(type, T)                                                                                                \
   KERNEL(THREADS, gather2d_##type, T* y, const T* x, const int32_t* index, Images from, Images to) {                   \
     gather2d(y, x, index, from, to);                                                                                   \
-  }                                                                                                                    \
-  KERNEL(THREADS, scatter2d_##type, T* dx, const T* dy, const int32_t* index, Images from, Images to,                  \
-         const Span* rows, const Span* columns) {                                                                      \
-    scatter2d(dx, dy, index, from, to, rows, columns);                                                                 \
-  }                                                                                                                    \
-  KERNEL(THREADS, avg_pool_##type, T* y, const T* x, Images from, Images to, const Span* rows, const Span* columns) {  \
-    avg_pool(y, x, from, to, rows, columns);                                                                           \
-  }                                                                                                                    \
-  KERNEL(THREADS, avg_pool_adjoint_##type, T* dx, const T* dy, Images from, Images to, const Span* around_rows,        \
-         const Span* around_columns, const Span* rows, const Span* columns) {                                          \
-    avg_pool_adjoint(dx, dy, from, to, around_rows, around_columns, rows, columns);                                    \
   }                                                                                                                    \
   KERNEL(THREADS, resample_##type, T* y, const T* x, Images from, Images to, const Mix* rows, const Mix* columns) {    \
     resample(y, x, from, to, rows, columns);                                                                           \

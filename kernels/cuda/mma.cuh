@@ -1,7 +1,7 @@
 // What a warp does together on the tensor cores, and how it brings data to them: one wrapper for each instruction, with
 // its PTX for the GPU and, in the stand-in driver, the function that imitates it. From compute capability 8.0 on.
 #pragma once
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 #ifdef CUDA_CPU
 
@@ -76,11 +76,3 @@ DEVICE uint32_t to_tf32(float x) {
 }
 
 #endif
-
-DEVICE float from_bf16(uint16_t x) { return __uint_as_float((uint32_t)x << 16); }
-
-// The nearest bf16, ties to even. A NaN stays one: rounding up could carry it into an infinity or a zero.
-DEVICE uint16_t to_bf16(float x) {
-  const uint32_t bits = __float_as_uint(x);
-  return (uint16_t)((is_nan(x) ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}

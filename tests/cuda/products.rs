@@ -1,7 +1,9 @@
 //! Products and convolutions on tensor cores and off them, beside the processor's in `f64`.
 
 use chainrule_tensor::cuda::{Precision, set_precision};
-use chainrule_tensor::{Conv2dOptions, Key, Purpose, Tensor, Tensor64};
+use chainrule_tensor::{
+    BatchNormThen, Binary, Conv2dOptions, Device, Key, Purpose, Tensor, Tensor64, Unary, shape_rules,
+};
 
 use crate::GPU;
 
@@ -97,6 +99,75 @@ pub fn tf32() {
     let exact = a.to_f64().matmul(&b.to_f64());
     let rounded = error(&a.to(GPU).matmul(&b.to(GPU)), &exact);
     assert!(rounded > 1e-5, "TF32 rounds: an error of {rounded} would be f32's");
+}
+
+/// bf16 has 8 bits, and results are rounded to it.
+pub fn bf16() {
+    set_precision(Precision::Bf16);
+    convolutions(2e-2);
+    matrices(2e-2);
+    let (a, b) = (random(1, &[64, 64]), random(2, &[64, 64]));
+    let exact = a.to_f64().matmul(&b.to_f64());
+    let rounded = error(&a.to(GPU).matmul(&b.to(GPU)), &exact);
+    assert!(rounded > 1e-4, "bf16 rounds: an error of {rounded} would be TF32's");
+}
+
+/// A tensor that is stored as bf16 goes through everything that one of f32 goes through.
+pub fn stored_as_bf16() {
+    set_precision(Precision::Bf16);
+    let x = random(1, &[2, 8, 6, 6]).to(GPU);
+    let y = x.conv2d(&random(2, &[16, 8, 3, 3]).to(GPU), None, Conv2dOptions::padded(1));
+    let (narrow, wide) = (|| y.clone(), Tensor::from_slice(&y.to_vec(), y.shape()).to(GPU));
+    assert!(y.to_vec().iter().all(|v| v.to_bits() << 16 == 0), "the result is rounded to bf16");
+    let same = |what: &str, a: &Tensor, b: &Tensor, tolerance: f64| {
+        let found = error(a, &b.to_f64().to(Device::Cpu));
+        assert!(found <= tolerance, "{what}: {found}");
+    };
+    same("views", &narrow().narrow(1, 3..9).transpose(0, 2), &wide.narrow(1, 3..9).transpose(0, 2), 0.0);
+    same("flatten", &narrow().flatten(1), &wide.flatten(1), 0.0);
+    same("sum", &narrow().sum(&[0, 2], false), &wide.sum(&[0, 2], false), 1e-6);
+    same("tanh", &narrow().unary(Unary::Tanh), &wide.unary(Unary::Tanh), 4e-3);
+    same("a sum of two", &narrow().binary(Binary::Add, &narrow()), &wide.binary(Binary::Add, &wide), 4e-3);
+    let factor = Tensor::full_on(GPU, [6], 1.0 / 3.0);
+    same("a factor keeps its digits", &narrow().binary(Binary::Mul, &factor), &wide.binary(Binary::Mul, &factor), 1e-7);
+    let (mut a, mut b) = (narrow(), wide.clone());
+    a.add_assign(&wide);
+    b.add_assign(&wide);
+    same("in place", &a, &b, 1e-7);
+    let mut a = narrow();
+    a.add_assign(&y);
+    same("in place, both narrow", &a, &b, 4e-3);
+    let mut a = narrow();
+    a.fill(0.1);
+    assert_eq!((a.at(&[0, 0, 0, 0]), y.to_vec() == wide.to_vec()), (0.1, true), "a value is a value");
+    let windows = shape_rules::pool2d("pool", y.shape(), 2.into()).unwrap();
+    let ((a, places), (b, wide_places)) = (narrow().max_pool2d(&windows, true), wide.max_pool2d(&windows, true));
+    same("max pool", &a, &b, 0.0);
+    assert_eq!(places.index().to_vec(), wide_places.index().to_vec());
+    same("its adjoint", &a.scatter2d(&places, [6, 6]), &b.scatter2d(&places, [6, 6]), 0.0);
+    let averages = (narrow().avg_pool2d(&windows), wide.avg_pool2d(&windows));
+    same("average pool", &averages.0, &averages.1, 4e-3);
+    same(
+        "its adjoint",
+        &averages.0.avg_pool2d_adjoint(&windows, [6, 6]),
+        &averages.1.avg_pool2d_adjoint(&windows, [6, 6]),
+        8e-3,
+    );
+    let [gamma, beta] = [3, 4].map(|salt| random(salt, &[16]).to(GPU));
+    let then = |r| BatchNormThen::AddRelu(r);
+    let (a, statistics) = narrow().batch_norm(&gamma, &beta, 1e-5, then(&y));
+    let (b, wide_statistics) = wide.batch_norm(&gamma, &beta, 1e-5, then(&wide));
+    same("batch norm", &a, &b, 4e-3);
+    for (a, b) in statistics.iter().zip(&wide_statistics) {
+        same("statistics", a, b, 1e-6);
+    }
+    let [mean, _, istd] = &statistics;
+    let found = narrow().batch_norm_backward(&y, mean, istd, &gamma, Some(&a), true);
+    let expected = wide.batch_norm_backward(&wide, mean, istd, &gamma, Some(&b), true);
+    same("dx", &found.0, &expected.0, 8e-3);
+    same("dgamma", &found.1, &expected.1, 1e-3);
+    same("dbeta", &found.2, &expected.2, 1e-3);
+    same("dr", &found.3.expect("asked for"), &expected.3.expect("asked for"), 0.0);
 }
 
 /// What is outside of f32 stays so.

@@ -33,6 +33,24 @@ fn cifar(rng: &mut Rng) -> Sequential {
         .add(Linear::new(12 * 3 * 3, 10, rng))
 }
 
+/// Channels in chunks, as bf16 wants them.
+fn wide(rng: &mut Rng) -> Sequential {
+    Sequential::new()
+        .add(Conv2d::builder(3, 16, 3).padding(1).build(rng))
+        .add(BatchNorm2d::new(16))
+        .add(Activation::Relu)
+        .add(Conv2d::builder(16, 16, 3).padding(1).bias(false).build(rng))
+        .add(BatchNorm2d::new(16))
+        .add(Activation::Relu)
+        .add(MaxPool2d::new(2))
+        .add(ConvReluMaxPool2d(Conv2d::builder(16, 24, 3).padding(1).build(rng), MaxPool2d::new(2)))
+        .add(Flatten)
+        .add(Linear::new(24 * 3 * 3, 32, rng))
+        .add(Activation::Tanh)
+        .add(Dropout::new(0.2, rng))
+        .add(Linear::new(32, 10, rng))
+}
+
 /// A net, the shape of its images, and what trains it.
 #[derive(Clone, Copy)]
 struct Work {
@@ -126,6 +144,22 @@ pub fn beside_the_processor() {
         }
         assert_eq!(here.steps, there.steps);
     }
+}
+
+/// With activations in bf16 the losses follow too, from afar; recorded steps come to the same bits as others.
+pub fn in_bf16() {
+    let work = Work { net: wide, image: [3, 12, 12], ..WORK[0] };
+    let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
+    let exact = train(work, GPU, Way::Alone, &mut |_, _| ());
+    cuda::set_precision(cuda::Precision::Bf16);
+    let there = train(work, GPU, Way::Alone, &mut |_, _| ());
+    let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
+    for (i, a) in here.losses.iter().enumerate() {
+        let (near, far) = ((a - exact.losses[i]).abs(), (a - there.losses[i]).abs());
+        assert!(near < 1e-4 && far < 0.05, "step {i}: {a} on the processor, {near} and {far} away");
+    }
+    assert_ne!(bits(&exact), bits(&there));
+    assert_eq!(bits(&there), bits(&replayed));
 }
 
 /// Recorded steps come to the same bits as steps one by one, and wait for nothing.

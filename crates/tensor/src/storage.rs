@@ -49,7 +49,8 @@ impl<T: Element> Storage<T> {
         match self {
             Self::Few(_) => true,
             Self::Many(buffer) => buffer.get_mut().is_some(),
-            Self::Cuda(buffer) => buffer.get_mut().is_some(),
+            // What is stored as bf16 is not written in place: it is copied to its own type first.
+            Self::Cuda(buffer) => buffer.get_mut().is_some_and(|buffer| !buffer.is_narrow()),
         }
     }
 

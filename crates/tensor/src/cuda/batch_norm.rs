@@ -3,6 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::Stored;
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
 use crate::element::Float;
@@ -33,13 +34,16 @@ unsafe impl Argument for Channels {}
 /// x in one of the two formats that the kernels know.
 struct Format {
     layout: Layout,
+    /// How x is stored, and with it everything of its shape.
+    stored: Stored,
     channels: Channels,
     stretch: usize,
 }
 
 impl Format {
     /// The format nearest to that of x (N,C,…): channels innermost, or row-major.
-    fn of(layout: &Layout) -> Self {
+    fn of<T: Float>(x: &TensorOf<T>) -> Self {
+        let layout = x.layout();
         let shape = layout.shape();
         checked(shape.numel());
         let channels = shape[1];
@@ -54,6 +58,7 @@ impl Format {
         let elements = outer * inner;
         Self {
             layout: Layout::dense(shape, &order),
+            stored: Stored::like(x),
             channels: Channels { outer: outer as u32, channels: channels as u32, inner: inner as u32 },
             // By shape alone, so that the sums' order is.
             stretch: STRETCH.max(elements.div_ceil(MOST_STRETCHES)),
@@ -62,13 +67,13 @@ impl Format {
 
     /// The elements of a tensor of x's shape in this format.
     fn read<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        let x = gpu.operand(x);
+        let x = self.stored.read(gpu, &gpu.operand(x));
         if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == self.layout.strides()[a]) {
             return x;
         }
         let mut own = gpu.tensor(self.layout);
         T::copy(&mut own, &x);
-        own
+        self.stored.read(gpu, &own)
     }
 
     fn stretches(&self) -> usize {
@@ -102,15 +107,16 @@ impl Format {
         let [mean, variance, istd] = [self.row(gpu), self.row(gpu), self.row(gpu)];
         let partial = self.partial::<T>(gpu, 1);
         let (channels, stretch, stretches) = (self.channels, self.stretch as u32, self.stretches() as u32);
-        let [from, sums, to_mean, to_variance, to_istd] = [x, &partial, &mean, &variance, &istd].map(address);
+        let [sums, to_mean, to_variance, to_istd] = [&partial, &mean, &variance, &istd].map(address);
+        let (from, kind) = (self.stored.address(x), self.stored.0);
         // SAFETY: the sums have an element for each stretch of each channel, the others one for each channel.
         unsafe {
-            launch::<T, _>(gpu, "sum_values", self.sums(), [&sums, &from, &channels, &stretch]);
+            launch(gpu, ("sum_values", kind), self.sums(), [&sums, &from, &channels, &stretch]);
             let arguments: [&dyn Argument; 6] = [&to_mean, &0u64, &sums, &stretches, &channels, &eps];
-            launch::<T, _>(gpu, "finish_mean", self.per_channel(), arguments);
-            launch::<T, _>(gpu, "sum_deviations", self.sums(), [&sums, &from, &to_mean, &channels, &stretch]);
+            launch(gpu, ("finish_mean", T::NAME), self.per_channel(), arguments);
+            launch(gpu, ("sum_deviations", kind), self.sums(), [&sums, &from, &to_mean, &channels, &stretch]);
             let arguments: [&dyn Argument; 6] = [&to_variance, &to_istd, &sums, &stretches, &channels, &eps];
-            launch::<T, _>(gpu, "finish_mean", self.per_channel(), arguments);
+            launch(gpu, ("finish_mean", T::NAME), self.per_channel(), arguments);
         }
         [mean, variance, istd]
     }
@@ -118,13 +124,18 @@ impl Format {
 
 /// # Safety
 /// As for [`Gpu::launch`].
-unsafe fn launch<T: Float, const N: usize>(gpu: &Gpu, name: &'static str, grid: Grid, arguments: [&dyn Argument; N]) {
+unsafe fn launch<const N: usize>(
+    gpu: &Gpu,
+    kernel: (&'static str, &'static str),
+    grid: Grid,
+    arguments: [&dyn Argument; N],
+) {
     // SAFETY: promised by the caller.
-    unsafe { gpu.launch(Family::BatchNorm, (name, T::NAME), grid, arguments) }
+    unsafe { gpu.launch(Family::BatchNorm, kernel, grid, arguments) }
 }
 
 pub(crate) fn statistics<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
-    let format = Format::of(x.layout());
+    let format = Format::of(x);
     let [mean, variance, _] = format.moments(gpu, &format.read(gpu, x), 0.0);
     (mean, variance)
 }
@@ -137,7 +148,7 @@ pub(crate) fn forward<T: Float>(
     eps: f64,
     then: BatchNormThen<'_, T>,
 ) -> (TensorOf<T>, [TensorOf<T>; 3]) {
-    let format = Format::of(x.layout());
+    let format = Format::of(x);
     let x = format.read(gpu, x);
     let statistics = format.moments(gpu, &x, eps);
     let y = format.apply(gpu, &x, [&statistics[0], gamma, beta], Some(&statistics[2]), then);
@@ -152,7 +163,7 @@ pub(crate) fn apply<T: Float>(
     shift: &TensorOf<T>,
     then: BatchNormThen<'_, T>,
 ) -> TensorOf<T> {
-    let format = Format::of(x.layout());
+    let format = Format::of(x);
     format.apply(gpu, &format.read(gpu, x), [mean, scale, shift], None, then)
 }
 
@@ -165,19 +176,20 @@ impl Format {
         istd: Option<&TensorOf<T>>,
         then: BatchNormThen<'_, T>,
     ) -> TensorOf<T> {
-        let y = gpu.tensor(self.layout);
+        let y = self.stored.tensor(gpu, self.layout);
         let [mean, scale, shift] = of_channel.map(|row| gpu.operand(row).contiguous());
         let residual = match then {
             BatchNormThen::AddRelu(residual) => Some(self.read(gpu, residual)),
             BatchNormThen::Nothing | BatchNormThen::Relu => None,
         };
         let relu = i32::from(!matches!(then, BatchNormThen::Nothing));
-        let [to, from, mean, scale, shift] = [&y, x, &mean, &scale, &shift].map(address);
-        let (residual, istd) = (residual.as_ref().map_or(0, address), istd.map_or(0, address));
+        let [mean, scale, shift] = [&mean, &scale, &shift].map(address);
+        let [to, from] = [&y, x].map(|x| self.stored.address(x));
+        let (residual, istd) = (residual.as_ref().map_or(0, |r| self.stored.address(r)), istd.map_or(0, address));
         let arguments: [&dyn Argument; 9] =
             [&to, &from, &residual, &mean, &scale, &istd, &shift, &self.channels, &relu];
         // SAFETY: y, x and the residual are in this format, the others have an element for each channel.
-        unsafe { launch::<T, _>(gpu, "apply", Grid::elements(self.layout.numel()), arguments) };
+        unsafe { launch(gpu, ("apply", self.stored.0), Grid::elements(self.layout.numel()), arguments) };
         y
     }
 }
@@ -193,28 +205,29 @@ pub(crate) fn backward<T: Float>(
     y: Option<&TensorOf<T>>,
     residual: bool,
 ) -> BatchNormGradients<T> {
-    let format = Format::of(x.layout());
+    let format = Format::of(x);
     let [dy, x] = [dy, x].map(|x| format.read(gpu, x));
     let y = y.map(|y| format.read(gpu, y));
     let [mean, istd, gamma] = [mean, istd, gamma].map(|row| gpu.operand(row).contiguous());
     let partial = format.partial::<T>(gpu, 2);
     let [dgamma, dbeta] = [format.row(gpu), format.row(gpu)];
-    let dx = gpu.tensor(format.layout);
-    let dr = (residual && y.is_some()).then(|| gpu.tensor(format.layout));
+    let dx = format.stored.tensor(gpu, format.layout);
+    let dr = (residual && y.is_some()).then(|| format.stored.tensor(gpu, format.layout));
     let (channels, stretch, stretches) = (format.channels, format.stretch as u32, format.stretches() as u32);
-    let (to_dr, from_y) = (dr.as_ref().map_or(0, address), y.as_ref().map_or(0, address));
-    let [to, from_dy, from, sums] = [&dx, &dy, &x, &partial].map(address);
+    let of_x = |x: &TensorOf<T>| format.stored.address(x);
+    let (to_dr, from_y) = (dr.as_ref().map_or(0, of_x), y.as_ref().map_or(0, of_x));
+    let ([to, from_dy, from], sums) = ([&dx, &dy, &x].map(of_x), address(&partial));
     let [mean, istd, gamma, to_dgamma, to_dbeta] = [&mean, &istd, &gamma, &dgamma, &dbeta].map(address);
     // SAFETY: dx, dr, dy, x and y are in this format, the sums have two elements for each stretch of each channel, the
     // others one for each channel.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&sums, &from_dy, &from, &from_y, &mean, &channels, &stretch];
-        launch::<T, _>(gpu, "sum_gradients", format.sums(), arguments);
+        launch(gpu, ("sum_gradients", format.stored.0), format.sums(), arguments);
         let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
-        launch::<T, _>(gpu, "finish_gradients", format.per_channel(), arguments);
+        launch(gpu, ("finish_gradients", T::NAME), format.per_channel(), arguments);
         let arguments: [&dyn Argument; 11] =
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
-        launch::<T, _>(gpu, "input_gradient", Grid::elements(format.layout.numel()), arguments);
+        launch(gpu, ("input_gradient", format.stored.0), Grid::elements(format.layout.numel()), arguments);
     }
     (dx, dgamma, dbeta, dr)
 }
@@ -238,5 +251,5 @@ pub(crate) fn track<T: Float>(
     let grid = Grid::blocks((channels as usize).div_ceil(THREADS as usize));
     let arguments: [&dyn Argument; 7] = [&to_mean, &to_variance, &mean, &variance, &channels, &share, &correction];
     // SAFETY: all have an element for each channel, and those that are written nobody else has.
-    unsafe { launch::<T, _>(gpu, "track", grid, arguments) };
+    unsafe { launch(gpu, ("track", T::NAME), grid, arguments) };
 }

@@ -9,7 +9,7 @@ use super::Gpu;
 use super::launch::Argument;
 use super::matmul::{TILE, add_splits, splits, tiles};
 use super::pooling;
-use super::tensor_core::{self, channels_last, images};
+use super::tensor_core::{self, Plan, channels_last};
 use super::walk::{address, checked};
 use crate::element::Float;
 use crate::kernel::PoolPlaces;
@@ -88,9 +88,9 @@ pub(crate) fn conv2d<T: Float>(
 ) -> TensorOf<T> {
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
-    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
-        let y = gpu.tensor(channels_last(out));
-        tensor_core::forward(gpu, &y, [&images(gpu, &x), &images(gpu, &w)], b.as_ref(), &s);
+    if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
+        let y = plan.stored::<T>().tensor(gpu, channels_last(out));
+        tensor_core::forward(gpu, &y, [&plan.images(gpu, &x), &plan.images(gpu, &w)], b.as_ref(), &plan);
         return y;
     }
     // One channel has no format: many results are better off with theirs side by side.
@@ -119,9 +119,9 @@ pub(crate) fn input_gradient<T: Float>(
     let (dy, w) = (gpu.operand(dy), gpu.operand(w));
     let channels = w.shape()[1] * options.groups;
     let (shape, out) = (Shape::from([dy.shape()[0], channels, hw[0], hw[1]]), [dy.shape()[2], dy.shape()[3]]);
-    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, shape, w.shape(), out, options) {
-        let dx = gpu.tensor(channels_last(shape));
-        tensor_core::input_gradient(gpu, &dx, [&images(gpu, &dy), &images(gpu, &w)], &s);
+    if let Some(plan) = Plan::new::<T>(gpu, shape, w.shape(), out, options) {
+        let dx = plan.stored::<T>().tensor(gpu, channels_last(shape));
+        tensor_core::input_gradient(gpu, &dx, [&plan.images(gpu, &dy), &plan.images(gpu, &w)], &plan);
         return dx;
     }
     let dx = gpu.tensor(same_format(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
@@ -147,8 +147,8 @@ pub(crate) fn weight_gradient<T: Float>(
     let shape = Shape::from([outputs, channels, kh, kw]);
     let dw = gpu.tensor::<T>(channels_last(shape));
     let out = [dy.shape()[2], dy.shape()[3]];
-    if let Some(s) = tensor_core::Convolution::new::<T>(gpu, x.shape(), shape, out, options) {
-        tensor_core::weight_gradient(gpu, &dw, [&images(gpu, &dy), &images(gpu, &x)], &s);
+    if let Some(plan) = Plan::new::<T>(gpu, x.shape(), shape, out, options) {
+        tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan);
         return dw;
     }
     let columns = kh * kw * channels;

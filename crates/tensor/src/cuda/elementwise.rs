@@ -5,6 +5,7 @@ use std::any::Any;
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::{BF16, Stored};
 use super::launch::{Argument, Grid};
 use super::walk::{Walk, address, checked, order_of, result_layout};
 use crate::element::{Element, Float};
@@ -68,11 +69,11 @@ fn binary_code(op: Binary) -> (i32, f64, f64) {
 }
 
 /// A dense result for operands that broadcast to its shape, its order of axes and the operands' walk.
-fn result<T: Element, const N: usize>(gpu: &'static Gpu, operands: [&Layout; N]) -> (TensorOf<T>, Walk<N>) {
+fn result<T: Element, const N: usize>(gpu: &'static Gpu, stored: Stored, operands: [&Layout; N]) -> (TensorOf<T>, Walk<N>) {
     let broadcast = |a, b: &&Layout| shape_rules::broadcast("elementwise", a, b.shape()).expect("shapes were checked");
     let shape = operands[1..].iter().fold(operands[0].shape(), broadcast);
     let layout = result_layout(shape, &operands);
-    (gpu.tensor(layout), Walk::new(shape, &order_of(&layout), operands))
+    (stored.tensor(gpu, layout), Walk::new(shape, &order_of(&layout), operands))
 }
 
 /// Starts one of the kernels with a thread for each element.
@@ -91,25 +92,34 @@ unsafe fn start<const N: usize>(
 }
 
 pub(crate) fn unary<T: Float>(gpu: &'static Gpu, op: Unary, x: &TensorOf<T>) -> TensorOf<T> {
-    let (y, walk) = result(gpu, [x.layout()]);
+    let stored = Stored::like(x);
+    let (y, walk) = result(gpu, stored, [x.layout()]);
+    let (to, from) = (stored.address(&y), stored.address(x));
     let (op, a, b) = unary_code(op);
     // SAFETY: y has walk's elements, and the walk stays within x.
-    unsafe { start(gpu, "unary", T::NAME, walk.numel, [&address(&y), &address(x), &walk, &op, &a, &b]) };
+    unsafe { start(gpu, "unary", stored.0, walk.numel, [&to, &from, &walk, &op, &a, &b]) };
     y
 }
 
 pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w: &TensorOf<T>) -> TensorOf<T> {
     let (v, w) = (gpu.operand(v), gpu.operand(w));
-    let (y, walk) = result(gpu, [v.layout(), w.layout()]);
+    // As bf16 only if both are: a factor such as a dropout's would lose digits, the same ones everywhere.
+    let stored = if v.is_narrow() && w.is_narrow() { BF16 } else { Stored(T::NAME) };
+    let (y, walk) = result(gpu, stored, [v.layout(), w.layout()]);
     let (op, a, b) = binary_code(op);
-    let arguments: [&dyn Argument; 7] = [&address(&y), &address(&v), &address(&w), &walk, &op, &a, &b];
+    let [to, from_v, from_w] = [&y, &v, &w].map(|x| stored.address(x));
+    let arguments: [&dyn Argument; 7] = [&to, &from_v, &from_w, &walk, &op, &a, &b];
     // SAFETY: y has walk's elements, and the walk stays within v and w.
-    unsafe { start(gpu, "binary", T::NAME, walk.numel, arguments) };
+    unsafe { start(gpu, "binary", stored.0, walk.numel, arguments) };
     y
 }
 
 pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
     let x = gpu.operand(x);
+    if y.is_narrow() && x.is_narrow() {
+        *y = binary(gpu, Binary::Add, y, &x);
+        return;
+    }
     y.make_own();
     let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
     // SAFETY: y is nobody else's, and the walk stays within y and x.
@@ -125,7 +135,7 @@ pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &Tenso
 
 pub(crate) fn compare<T: Element>(gpu: &'static Gpu, op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
     let (a, b) = (gpu.operand(a), gpu.operand(b));
-    let (y, walk) = result(gpu, [a.layout(), b.layout()]);
+    let (y, walk) = result(gpu, Stored(u8::NAME), [a.layout(), b.layout()]);
     let op = match op {
         Compare::Equal => 0i32,
         Compare::NotEqual => 1,
@@ -146,7 +156,7 @@ pub(crate) fn select<T: Element>(
     b: &TensorOf<T>,
 ) -> TensorOf<T> {
     let (mask, a, b) = (gpu.operand(mask), gpu.operand(a), gpu.operand(b));
-    let (y, walk) = result(gpu, [mask.layout(), a.layout(), b.layout()]);
+    let (y, walk) = result(gpu, Stored(T::NAME), [mask.layout(), a.layout(), b.layout()]);
     let arguments: [&dyn Argument; 5] = [&address(&y), &address(&mask), &address(&a), &address(&b), &walk];
     // SAFETY: y has walk's elements, and the walk stays within the others.
     unsafe { start(gpu, "select", T::NAME, walk.numel, arguments) };
@@ -163,7 +173,7 @@ pub(crate) fn cast<T: Element, U: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -
         "i32" => "to_i32",
         _ => "to_u8",
     };
-    let (y, walk) = result::<U, 1>(gpu, [x.layout()]);
+    let (y, walk) = result::<U, 1>(gpu, Stored(U::NAME), [x.layout()]);
     // SAFETY: y has walk's elements, and the walk stays within x.
     unsafe { start(gpu, name, T::NAME, walk.numel, [&address(&y), &address(x), &walk]) };
     y

@@ -4,7 +4,7 @@ use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::launch::{Argument, Grid, THREADS};
-use super::tensor_core::{self, Convolution, rows};
+use super::tensor_core::{self, Plan};
 use super::walk::{Walk, address, checked};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -76,6 +76,11 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     let rank = a.rank();
     let (m, k, n) = (a.shape()[rank - 2], a.shape()[rank - 1], b.shape()[rank - 1]);
     let lead = rank - 2;
+    if lead == 0
+        && let Some(c) = on_tensor_cores(gpu, [a, b], bias)
+    {
+        return c;
+    }
     let shape = Shape::new(&[&a.shape()[..lead], &[m, n]].concat());
     let c = gpu.tensor::<T>(Layout::contiguous(shape));
     let batch = Walk::of_axes((0..lead).map(|i| (shape[i], [a.layout().strides()[i], b.layout().strides()[i]])));
@@ -83,9 +88,6 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
         return c;
     }
     let layers = batch.numel as usize;
-    if lead == 0 && on_tensor_cores(gpu, &c, [a, b], bias) {
-        return c;
-    }
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
     let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
@@ -107,32 +109,35 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     c
 }
 
-/// Makes c = a · b + bias on the tensor cores, if they take it: as the convolution, or the gradient of one, whose sum runs
-/// along the same strides.
+/// a · b + bias by the tensor cores, if they take it: as the convolution, or the gradient of one, whose sum runs along the
+/// same strides.
 fn on_tensor_cores<T: Float>(
     gpu: &'static Gpu,
-    c: &TensorOf<T>,
     [a, b]: [&TensorOf<T>; 2],
     bias: Option<&TensorOf<T>>,
-) -> bool {
+) -> Option<TensorOf<T>> {
     let [m, k, n] = [a.shape()[0], a.shape()[1], b.shape()[1]];
     let along = |x: &TensorOf<T>| x.layout().strides()[1] == 1;
+    let layout = Layout::contiguous(Shape::from([m, n]));
     // y (pixels, O) = x (pixels, C) · wᵀ (C, O)
     if along(a) && !along(b) || bias.is_some() {
-        let Some(s) = Convolution::of_product::<T>(gpu, [m, k, n]) else { return false };
-        tensor_core::forward(gpu, c, [&rows(gpu, a), &rows(gpu, &b.transpose(0, 1))], bias, &s);
-        return true;
+        let plan = Plan::of_product::<T>(gpu, [m, k, n])?;
+        let c = plan.stored::<T>().tensor(gpu, layout);
+        tensor_core::forward(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))], bias, &plan);
+        return Some(c);
     }
     // dx (pixels, C) = dy (pixels, O) · w (O, C)
     if along(a) {
-        let Some(s) = Convolution::of_product::<T>(gpu, [m, n, k]) else { return false };
-        tensor_core::input_gradient(gpu, c, [&rows(gpu, a), &rows(gpu, b)], &s);
-        return true;
+        let plan = Plan::of_product::<T>(gpu, [m, n, k])?;
+        let c = plan.stored::<T>().tensor(gpu, layout);
+        tensor_core::input_gradient(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, b)], &plan);
+        return Some(c);
     }
-    // dw (O, C) = dyᵀ (O, pixels) · x (pixels, C)
-    let Some(s) = Convolution::of_product::<T>(gpu, [k, n, m]) else { return false };
-    tensor_core::weight_gradient(gpu, c, [&rows(gpu, &a.transpose(0, 1)), &rows(gpu, b)], &s);
-    true
+    // dw (O, C) = dyᵀ (O, pixels) · x (pixels, C), in f32 always
+    let plan = Plan::of_product::<T>(gpu, [k, n, m])?;
+    let c = gpu.tensor(layout);
+    tensor_core::weight_gradient(gpu, &c, [&plan.rows(gpu, &a.transpose(0, 1)), &plan.rows(gpu, b)], &plan);
+    Some(c)
 }
 
 /// `y` = the sum of its partial results in ascending order, plus a bias (address, stride, columns) for each column.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use cudarc::driver::{result, sys};
 
@@ -190,6 +190,8 @@ impl Drop for Block {
 /// A buffer of elements on a device.
 pub(crate) struct CudaBuffer<T> {
     block: Block,
+    /// If the elements are stored as bf16: how many there are, and all of them as `f32` once a kernel has asked for them.
+    narrow: Option<(usize, OnceLock<Block>)>,
     element: PhantomData<T>,
 }
 
@@ -201,14 +203,32 @@ unsafe impl<T: Element> Sync for CudaBuffer<T> {}
 impl<T: Element> CudaBuffer<T> {
     /// A buffer of `len` elements that holds whatever its block held before.
     pub(super) fn new(gpu: &'static Gpu, len: usize) -> Self {
-        Self { block: gpu.allocate(len * size_of::<T>()), element: PhantomData }
+        Self { block: gpu.allocate(len * size_of::<T>()), narrow: None, element: PhantomData }
+    }
+
+    /// A buffer of `len` elements stored as bf16.
+    pub(super) fn new_narrow(gpu: &'static Gpu, len: usize) -> Self {
+        Self { block: gpu.allocate(len * size_of::<u16>()), narrow: Some((len, OnceLock::new())), element: PhantomData }
     }
 }
 
 impl<T> CudaBuffer<T> {
-    /// Where it begins.
+    /// Where it begins, in the elements' own type: what is stored as bf16 is widened at the first call.
     pub(super) fn address(&self) -> u64 {
-        self.block.address
+        match &self.narrow {
+            None => self.block.address,
+            Some((len, wide)) => wide.get_or_init(|| self.gpu().widen(self.block.address, *len)).address,
+        }
+    }
+
+    /// Whether the elements are stored as bf16.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.narrow.is_some()
+    }
+
+    /// Where it begins as bf16, if it is stored so.
+    pub(super) fn narrow_address(&self) -> Option<u64> {
+        self.narrow.as_ref().map(|_| self.block.address)
     }
 
     /// The device that it lies on.

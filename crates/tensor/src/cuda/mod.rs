@@ -5,6 +5,7 @@
 //! are `kernels/cuda/*.cu`. All work of a device is on one stream: what is launched later sees what was launched before.
 
 mod augment;
+mod bf16;
 mod board;
 mod driver;
 mod gpu;

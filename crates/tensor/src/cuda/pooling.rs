@@ -3,6 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::Stored;
 use super::conv::same_format;
 use super::images::{Images, Span, around};
 use super::launch::{Argument, Grid};
@@ -38,13 +39,14 @@ pub(crate) fn max_pool<T: Float>(
     relu: bool,
 ) -> (TensorOf<T>, PoolPlaces) {
     let layout = pooled(x.layout(), windows);
-    let (y, index) = (gpu.tensor(layout), gpu.tensor::<i32>(layout));
+    let stored = Stored::like(x);
+    let (y, index) = (stored.tensor(gpu, layout), gpu.tensor::<i32>(layout));
     let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
     let (from, to, relu) = (Images::of(x.layout()), Images::of(&layout), i32::from(relu));
     let arguments: [&dyn Argument; 8] =
-        [&address(&y), &address(&index), &address(x), &from, &to, &rows, &columns, &relu];
+        [&stored.address(&y), &address(&index), &stored.address(x), &from, &to, &rows, &columns, &relu];
     // SAFETY: y and the index have an element for each window, and the windows lie within x.
-    unsafe { gpu.launch(FAMILY, ("max_pool", T::NAME), Grid::elements(layout.numel()), arguments) };
+    unsafe { gpu.launch(FAMILY, ("max_pool", stored.0), Grid::elements(layout.numel()), arguments) };
     (y, PoolPlaces::new(index, windows))
 }
 
@@ -69,30 +71,31 @@ pub(crate) fn scatter2d<T: Float>(
     let (index, windows) = (places.index(), places.windows());
     // The kernel reads both by the same strides.
     let mut same = gpu.operand(dy);
+    let stored = Stored::like(&same);
     if same.layout().strides() != index.layout().strides() {
         let mut own = gpu.tensor(index.layout().dense_like());
         T::copy(&mut own, &same);
-        same = own;
+        same = stored.read(gpu, &own);
     }
     let shape = index.shape();
-    let dx = gpu.tensor(same_format(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let dx = stored.tensor(gpu, same_format(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));
     let rows = gpu.table(&windows_around(&windows[0], hw[0]));
     let columns = gpu.table(&windows_around(&windows[1], hw[1]));
     let (from, to) = (Images::of(index.layout()), Images::of(dx.layout()));
-    let arguments: [&dyn Argument; 7] = [&address(&dx), &address(&same), &address(index), &from, &to, &rows, &columns];
+    let arguments: [&dyn Argument; 7] = [&stored.address(&dx), &stored.address(&same), &address(index), &from, &to, &rows, &columns];
     // SAFETY: dy and the index have an element for each window, dx one for each pixel.
-    unsafe { gpu.launch(FAMILY, ("scatter2d", T::NAME), Grid::elements(dx.numel()), arguments) };
+    unsafe { gpu.launch(FAMILY, ("scatter2d", stored.0), Grid::elements(dx.numel()), arguments) };
     dx
 }
 
 pub(crate) fn avg_pool<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, windows: &[Vec<Window>; 2]) -> TensorOf<T> {
-    let layout = pooled(x.layout(), windows);
-    let y = gpu.tensor(layout);
+    let (layout, stored) = (pooled(x.layout(), windows), Stored::like(x));
+    let y = stored.tensor(gpu, layout);
     let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
     let arguments: [&dyn Argument; 6] =
-        [&address(&y), &address(x), &Images::of(x.layout()), &Images::of(&layout), &rows, &columns];
+        [&stored.address(&y), &stored.address(x), &Images::of(x.layout()), &Images::of(&layout), &rows, &columns];
     // SAFETY: y has an element for each window, and the windows lie within x.
-    unsafe { gpu.launch(FAMILY, ("avg_pool", T::NAME), Grid::elements(layout.numel()), arguments) };
+    unsafe { gpu.launch(FAMILY, ("avg_pool", stored.0), Grid::elements(layout.numel()), arguments) };
     y
 }
 
@@ -102,14 +105,14 @@ pub(crate) fn avg_pool_adjoint<T: Float>(
     windows: &[Vec<Window>; 2],
     hw: [usize; 2],
 ) -> TensorOf<T> {
-    let shape = dy.shape();
-    let dx = gpu.tensor(same_format(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let (shape, stored) = (dy.shape(), Stored::like(dy));
+    let dx = stored.tensor(gpu, same_format(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
     let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
     let [around_rows, around_columns] = [0, 1].map(|axis| gpu.table(&windows_around(&windows[axis], hw[axis])));
     let (from, to) = (Images::of(dy.layout()), Images::of(dx.layout()));
     let arguments: [&dyn Argument; 8] =
-        [&address(&dx), &address(dy), &from, &to, &around_rows, &around_columns, &rows, &columns];
+        [&stored.address(&dx), &stored.address(dy), &from, &to, &around_rows, &around_columns, &rows, &columns];
     // SAFETY: dy has an element for each window, dx one for each pixel.
-    unsafe { gpu.launch(FAMILY, ("avg_pool_adjoint", T::NAME), Grid::elements(dx.numel()), arguments) };
+    unsafe { gpu.launch(FAMILY, ("avg_pool_adjoint", stored.0), Grid::elements(dx.numel()), arguments) };
     dx
 }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::{BF16, Stored};
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
 use crate::element::Float;
@@ -36,6 +37,9 @@ pub enum Precision {
     Fp32 = 0,
     /// Factors are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.
     Tf32 = 1,
+    /// Factors and results are bf16, 8 bits: activations and their gradients are stored so, in half the memory. Weights,
+    /// their gradients, sums and statistics stay `f32`.
+    Bf16 = 2,
 }
 
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::Fp32 as u8);
@@ -47,20 +51,22 @@ pub fn set_precision(precision: Precision) {
 
 /// How exactly GPUs compute products of `f32`.
 pub fn precision() -> Precision {
-    if PRECISION.load(Ordering::Relaxed) == Precision::Tf32 as u8 { Precision::Tf32 } else { Precision::Fp32 }
+    match PRECISION.load(Ordering::Relaxed) {
+        1 => Precision::Tf32,
+        2 => Precision::Bf16,
+        _ => Precision::Fp32,
+    }
 }
 
-/// A kernel's variant.
-fn mode() -> &'static str {
-    match precision() {
-        Precision::Fp32 => "tf32x3",
-        Precision::Tf32 => "tf32",
-    }
+/// A convolution, and the kernels' variant for it.
+pub(super) struct Plan {
+    s: Convolution,
+    mode: &'static str,
 }
 
 /// `Convolution` of `convolution.cuh`.
 #[repr(C)]
-pub(super) struct Convolution {
+struct Convolution {
     n: i32,
     hw: [i32; 2],
     c: i32,
@@ -75,24 +81,23 @@ pub(super) struct Convolution {
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for Convolution {}
 
-impl Convolution {
+impl Plan {
     /// Of x (N,C,H,W) with w (O,C,kh,kw) to images of oh × ow, if the tensor cores of this GPU take it.
-    pub(super) fn new<T: Float>(
-        gpu: &Gpu,
-        x: Shape,
-        w: Shape,
-        out: [usize; 2],
-        options: Conv2dOptions,
-    ) -> Option<Self> {
+    pub(super) fn new<T: Float>(gpu: &Gpu, x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Option<Self> {
         let (channels, outputs) = (x[1], w[0]);
+        let whole = |chunk: usize| channels.is_multiple_of(chunk) && outputs.is_multiple_of(chunk);
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()
             && options.groups == 1
-            && channels.is_multiple_of(CHUNK)
-            && outputs.is_multiple_of(CHUNK)
+            && whole(CHUNK)
             && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
+        let mode = match precision() {
+            Precision::Fp32 => "tf32x3",
+            Precision::Bf16 if whole(2 * CHUNK) => BF16.0,
+            Precision::Tf32 | Precision::Bf16 => "tf32",
+        };
         let pair = |of: [usize; 2]| of.map(|n| n as i32);
-        fits.then(|| Self {
+        let s = Convolution {
             n: x[0] as i32,
             hw: pair([x[2], x[3]]),
             c: channels as i32,
@@ -102,7 +107,8 @@ impl Convolution {
             stride: pair(options.stride),
             padding: pair(options.padding),
             dilation: pair(options.dilation),
-        })
+        };
+        fits.then_some(Self { s, mode })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
@@ -110,8 +116,36 @@ impl Convolution {
         Self::new::<T>(gpu, Shape::from([m, k, 1, 1]), Shape::from([n, k, 1, 1]), [1, 1], Conv2dOptions::default())
     }
 
+    /// How factors and results are stored.
+    pub(super) fn stored<T: Float>(&self) -> Stored {
+        if self.mode == BF16.0 { BF16 } else { Stored(T::NAME) }
+    }
+
     fn pixels(&self) -> [usize; 2] {
-        [self.hw, self.out].map(|[rows, columns]| (self.n * rows * columns) as usize)
+        [self.s.hw, self.s.out].map(|[rows, columns]| (self.s.n * rows * columns) as usize)
+    }
+
+    /// x with its channels innermost, as the kernels read it.
+    pub(super) fn images<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
+        self.aligned(gpu, x, &channels_last(x.shape()))
+    }
+
+    /// A matrix with its rows one behind the other, as the kernels read it.
+    pub(super) fn rows<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
+        self.aligned(gpu, x, &Layout::contiguous(x.shape()))
+    }
+
+    /// The elements of `x` in the order of `layout`; copied if they lie otherwise or begin where no chunk does.
+    fn aligned<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>, layout: &Layout) -> TensorOf<T> {
+        let stored = self.stored::<T>();
+        let same = (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]);
+        let x = if same { stored.read(gpu, x) } else { x.clone() };
+        if same && stored.address(&x).is_multiple_of(16) {
+            return x;
+        }
+        let mut own = gpu.tensor(*layout);
+        T::copy(&mut own, &x);
+        stored.read(gpu, &own)
     }
 }
 
@@ -119,31 +153,9 @@ fn tiles(m: usize, n: usize, splits: usize) -> Grid {
     Grid { blocks: [m.div_ceil(TILE[0]) as u32, n.div_ceil(TILE[1]) as u32, splits as u32], threads: TILE_THREADS }
 }
 
-/// Where an operand begins that has its elements in the order of `layout`, copied if they lie otherwise or begin where no
-/// chunk does; the tensor keeps the copy alive for as long as its address is used.
-fn aligned<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, layout: &Layout) -> TensorOf<T> {
-    let same = (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]);
-    if same && address(x).is_multiple_of(16) {
-        return x.clone();
-    }
-    let mut own = gpu.tensor(*layout);
-    T::copy(&mut own, x);
-    own
-}
-
 /// Channels innermost.
 pub(super) fn channels_last(shape: Shape) -> Layout {
     Layout::dense(shape, &[0, 2, 3, 1])
-}
-
-/// x with its channels innermost.
-pub(super) fn images<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-    aligned(gpu, x, &channels_last(x.shape()))
-}
-
-/// A matrix with its rows one behind the other.
-pub(super) fn rows<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-    aligned(gpu, x, &Layout::contiguous(x.shape()))
 }
 
 /// y = x ∗ w + b; all as the kernel wants them.
@@ -152,13 +164,15 @@ pub(super) fn forward<T: Float>(
     y: &TensorOf<T>,
     [x, w]: [&TensorOf<T>; 2],
     bias: Option<&TensorOf<T>>,
-    s: &Convolution,
+    plan: &Plan,
 ) {
+    let Plan { s, mode } = plan;
     let bias = bias.map(TensorOf::contiguous);
-    let (to, from, weight, bias) = (address(y), address(x), address(w), bias.as_ref().map_or(0, address));
-    let grid = tiles(s.pixels()[1], s.o as usize, 1);
+    let ([to, from, weight], bias) =
+        ([y, x, w].map(|x| plan.stored::<T>().address(x)), bias.as_ref().map_or(0, address));
+    let grid = tiles(plan.pixels()[1], s.o as usize, 1);
     // SAFETY: x, w and y are those of the convolution, without gaps, and the grid covers y.
-    unsafe { gpu.launch(Family::TensorCore, ("conv_forward", mode()), grid, [&to, &from, &weight, &bias, s, &0i32]) }
+    unsafe { gpu.launch(Family::TensorCore, ("conv_forward", mode), grid, [&to, &from, &weight, &bias, s, &0i32]) }
 }
 
 /// dx from dy and w; all as the kernel wants them.
@@ -166,12 +180,13 @@ pub(super) fn input_gradient<T: Float>(
     gpu: &'static Gpu,
     dx: &TensorOf<T>,
     [dy, w]: [&TensorOf<T>; 2],
-    s: &Convolution,
+    plan: &Plan,
 ) {
-    let (to, from, weight) = (address(dx), address(dy), address(w));
-    let grid = tiles(s.pixels()[0], s.c as usize, 1);
+    let Plan { s, mode } = plan;
+    let [to, from, weight] = [dx, dy, w].map(|x| plan.stored::<T>().address(x));
+    let grid = tiles(plan.pixels()[0], s.c as usize, 1);
     // SAFETY: dy, w and dx are those of the convolution, without gaps, and the grid covers dx.
-    unsafe { gpu.launch(Family::TensorCore, ("conv_input_gradient", mode()), grid, [&to, &from, &weight, s]) }
+    unsafe { gpu.launch(Family::TensorCore, ("conv_input_gradient", mode), grid, [&to, &from, &weight, s]) }
 }
 
 /// dw from dy and x; all as the kernel wants them.
@@ -179,20 +194,22 @@ pub(super) fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     dw: &TensorOf<T>,
     [dy, x]: [&TensorOf<T>; 2],
-    s: &Convolution,
+    plan: &Plan,
 ) {
+    let Plan { s, mode } = plan;
     let columns = (s.kernel[0] * s.kernel[1] * s.c) as usize;
     let one = tiles(columns, s.o as usize, 1);
-    let (blocks, steps) = ((one.blocks[0] * one.blocks[1]) as usize, s.pixels()[1].div_ceil(TERMS));
+    let (blocks, steps) = ((one.blocks[0] * one.blocks[1]) as usize, plan.pixels()[1].div_ceil(TERMS));
     // By shapes alone, so that the sum is always the same.
     let splits = (BUSY / blocks).min(steps / LEAST_STEPS).max(1);
     let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, dw.numel()]))));
     let to = address(partial.as_ref().unwrap_or(dw));
-    let (from_dy, from_x, count, numel) = (address(dy), address(x), splits as i32, checked(dw.numel()));
+    let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
+    let (count, numel) = (splits as i32, checked(dw.numel()));
     // SAFETY: dy, x and dw are those of the convolution, without gaps; there is a partial result for each split.
     unsafe {
         let grid = Grid { blocks: [one.blocks[0], one.blocks[1], splits as u32], ..one };
-        gpu.launch(Family::TensorCore, ("conv_weight_gradient", mode()), grid, [&to, &from_dy, &from_x, s, &count]);
+        gpu.launch(Family::TensorCore, ("conv_weight_gradient", mode), grid, [&to, &from_dy, &from_x, s, &count]);
         if let Some(partial) = &partial {
             let grid = Grid { threads: THREADS, ..Grid::elements(dw.numel()) };
             let arguments: [&dyn Argument; 4] = [&address(dw), &address(partial), &numel, &count];
