@@ -47,14 +47,19 @@ run() {
   part doctor "$kit/doctor"
   part tests env CHAINRULE_CUDA=driver "$kit/cuda_tests"
   part mnist "$kit/mnist" --device cuda:0 --epochs 3 --json "$out/mnist.json"
-  part mnist_tf32 "$kit/mnist" --device cuda:0 --epochs 3 --precision tf32
+  for precision in tf32 bf16; do
+    part "mnist_$precision" "$kit/mnist" --device cuda:0 --epochs 3 --precision "$precision"
+  done
   if [ -n "${CIFAR:-}" ]; then
-    part cifar10 "$kit/cifar10" --device cuda:0 --epochs 2 --data-dir "$CIFAR" --json "$out/cifar10.json"
+    for precision in fp32 bf16; do
+      part "cifar10_$precision" "$kit/cifar10" --device cuda:0 --net report --epochs 2 --data-dir "$CIFAR" \
+        --precision "$precision" --json "$out/cifar10_$precision.json"
+    done
   fi
   part torch_about "$python" scripts/torch_gpu.py about
   for work in "mnist 64" "cifar 512" "resnet18 512" "unet 100"; do
     read -r net batch <<<"$work"
-    for precision in fp32 tf32; do
+    for precision in fp32 tf32 bf16; do
       part "throughput_${net}_$precision" "$kit/throughput" --net "$net" --batch "$batch" --device cuda:0 \
         --precision "$precision" --seconds "$seconds" --json "$out/throughput_${net}_$precision.json"
     done

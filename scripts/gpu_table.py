@@ -35,7 +35,7 @@ def steps(out):
     rows = []
     for net in ("mnist", "cifar", "resnet18", "unet"):
         rivals = {run["mode"]: run for run in lines(out / f"torch_{net}.txt") if "images_per_second" in run}
-        for precision in ("fp32", "tf32"):
+        for precision in ("fp32", "tf32", "bf16"):
             for ours in lines(out / f"throughput_{net}_{precision}.json"):
                 rate = ours["images_per_second"]
                 beside = [f'{rate / rival["images_per_second"]:.2f}× {mode}' for mode, rival in rivals.items()]

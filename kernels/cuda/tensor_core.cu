@@ -20,12 +20,10 @@ DEVICE void store_pair(uint16_t* to, float left, float right) {
 }
 
 template <class Mode, class T>
-DEVICE void forward(T* y, const T* x, const T* w, const float* bias, const Convolution& s, int relu) {
+DEVICE void forward(T* y, const T* x, const T* w, const float* bias, const Convolution& s) {
   Sums sums = {};
   const int steps = steps_for(s.kh * s.kw * s.c, TILE_K<T>), pixels = s.n * s.oh * s.ow;
   multiply<Mode>(sums, Patches<T>(x, s, first_row()), Filters<T>(w, s, first_column()), steps);
-  // A NaN is not replaced.
-  const auto activate = [&](float v) { return relu && v <= 0 ? 0.0f : v; };
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int pixel = first_row() + i, o = first_column() + j;
     if (pixel >= pixels || o >= s.o) return;
@@ -33,7 +31,7 @@ DEVICE void forward(T* y, const T* x, const T* w, const float* bias, const Convo
       left += bias[o];
       right += bias[o + 1];
     }
-    store_pair(y + (int64_t)pixel * s.o + o, activate(left), activate(right));
+    store_pair(y + (int64_t)pixel * s.o + o, left, right);
   });
 }
 
@@ -70,8 +68,8 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 #define BOUNDS TILE_THREADS, 3
 #define PRODUCTS(mode, Mode)                                                                                           \
   KERNEL(BOUNDS, conv_forward_##mode, Mode::Element* y, const Mode::Element* x, const Mode::Element* w,                \
-         const float* bias, Convolution s, int relu) {                                                                 \
-    forward<Mode>(y, x, w, bias, s, relu);                                                                             \
+         const float* bias, Convolution s) {                                                                           \
+    forward<Mode>(y, x, w, bias, s);                                                                                   \
   }                                                                                                                    \
   KERNEL(BOUNDS, conv_input_gradient_##mode, Mode::Element* dx, const Mode::Element* dy, const Mode::Element* w,       \
          Convolution s) {                                                                                              \

@@ -77,8 +77,7 @@ pub fn image_batch(batch: ImageBatch<'_>) -> Tensor {
     checked(y.numel());
     let (to, from, order, table) = (address(&y), address(&pixels), address(&samples), gpu.table(tables));
     let [tables, c, h, w] = [tables.len(), c, h, w].map(|length| length as i32);
-    let arguments: [&dyn Argument; 10] =
-        [&to, &from, &order, &table, &tables, &c, &h, &w, &Key::from(key), &of_kernel];
+    let arguments: [&dyn Argument; 10] = [&to, &from, &order, &table, &tables, &c, &h, &w, &Key::from(key), &of_kernel];
     let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS };
     // SAFETY: y has an image for each sample, samples are numbers of images, as promised, and tables have 256 entries.
     unsafe { gpu.launch(Family::Augment, ("image_batch", "f32"), grid, arguments) };

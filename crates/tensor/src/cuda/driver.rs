@@ -63,8 +63,7 @@ pub fn report() -> Result<DriverReport, String> {
 
 const NO_DRIVER: &str =
     "there is no CUDA driver (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
-const NO_DEVICE: &str =
-    "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it, or use \
+const NO_DEVICE: &str = "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it, or use \
      --device cpu";
 
 /// Starts the driver, once in a process.

@@ -69,7 +69,11 @@ fn binary_code(op: Binary) -> (i32, f64, f64) {
 }
 
 /// A dense result for operands that broadcast to its shape, its order of axes and the operands' walk.
-fn result<T: Element, const N: usize>(gpu: &'static Gpu, stored: Stored, operands: [&Layout; N]) -> (TensorOf<T>, Walk<N>) {
+fn result<T: Element, const N: usize>(
+    gpu: &'static Gpu,
+    stored: Stored,
+    operands: [&Layout; N],
+) -> (TensorOf<T>, Walk<N>) {
     let broadcast = |a, b: &&Layout| shape_rules::broadcast("elementwise", a, b.shape()).expect("shapes were checked");
     let shape = operands[1..].iter().fold(operands[0].shape(), broadcast);
     let layout = result_layout(shape, &operands);

@@ -82,7 +82,8 @@ pub(crate) fn scatter2d<T: Float>(
     let rows = gpu.table(&windows_around(&windows[0], hw[0]));
     let columns = gpu.table(&windows_around(&windows[1], hw[1]));
     let (from, to) = (Images::of(index.layout()), Images::of(dx.layout()));
-    let arguments: [&dyn Argument; 7] = [&stored.address(&dx), &stored.address(&same), &address(index), &from, &to, &rows, &columns];
+    let arguments: [&dyn Argument; 7] =
+        [&stored.address(&dx), &stored.address(&same), &address(index), &from, &to, &rows, &columns];
     // SAFETY: dy and the index have an element for each window, dx one for each pixel.
     unsafe { gpu.launch(FAMILY, ("scatter2d", stored.0), Grid::elements(dx.numel()), arguments) };
     dx

@@ -83,7 +83,13 @@ unsafe impl Argument for Convolution {}
 
 impl Plan {
     /// Of x (N,C,H,W) with w (O,C,kh,kw) to images of oh × ow, if the tensor cores of this GPU take it.
-    pub(super) fn new<T: Float>(gpu: &Gpu, x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Option<Self> {
+    pub(super) fn new<T: Float>(
+        gpu: &Gpu,
+        x: Shape,
+        w: Shape,
+        out: [usize; 2],
+        options: Conv2dOptions,
+    ) -> Option<Self> {
         let (channels, outputs) = (x[1], w[0]);
         let whole = |chunk: usize| channels.is_multiple_of(chunk) && outputs.is_multiple_of(chunk);
         let fits = T::NAME == "f32"
@@ -172,16 +178,11 @@ pub(super) fn forward<T: Float>(
         ([y, x, w].map(|x| plan.stored::<T>().address(x)), bias.as_ref().map_or(0, address));
     let grid = tiles(plan.pixels()[1], s.o as usize, 1);
     // SAFETY: x, w and y are those of the convolution, without gaps, and the grid covers y.
-    unsafe { gpu.launch(Family::TensorCore, ("conv_forward", mode), grid, [&to, &from, &weight, &bias, s, &0i32]) }
+    unsafe { gpu.launch(Family::TensorCore, ("conv_forward", mode), grid, [&to, &from, &weight, &bias, s]) }
 }
 
 /// dx from dy and w; all as the kernel wants them.
-pub(super) fn input_gradient<T: Float>(
-    gpu: &'static Gpu,
-    dx: &TensorOf<T>,
-    [dy, w]: [&TensorOf<T>; 2],
-    plan: &Plan,
-) {
+pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let Plan { s, mode } = plan;
     let [to, from, weight] = [dx, dy, w].map(|x| plan.stored::<T>().address(x));
     let grid = tiles(plan.pixels()[0], s.c as usize, 1);
@@ -190,12 +191,7 @@ pub(super) fn input_gradient<T: Float>(
 }
 
 /// dw from dy and x; all as the kernel wants them.
-pub(super) fn weight_gradient<T: Float>(
-    gpu: &'static Gpu,
-    dw: &TensorOf<T>,
-    [dy, x]: [&TensorOf<T>; 2],
-    plan: &Plan,
-) {
+pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy, x]: [&TensorOf<T>; 2], plan: &Plan) {
     let Plan { s, mode } = plan;
     let columns = (s.kernel[0] * s.kernel[1] * s.c) as usize;
     let one = tiles(columns, s.o as usize, 1);
