@@ -67,19 +67,6 @@ DEVICE double power_of(double x, double p) { return pow(x, p); }
 
 template <class T> DEVICE bool is_nan(T x) { return x != x; }
 
-// The sum over a block's threads, given to all of them, in the same order whoever comes first. `room` holds one number
-// for each warp.
-template <class T> DEVICE T block_sum(T value, T* room) {
-#pragma unroll
-  for (int by = 16; by > 0; by >>= 1) value += __shfl_xor_sync(0xffffffffu, value, by);
-  if ((threadIdx.x & 31) == 0) room[threadIdx.x >> 5] = value;
-  __syncthreads();
-  T sum = 0;
-  for (int warp = 0; warp < (int)(blockDim.x >> 5); warp++) sum += room[warp];
-  __syncthreads();
-  return sum;
-}
-
 // What kernels and host tell each other: crates/tensor/src/cuda/board.rs.
 // The first of all faults is kept: what was wrong, and with what number.
 struct Fault {

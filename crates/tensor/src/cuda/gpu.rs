@@ -1,7 +1,7 @@
 //! An open device: its context, its stream and what belongs to them.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
@@ -66,10 +66,31 @@ pub(crate) struct Gpu {
     pub(super) transfers: Mutex<Transfers>,
     pub(super) board: Board,
     pub(super) counters: Counters,
-    /// The thread that records a graph, if one does. Meanwhile others may not touch the stream: what they launched
-    /// would become part of the graph.
-    recorder: Mutex<Option<ThreadId>>,
-    recorded: Condvar,
+    /// Whose turn it is to call the driver.
+    turn: Mutex<Holder>,
+    turn_over: Condvar,
+    recording: AtomicBool,
+}
+
+/// The thread whose turn it is, and how often it has taken it.
+#[derive(Default)]
+struct Holder {
+    thread: Option<ThreadId>,
+    times: usize,
+}
+
+/// A thread's turn to call the driver, over when dropped. A thread may take it more than once.
+pub(super) struct Turn<'a>(&'a Gpu);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut holder = lock(&self.0.turn);
+        holder.times -= 1;
+        if holder.times == 0 {
+            holder.thread = None;
+            self.0.turn_over.notify_one();
+        }
+    }
 }
 
 // SAFETY: the driver's handles may be used from any thread; what is ours is behind locks.
@@ -116,8 +137,9 @@ impl Gpu {
             transfers: Mutex::new(transfers),
             board,
             counters: Counters::default(),
-            recorder: Mutex::new(None),
-            recorded: Condvar::new(),
+            turn: Mutex::default(),
+            turn_over: Condvar::new(),
+            recording: AtomicBool::new(false),
         })
     }
 
@@ -126,29 +148,33 @@ impl Gpu {
         Device::Cuda(self.ordinal)
     }
 
-    /// Makes this thread one that may call the driver, waiting while another thread records a graph.
-    pub(super) fn enter(&self) {
+    /// Makes it this thread's turn to call the driver. Calls of different threads must not mix: while one records a graph,
+    /// what another launched would become part of it, and a wait would spoil it.
+    pub(super) fn enter(&self) -> Turn<'_> {
+        let me = std::thread::current().id();
+        let mut holder = lock(&self.turn);
+        while holder.thread.is_some_and(|other| other != me) {
+            holder = self.turn_over.wait(holder).unwrap_or_else(PoisonError::into_inner);
+        }
+        (holder.thread, holder.times) = (Some(me), holder.times + 1);
+        drop(holder);
+        let turn = Turn(self);
         if CURRENT.get() != Some(self.ordinal) {
             // SAFETY: the context lives as long as the process.
             self.check("making the device this thread's", unsafe { result::ctx::set_current(self.context) });
             CURRENT.set(Some(self.ordinal));
         }
-        let mine = std::thread::current().id();
-        let mut recorder = lock(&self.recorder);
-        while recorder.is_some_and(|other| other != mine) {
-            recorder = self.recorded.wait(recorder).unwrap_or_else(PoisonError::into_inner);
-        }
+        turn
     }
 
-    /// Says that this thread records a graph, or that it no longer does.
+    /// Says whether a graph is recorded, by the thread whose turn it is.
     pub(super) fn set_recording(&self, on: bool) {
-        *lock(&self.recorder) = on.then(|| std::thread::current().id());
-        self.recorded.notify_all();
+        self.recording.store(on, Ordering::SeqCst);
     }
 
-    /// Whether this thread records a graph.
+    /// Whether a graph is recorded.
     pub(super) fn is_recording(&self) -> bool {
-        *lock(&self.recorder) == Some(std::thread::current().id())
+        self.recording.load(Ordering::SeqCst)
     }
 
     /// Waits until all work is done.
@@ -165,7 +191,7 @@ impl Gpu {
     }
 
     pub(super) fn stats(&self) -> CudaStats {
-        self.enter();
+        let _turn = self.enter();
         let usage = self.memory.usage();
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         CudaStats {

@@ -49,7 +49,9 @@ impl GraphMemory {
     /// If the step panics, reads a number from the device or sends one there.
     pub fn record<R>(&self, step: impl FnOnce() -> R) -> (Graph, R) {
         let gpu = self.0.gpu;
-        gpu.enter();
+        let _turn = gpu.enter();
+        // Whatever a first launch of it needs, such as loading the kernel, is done before.
+        gpu.set_dials(Dials { steps: 0, rate: 1.0 });
         gpu.set_recording(true);
         // Relaxed: memory may be asked for, which happens if this step needs more than the one before.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
@@ -87,7 +89,7 @@ impl Graph {
     /// Runs the step once more: `steps` after the recorded one, with the learning rate a multiple `rate` of its.
     pub fn replay(&self, steps: u64, rate: f64) {
         let gpu = self.memory.0.gpu;
-        gpu.enter();
+        let _turn = gpu.enter();
         gpu.set_dials(Dials { steps, rate });
         gpu.counters.replays.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the recorded step is ready, and its memory is there.
@@ -97,6 +99,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
+        let _turn = self.memory.0.gpu.enter();
         // SAFETY: nobody has it any more; the driver lets a run under way come to its end.
         let outcome = unsafe { result::graph::exec_destroy(self.executable) };
         if !std::thread::panicking() {

@@ -84,7 +84,7 @@ impl Gpu {
         if grid.blocks.contains(&0) {
             return;
         }
-        self.enter();
+        let _turn = self.enter();
         let function = self.function(family, name, kind);
         let mut pointers = arguments.map(|argument| std::ptr::from_ref(argument).cast::<c_void>().cast_mut());
         let [x, y, z] = grid.blocks;
@@ -119,7 +119,7 @@ impl Gpu {
 
     /// Loads a family of kernels, to see whether the driver takes it.
     pub(super) fn try_load(&self, family: Family) -> Result<(), String> {
-        self.enter();
+        let _turn = self.enter();
         // SAFETY: as in `load`.
         let module = unsafe { result::module::load_data(family.ptx().as_ptr().cast()) };
         let module = module.map_err(super::driver::describe)?;

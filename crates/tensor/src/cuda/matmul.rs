@@ -88,6 +88,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
         return c;
     }
     let layers = batch.numel as usize;
+    assert!(layers < 1 << 16, "matmul: a GPU takes at most 65535 products at once, not {layers}; use smaller batches");
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
     let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];

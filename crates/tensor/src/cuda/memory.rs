@@ -92,7 +92,7 @@ impl Gpu {
     /// # Panics
     /// If the device has no more memory: with what was asked, held and free.
     pub(super) fn allocate(&'static self, bytes: usize) -> Block {
-        self.enter();
+        let _turn = self.enter();
         let size = if pool::is_exact() { bytes.max(1) } else { pool::size_for(bytes).max(SMALLEST) };
         let heap = PRIVATE.with_borrow(Clone::clone).unwrap_or_else(|| self.memory.common.clone());
         let waiting = lock(&heap.free).get_mut(&size).and_then(Vec::pop);
@@ -139,7 +139,7 @@ impl Gpu {
 
     /// Gives the free blocks that everybody may take back to the driver, and restarts the high-water mark.
     pub(super) fn trim(&'static self) {
-        self.enter();
+        let _turn = self.enter();
         let mut given = 0;
         for (bytes, address) in self.memory.common.drain() {
             self.free_block(address);
@@ -177,7 +177,7 @@ impl Drop for Block {
         usage.in_use -= self.bytes;
         if pool::is_exact() && !self.gpu.is_recording() {
             drop(usage);
-            self.gpu.enter();
+            let _turn = self.gpu.enter();
             return self.gpu.free_block(self.address);
         }
         usage.held += self.bytes;
@@ -217,7 +217,11 @@ impl<T> CudaBuffer<T> {
     pub(super) fn address(&self) -> u64 {
         match &self.narrow {
             None => self.block.address,
-            Some((len, wide)) => wide.get_or_init(|| self.gpu().widen(self.block.address, *len)).address,
+            Some((len, wide)) => {
+                // The turn first: whoever has it may want the same copy.
+                let _turn = self.gpu().enter();
+                wide.get_or_init(|| self.gpu().widen(self.block.address, *len)).address
+            }
         }
     }
 

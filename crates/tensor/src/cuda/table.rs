@@ -15,6 +15,8 @@ impl Gpu {
     pub(super) fn table<E: Copy>(&'static self, entries: &[E]) -> u64 {
         // SAFETY: plain numbers without gaps, as promised; any bytes may be read as such.
         let bytes = unsafe { std::slice::from_raw_parts(entries.as_ptr().cast::<u8>(), size_of_val(entries)) };
+        // The turn first: whoever has it may want the tables.
+        let _turn = self.enter();
         let mut tables = lock(&self.tables.0);
         if let Some(block) = tables.get(bytes) {
             return block.address();

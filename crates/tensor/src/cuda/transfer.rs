@@ -86,7 +86,7 @@ impl Gpu {
         if from.is_empty() {
             return;
         }
-        self.enter();
+        let _turn = self.enter();
         assert!(
             !self.is_recording(),
             "{}: a recorded step cannot take numbers from the host\n  rule: move them to the device before",
@@ -116,7 +116,7 @@ impl Gpu {
         if to.is_empty() {
             return;
         }
-        self.enter();
+        let _turn = self.enter();
         assert!(
             !self.is_recording(),
             "{}: a recorded step cannot look at its numbers\n  rule: read them after the replay",
