@@ -33,9 +33,11 @@ struct Stream {
 // y (n,C,H,W) from pixels (N,C,H,W), a block for each sample; table[c][byte] is what a byte becomes, one table for all
 // channels or one for each.
 KERNEL(THREADS, image_batch_f32, float* y, const uint8_t* pixels, const int32_t* order, const float* table, int tables,
-       int channels, int height, int width, Key key, Steps steps) {
+       int images, int channels, int height, int width, Key key, Steps steps, Fault* fault) {
   __shared__ int down[STEPS], right[STEPS];
-  const int sample = order[blockIdx.x], plane = height * width, size = channels * plane;
+  const int asked = order[blockIdx.x], sample = asked < 0 || asked >= images ? 0 : asked;
+  if (sample != asked) report(fault, BAD_INDEX, asked);
+  const int plane = height * width, size = channels * plane;
   if (threadIdx.x < steps.count) {
     const int k = threadIdx.x;
     Stream stream = {{key.seed, steps.purpose[k], key.step, (uint32_t)sample}, 0};

@@ -138,7 +138,8 @@ struct Tf32 {
   }
 };
 
-// Nearly what products of floats give: only small · small is left out.
+// Nearly what products of floats give: only small · small is left out. Tensor cores round their sums towards zero, always
+// to the same side; so each step's begin at zero and are added to the others as floats are.
 struct Tf32x3 {
   using Element = float;
   static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
@@ -149,9 +150,17 @@ struct Tf32x3 {
     for (int i = 0; i < WARP_M / 16; i++) {
       uint32_t big_a[4];
       split(a[i], big_a);
-      add_products<mma_tf32>(sums[i], a[i], big_b);
-      add_products<mma_tf32>(sums[i], big_a, b);
-      add_products<mma_tf32>(sums[i], big_a, big_b);
+#pragma unroll
+      for (int j = 0; j < WARP_N / 8; j++) {
+        const uint32_t small_column[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
+        const uint32_t big_column[2] = {big_b[j / 2][j % 2 * 2], big_b[j / 2][j % 2 * 2 + 1]};
+        float step[4] = {};
+        mma_tf32(step, a[i], big_column);
+        mma_tf32(step, big_a, small_column);
+        mma_tf32(step, big_a, big_column);
+#pragma unroll
+        for (int e = 0; e < 4; e++) sums[i][j][e] += step[e];
+      }
     }
   }
 };

@@ -65,17 +65,19 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 
 // A block's threads, and how many blocks a multiprocessor must have registers for: left to itself, the assembler makes
 // room for a fourth of some kernels by spilling.
-#define BOUNDS TILE_THREADS, 3
+#define BOUNDS_tf32 TILE_THREADS, 3
+#define BOUNDS_tf32x3 TILE_THREADS, 2
+#define BOUNDS_bf16 TILE_THREADS, 3
 #define PRODUCTS(mode, Mode)                                                                                           \
-  KERNEL(BOUNDS, conv_forward_##mode, Mode::Element* y, const Mode::Element* x, const Mode::Element* w,                \
+  KERNEL(BOUNDS_##mode, conv_forward_##mode, Mode::Element* y, const Mode::Element* x, const Mode::Element* w,         \
          const float* bias, Convolution s) {                                                                           \
     forward<Mode>(y, x, w, bias, s);                                                                                   \
   }                                                                                                                    \
-  KERNEL(BOUNDS, conv_input_gradient_##mode, Mode::Element* dx, const Mode::Element* dy, const Mode::Element* w,       \
+  KERNEL(BOUNDS_##mode, conv_input_gradient_##mode, Mode::Element* dx, const Mode::Element* dy, const Mode::Element* w,\
          Convolution s) {                                                                                              \
     input_gradient<Mode>(dx, dy, w, s);                                                                                \
   }                                                                                                                    \
-  KERNEL(BOUNDS, conv_weight_gradient_##mode, float* partials, const Mode::Element* dy, const Mode::Element* x,        \
+  KERNEL(BOUNDS_##mode, conv_weight_gradient_##mode, float* partials, const Mode::Element* dy, const Mode::Element* x, \
          Convolution s, int splits) {                                                                                  \
     weight_gradient<Mode>(partials, dy, x, s, splits);                                                                 \
   }
@@ -83,7 +85,9 @@ PRODUCTS(tf32, Tf32)
 PRODUCTS(tf32x3, Tf32x3)
 PRODUCTS(bf16, Bf16)
 #undef PRODUCTS
-#undef BOUNDS
+#undef BOUNDS_tf32
+#undef BOUNDS_tf32x3
+#undef BOUNDS_bf16
 
 // The splits of a weight gradient, added from the first to the last, so that the sum is always the same.
 KERNEL(THREADS, conv_add_splits_f32, float* dw, const float* partials, uint32_t numel, int splits) {

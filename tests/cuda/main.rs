@@ -70,6 +70,8 @@ const CASES: &[Case] = &[
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
     Case { name: "steps held", run: steps::held, settings: ONCE },
+    Case { name: "steps changing", run: steps::changing, settings: ONCE },
+    Case { name: "steps kept", run: steps::kept, settings: ONCE },
     Case { name: "steps cheap", run: steps::cheap, settings: ONCE },
 ];
 

@@ -193,6 +193,52 @@ pub fn held() {
     assert_eq!(bits(&held), bits(&train(work, GPU, Way::Alone, &mut |_, _| ())));
 }
 
+/// What is frozen, or evaluated in between, is not recorded away: recorded steps come to the same bits as others.
+pub fn changing() {
+    for work in WORK {
+        let run = |way| {
+            train(work, GPU, way, &mut |i, net| {
+                let parameter = &net.parameters()[0];
+                match i {
+                    5 => parameter.set_frozen(true),
+                    8 => parameter.set_frozen(false),
+                    9 => net.eval(),
+                    10 => net.train(),
+                    _ => {}
+                }
+            })
+        };
+        let (alone, replayed) = (run(Way::Alone), run(Way::Replayed));
+        assert_eq!(bits(&alone), bits(&replayed));
+        assert_eq!((alone.losses, alone.steps), (replayed.losses, replayed.steps));
+    }
+}
+
+/// What a step leaves behind stays as it was, and keeps no later batch out.
+pub fn kept() {
+    let work = WORK[0];
+    let run = |keep: bool| {
+        let net = (work.net)(&mut Rng::seed(5));
+        Module::<f32>::to(&net, GPU);
+        let mut optimizer = Adam::new(net.parameters(), 1e-2);
+        let (mut replay, mut kept, mut weights) = (Replay::new(&net, GPU), Vec::new(), Vec::new());
+        for i in 0..8u64 {
+            let images = Tensor::random_normal_on(GPU, Key::new(i, Purpose::USER), [4, 1, 12, 12]);
+            let labels = TensorOf::from_fn(4, |k| (k as i32 + i as i32) % 10).to(GPU);
+            replay.run(&images, &labels, &mut optimizer, &mut [], |step| {
+                let loss = net.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
+                step.optimizer.step(&loss.backward());
+                if keep {
+                    kept.push(step.inputs.clone());
+                }
+            });
+        }
+        weights.extend(net.parameters().iter().flat_map(|p| p.value().to_vec()).map(f32::to_bits));
+        weights
+    };
+    assert_eq!(run(true), run(false));
+}
+
 /// A replay asks for no memory and starts one kernel for its dials and two for the batch.
 pub fn cheap() {
     let net = mnist(&mut Rng::seed(1));

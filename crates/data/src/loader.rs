@@ -255,7 +255,6 @@ impl BatchMaker {
         Batch { images: images.to(loader.device), labels: labels.to(loader.device), index }
     }
 
-    /// Positions in the order that make up batch `index`.
     /// The same batch, made on the GPU.
     fn make_there(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> Batch {
         let loader = &self.loader;
@@ -278,6 +277,7 @@ impl BatchMaker {
         Batch { images, labels: all.labels.gather(0, &samples), index }
     }
 
+    /// Positions in the order that make up batch `index`.
     fn samples(&self, index: usize) -> Range<usize> {
         let start = index * self.loader.batch_size;
         start..(start + self.loader.batch_size).min(self.order.len())

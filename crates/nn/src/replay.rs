@@ -1,8 +1,8 @@
 //! Training steps that a GPU runs as one: recorded once, replayed from then on.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::cuda::{Graph, GraphMemory};
-use chainrule_tensor::{Device, Float, Shape, TensorOf};
+use chainrule_tensor::cuda::{Graph, GraphMemory, Precision, precision};
+use chainrule_tensor::{Device, Float, TensorOf};
 
 use crate::module::{Item, Module, Visitor};
 use crate::optim::Optimizer;
@@ -10,6 +10,8 @@ use crate::optim::Optimizer;
 /// Steps of a kind that run one by one before one is recorded: the first makes the optimizer's state, the second finds
 /// all other memory that a step needs.
 const WARM_UP: u32 = 2;
+/// Recordings that may come to nothing, as where somebody always holds a parameter, before no more are made.
+const MOST_FAILURES: u32 = 3;
 
 /// What a step of training is given.
 pub struct Step<'a, T: Float = f32> {
@@ -28,7 +30,7 @@ pub struct Step<'a, T: Float = f32> {
 /// one, a replay starts them all at once.
 ///
 /// The step has to do the same each time, apart from the batch, the learning rate and the count of steps: it makes one step
-/// of the optimizer, and reads no number from the GPU. The net and the optimizer change as if each step had run by itself;
+/// of the optimizer, reads no number from the GPU, sends none there, and leaves the GPU to this thread. The net and the optimizer change as if each step had run by itself;
 /// where somebody holds on to a parameter, a running statistic or a total, the next step runs by itself and another is
 /// recorded, so that what is held stays as it was.
 ///
@@ -59,17 +61,20 @@ pub struct Replay<'a, T: Float = f32> {
 
 /// Steps of one shape of batch.
 struct Kind<T: Float> {
-    shape: Shape,
     memory: GraphMemory,
     inputs: TensorOf<T>,
     labels: TensorOf<i32>,
     warm: u32,
+    /// Recordings that came to nothing since the last that did not.
+    failures: u32,
     recorded: Option<Recorded>,
 }
 
 /// A recorded step, and what was so when it was recorded.
 struct Recorded {
     graph: Graph,
+    /// What decides what a step does: the precision, which parameters are frozen, which layers are training.
+    settings: (Precision, Vec<bool>),
     addresses: Vec<u64>,
     counts: Vec<Count>,
     lr: f64,
@@ -105,11 +110,18 @@ impl<'a, T: Float> Replay<'a, T> {
             return step(Step { inputs, labels, optimizer, totals });
         };
         let net = self.net;
-        let parameters = self.parameters.clone();
+        let mut parameters = self.parameters.clone();
+        for parameter in optimizer.parameters() {
+            if parameters.iter().all(|known| known.id() != parameter.id()) {
+                parameters.push(parameter);
+            }
+        }
         let kind = self.kind(ordinal, inputs, labels);
-        kind.inputs.assign(0, 0..inputs.shape()[0], inputs);
-        kind.labels.assign(0, 0..labels.shape()[0], labels);
-        let mut state = State { net, parameters: &parameters.iter().collect::<Vec<_>>(), optimizer, totals };
+        kind.inputs.copy_from(inputs);
+        kind.labels.copy_from(labels);
+        let batch = [kind.inputs.gpu_address(), kind.labels.gpu_address()];
+        let parameters: Vec<&VarOf<T>> = parameters.iter().collect();
+        let mut state = State { net, parameters: &parameters, batch, optimizer, totals };
         if let Some(recorded) = &kind.recorded {
             if let Some((steps, rate)) = recorded.fits(&mut state) {
                 recorded.graph.replay(steps, rate);
@@ -117,12 +129,13 @@ impl<'a, T: Float> Replay<'a, T> {
             }
             (kind.recorded, kind.warm) = (None, WARM_UP - 1);
         }
-        let Kind { memory, inputs, labels, warm, recorded, .. } = kind;
-        if *warm < WARM_UP {
-            *warm += 1;
+        let Kind { memory, inputs, labels, warm, failures, recorded } = kind;
+        if *warm < WARM_UP || *failures == MOST_FAILURES {
+            *warm = WARM_UP.min(*warm + 1);
             return memory.run(|| step(Step { inputs, labels, optimizer: state.optimizer, totals: state.totals }));
         }
         let (addresses, before, lr) = (state.addresses(), state.counts(), state.optimizer.lr());
+        let settings = state.settings();
         let (graph, ()) =
             memory.record(|| step(Step { inputs, labels, optimizer: state.optimizer, totals: state.totals }));
         // Recorded is not run.
@@ -131,22 +144,27 @@ impl<'a, T: Float> Replay<'a, T> {
             before.iter().zip(state.counts()).map(|(&before, after)| Count { before, by: after - before }).collect();
         // If something moved, a replay would read what the first run left at its old place.
         let stays = addresses.is_some() && state.addresses() == addresses;
+        *failures += 1;
         if stays && counts.iter().all(|count| count.by <= 1) {
-            *recorded = addresses.map(|addresses| Recorded { graph, addresses, counts, lr });
+            *failures = 0;
+            *recorded = addresses.map(|addresses| Recorded { graph, settings, addresses, counts, lr });
         }
     }
 
     /// The kind of step for batches of this shape.
     fn kind(&mut self, ordinal: usize, inputs: &TensorOf<T>, labels: &TensorOf<i32>) -> &mut Kind<T> {
-        let found = self.kinds.iter().position(|kind| kind.shape == inputs.shape());
+        let found = self
+            .kinds
+            .iter()
+            .position(|kind| kind.inputs.shape() == inputs.shape() && kind.labels.shape() == labels.shape());
         let at = found.unwrap_or_else(|| {
             let memory = GraphMemory::new(ordinal).unwrap_or_else(|error| panic!("{error}"));
             self.kinds.push(Kind {
-                shape: inputs.shape(),
                 memory,
                 inputs: TensorOf::full_on(self.device, inputs.shape(), T::ZERO),
                 labels: TensorOf::full_on(self.device, labels.shape(), 0),
                 warm: 0,
+                failures: 0,
                 recorded: None,
             });
             self.kinds.len() - 1
@@ -166,6 +184,9 @@ impl Recorded {
             let first = passed.next().map_or(Some(0), since)?;
             passed.all(|pair| since(pair) == Some(first)).then_some(first)?
         };
+        if state.settings() != self.settings {
+            return None;
+        }
         let lr = state.optimizer.lr();
         let rate = if lr == self.lr { 1.0 } else { lr / self.lr };
         (rate.is_finite() && state.addresses().as_ref() == Some(&self.addresses)).then_some((steps, rate))
@@ -176,6 +197,8 @@ impl Recorded {
 struct State<'a, T: Float> {
     net: &'a dyn Module<T>,
     parameters: &'a [&'a VarOf<T>],
+    /// Where the batch is.
+    batch: [Option<u64>; 2],
     optimizer: &'a mut dyn Optimizer<T>,
     totals: &'a mut [TensorOf<f64>],
 }
@@ -183,7 +206,7 @@ struct State<'a, T: Float> {
 impl<T: Float> State<'_, T> {
     /// Where everything lies on the GPU, if nobody else holds any of it and all of it lies there.
     fn addresses(&mut self) -> Option<Vec<u64>> {
-        let mut addresses = Vec::new();
+        let mut addresses = self.batch.to_vec();
         let mut own = true;
         let mut see = |x: &mut TensorOf<T>| {
             own &= x.is_unshared();
@@ -201,6 +224,16 @@ impl<T: Float> State<'_, T> {
             addresses.push(total.gpu_address());
         }
         addresses.into_iter().collect::<Option<Vec<u64>>>().filter(|_| own)
+    }
+
+    fn settings(&self) -> (Precision, Vec<bool>) {
+        let mut settings: Vec<bool> = self.parameters.iter().map(|parameter| parameter.requires_grad()).collect();
+        self.net.visit(&mut Visitor::new(&mut |_, item| {
+            if let Item::Mode(mode) = item {
+                settings.push(mode.is_training());
+            }
+        }));
+        (precision(), settings)
     }
 
     /// All counts that steps raise: the net's, then the parameters'.

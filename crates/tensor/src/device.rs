@@ -22,6 +22,7 @@ impl Device {
     pub fn auto() -> (Self, Option<String>) {
         match Self::Cuda(0).ready() {
             Ok(device) => (device, None),
+            Err(TensorError::DeviceUnavailable { why, .. }) => (Self::Cpu, Some(why)),
             Err(error) => (Self::Cpu, Some(error.to_string())),
         }
     }

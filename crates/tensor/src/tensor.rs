@@ -75,7 +75,10 @@ impl<T: Element> TensorOf<T> {
     pub(crate) fn cuda_buffer(&self) -> &CudaBuffer<T> {
         match &self.0.storage {
             Storage::Cuda(buffer) => buffer,
-            _ => unreachable!("kernels of a GPU get tensors that lie there"),
+            _ => panic!(
+                "an operation on a GPU got a tensor of shape {} on cpu\n  rule: move it by to(device) first",
+                self.shape()
+            ),
         }
     }
 

@@ -183,6 +183,15 @@ impl<T: Element> TensorOf<T> {
         self.write(x, |whole| whole.slice(axis, start, x.shape()[axis], step).or_panic());
     }
 
+    /// Writes `x`, broadcast, into the elements, in place where nobody else holds the storage.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn copy_from(&mut self, x: &Self) {
+        self.write(x, |whole| *whole);
+    }
+
     /// Sets every element to `value`, in place where nobody else holds the storage.
     pub fn fill(&mut self, value: T) {
         self.make_own();

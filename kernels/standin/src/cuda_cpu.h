@@ -16,7 +16,6 @@
 #define __global__
 #define __device__
 #define __host__
-#define __constant__ static
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
@@ -30,13 +29,6 @@ struct dim3 {
 struct alignas(8) float2 {
   float x, y;
 };
-struct alignas(16) float4 {
-  float x, y, z, w;
-};
-struct alignas(16) uint4 {
-  unsigned x, y, z, w;
-};
-
 namespace cpu {
 
 enum State { NEW, READY, AT_BARRIER, AT_WARP, DONE };
@@ -130,12 +122,6 @@ template <class... A> constexpr Kernel describe(void (*)(A...), void (*entry)(vo
 #define gridDim (cpu::grid_size)
 
 static inline void __syncthreads() { cpu::block_sync(); }
-static inline void __syncwarp(unsigned mask = ~0u) { cpu::warp_sync(mask); }
-template <class T> T __shfl_sync(unsigned mask, T v, int source, int = 32) { return cpu::exchange(mask, v, source); }
-template <class T> T __shfl_down_sync(unsigned mask, T v, unsigned by) {
-  const unsigned lane = cpu::current->lane;
-  return cpu::exchange(mask, v, lane + by < 32 ? lane + by : lane);
-}
 template <class T> T __shfl_xor_sync(unsigned mask, T v, unsigned by) {
   return cpu::exchange(mask, v, cpu::current->lane ^ by);
 }

@@ -7,6 +7,13 @@ inline float of_bf16(uint32_t h) { return __uint_as_float(h << 16); }
 // The tensor cores read a 32-bit register as tf32 by leaving out its lowest 13 bits.
 inline float of_tf32(uint32_t u) { return __uint_as_float(u & 0xffffe000u); }
 
+// Tensor cores are reported to cut their sums off rather than to round them (Fasi et al.: "Numerical behavior of NVIDIA
+// tensor cores", 2021).
+inline float towards_zero(double x) {
+  const float nearest = (float)x;
+  return std::isfinite(nearest) && std::fabs((double)nearest) > std::fabs(x) ? std::nextafterf(nearest, 0.0f) : nearest;
+}
+
 // Shows this lane's fragments a (4 registers) and b (2) to the warp.
 inline Warp& publish(const uint32_t* a, const uint32_t* b, unsigned& buffer) {
   Warp& warp = warps[current->warp];
@@ -25,13 +32,13 @@ inline void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
   const unsigned row = current->lane >> 2, pair = current->lane & 3;
   for (unsigned e = 0; e < 4; e++) {
     const unsigned lower = e >> 1, column = pair * 2 + (e & 1);
-    float sum = 0;
+    double sum = d[e];
     for (unsigned k = 0; k < 16; k++) {
       const unsigned lane = (k & 7) >> 1, shift = (k & 1) * 16, half = k >> 3;
-      sum += of_bf16(warp.fragment[buffer][row * 4 + lane][lower + 2 * half] >> shift & 0xffff) *
+      sum += (double)of_bf16(warp.fragment[buffer][row * 4 + lane][lower + 2 * half] >> shift & 0xffff) *
              of_bf16(warp.fragment[buffer][column * 4 + lane][4 + half] >> shift & 0xffff);
     }
-    d[e] += sum;
+    d[e] = towards_zero(sum);
   }
 }
 
@@ -42,11 +49,11 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
   const unsigned row = current->lane >> 2, pair = current->lane & 3;
   for (unsigned e = 0; e < 4; e++) {
     const unsigned lower = e >> 1, column = pair * 2 + (e & 1);
-    float sum = 0;
+    double sum = d[e];
     for (unsigned k = 0; k < 8; k++)
-      sum += of_tf32(warp.fragment[buffer][row * 4 + (k & 3)][lower + 2 * (k >> 2)]) *
+      sum += (double)of_tf32(warp.fragment[buffer][row * 4 + (k & 3)][lower + 2 * (k >> 2)]) *
              of_tf32(warp.fragment[buffer][column * 4 + (k & 3)][4 + (k >> 2)]);
-    d[e] += sum;
+    d[e] = towards_zero(sum);
   }
 }
 

@@ -76,10 +76,12 @@ pub fn image_batch(batch: ImageBatch<'_>) -> Tensor {
     let y = gpu.tensor(Layout::contiguous(Shape::from([n, c, h, w])));
     checked(y.numel());
     let (to, from, order, table) = (address(&y), address(&pixels), address(&samples), gpu.table(tables));
-    let [tables, c, h, w] = [tables.len(), c, h, w].map(|length| length as i32);
-    let arguments: [&dyn Argument; 10] = [&to, &from, &order, &table, &tables, &c, &h, &w, &Key::from(key), &of_kernel];
+    let [tables, images, c, h, w] = [tables.len(), pixels.shape()[0], c, h, w].map(|length| length as i32);
+    let fault = gpu.board.fault();
+    let arguments: [&dyn Argument; 12] =
+        [&to, &from, &order, &table, &tables, &images, &c, &h, &w, &Key::from(key), &of_kernel, &fault];
     let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS };
-    // SAFETY: y has an image for each sample, samples are numbers of images, as promised, and tables have 256 entries.
+    // SAFETY: y has an image for each sample, the kernel takes no sample beyond the images, and tables have 256 entries.
     unsafe { gpu.launch(Family::Augment, ("image_batch", "f32"), grid, arguments) };
     y
 }

@@ -75,6 +75,13 @@ impl Gpu {
     }
 }
 
+/// Writes the elements of a narrow tensor without gaps into one of the same layout that is not.
+pub(super) fn widen_into<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
+    let (to, from, numel) = (super::walk::address(y), BF16.address(x), checked(x.numel()));
+    // SAFETY: both have so many elements without gaps, and y is nobody else's.
+    unsafe { gpu.convert("widen", [&to, &from, &numel], numel) };
+}
+
 impl<T: Element> TensorOf<T> {
     /// Whether the elements are stored as bf16.
     pub(super) fn is_narrow(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
 
 use cudarc::driver::result::DriverError;
@@ -60,7 +60,7 @@ pub(crate) struct Gpu {
     pub(super) about: DeviceReport,
     context: sys::CUcontext,
     pub(super) stream: sys::CUstream,
-    pub(super) memory: Arc<Memory>,
+    pub(super) memory: Memory,
     pub(super) functions: Functions,
     pub(super) tables: Tables,
     pub(super) transfers: Mutex<Transfers>,
@@ -131,7 +131,7 @@ impl Gpu {
             about,
             context,
             stream,
-            memory: Arc::default(),
+            memory: Memory::default(),
             functions: Functions::default(),
             tables: Tables::default(),
             transfers: Mutex::new(transfers),
@@ -141,6 +141,11 @@ impl Gpu {
             turn_over: Condvar::new(),
             recording: AtomicBool::new(false),
         })
+    }
+
+    /// The device's number.
+    pub(super) fn ordinal(&self) -> usize {
+        self.ordinal
     }
 
     /// The device as others name it.

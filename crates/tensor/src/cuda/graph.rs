@@ -40,7 +40,7 @@ impl GraphMemory {
 
     /// Runs a step as any other, but in this memory: afterwards it has all the blocks that such a step needs.
     pub fn run<R>(&self, step: impl FnOnce() -> R) -> R {
-        with_heap(Some(&self.0.heap), step)
+        with_heap(Some((self.0.gpu.ordinal(), &self.0.heap)), step)
     }
 
     /// Records a step without running it. What it returns are tensors whose numbers each replay writes anew.

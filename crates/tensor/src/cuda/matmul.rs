@@ -44,6 +44,7 @@ pub(super) fn splits(tiles: usize, terms: usize) -> usize {
 
 /// Blocks for the tiles of an m × n result, `layers` of them.
 pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
+    assert!(n < TILE << 16, "a product on a GPU has at most {} columns, not {n}", TILE << 16);
     Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
 }
 

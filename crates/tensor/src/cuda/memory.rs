@@ -6,7 +6,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use cudarc::driver::{result, sys};
@@ -37,38 +36,52 @@ pub(super) struct Memory {
 
 /// Free blocks, by their bytes.
 #[derive(Default)]
-pub(super) struct Heap {
-    free: Mutex<BTreeMap<usize, Vec<sys::CUdeviceptr>>>,
+pub(super) struct Heap(Mutex<Free>);
+
+#[derive(Default)]
+struct Free {
+    blocks: BTreeMap<usize, Vec<sys::CUdeviceptr>>,
     /// Whether nobody takes from it any more: what comes back then goes to the common heap.
-    closed: AtomicBool,
+    closed: bool,
 }
 
 impl Heap {
-    fn put(&self, bytes: usize, address: sys::CUdeviceptr) {
-        lock(&self.free).entry(bytes).or_default().push(address);
+    /// Takes a block back; false if the heap is closed.
+    fn put(&self, bytes: usize, address: sys::CUdeviceptr) -> bool {
+        let mut free = lock(&self.0);
+        if !free.closed {
+            free.blocks.entry(bytes).or_default().push(address);
+        }
+        !free.closed
     }
 
-    fn drain(&self) -> impl Iterator<Item = (usize, sys::CUdeviceptr)> {
-        let free = std::mem::take(&mut *lock(&self.free));
-        free.into_iter().flat_map(|(bytes, blocks)| blocks.into_iter().map(move |block| (bytes, block)))
+    fn drain(&self, close: bool) -> impl Iterator<Item = (usize, sys::CUdeviceptr)> {
+        let mut free = lock(&self.0);
+        free.closed |= close;
+        let blocks = std::mem::take(&mut free.blocks);
+        blocks.into_iter().flat_map(|(bytes, blocks)| blocks.into_iter().map(move |block| (bytes, block)))
     }
 }
+
+/// A heap of its own, on the device with this number.
+#[derive(Clone)]
+struct Private(usize, Arc<Heap>);
 
 thread_local! {
     /// Where this thread takes blocks from instead of the common heap: what a recorded step uses is its own, since each
     /// replay writes there again.
-    static PRIVATE: RefCell<Option<Arc<Heap>>> = const { RefCell::new(None) };
+    static PRIVATE: RefCell<Option<Private>> = const { RefCell::new(None) };
 }
 
-/// Calls `body` with this thread taking its blocks from `heap`, or from the common one.
-pub(super) fn with_heap<R>(heap: Option<&Arc<Heap>>, body: impl FnOnce() -> R) -> R {
-    struct Restore(Option<Arc<Heap>>);
+/// Calls `body` with this thread taking its blocks on a device from `heap`, or all from the common ones.
+pub(super) fn with_heap<R>(heap: Option<(usize, &Arc<Heap>)>, body: impl FnOnce() -> R) -> R {
+    struct Restore(Option<Private>);
     impl Drop for Restore {
         fn drop(&mut self) {
             PRIVATE.set(self.0.take());
         }
     }
-    let _restore = Restore(PRIVATE.replace(heap.cloned()));
+    let _restore = Restore(PRIVATE.replace(heap.map(|(ordinal, heap)| Private(ordinal, heap.clone()))));
     body()
 }
 
@@ -94,8 +107,9 @@ impl Gpu {
     pub(super) fn allocate(&'static self, bytes: usize) -> Block {
         let _turn = self.enter();
         let size = if pool::is_exact() { bytes.max(1) } else { pool::size_for(bytes).max(SMALLEST) };
-        let heap = PRIVATE.with_borrow(Clone::clone).unwrap_or_else(|| self.memory.common.clone());
-        let waiting = lock(&heap.free).get_mut(&size).and_then(Vec::pop);
+        let own = PRIVATE.with_borrow(Clone::clone).filter(|private| private.0 == self.ordinal());
+        let heap = own.map_or_else(|| self.memory.common.clone(), |private| private.1);
+        let waiting = lock(&heap.0).blocks.get_mut(&size).and_then(Vec::pop);
         let reused = waiting.is_some();
         let address = waiting.unwrap_or_else(|| self.ask_driver(size, bytes));
         let mut usage = lock(&self.memory.usage);
@@ -121,6 +135,9 @@ impl Gpu {
             self.trim();
         }
         attempt().unwrap_or_else(|error| {
+            if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                return self.check("asking for memory", Err(error));
+            }
             let usage = self.memory.usage();
             let free = result::mem_get_info().map_or(0, |(free, _)| free);
             let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
@@ -141,7 +158,7 @@ impl Gpu {
     pub(super) fn trim(&'static self) {
         let _turn = self.enter();
         let mut given = 0;
-        for (bytes, address) in self.memory.common.drain() {
+        for (bytes, address) in self.memory.common.drain(false) {
             self.free_block(address);
             given += bytes;
         }
@@ -157,8 +174,7 @@ impl Gpu {
 
     /// Hands the blocks of a heap, those that come back to it later too, to the common heap.
     pub(super) fn close(&self, heap: &Heap) {
-        heap.closed.store(true, Ordering::SeqCst);
-        for (bytes, address) in heap.drain() {
+        for (bytes, address) in heap.drain(true) {
             self.memory.common.put(bytes, address);
         }
     }
@@ -181,9 +197,9 @@ impl Drop for Block {
             return self.gpu.free_block(self.address);
         }
         usage.held += self.bytes;
-        let closed = self.heap.closed.load(Ordering::SeqCst);
-        let heap = if closed { &self.gpu.memory.common } else { &self.heap };
-        heap.put(self.bytes, self.address);
+        if !self.heap.put(self.bytes, self.address) {
+            self.gpu.memory.common.put(self.bytes, self.address);
+        }
     }
 }
 

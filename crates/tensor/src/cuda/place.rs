@@ -52,7 +52,13 @@ impl Gpu {
     /// A copy of a tensor on this device in this machine's memory, with its axes in the same order.
     #[track_caller]
     pub(super) fn give<T: Element>(&'static self, x: &TensorOf<T>) -> TensorOf<T> {
-        let dense = x.dense();
+        let mut dense = x.dense();
+        if dense.is_narrow() {
+            // Widened for this once: a replay may write the tensor anew, which a copy that is kept would not show.
+            let mut wide = self.tensor(dense.layout().dense_like());
+            super::bf16::widen_into(self, &mut wide, &dense);
+            dense = wide;
+        }
         let mut y = TensorOf::<T>::uninitialised(dense.layout().dense_like());
         let (elements, _) = y.buffer_mut();
         // SAFETY: elements are plain numbers, for which any bytes will do.

@@ -31,8 +31,8 @@ const LEAST_STEPS: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Precision {
-    /// As `f32`: on tensor cores each number is taken apart in two of 11 bits, and three products are added (3×TF32), with
-    /// an error of a few units in the last place of `f32`.
+    /// As `f32`: on tensor cores each number is taken apart in two of 11 bits, and three products are added (3×TF32), nearly
+    /// as exactly as products of `f32` are.
     #[default]
     Fp32 = 0,
     /// Factors are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.

@@ -13,6 +13,8 @@ use super::gpu::{Gpu, lock};
 
 /// Page-locked bytes kept for uploads before one waits for the oldest to be done.
 const STAGING_BYTES: usize = 256 << 20;
+/// The most bytes of an upload that is worth page-locked memory; a whole data set comes once.
+const STAGED: usize = 16 << 20;
 /// The bytes of a small download, which goes through page-locked memory.
 const SMALL: usize = 64 << 10;
 
@@ -92,6 +94,11 @@ impl Gpu {
             "{}: a recorded step cannot take numbers from the host\n  rule: move them to the device before",
             self.device()
         );
+        if from.len() > STAGED {
+            // SAFETY: the driver has read the bytes when it returns.
+            let copied = unsafe { result::memcpy_htod_async(to, from, self.stream) };
+            return self.check("copying to the device", copied);
+        }
         let mut transfers = lock(&self.transfers);
         let outcome = transfers.slot(from.len()).and_then(|slot| {
             // SAFETY: the slot's copies are done, it is large enough, and it is not used again before its event.
