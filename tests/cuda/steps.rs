@@ -136,7 +136,7 @@ pub fn beside_the_processor() {
         assert!(here.losses[9..].iter().sum::<f64>() < here.losses[..3].iter().sum(), "it learns: {:?}", here.losses);
         for (a, b) in here.losses.iter().zip(&there.losses) {
             assert!(
-                (a - b).abs() < 2e-5 * a.abs().max(1.0),
+                (a - b).abs() < 1e-4 * a.abs().max(1.0),
                 "{:?} on the processor\n{:?} on the GPU",
                 here.losses,
                 there.losses
