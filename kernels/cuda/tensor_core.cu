@@ -88,12 +88,3 @@ PRODUCTS(bf16, Bf16)
 #undef BOUNDS_tf32
 #undef BOUNDS_tf32x3
 #undef BOUNDS_bf16
-
-// The splits of a weight gradient, added from the first to the last, so that the sum is always the same.
-KERNEL(THREADS, conv_add_splits_f32, float* dw, const float* partials, uint32_t numel, int splits) {
-  for (uint32_t i = first_element(); i < numel; i += element_step()) {
-    float sum = partials[i];
-    for (int split = 1; split < splits; split++) sum += partials[(int64_t)split * numel + i];
-    dw[i] = sum;
-  }
-}

@@ -134,9 +134,11 @@ pub fn beside_the_processor() {
         let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
         let there = train(work, GPU, Way::Alone, &mut |_, _| ());
         assert!(here.losses[9..].iter().sum::<f64>() < here.losses[..3].iter().sum(), "it learns: {:?}", here.losses);
+        // A GPU adds up in another order than the stand-in, and its elementary functions are others.
+        let tolerance = if crate::on_hardware() { 1e-4 } else { 2e-5 };
         for (a, b) in here.losses.iter().zip(&there.losses) {
             assert!(
-                (a - b).abs() < 1e-4 * a.abs().max(1.0),
+                (a - b).abs() < tolerance * a.abs().max(1.0),
                 "{:?} on the processor\n{:?} on the GPU",
                 here.losses,
                 there.losses

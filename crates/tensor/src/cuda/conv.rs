@@ -40,7 +40,8 @@ struct Convolution {
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for Convolution {}
 
-fn pair(of: [usize; 2]) -> [i32; 2] {
+/// Two lengths as kernels count them.
+pub(super) fn pair(of: [usize; 2]) -> [i32; 2] {
     of.map(|n| n as i32)
 }
 

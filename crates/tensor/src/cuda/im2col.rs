@@ -3,6 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::conv::pair;
 use super::images::Images;
 use super::launch::{Argument, Grid};
 use super::walk::{address, checked};
@@ -30,7 +31,6 @@ impl Windows {
         let one = Shape::from([1, 1, khw[0], khw[1]]);
         let options = Conv2dOptions { groups: 1, ..options };
         let y = shape_rules::conv2d(x.with(1, 1), one, None, options).expect("shapes were checked");
-        let pair = |of: [usize; 2]| of.map(|n| n as i32);
         Self {
             kernel: pair(khw),
             out: pair([y[2], y[3]]),

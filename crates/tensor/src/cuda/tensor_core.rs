@@ -9,8 +9,10 @@ use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::bf16::{BF16, Stored};
-use super::launch::{Argument, Grid, THREADS};
-use super::walk::{address, checked};
+use super::conv::pair;
+use super::launch::{Argument, Grid};
+use super::matmul::add_splits;
+use super::walk::address;
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::shape::Shape;
@@ -102,7 +104,6 @@ impl Plan {
             Precision::Bf16 if whole(2 * CHUNK) => BF16.0,
             Precision::Tf32 | Precision::Bf16 => "tf32",
         };
-        let pair = |of: [usize; 2]| of.map(|n| n as i32);
         let s = Convolution {
             n: x[0] as i32,
             hw: pair([x[2], x[3]]),
@@ -201,15 +202,13 @@ pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy
     let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, dw.numel()]))));
     let to = address(partial.as_ref().unwrap_or(dw));
     let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
-    let (count, numel) = (splits as i32, checked(dw.numel()));
+    let count = splits as i32;
     // SAFETY: dy, x and dw are those of the convolution, without gaps; there is a partial result for each split.
     unsafe {
         let grid = Grid { blocks: [one.blocks[0], one.blocks[1], splits as u32], ..one };
         gpu.launch(Family::TensorCore, ("conv_weight_gradient", mode), grid, [&to, &from_dy, &from_x, s, &count]);
-        if let Some(partial) = &partial {
-            let grid = Grid { threads: THREADS, ..Grid::elements(dw.numel()) };
-            let arguments: [&dyn Argument; 4] = [&address(dw), &address(partial), &numel, &count];
-            gpu.launch(Family::TensorCore, ("conv_add_splits", "f32"), grid, arguments);
-        }
+    }
+    if let Some(partial) = &partial {
+        add_splits(gpu, dw, partial, splits, (0, 0, 1));
     }
 }
