@@ -18,26 +18,53 @@ use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::TensorOf;
 
-/// `Convolution` of the kernels.
+/// The numbers that every kernel for convolutions begins with: `Convolution` of `convolution.cuh`, and the first of those of
+/// `product.cu`.
 #[repr(C)]
-struct Convolution {
-    n: i32,
-    h: i32,
-    w: i32,
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) n: i32,
+    pub(super) hw: [i32; 2],
     /// Of one group, as `o`.
-    c: i32,
-    o: i32,
-    kernel: [i32; 2],
-    out: [i32; 2],
+    pub(super) c: i32,
+    pub(super) o: i32,
+    pub(super) kernel: [i32; 2],
+    pub(super) out: [i32; 2],
     stride: [i32; 2],
     padding: [i32; 2],
     dilation: [i32; 2],
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Sizes {}
+
+impl Sizes {
+    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to images of oh × ow.
+    pub(super) fn new(x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Self {
+        Self {
+            n: x[0] as i32,
+            hw: pair([x[2], x[3]]),
+            c: w[1] as i32,
+            o: (w[0] / options.groups) as i32,
+            kernel: pair([w[2], w[3]]),
+            out: pair(out),
+            stride: pair(options.stride),
+            padding: pair(options.padding),
+            dilation: pair(options.dilation),
+        }
+    }
+}
+
+/// `Convolution` of `product.cu`.
+#[repr(C)]
+struct Convolution {
+    sizes: Sizes,
     x: [i64; 4],
     weight: [i64; 4],
     y: [i64; 4],
 }
 
-// SAFETY: the same fields of the same sizes in the same order.
+// SAFETY: the same fields of the same sizes in the same order; the 64-bit ones begin at a multiple of 8 on both sides.
 unsafe impl Argument for Convolution {}
 
 /// Two lengths as kernels count them.
@@ -52,21 +79,12 @@ fn strides(layout: &Layout) -> [i64; 4] {
 impl Convolution {
     /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow).
     fn new(x: &Layout, w: &Layout, y: &Layout, options: Conv2dOptions) -> Self {
-        let (images, kernel, out) = (x.shape(), w.shape(), y.shape());
-        for numel in [images.numel(), kernel.numel(), out.numel()] {
-            checked(numel);
+        for layout in [x, w, y] {
+            checked(layout.numel());
         }
+        let out = y.shape();
         Self {
-            n: images[0] as i32,
-            h: images[2] as i32,
-            w: images[3] as i32,
-            c: kernel[1] as i32,
-            o: (kernel[0] / options.groups) as i32,
-            kernel: pair([kernel[2], kernel[3]]),
-            out: pair([out[2], out[3]]),
-            stride: pair(options.stride),
-            padding: pair(options.padding),
-            dilation: pair(options.dilation),
+            sizes: Sizes::new(x.shape(), w.shape(), [out[2], out[3]], options),
             x: strides(x),
             weight: strides(w),
             y: strides(y),
@@ -95,10 +113,10 @@ pub(crate) fn conv2d<T: Float>(
         return y;
     }
     // One channel has no format: many results are better off with theirs side by side.
-    let format = if x.shape()[1] == 1 { &Layout::dense(x.shape(), &[0, 2, 3, 1]) } else { x.layout() };
-    let last = x.shape()[1] == 1 || format.strides()[1] == 1;
-    let shape = [out[0], out[1], out[2], out[3]];
-    let layout = if last { Layout::dense(out, &[0, 2, 3, 1]) } else { same_format(format, shape) };
+    let layout = match x.shape()[1] {
+        1 => channels_last(out),
+        _ => same_format(x.layout(), [out[0], out[1], out[2], out[3]]),
+    };
     let y = gpu.tensor(layout);
     let s = Convolution::new(x.layout(), w.layout(), y.layout(), options);
     let grid = tiles(out[0] * out[2] * out[3], out[1] / options.groups, options.groups);

@@ -9,8 +9,8 @@ use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::bf16::{BF16, Stored};
-use super::conv::pair;
-use super::launch::{Argument, Grid};
+use super::conv::Sizes;
+use super::launch::Grid;
 use super::matmul::add_splits;
 use super::walk::address;
 use crate::element::Float;
@@ -62,26 +62,9 @@ pub fn precision() -> Precision {
 
 /// A convolution, and the kernels' variant for it.
 pub(super) struct Plan {
-    s: Convolution,
+    s: Sizes,
     mode: &'static str,
 }
-
-/// `Convolution` of `convolution.cuh`.
-#[repr(C)]
-struct Convolution {
-    n: i32,
-    hw: [i32; 2],
-    c: i32,
-    o: i32,
-    kernel: [i32; 2],
-    out: [i32; 2],
-    stride: [i32; 2],
-    padding: [i32; 2],
-    dilation: [i32; 2],
-}
-
-// SAFETY: the same fields of the same sizes in the same order.
-unsafe impl Argument for Convolution {}
 
 impl Plan {
     /// Of x (N,C,H,W) with w (O,C,kh,kw) to images of oh × ow, if the tensor cores of this GPU take it.
@@ -104,18 +87,7 @@ impl Plan {
             Precision::Bf16 if whole(2 * CHUNK) => BF16.0,
             Precision::Tf32 | Precision::Bf16 => "tf32",
         };
-        let s = Convolution {
-            n: x[0] as i32,
-            hw: pair([x[2], x[3]]),
-            c: channels as i32,
-            o: outputs as i32,
-            kernel: pair([w[2], w[3]]),
-            out: pair(out),
-            stride: pair(options.stride),
-            padding: pair(options.padding),
-            dilation: pair(options.dilation),
-        };
-        fits.then_some(Self { s, mode })
+        fits.then(|| Self { s: Sizes::new(x, w, out, options), mode })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
