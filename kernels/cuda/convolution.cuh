@@ -54,7 +54,8 @@ template <class T> struct Patches {
   Odometer k;
   int corner[Tile::EACH], top[Tile::EACH], left[Tile::EACH]; // the pixel under the first tap, which may be outside
 
-  DEVICE Patches(const T* x, const Convolution& s, int first) : base(x), s(s), k(Tile::column(), TILE_K<T>, s.kw, s.c) {
+  DEVICE Patches(const T* x, const Convolution& s, int first, int first_k)
+      : base(x), s(s), k(first_k + Tile::column(), TILE_K<T>, s.kw, s.c) {
     const int pixels = s.n * s.oh * s.ow;
 #pragma unroll
     for (int i = 0; i < Tile::EACH; i++) {
@@ -80,8 +81,8 @@ template <class T> struct Filters {
   const T* base;
   int first, k, filters, length;
 
-  DEVICE Filters(const T* w, const Convolution& s, int first)
-      : base(w), first(first), k(Tile::column()), filters(s.o), length(s.kh * s.kw * s.c) {}
+  DEVICE Filters(const T* w, const Convolution& s, int first, int first_k)
+      : base(w), first(first), k(first_k + Tile::column()), filters(s.o), length(s.kh * s.kw * s.c) {}
   DEVICE bool find(int i, int64_t& offset) {
     const int o = first + Tile::line(i);
     const bool inside = o < filters && k < length;
@@ -113,8 +114,9 @@ template <class T> struct GradientPatches {
   Divisor stride_0, stride_1;
   int image[Tile::EACH], bottom[Tile::EACH], right[Tile::EACH]; // of dy if there were no strides, at the first tap
 
-  DEVICE GradientPatches(const T* dy, const Convolution& s, int first)
-      : base(dy), s(s), k(Tile::column(), TILE_K<T>, s.kw, s.o), stride_0(s.stride[0]), stride_1(s.stride[1]) {
+  DEVICE GradientPatches(const T* dy, const Convolution& s, int first, int first_k)
+      : base(dy), s(s), k(first_k + Tile::column(), TILE_K<T>, s.kw, s.o), stride_0(s.stride[0]),
+        stride_1(s.stride[1]) {
     const int pixels = s.n * s.h * s.w;
 #pragma unroll
     for (int i = 0; i < Tile::EACH; i++) {
@@ -142,8 +144,8 @@ template <class T> struct FilterChannels {
   Odometer k;
   int channel;
 
-  DEVICE FilterChannels(const T* w, const Convolution& s, int first)
-      : base(w), s(s), k(Tile::line(0), Tile::APART, s.kw, s.o), channel(first + Tile::column()) {}
+  DEVICE FilterChannels(const T* w, const Convolution& s, int first, int first_k)
+      : base(w), s(s), k(first_k + Tile::line(0), Tile::APART, s.kw, s.o), channel(first + Tile::column()) {}
   DEVICE bool find(int, int64_t& offset) {
     const bool inside = k.high < s.kh && channel < s.c;
     offset = (int64_t)((k.low * s.kh + k.high) * s.kw + k.middle) * s.c + channel;

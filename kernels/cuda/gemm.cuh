@@ -224,8 +224,8 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
   cp_wait<0>();
 }
 
-// Gives each pair of neighbours in a row of the tile to store(row, column, left, right).
-template <class Store> DEVICE void for_each_pair(const Sums& sums, Store store) {
+// Gives each pair of neighbours in a row of the tile to visit(row, column, left, right).
+template <class Visit> DEVICE void for_each_pair(Sums& sums, Visit visit) {
   const int lane = threadIdx.x & 31;
 #pragma unroll
   for (int i = 0; i < WARP_M / 16; i++)
@@ -233,6 +233,6 @@ template <class Store> DEVICE void for_each_pair(const Sums& sums, Store store) 
     for (int j = 0; j < WARP_N / 8; j++)
 #pragma unroll
       for (int half = 0; half < 2; half++)
-        store(warp_row() + i * 16 + half * 8 + (lane >> 2), warp_column() + j * 8 + (lane & 3) * 2,
+        visit(warp_row() + i * 16 + half * 8 + (lane >> 2), warp_column() + j * 8 + (lane & 3) * 2,
               sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
 }

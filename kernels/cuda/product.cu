@@ -2,7 +2,7 @@
 //
 // Every one is C (M,N) = A (M,K) · B (K,N). A convolution never writes its matrix down: A or B is fetched from the image
 // by the address that the matrix's row and column stand for.
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 // A block makes TILE × TILE elements of C, DEPTH of K at a time; a thread makes PER × PER of them.
 constexpr int TILE = 64, DEPTH = 16, PER = 4;
@@ -320,15 +320,21 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
     T sums[PER][PER] = {};                                                                                             \
     multiply(sums, Channels<T>{s, dy}, PatchesAlongPixels<T>{s, x}, row, column, begin, end);                          \
     for_results(sums, row, column, s.o, columns, [&](int o, int k, T sum) { dw[(int64_t)o * columns + k] = sum; });    \
-  }                                                                                                                    \
+  }
+CONVOLUTION(f32, float)
+CONVOLUTION(f64, double)
+
+// Results are stored as S.
+#define SPLITS(type, T, S)                                                                                             \
   /* y = the sum of the splits in ascending order, plus a bias for each column. */                                    \
-  KERNEL(THREADS, add_splits_##type, T* y, const T* partial, uint32_t numel, int splits, const T* bias,                \
+  KERNEL(THREADS, add_splits_##type, S* y, const T* partial, uint32_t numel, int splits, const T* bias,                \
          int64_t bias_stride, int columns) {                                                                           \
     for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
       T sum = partial[i];                                                                                              \
       for (int split = 1; split < splits; split++) sum += partial[(int64_t)split * numel + i];                         \
-      y[i] = bias ? sum + bias[i % columns * bias_stride] : sum;                                                       \
+      y[i] = S(bias ? sum + bias[i % columns * bias_stride] : sum);                                                    \
     }                                                                                                                  \
   }
-CONVOLUTION(f32, float)
-CONVOLUTION(f64, double)
+SPLITS(f32, float, float)
+SPLITS(f64, double, double)
+SPLITS(bf16, float, bf16)

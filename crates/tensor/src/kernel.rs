@@ -22,6 +22,17 @@ pub use crate::cpu::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::cpu::pooling::PoolPlaces;
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
+/// What a convolution learned about the channels of its result while it was made, for the batch normalisation of that
+/// result to begin with: sums over stretches of each channel's elements.
+pub struct Moments<T> {
+    /// The stretches' sums, and the sums of their squared deviations from the stretch's mean: (2, stretches, C).
+    pub(crate) sums: TensorOf<T>,
+    /// The elements of a stretch; the last one may have fewer.
+    pub(crate) length: usize,
+    /// The shape of the convolution's result.
+    pub(crate) of: Shape,
+}
+
 type Mask = TensorOf<u8>;
 type Index = TensorOf<i32>;
 
@@ -114,6 +125,9 @@ kernels! {
     /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
     fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], places: &PoolPlaces, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::relu_max_pool_backward;
 
+    /// `conv2d`, and what the kernel learned on the way about the result's channels, for `batch_norm`.
+    fn conv2d_with_moments(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> (TensorOf<Self>, Option<Moments<Self>>) = conv::with_moments;
+
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
     fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::im2col;
     /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].
@@ -149,8 +163,8 @@ kernels! {
     /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = batch_norm::statistics;
     /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
-    /// the mean, the biased variance and istd = 1/√(var + ε), each (C).
-    fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
+    /// the mean, the biased variance and istd = 1/√(var + ε), each (C). The moments are those of x, if they are there.
+    fn batch_norm(x: &TensorOf<Self>, moments: Option<&Moments<Self>>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
     /// `y = (x − mean) · scale + shift` and what follows, one number each for a channel: x (N,C,…), the others (C).
     fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, then: BatchNormThen<'_, Self>) -> TensorOf<Self> = batch_norm::apply;
     /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:

@@ -7,7 +7,7 @@ use super::bf16::Stored;
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
 use crate::element::Float;
-use crate::kernel::{BatchNormGradients, BatchNormThen};
+use crate::kernel::{BatchNormGradients, BatchNormThen, Moments};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
@@ -16,8 +16,10 @@ use crate::tensor::TensorOf;
 const WIDTH: usize = 32;
 /// The least elements of a channel that a block sums.
 const STRETCH: usize = 1024;
-/// Stretches of a channel whose sums one thread adds up at last.
+/// The most stretches of a channel.
 const MOST_STRETCHES: usize = 256;
+/// Channels that a block finishes: FINISHED of the kernels.
+const FINISHED: usize = 8;
 
 /// `Channels` of the kernels: dense x is outer × channels × inner.
 #[repr(C)]
@@ -87,14 +89,14 @@ impl Format {
         Grid { blocks: [self.stretches() as u32, groups as u32, 1], threads: THREADS }
     }
 
-    /// A thread for each channel.
-    fn per_channel(&self) -> Grid {
-        Grid::blocks((self.channels.channels as usize).div_ceil(THREADS as usize))
+    /// Blocks that put together what the stretches of each channel gave.
+    fn finish(&self) -> Grid {
+        Grid::blocks((self.channels.channels as usize).div_ceil(FINISHED))
     }
 
-    /// Room for the sums of `terms` terms over all stretches of all channels.
-    fn partial<T: Float>(&self, gpu: &'static Gpu, terms: usize) -> TensorOf<T> {
-        gpu.tensor(Layout::contiguous(Shape::from([terms, self.stretches(), self.channels.channels as usize])))
+    /// Room for two sums over all stretches of all channels.
+    fn partial<T: Float>(&self, gpu: &'static Gpu) -> TensorOf<T> {
+        gpu.tensor(Layout::contiguous(Shape::from([2, self.stretches(), self.channels.channels as usize])))
     }
 
     /// One number for each channel.
@@ -102,23 +104,25 @@ impl Format {
         gpu.tensor(Layout::contiguous(Shape::from(self.channels.channels as usize)))
     }
 
-    /// The mean of each channel of x in this format, its biased variance, and 1/√(variance + eps).
-    fn moments<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>, eps: f64) -> [TensorOf<T>; 3] {
-        let [mean, variance, istd] = [self.row(gpu), self.row(gpu), self.row(gpu)];
-        let partial = self.partial::<T>(gpu, 1);
-        let (channels, stretch, stretches) = (self.channels, self.stretch as u32, self.stretches() as u32);
-        let [sums, to_mean, to_variance, to_istd] = [&partial, &mean, &variance, &istd].map(address);
-        let (from, kind) = (self.stored.address(x), self.stored.0);
-        // SAFETY: the sums have an element for each stretch of each channel, the others one for each channel.
-        unsafe {
-            launch(gpu, ("sum_values", kind), self.sums(), [&sums, &from, &channels, &stretch]);
-            let arguments: [&dyn Argument; 6] = [&to_mean, &0u64, &sums, &stretches, &channels, &eps];
-            launch(gpu, ("finish_mean", T::NAME), self.per_channel(), arguments);
-            launch(gpu, ("sum_deviations", kind), self.sums(), [&sums, &from, &to_mean, &channels, &stretch]);
-            let arguments: [&dyn Argument; 6] = [&to_variance, &to_istd, &sums, &stretches, &channels, &eps];
-            launch(gpu, ("finish_mean", T::NAME), self.per_channel(), arguments);
-        }
-        [mean, variance, istd]
+    /// The moments of x in this format.
+    fn moments<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> Moments<T> {
+        let sums = self.partial::<T>(gpu);
+        let (to, from, length) = (address(&sums), self.stored.address(x), self.stretch as u32);
+        // SAFETY: x is in this format, and the sums have two elements for each stretch of each channel.
+        unsafe { launch(gpu, ("sum_moments", self.stored.0), self.sums(), [&to, &from, &self.channels, &length]) };
+        Moments { sums, length: self.stretch, of: x.shape() }
+    }
+
+    /// The mean of each channel, its biased variance, and 1/√(variance + eps).
+    fn statistics<T: Float>(&self, gpu: &'static Gpu, moments: &Moments<T>, eps: f64) -> [TensorOf<T>; 3] {
+        let statistics = [self.row(gpu), self.row(gpu), self.row(gpu)];
+        let [mean, variance, istd] = statistics.each_ref().map(address);
+        let (length, stretches) = (moments.length as u32, moments.sums.shape()[1] as u32);
+        let sums = address(&moments.sums);
+        let arguments: [&dyn Argument; 8] = [&mean, &variance, &istd, &sums, &length, &stretches, &self.channels, &eps];
+        // SAFETY: the moments are those of so many stretches, the others have one element for each channel.
+        unsafe { launch(gpu, ("finish_moments", T::NAME), self.finish(), arguments) };
+        statistics
     }
 }
 
@@ -136,13 +140,15 @@ unsafe fn launch<const N: usize>(
 
 pub(crate) fn statistics<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
     let format = Format::of(x);
-    let [mean, variance, _] = format.moments(gpu, &format.read(gpu, x), 0.0);
+    let moments = format.moments(gpu, &format.read(gpu, x));
+    let [mean, variance, _] = format.statistics(gpu, &moments, 0.0);
     (mean, variance)
 }
 
 pub(crate) fn forward<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
+    moments: Option<&Moments<T>>,
     gamma: &TensorOf<T>,
     beta: &TensorOf<T>,
     eps: f64,
@@ -150,7 +156,9 @@ pub(crate) fn forward<T: Float>(
 ) -> (TensorOf<T>, [TensorOf<T>; 3]) {
     let format = Format::of(x);
     let x = format.read(gpu, x);
-    let statistics = format.moments(gpu, &x, eps);
+    let own = moments.is_none().then(|| format.moments(gpu, &x));
+    let moments = moments.or(own.as_ref()).expect("there are one or the other");
+    let statistics = format.statistics(gpu, moments, eps);
     let y = format.apply(gpu, &x, [&statistics[0], gamma, beta], Some(&statistics[2]), then);
     (y, statistics)
 }
@@ -209,7 +217,7 @@ pub(crate) fn backward<T: Float>(
     let [dy, x] = [dy, x].map(|x| format.read(gpu, x));
     let y = y.map(|y| format.read(gpu, y));
     let [mean, istd, gamma] = [mean, istd, gamma].map(|row| gpu.operand(row).contiguous());
-    let partial = format.partial::<T>(gpu, 2);
+    let partial = format.partial::<T>(gpu);
     let [dgamma, dbeta] = [format.row(gpu), format.row(gpu)];
     let dx = format.stored.tensor(gpu, format.layout);
     let dr = (residual && y.is_some()).then(|| format.stored.tensor(gpu, format.layout));
@@ -224,7 +232,7 @@ pub(crate) fn backward<T: Float>(
         let arguments: [&dyn Argument; 7] = [&sums, &from_dy, &from, &from_y, &mean, &channels, &stretch];
         launch(gpu, ("sum_gradients", format.stored.0), format.sums(), arguments);
         let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
-        launch(gpu, ("finish_gradients", T::NAME), format.per_channel(), arguments);
+        launch(gpu, ("finish_gradients", T::NAME), format.finish(), arguments);
         let arguments: [&dyn Argument; 11] =
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
         launch(gpu, ("input_gradient", format.stored.0), Grid::elements(format.layout.numel()), arguments);

@@ -12,7 +12,7 @@ use super::pooling;
 use super::tensor_core::{self, Plan, channels_last};
 use super::walk::{address, checked};
 use crate::element::Float;
-use crate::kernel::PoolPlaces;
+use crate::kernel::{Moments, PoolPlaces};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
@@ -105,12 +105,35 @@ pub(crate) fn conv2d<T: Float>(
     b: Option<&TensorOf<T>>,
     options: Conv2dOptions,
 ) -> TensorOf<T> {
+    convolve(gpu, x, w, b, options, false).0
+}
+
+pub(crate) fn with_moments<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+) -> (TensorOf<T>, Option<Moments<T>>) {
+    convolve(gpu, x, w, b, options, true)
+}
+
+/// The convolution, and if wanted the moments of its channels, where they can be had along with it.
+fn convolve<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+    moments: bool,
+) -> (TensorOf<T>, Option<Moments<T>>) {
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
         let y = plan.stored::<T>().tensor(gpu, channels_last(out));
-        tensor_core::forward(gpu, &y, [&plan.images(gpu, &x), &plan.images(gpu, &w)], b.as_ref(), &plan);
-        return y;
+        let factors = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
+        let moments = tensor_core::forward(gpu, &y, factors, b.as_ref(), &plan, moments);
+        return (y, moments);
     }
     // One channel has no format: many results are better off with theirs side by side.
     let layout = match x.shape()[1] {
@@ -125,7 +148,7 @@ pub(crate) fn conv2d<T: Float>(
     let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
     // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers y.
     unsafe { gpu.launch(Family::Product, ("conv2d", T::NAME), grid, arguments) };
-    y
+    (y, None)
 }
 
 pub(crate) fn input_gradient<T: Float>(
@@ -187,7 +210,7 @@ pub(crate) fn weight_gradient<T: Float>(
         gpu.launch(Family::Product, ("conv2d_weight_gradient", T::NAME), grid, arguments);
     }
     if let Some(partial) = partial {
-        add_splits(gpu, &dw, &partial, splits, (0, 0, 1));
+        add_splits(gpu, &dw, &partial, (0, 0, 1));
     }
     dw
 }

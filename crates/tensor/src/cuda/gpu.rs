@@ -16,7 +16,7 @@ use super::table::Tables;
 use super::transfer::Transfers;
 use crate::device::Device;
 use crate::error::TensorError;
-use crate::kernel::{AdamSlot, BatchNormThen, Binary, Compare, PoolPlaces, SgdSlot, Tap, Unary};
+use crate::kernel::{AdamSlot, BatchNormThen, Binary, Compare, Moments, PoolPlaces, SgdSlot, Tap, Unary};
 use crate::random::Key;
 use crate::shape::Shape;
 use crate::shape_rules::{Conv2dOptions, Window};
@@ -258,6 +258,8 @@ impl<T, const N: usize> Placed for [&TensorOf<T>; N] {
         self.iter().find_map(|x| TensorOf::gpu(x))
     }
 }
+
+impl<T> Placed for &Moments<T> {}
 
 impl Placed for Device {
     #[inline]

@@ -3,6 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::Stored;
 use super::launch::{Argument, Grid, THREADS};
 use super::tensor_core::{self, Plan};
 use super::walk::{Walk, address, checked};
@@ -106,7 +107,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
         gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
     }
     if let Some(partial) = partial {
-        add_splits(gpu, &c, &partial, splits, (bias, bias_stride, n));
+        add_splits(gpu, &c, &partial, (bias, bias_stride, n));
     }
     c
 }
@@ -125,7 +126,7 @@ fn on_tensor_cores<T: Float>(
     if along(a) && !along(b) || bias.is_some() {
         let plan = Plan::of_product::<T>(gpu, [m, k, n])?;
         let c = plan.stored::<T>().tensor(gpu, layout);
-        tensor_core::forward(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))], bias, &plan);
+        tensor_core::forward(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))], bias, &plan, false);
         return Some(c);
     }
     // dx (pixels, C) = dy (pixels, O) · w (O, C)
@@ -142,17 +143,17 @@ fn on_tensor_cores<T: Float>(
     Some(c)
 }
 
-/// `y` = the sum of its partial results in ascending order, plus a bias (address, stride, columns) for each column.
+/// `y` = the sum of its partial results (splits, …) in ascending order, plus a bias (address, stride, columns) for each column.
 pub(super) fn add_splits<T: Float>(
     gpu: &'static Gpu,
     y: &TensorOf<T>,
     partial: &TensorOf<T>,
-    splits: usize,
     (bias, bias_stride, columns): (u64, i64, usize),
 ) {
-    let numel = checked(y.numel());
-    let (splits, columns, to, from) = (splits as i32, columns as i32, address(y), address(partial));
+    let (numel, stored) = (checked(y.numel()), Stored::like(y));
+    let (splits, columns) = (partial.shape()[0] as i32, columns as i32);
+    let (to, from) = (stored.address(y), address(partial));
     let arguments: [&dyn Argument; 7] = [&to, &from, &numel, &splits, &bias, &bias_stride, &columns];
     // SAFETY: the partial results are y's elements, one result behind the other.
-    unsafe { gpu.launch(Family::Product, ("add_splits", T::NAME), Grid::elements(y.numel()), arguments) }
+    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), Grid::elements(y.numel()), arguments) }
 }

@@ -10,10 +10,11 @@ use chainrule_kernels::Family;
 use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::conv::Sizes;
-use super::launch::Grid;
+use super::launch::{Argument, Grid};
 use super::matmul::add_splits;
 use super::walk::address;
 use crate::element::Float;
+use crate::kernel::Moments;
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
@@ -27,7 +28,7 @@ const TERMS: usize = 16;
 const CHUNK: usize = 4;
 /// Blocks that keep a large GPU busy, and the least steps that are worth a block.
 const BUSY: usize = 256;
-const LEAST_STEPS: usize = 16;
+const LEAST_STEPS: usize = 8;
 
 /// How exactly a GPU computes products of `f32`; sums are `f32` always, as is everything that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,8 +129,18 @@ impl Plan {
     }
 }
 
-fn tiles(m: usize, n: usize, splits: usize) -> Grid {
-    Grid { blocks: [m.div_ceil(TILE[0]) as u32, n.div_ceil(TILE[1]) as u32, splits as u32], threads: TILE_THREADS }
+/// The blocks for a result of m × n, of which each element is a sum of so many terms: by shapes alone, so that the sums
+/// are always the same.
+fn grid(m: usize, n: usize, terms: usize) -> Grid {
+    let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
+    let splits = (BUSY / (rows * columns)).min(terms.div_ceil(TERMS) / LEAST_STEPS).max(1);
+    Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
+}
+
+/// Room for the partial results of `y`, if its sums are split.
+fn partial<T: Float>(gpu: &'static Gpu, y: &TensorOf<T>, grid: &Grid) -> Option<TensorOf<T>> {
+    let splits = grid.blocks[2] as usize;
+    (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, y.numel()]))))
 }
 
 /// Channels innermost.
@@ -137,50 +148,82 @@ pub(super) fn channels_last(shape: Shape) -> Layout {
     Layout::dense(shape, &[0, 2, 3, 1])
 }
 
-/// y = x ∗ w + b; all as the kernel wants them.
+/// Launches one of the kernels.
+///
+/// # Safety
+/// As for [`Gpu::launch`].
+unsafe fn launch<const N: usize>(
+    gpu: &Gpu,
+    name: &'static str,
+    plan: &Plan,
+    grid: Grid,
+    arguments: [&dyn Argument; N],
+) {
+    // SAFETY: promised by the caller.
+    unsafe { gpu.launch(Family::TensorCore, (name, plan.mode), grid, arguments) }
+}
+
+/// y = x ∗ w + b; all as the kernel wants them. If wanted, also the moments of y's channels, which only a kernel that makes
+/// whole sums can give.
 pub(super) fn forward<T: Float>(
     gpu: &'static Gpu,
     y: &TensorOf<T>,
     [x, w]: [&TensorOf<T>; 2],
     bias: Option<&TensorOf<T>>,
     plan: &Plan,
-) {
-    let Plan { s, mode } = plan;
+    moments: bool,
+) -> Option<Moments<T>> {
+    let s = &plan.s;
+    let grid = grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
+    let partial = partial(gpu, y, &grid);
+    let moments = (moments && partial.is_none()).then(|| Moments {
+        sums: gpu.tensor(Layout::contiguous(Shape::from([2, grid.blocks[0] as usize, s.o as usize]))),
+        length: TILE[0],
+        of: y.shape(),
+    });
     let bias = bias.map(TensorOf::contiguous);
     let ([to, from, weight], bias) =
         ([y, x, w].map(|x| plan.stored::<T>().address(x)), bias.as_ref().map_or(0, address));
-    let grid = tiles(plan.pixels()[1], s.o as usize, 1);
-    // SAFETY: x, w and y are those of the convolution, without gaps, and the grid covers y.
-    unsafe { gpu.launch(Family::TensorCore, ("conv_forward", mode), grid, [&to, &from, &weight, &bias, s]) }
+    let (to_partial, to_moments) =
+        (partial.as_ref().map_or(0, address), moments.as_ref().map_or(0, |moments| address(&moments.sums)));
+    // SAFETY: x, w and y are those of the convolution, without gaps; the grid covers y, and there is a partial result for
+    // each split, two moments of each channel for each tile.
+    unsafe {
+        let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_moments, &from, &weight, &bias, s];
+        launch(gpu, "conv_forward", plan, grid, arguments);
+    }
+    if let Some(partial) = partial {
+        add_splits(gpu, y, &partial, (bias, 1, s.o as usize));
+    }
+    moments
 }
 
 /// dx from dy and w; all as the kernel wants them.
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
-    let Plan { s, mode } = plan;
-    let [to, from, weight] = [dx, dy, w].map(|x| plan.stored::<T>().address(x));
-    let grid = tiles(plan.pixels()[0], s.c as usize, 1);
-    // SAFETY: dy, w and dx are those of the convolution, without gaps, and the grid covers dx.
-    unsafe { gpu.launch(Family::TensorCore, ("conv_input_gradient", mode), grid, [&to, &from, &weight, s]) }
+    let s = &plan.s;
+    let grid = grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
+    let partial = partial(gpu, dx, &grid);
+    let ([to, from, weight], to_partial) =
+        ([dx, dy, w].map(|x| plan.stored::<T>().address(x)), partial.as_ref().map_or(0, address));
+    // SAFETY: dy, w and dx are those of the convolution, without gaps; the grid covers dx, and there is a partial result
+    // for each split.
+    unsafe { launch(gpu, "conv_input_gradient", plan, grid, [&to, &to_partial, &from, &weight, s]) };
+    if let Some(partial) = partial {
+        add_splits(gpu, dx, &partial, (0, 0, 1));
+    }
 }
 
 /// dw from dy and x; all as the kernel wants them.
 pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy, x]: [&TensorOf<T>; 2], plan: &Plan) {
-    let Plan { s, mode } = plan;
-    let columns = (s.kernel[0] * s.kernel[1] * s.c) as usize;
-    let one = tiles(columns, s.o as usize, 1);
-    let (blocks, steps) = ((one.blocks[0] * one.blocks[1]) as usize, plan.pixels()[1].div_ceil(TERMS));
-    // By shapes alone, so that the sum is always the same.
-    let splits = (BUSY / blocks).min(steps / LEAST_STEPS).max(1);
-    let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, dw.numel()]))));
+    let s = &plan.s;
+    let grid = grid((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize, plan.pixels()[1]);
+    let partial = partial(gpu, dw, &grid);
     let to = address(partial.as_ref().unwrap_or(dw));
     let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
-    let count = splits as i32;
-    // SAFETY: dy, x and dw are those of the convolution, without gaps; there is a partial result for each split.
-    unsafe {
-        let grid = Grid { blocks: [one.blocks[0], one.blocks[1], splits as u32], ..one };
-        gpu.launch(Family::TensorCore, ("conv_weight_gradient", mode), grid, [&to, &from_dy, &from_x, s, &count]);
-    }
-    if let Some(partial) = &partial {
-        add_splits(gpu, dw, partial, splits, (0, 0, 1));
+    // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw, and there is a partial result
+    // for each split.
+    unsafe { launch(gpu, "conv_weight_gradient", plan, grid, [&to, &from_dy, &from_x, s]) };
+    if let Some(partial) = partial {
+        add_splits(gpu, dw, &partial, (0, 0, 1));
     }
 }

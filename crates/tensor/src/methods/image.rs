@@ -3,7 +3,7 @@
 use super::not_empty;
 use crate::element::Float;
 use crate::error::OrPanic;
-use crate::kernel::{BatchNormGradients, BatchNormThen, PoolPlaces, Tap};
+use crate::kernel::{BatchNormGradients, BatchNormThen, Moments, PoolPlaces, Tap};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::TensorOf;
@@ -19,6 +19,22 @@ impl<T: Float> TensorOf<T> {
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
         shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
         T::conv2d(self, w, b, options)
+    }
+
+    /// [`conv2d`](Self::conv2d), and for [`batch_norm_with`](Self::batch_norm_with) what the kernel learned on the way about
+    /// the result's channels: `None` on the processor, and of shapes that a GPU splits or that do not suit its tensor cores.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    #[track_caller]
+    pub fn conv2d_with_moments(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+    ) -> (Self, Option<Moments<T>>) {
+        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        T::conv2d_with_moments(self, w, b, options)
     }
 
     /// The adjoint of [`conv2d`](Self::conv2d) in its input: this is dy (N,O,oh,ow), w (O,C/groups,kh,kw), the result
@@ -218,8 +234,31 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, then: BatchNormThen<'_, T>) -> (Self, [Self; 3]) {
         not_empty("batch_norm", self);
-        check_batch_norm(self, &[("gamma", gamma), ("beta", beta)], then);
-        T::batch_norm(self, gamma, beta, eps, then)
+        self.batch_norm_with(None, gamma, beta, eps, then)
+    }
+
+    /// [`batch_norm`](Self::batch_norm), that begins with what [`conv2d_with_moments`](Self::conv2d_with_moments) gave
+    /// along with this x.
+    ///
+    /// # Panics
+    /// As `batch_norm`, or if the moments are those of another shape.
+    #[track_caller]
+    pub fn batch_norm_with(
+        &self,
+        moments: Option<&Moments<T>>,
+        gamma: &Self,
+        beta: &Self,
+        eps: f64,
+        then: BatchNormThen<'_, T>,
+    ) -> (Self, [Self; 3]) {
+        let x = self.shape();
+        not_empty("batch_norm", self);
+        check_batch_norm(x, &[("gamma", gamma), ("beta", beta)], then);
+        if let Some(moments) = moments {
+            let of = moments.of;
+            assert!(x == of, "batch_norm: the moments are not those of x\n  x = {x}\n  moments of {of}");
+        }
+        T::batch_norm(self, moments, gamma, beta, eps, then)
     }
 
     /// `(x − mean) · scale + shift`, one number each for a channel, and what follows in the same pass: x (N,C,…), the
@@ -230,7 +269,7 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self, then: BatchNormThen<'_, T>) -> Self {
-        check_batch_norm(self, &[("mean", mean), ("scale", scale), ("shift", shift)], then);
+        check_batch_norm(self.shape(), &[("mean", mean), ("scale", scale), ("shift", shift)], then);
         T::batch_norm_apply(self, mean, scale, shift, then)
     }
 
@@ -254,7 +293,7 @@ impl<T: Float> TensorOf<T> {
             let other = other.map_or(x, Self::shape);
             assert!(x == other, "batch_norm_backward: shapes differ\n  x  = {x}\n  {name} = {other}");
         }
-        check_batch_norm(self, &[("mean", mean), ("istd", istd), ("gamma", gamma)], BatchNormThen::Nothing);
+        check_batch_norm(x, &[("mean", mean), ("istd", istd), ("gamma", gamma)], BatchNormThen::Nothing);
         T::batch_norm_backward(dy, self, mean, istd, gamma, y, residual)
     }
 
@@ -285,8 +324,7 @@ impl<T: Float> TensorOf<T> {
 
 /// Fails unless x is (N,C,…), each part (C), and a residual has the shape of x.
 #[track_caller]
-fn check_batch_norm<T: Float>(x: &TensorOf<T>, parts: &[(&str, &TensorOf<T>)], then: BatchNormThen<'_, T>) {
-    let x = x.shape();
+fn check_batch_norm<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)], then: BatchNormThen<'_, T>) {
     for (name, part) in parts {
         assert!(
             x.rank() >= 2 && part.shape() == [x[1]],

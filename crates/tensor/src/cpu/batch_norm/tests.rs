@@ -114,7 +114,7 @@ fn check_forward<T: Float>(tolerance: f64) {
             (BatchNormThen::Relu, relu(&e.y[0])),
             (BatchNormThen::AddRelu(&r), relu(&e.y[1])),
         ] {
-            let (result, statistics) = forward(&x, &scale, &shift, EPS, then);
+            let (result, statistics) = forward(&x, None, &scale, &shift, EPS, then);
             // The rounding of a mean of up to 22 is stretched by γ·istd.
             close(&result, &y, 16.0 * tolerance);
             for (result, expected) in statistics.iter().zip([&e.mean, &e.variance, &istd]) {
@@ -175,7 +175,7 @@ fn every_level_gives_the_same_bits() {
     let x = &layouts::<f32>([3, 5, 13, 11], 1)[0];
     let gamma = of_channels(x, gamma);
     let all = || {
-        let (y, [mean, variance, istd]) = forward(x, &gamma, &gamma, EPS, BatchNormThen::AddRelu(x));
+        let (y, [mean, variance, istd]) = forward(x, None, &gamma, &gamma, EPS, BatchNormThen::AddRelu(x));
         let (dx, dgamma, dbeta, dr) = backward(x, x, &mean, &istd, &gamma, Some(&y), true);
         [y, mean, variance, istd, dx, dgamma, dbeta, dr.expect("asked for")].map(|x| elements(&x))
     };
@@ -224,7 +224,7 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
         for (x, last) in layouts::<f32>(shape, 3).into_iter().zip([false, true]) {
             let all = || {
                 let gamma = of_channels(&x, gamma);
-                let (y, [mean, variance, istd]) = forward(&x, &gamma, &gamma, EPS, BatchNormThen::AddRelu(&x));
+                let (y, [mean, variance, istd]) = forward(&x, None, &gamma, &gamma, EPS, BatchNormThen::AddRelu(&x));
                 let (dx, dgamma, dbeta, dr) = backward(&x, &x, &mean, &istd, &gamma, Some(&y), true);
                 [mean, variance, istd, dgamma, dbeta, y, dx, dr.expect("asked for")]
             };

@@ -27,6 +27,7 @@ use weight::WeightGradient;
 
 use crate::cpu::images;
 use crate::element::Float;
+use crate::kernel::Moments;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, is_shared, parallel_for};
 use crate::shape::Shape;
@@ -117,6 +118,16 @@ pub(crate) fn conv2d<T: Float>(
     }
     .write(&Disjoint::new(buffer), &layout);
     y
+}
+
+/// The convolution alone: batch normalisation makes its own first pass.
+pub(crate) fn with_moments<T: Float>(
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+) -> (TensorOf<T>, Option<Moments<T>>) {
+    (conv2d(x, w, b, options), None)
 }
 
 pub(crate) fn input_gradient<T: Float>(
