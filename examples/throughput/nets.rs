@@ -84,8 +84,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
     for (block, (from, middle, to)) in [(3, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
         net = net
-            .add(conv(from, middle, first, rng))
-            .add(BatchNormRelu(BatchNorm2d::new(middle)))
+            .add(ConvBatchNorm2d::new(conv(from, middle, first, rng)).relu())
             .add(ConvReluMaxPool2d(conv(middle, to, second, rng), MaxPool2d::new(2)));
         if block > 0 {
             net = net.add(Dropout::new(0.1, rng));
@@ -100,58 +99,25 @@ fn cifar(rng: &mut Rng) -> Sequential {
         .add(Linear::new(128, 10, rng))
 }
 
-/// Batch normalisation and ReLU, as a layer of a [`Sequential`].
-struct BatchNormRelu(BatchNorm2d);
-
-impl Module for BatchNormRelu {
-    fn forward(&self, x: &Var) -> Var {
-        self.0.forward_relu(x)
-    }
-
-    fn visit(&self, visitor: &mut Visitor<'_, f32>) {
-        self.0.visit(visitor);
-    }
-}
-
-/// A convolution without bias and its batch normalisation.
-struct ConvBn {
-    conv: Conv2d,
-    bn: BatchNorm2d,
-}
-
-impl ConvBn {
-    fn new(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> Self {
-        let conv = Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng);
-        Self { conv, bn: BatchNorm2d::new(to) }
-    }
-
-    fn forward_relu(&self, x: &Var) -> Var {
-        self.bn.forward_relu(&self.conv.forward(x))
-    }
-}
-
-impl Module for ConvBn {
-    children!(conv, bn);
-
-    fn forward(&self, x: &Var) -> Var {
-        self.bn.forward(&self.conv.forward(x))
-    }
+/// A convolution without bias, and its batch normalisation.
+fn conv_bn(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> ConvBatchNorm2d {
+    ConvBatchNorm2d::new(Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng))
 }
 
 /// Two convolutions around which the input passes unchanged, or through a 1×1 convolution where shapes differ
 /// (He and others: "Deep residual learning for image recognition", 2016).
 struct Block {
-    first: ConvBn,
-    second: ConvBn,
-    shortcut: Option<ConvBn>,
+    first: ConvBatchNorm2d,
+    second: ConvBatchNorm2d,
+    shortcut: Option<ConvBatchNorm2d>,
 }
 
 impl Block {
     fn new(from: usize, to: usize, stride: usize, rng: &mut Rng) -> Self {
         Self {
-            first: ConvBn::new(from, to, 3, stride, rng),
-            second: ConvBn::new(to, to, 3, 1, rng),
-            shortcut: (stride != 1 || from != to).then(|| ConvBn::new(from, to, 1, stride, rng)),
+            first: conv_bn(from, to, 3, stride, rng).relu(),
+            second: conv_bn(to, to, 3, 1, rng),
+            shortcut: (stride != 1 || from != to).then(|| conv_bn(from, to, 1, stride, rng)),
         }
     }
 }
@@ -160,23 +126,23 @@ impl Module for Block {
     children!(first, second, shortcut);
 
     fn forward(&self, x: &Var) -> Var {
-        let y = self.second.conv.forward(&self.first.forward_relu(x));
+        let y = self.first.forward(x);
         match &self.shortcut {
-            Some(shortcut) => self.second.bn.forward_add_relu(&y, &shortcut.forward(x)),
-            None => self.second.bn.forward_add_relu(&y, x),
+            Some(shortcut) => self.second.forward_add_relu(&y, &shortcut.forward(x)),
+            None => self.second.forward_add_relu(&y, x),
         }
     }
 }
 
 struct Resnet18 {
-    stem: ConvBn,
+    stem: ConvBatchNorm2d,
     blocks: Sequential,
     fc: Linear,
 }
 
 impl Resnet18 {
     fn new(rng: &mut Rng) -> Self {
-        let stem = ConvBn::new(3, 64, 3, 1, rng);
+        let stem = conv_bn(3, 64, 3, 1, rng).relu();
         let mut blocks = Sequential::new();
         let mut from = 64;
         for (to, stride) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)] {
@@ -191,39 +157,24 @@ impl Module for Resnet18 {
     children!(stem, blocks, fc);
 
     fn forward(&self, x: &Var) -> Var {
-        let x = self.blocks.forward(&self.stem.forward_relu(x));
+        let x = self.blocks.forward(&self.stem.forward(x));
         self.fc.forward(&x.adaptive_avg_pool2d([1, 1]).flatten())
     }
 }
 
 /// Convolution, batch normalisation, ReLU.
-struct Stage {
-    conv: Conv2d,
-    bn: BatchNorm2d,
-}
-
-impl Stage {
-    fn new(from: usize, to: usize, rng: &mut Rng) -> Self {
-        Self { conv: conv(from, to, 1, rng), bn: BatchNorm2d::new(to) }
-    }
-}
-
-impl Module for Stage {
-    children!(conv, bn);
-
-    fn forward(&self, x: &Var) -> Var {
-        self.bn.forward_relu(&self.conv.forward(x))
-    }
+fn stage(from: usize, to: usize, rng: &mut Rng) -> ConvBatchNorm2d {
+    ConvBatchNorm2d::new(conv(from, to, 1, rng)).relu()
 }
 
 /// Down twice, up twice, each level joined with its counterpart (Ronneberger and others: "U-Net: convolutional networks
 /// for biomedical image segmentation", 2015).
 struct Unet {
-    down1: Stage,
-    down2: Stage,
-    bottom: Stage,
-    up1: Stage,
-    up2: Stage,
+    down1: ConvBatchNorm2d,
+    down2: ConvBatchNorm2d,
+    bottom: ConvBatchNorm2d,
+    up1: ConvBatchNorm2d,
+    up2: ConvBatchNorm2d,
     last: Conv2d,
 }
 
@@ -232,11 +183,11 @@ impl Unet {
         const FILTERS: usize = 32;
         const CLASSES: usize = 24;
         Self {
-            down1: Stage::new(1, FILTERS, rng),
-            down2: Stage::new(FILTERS, 2 * FILTERS, rng),
-            bottom: Stage::new(2 * FILTERS, 2 * FILTERS, rng),
-            up1: Stage::new(4 * FILTERS, FILTERS, rng),
-            up2: Stage::new(2 * FILTERS, CLASSES, rng),
+            down1: stage(1, FILTERS, rng),
+            down2: stage(FILTERS, 2 * FILTERS, rng),
+            bottom: stage(2 * FILTERS, 2 * FILTERS, rng),
+            up1: stage(4 * FILTERS, FILTERS, rng),
+            up2: stage(2 * FILTERS, CLASSES, rng),
             last: conv(CLASSES + 1, CLASSES, 1, rng),
         }
     }

@@ -22,8 +22,9 @@ pub mod prelude {
     };
     pub use chainrule_nn::{
         Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
-        ConvReluMaxPool2d, ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Optimizer, Progress,
-        Replay, Schedule, Sequential, Sgd, Upsample, Visitor, children, init, load_weights, weights_sha256,
+        ConvBatchNorm2d, ConvReluMaxPool2d, ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module,
+        Optimizer, Progress, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, children, init, load_weights,
+        weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,

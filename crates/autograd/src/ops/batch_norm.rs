@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{BatchNormThen, Binary, Float, Shape, TensorOf, Unary};
+use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, Shape, TensorOf};
 
 use crate::var::{NodeOf, Rule, VarOf};
 use crate::walk::composed_gradients;
@@ -28,8 +28,21 @@ impl<T: Float> VarOf<T> {
     /// If x has fewer than two axes or no elements, or γ or β has not one number for each channel.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
+        self.batch_norm_with(None, gamma, beta, eps)
+    }
+
+    /// [`batch_norm`](Self::batch_norm) of a convolution's result, with what it learned about it.
+    #[track_caller]
+    pub(super) fn batch_norm_with(
+        &self,
+        moments: Option<&Moments<T>>,
+        gamma: &Self,
+        beta: &Self,
+        eps: f64,
+    ) -> (Self, BatchStatistics<T>) {
         let x = self.value();
-        let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, BatchNormThen::Nothing);
+        let (y, [mean, variance, istd]) =
+            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, BatchNormThen::Nothing);
         let count = x.numel() / mean.numel();
         let rule = BatchNorm { mean: mean.clone(), istd, eps };
         (Self::record(y, [self, gamma, beta], rule), BatchStatistics { mean, variance, count })
@@ -52,80 +65,42 @@ impl<T: Float> VarOf<T> {
         eps: f64,
         residual: Option<&Self>,
     ) -> (Self, BatchStatistics<T>) {
-        let x = self.value();
-        let r = residual.map(Self::value);
-        let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then_relu(r.as_ref()));
-        let count = x.numel() / mean.numel();
-        let rule = BatchNormRelu { mean: mean.clone(), istd, eps };
-        let y = match residual {
-            Some(r) => Self::record(y, [self, gamma, beta, r], rule),
-            None => Self::record(y, [self, gamma, beta], rule),
-        };
-        (y, BatchStatistics { mean, variance, count })
+        self.batch_norm_relu_with(None, [gamma, beta], eps, residual)
     }
 
-    /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, as at inference: x (N,C,…), the others (C).
-    ///
-    /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
-    ///
-    /// # Panics
-    /// If a shape does not fit.
+    /// [`batch_norm_relu`](Self::batch_norm_relu) of a convolution's result, with what it learned about it.
     #[track_caller]
-    #[must_use]
-    pub fn batch_norm_inference(
+    pub(super) fn batch_norm_relu_with(
         &self,
-        gamma: &Self,
-        beta: &Self,
-        mean: &TensorOf<T>,
-        variance: &TensorOf<T>,
-        eps: f64,
-    ) -> Self {
-        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
-        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), BatchNormThen::Nothing);
-        Self::record(y, [self, gamma, beta], rule)
-    }
-
-    /// [`batch_norm_inference`](Self::batch_norm_inference), then plus a residual of x's shape if there is one, then relu:
-    /// one op and one pass.
-    ///
-    /// With `dz = dy` where y > 0 and else 0: the gradients of `batch_norm_inference` by dz, and `dr = dz`.
-    ///
-    /// # Panics
-    /// If a shape does not fit.
-    #[track_caller]
-    #[must_use]
-    pub fn batch_norm_relu_inference(
-        &self,
-        gamma: &Self,
-        beta: &Self,
-        mean: &TensorOf<T>,
-        variance: &TensorOf<T>,
+        moments: Option<&Moments<T>>,
+        [gamma, beta]: [&Self; 2],
         eps: f64,
         residual: Option<&Self>,
-    ) -> Self {
-        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
+    ) -> (Self, BatchStatistics<T>) {
+        let x = self.value();
         let r = residual.map(Self::value);
-        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then_relu(r.as_ref()));
-        match residual {
-            Some(r) => Self::record(y, [self, gamma, beta, r], InferenceRelu(rule)),
-            None => Self::record(y, [self, gamma, beta], InferenceRelu(rule)),
-        }
+        let (y, [mean, variance, istd]) =
+            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, then_relu(r.as_ref()));
+        let count = x.numel() / mean.numel();
+        let rule = BatchNormRelu { mean: mean.clone(), istd, eps };
+        let y = Self::record(y, [self, gamma, beta].into_iter().chain(residual), rule);
+        (y, BatchStatistics { mean, variance, count })
     }
 }
 
-fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
+pub(super) fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
     residual.map_or(BatchNormThen::Relu, BatchNormThen::AddRelu)
 }
 
 /// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
-fn channels(x: Shape) -> Shape {
+pub(super) fn channels(x: Shape) -> Shape {
     let mut shape = vec![1; x.rank()];
     shape[1] = x[1];
     Shape::new(&shape)
 }
 
 /// All axes but the second.
-fn over(x: Shape) -> Vec<isize> {
+pub(super) fn over(x: Shape) -> Vec<isize> {
     (0..x.rank() as isize).filter(|&axis| axis != 1).collect()
 }
 
@@ -192,7 +167,7 @@ impl<T: Float> Rule<T> for BatchNormRelu<T> {
 }
 
 /// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
-fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
+pub(super) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
     let Some(y) = y else { return dy.clone() };
     VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
 }
@@ -298,69 +273,6 @@ impl<T: Float> Rule<T> for ShiftGradient<T> {
     }
 }
 
-/// With given statistics.
-struct Inference<T: Float> {
-    mean: TensorOf<T>,
-    istd: TensorOf<T>,
-}
-
-impl<T: Float> Inference<T> {
-    /// The rule, and γ/√(var + ε).
-    fn new(gamma: &VarOf<T>, mean: &TensorOf<T>, variance: &TensorOf<T>, eps: f64) -> (Self, TensorOf<T>) {
-        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
-        let scale = gamma.value().binary(Binary::Mul, &istd);
-        (Self { mean: mean.clone(), istd }, scale)
-    }
-
-    /// The gradients of x, γ and β by that of `γ·(x − mean)/√(var + ε) + β`.
-    fn gradients(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma) = (node.parent(0), node.parent(1));
-        let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
-        let axes = over(x.shape());
-        let dx = || dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
-        let dgamma = || (dz * (&x - of_channel(&self.mean)) * of_channel(&self.istd)).sum_axes(&axes, false);
-        vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.sum_axes(&axes, false))]
-    }
-}
-
-impl<T: Float> Rule<T> for Inference<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm at inference"
-    }
-    fn formula(&self) -> &'static str {
-        "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε)"
-    }
-    fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε), γ"
-    }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        self.gradients(node, dy, needs)
-    }
-}
-
-/// With given statistics, then relu.
-struct InferenceRelu<T: Float>(Inference<T>);
-
-impl<T: Float> Rule<T> for InferenceRelu<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm_relu at inference"
-    }
-    fn formula(&self) -> &'static str {
-        "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
-    }
-    fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε), γ, y"
-    }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dz = gated(dy, Some(&node.output().value()));
-        let mut gradients = self.0.gradients(node, &dz, needs);
-        if let Some(&residual) = needs.get(3) {
-            gradients.push(residual.then_some(dz));
-        }
-        gradients
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::Var64;
@@ -376,9 +288,6 @@ mod tests {
         let g = (y * Var64::constant([[1.0], [10.0]])).sum().backward();
         assert_eq!((g[&gamma].item(), g[&beta].item()), (9.0, 11.0));
         assert_eq!(g[&x].to_vec(), [0.0, 0.0]);
-        let y = x.batch_norm_inference(&gamma, &beta, &[3.0].into(), &[4.0].into(), 0.0);
-        assert_eq!(y.value().to_vec(), [-2.5, 3.5]);
-        assert_eq!(y.sum().backward()[&x].to_vec(), [1.5, 1.5]);
     }
 
     #[test]
@@ -399,11 +308,6 @@ mod tests {
         assert_eq!(y.value().to_vec(), [0.0, 4.5]);
         let g = (&y * &weights).sum().backward();
         assert_eq!((g[&gamma].item(), g[&beta].item(), g[&r].to_vec()), (10.0, 10.0, vec![0.0, 10.0]));
-
-        let y = x.batch_norm_relu_inference(&gamma, &beta, &[3.0].into(), &[4.0].into(), 0.0, Some(&r));
-        assert_eq!(y.value().to_vec(), [0.0, 4.5]);
-        let g = (y * weights).sum().backward();
-        assert_eq!((g[&x].to_vec(), g[&r].to_vec()), (vec![0.0, 15.0], vec![0.0, 10.0]));
     }
 
     #[test]

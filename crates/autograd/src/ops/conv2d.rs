@@ -54,7 +54,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-struct Conv2d(Conv2dOptions);
+pub(super) struct Conv2d(pub(super) Conv2dOptions);
 
 impl<T: Float> Rule<T> for Conv2d {
     fn name(&self) -> &'static str {

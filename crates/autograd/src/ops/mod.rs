@@ -7,11 +7,13 @@
 mod abs;
 pub(crate) mod arithmetic;
 mod batch_norm;
+mod batch_norm_inference;
 mod binary_cross_entropy;
 mod broadcast;
 mod clamp;
 mod concat;
 mod conv2d;
+mod conv2d_batch_norm;
 mod conv2d_relu_max_pool2d;
 mod conv_transpose2d;
 mod cross_entropy;

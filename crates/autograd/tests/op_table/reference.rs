@@ -139,6 +139,13 @@ pub fn batch_norm(xhat: &[f64], x: &[Tensor64]) -> Vec<f64> {
     indices(&x[0].shape()).iter().zip(xhat).map(of).collect()
 }
 
+/// γ·x̂ + β of the convolution of [x, w, γ, β, …], a result of shape y.
+pub fn batch_norm_of_conv2d(x: &[Tensor64], y: &[usize], options: Conv2dOptions, eps: f64) -> Vec<f64> {
+    let z = Tensor64::from_slice(&conv2d(&x[0], &x[1], None, y, options), y);
+    let xhat = normalised(&z, eps);
+    batch_norm(&xhat, &[z, x[2].clone(), x[3].clone()])
+}
+
 /// Log-softmax along axis 1 of x (N,C).
 pub fn log_softmax(x: &Tensor64) -> Vec<f64> {
     let shape = x.shape();

@@ -394,6 +394,29 @@ fn normalisations() -> Vec<Row> {
                 r::batch_norm(&xhat, x).iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
             }
         ),
+        row!(
+            "conv2d_batch_norm",
+            [[2, 4, 4, 3], [4, 4, 3, 3], [4], [4]],
+            WIDE,
+            |x| {
+                let of_channel = [&x[2], &x[3]];
+                x[0].conv2d_batch_norm(&x[1], None, Conv2dOptions::padded(1), of_channel, 0.1).0
+            },
+            |x| r::batch_norm_of_conv2d(x, &[2, 4, 4, 3], Conv2dOptions::padded(1), 0.1)
+        ),
+        row!(
+            "conv2d_batch_norm_relu",
+            [[2, 4, 4, 3], [4, 4, 3, 3], [4], [4], [2, 4, 4, 3]],
+            WIDE,
+            |x| {
+                let (of_channel, options) = ([&x[2], &x[3]], Conv2dOptions::padded(1));
+                x[0].conv2d_batch_norm_relu(&x[1], None, options, of_channel, 0.1, Some(&x[4])).0
+            },
+            |x| {
+                let y = r::batch_norm_of_conv2d(x, &[2, 4, 4, 3], Conv2dOptions::padded(1), 0.1);
+                y.iter().zip(x[4].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
+            }
+        ),
         row!("log_softmax", [[3, 4]], WIDE, |x| x[0].log_softmax(1), |x| r::log_softmax(&x[0])),
         row!("softmax along the first axis", [[4, 3]], WIDE, |x| x[0].softmax(0), |x| {
             let across = Tensor64::from_slice(&r::log_softmax(&x[0].transpose(0, 1)), [3, 4]);
@@ -511,6 +534,16 @@ pub fn large() -> Vec<Row> {
             WIDE,
             |x| x[0].batch_norm_relu(&x[1], &x[2], 1e-5, Some(&x[3])).0,
             |x| { unchecked(x) }
+        ),
+        row!(
+            "large conv2d_batch_norm_relu",
+            [[33, 8, 12, 12], [16, 8, 3, 3], [16], [16]],
+            WIDE,
+            |x| {
+                let (of_channel, options) = ([&x[2], &x[3]], Conv2dOptions::padded(1));
+                x[0].conv2d_batch_norm_relu(&x[1], None, options, of_channel, 1e-5, None).0
+            },
+            |x| unchecked(x)
         ),
         row!("large log_softmax", [[999, 24]], WIDE, |x| x[0].log_softmax(1), |x| unchecked(x)),
         row!(

@@ -6,21 +6,21 @@ use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
 use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
 
 /// What a layer does to the normalised batch in the same pass.
-enum Then<'a, T: Float> {
+pub(super) enum Then<'a, T: Float> {
     Nothing,
     /// Relu, of the sum with a residual if there is one.
     Relu(Option<&'a VarOf<T>>),
 }
 
 /// What both batch normalisations are.
-struct BatchNorm<T: Float> {
-    weight: VarOf<T>,
-    bias: VarOf<T>,
+pub(super) struct BatchNorm<T: Float> {
+    pub(super) weight: VarOf<T>,
+    pub(super) bias: VarOf<T>,
     running_mean: BufferOf<T>,
     running_var: BufferOf<T>,
     num_batches_tracked: Counter,
     momentum: f64,
-    eps: f64,
+    pub(super) eps: f64,
     mode: Mode,
 }
 
@@ -41,23 +41,44 @@ impl<T: Float> BatchNorm<T> {
     #[track_caller]
     fn forward(&self, name: &str, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
         let Self { weight, bias, eps, .. } = self;
-        if !self.mode.is_training() {
-            let (mean, variance) = (self.running_mean.get(), self.running_var.get());
-            return match then {
-                Then::Nothing => x.batch_norm_inference(weight, bias, &mean, &variance, *eps),
-                Then::Relu(residual) => x.batch_norm_relu_inference(weight, bias, &mean, &variance, *eps, *residual),
-            };
+        if !self.is_training() {
+            return self.infer(x, then);
         }
-        let shape = x.shape();
+        self.train(name, x.shape(), || match then {
+            Then::Nothing => x.batch_norm(weight, bias, *eps),
+            Then::Relu(residual) => x.batch_norm_relu(weight, bias, *eps, *residual),
+        })
+    }
+
+    pub(super) fn is_training(&self) -> bool {
+        self.mode.is_training()
+    }
+
+    /// With the running statistics.
+    #[track_caller]
+    pub(super) fn infer(&self, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
+        let Self { weight, bias, eps, .. } = self;
+        let (mean, variance) = (self.running_mean.get(), self.running_var.get());
+        match then {
+            Then::Nothing => x.batch_norm_inference(weight, bias, &mean, &variance, *eps),
+            Then::Relu(residual) => x.batch_norm_relu_inference(weight, bias, &mean, &variance, *eps, *residual),
+        }
+    }
+
+    /// What `normalise` makes of an input of this shape by the batch's statistics, which the running ones follow.
+    #[track_caller]
+    pub(super) fn train(
+        &self,
+        name: &str,
+        shape: Shape,
+        normalise: impl FnOnce() -> (VarOf<T>, BatchStatistics<T>),
+    ) -> VarOf<T> {
         // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
         assert!(
             shape.numel() != shape[1],
             "{name}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first"
         );
-        let (y, batch) = match then {
-            Then::Nothing => x.batch_norm(weight, bias, *eps),
-            Then::Relu(residual) => x.batch_norm_relu(weight, bias, *eps, *residual),
-        };
+        let (y, batch) = normalise();
         self.track(&batch);
         y
     }
@@ -100,7 +121,7 @@ impl<T: Float> BatchNorm<T> {
 macro_rules! batch_norm {
     ($(#[$doc:meta])* $name:ident, $ranks:expr, $form:literal) => {
         $(#[$doc])*
-        pub struct $name<T: Float = f32>(BatchNorm<T>);
+        pub struct $name<T: Float = f32>(pub(super) BatchNorm<T>);
 
         impl<T: Float> $name<T> {
             /// A layer for this many channels, γ = 1, β = 0, momentum 0.1, ε = 1e-5.

@@ -3,6 +3,7 @@
 mod activation;
 mod batch_norm;
 mod conv;
+mod conv_batch_norm;
 mod dropout;
 mod linear;
 mod pool;
@@ -12,6 +13,7 @@ mod shape;
 pub use activation::{Activation, UnknownActivation};
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use conv::{Conv2d, Conv2dBuilder, ConvReluMaxPool2d, ConvTranspose2d, ConvTranspose2dBuilder};
+pub use conv_batch_norm::ConvBatchNorm2d;
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};

@@ -1,0 +1,53 @@
+//! A convolution and the batch normalisation of its result, which begins with what the convolution learned.
+
+use chainrule_tensor::{Conv2dOptions, Float, Moments};
+
+use super::batch_norm::BatchStatistics;
+use super::conv2d::Conv2d;
+use crate::var::VarOf;
+
+impl<T: Float> VarOf<T> {
+    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), then [`batch_norm`](Self::batch_norm) of its result. They stay two ops with
+    /// their own gradients; but a GPU sums up each channel while the first one's result is still in registers, and does
+    /// not read it again for that.
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn conv2d_batch_norm(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+        [gamma, beta]: [&Self; 2],
+        eps: f64,
+    ) -> (Self, BatchStatistics<T>) {
+        let (y, moments) = self.conv2d_with_moments(w, b, options);
+        y.batch_norm_with(moments.as_ref(), gamma, beta, eps)
+    }
+
+    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), then [`batch_norm_relu`](Self::batch_norm_relu) of its result, as
+    /// [`conv2d_batch_norm`](Self::conv2d_batch_norm); a residual has the result's shape.
+    ///
+    /// # Panics
+    /// If a shape does not fit.
+    #[track_caller]
+    pub fn conv2d_batch_norm_relu(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+        [gamma, beta]: [&Self; 2],
+        eps: f64,
+        residual: Option<&Self>,
+    ) -> (Self, BatchStatistics<T>) {
+        let (y, moments) = self.conv2d_with_moments(w, b, options);
+        y.batch_norm_relu_with(moments.as_ref(), [gamma, beta], eps, residual)
+    }
+
+    #[track_caller]
+    fn conv2d_with_moments(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> (Self, Option<Moments<T>>) {
+        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_ref(), options);
+        (Self::record(y, [self, w].into_iter().chain(b), Conv2d(options)), moments)
+    }
+}
