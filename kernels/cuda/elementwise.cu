@@ -171,6 +171,58 @@ KERNEL(THREADS, narrow_bf16, bf16* y, const float* x, uint32_t numel) {
   for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = bf16(x[i]);
 }
 
+// y = x, element by element.
+template <class T> DEVICE void map_copy(T* y, const T* x, const Walk<2>& walk) {
+  for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
+    int64_t at[2];
+    locate(walk, i, at);
+    y[at[0]] = x[at[1]];
+  }
+}
+
+// Two axes of a copy, one with its neighbours side by side in x, the other in y:
+// y[row·y_step + column] = x[row + column·x_step].
+struct Plane {
+  uint32_t rows, columns;
+  int64_t y_step, x_step;
+};
+// The side of a tile.
+constexpr int SIDE = 32;
+
+// y = x for a plane at each element of the batch, a block for each tile: read along x's neighbours, written along y's, so
+// that neighbouring threads are at neighbours both times.
+template <class T> DEVICE void copy_tile(T* y, const T* x, const Walk<2>& batch, const Plane& plane) {
+  // One more than is used: what a warp reads from a column lies in different banks.
+  __shared__ T tile[SIDE][SIDE + 1];
+  const uint32_t across = (plane.columns + SIDE - 1) / SIDE, down = (plane.rows + SIDE - 1) / SIDE;
+  const uint32_t strip = blockIdx.x / across, layer = strip / down;
+  const uint32_t column = (blockIdx.x - strip * across) * SIDE, row = (strip - layer * down) * SIDE;
+  const uint32_t lane = threadIdx.x % SIDE, line = threadIdx.x / SIDE;
+  int64_t at[2];
+  locate(batch, layer, at);
+#pragma unroll
+  for (int i = 0; i < SIDE; i += THREADS / SIDE) {
+    const uint32_t from = column + line + i;
+    if (row + lane < plane.rows && from < plane.columns)
+      tile[line + i][lane] = x[at[1] + row + lane + from * plane.x_step];
+  }
+  __syncthreads();
+#pragma unroll
+  for (int i = 0; i < SIDE; i += THREADS / SIDE) {
+    const uint32_t to = row + line + i;
+    if (to < plane.rows && column + lane < plane.columns)
+      y[at[0] + to * plane.y_step + column + lane] = tile[lane][line + i];
+  }
+}
+
+#define COPY(type, T)                                                                                                  \
+  KERNEL(THREADS, copy_##type, T* y, const T* x, Walk<2> walk) { map_copy(y, x, walk); }                               \
+  KERNEL(THREADS, transpose_##type, T* y, const T* x, Walk<2> batch, Plane plane) { copy_tile(y, x, batch, plane); }
+COPY(f32, float)
+COPY(f64, double)
+COPY(i32, int32_t)
+COPY(u8, uint8_t)
+
 // Conversions as Rust's `as` makes them: towards zero, cut off at the type's ends, NaN to 0.
 template <class U> DEVICE U converted(double x) { return (U)x; }
 template <> DEVICE int32_t converted<int32_t>(double x) {
@@ -200,13 +252,6 @@ template <class U, class T> DEVICE void map_cast(U* y, const T* x, const Walk<1>
       int64_t at[3];                                                                                                   \
       locate(walk, i, at);                                                                                             \
       y[i] = mask[at[0]] ? a[at[1]] : b[at[2]];                                                                        \
-    }                                                                                                                  \
-  }                                                                                                                    \
-  KERNEL(THREADS, copy_##type, T* y, const T* x, Walk<2> walk) {                                                       \
-    for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
-      int64_t at[2];                                                                                                   \
-      locate(walk, i, at);                                                                                             \
-      y[at[0]] = x[at[1]];                                                                                             \
     }                                                                                                                  \
   }                                                                                                                    \
   KERNEL(THREADS, fill_##type, T* y, T value, uint32_t numel) {                                                        \

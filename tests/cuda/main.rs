@@ -3,6 +3,7 @@
 //! Each case is a process of its own: the stand-in's settings hold for a whole process. With `CHAINRULE_CUDA=driver` the
 //! cases run on this machine's GPU instead.
 
+mod layouts;
 mod memory;
 mod products;
 #[path = "../../crates/autograd/tests/op_table/reference.rs"]
@@ -59,6 +60,8 @@ const CASES: &[Case] = &[
     Case { name: "stored as bf16", run: products::stored_as_bf16, settings: GUARDED },
     Case { name: "products of infinities", run: products::infinities, settings: ONCE },
     Case { name: "moving", run: tensors::moving, settings: GUARDED },
+    Case { name: "layouts", run: layouts::every_type, settings: ORDERS },
+    Case { name: "layouts guarded", run: layouts::every_type, settings: GUARDED },
     Case { name: "mixing", run: tensors::mixing, settings: ONCE },
     Case { name: "random numbers", run: tensors::random_numbers, settings: GUARDED },
     Case { name: "integers", run: tensors::integers, settings: ORDERS },

@@ -1,16 +1,109 @@
 //! Copies and constants: `kernels/cuda/elementwise.cu`.
 
+use chainrule_kernels::Family;
+
 use super::Gpu;
 use super::elementwise;
-use super::launch::Argument;
+use super::launch::{Argument, Grid};
+use super::walk::{Walk, address, order_of};
 use crate::device::Device;
 use crate::element::Element;
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-pub(crate) use elementwise::copy;
+const FAMILY: Family = Family::Elementwise;
+/// The side of a tile: SIDE of the kernels.
+const SIDE: usize = 32;
+/// The least length of both axes that is worth tiles. Memory comes by 32 bytes, eight floats: of axes that are shorter, a
+/// warp and the next few use most of what comes anyway, and most threads of a tile would have nothing to do.
+const LEAST: usize = 8;
+
+/// `Plane` of the kernels.
+#[repr(C)]
+struct Plane {
+    rows: u32,
+    columns: u32,
+    y_step: i64,
+    x_step: i64,
+}
+
+// SAFETY: the same fields of the same sizes in the same order; the 64-bit ones begin at a multiple of 8 on both sides.
+unsafe impl Argument for Plane {}
+
+impl Plane {
+    /// A block for each tile of so many planes. As no axis is shorter than [`LEAST`], there are fewer than 2²⁵ of them.
+    fn tiles(&self, planes: u32) -> Grid {
+        let [rows, columns] = [self.rows, self.columns].map(|length| (length as usize).div_ceil(SIDE));
+        Grid::blocks(planes as usize * rows * columns)
+    }
+}
+
+/// A walk over y and x taken apart into planes and the batch of them, if neighbours in the one are far apart in the other:
+/// y's innermost axis makes the columns, the axis along which x's elements are neighbours the rows.
+fn planes(walk: &Walk<2>) -> Option<(Walk<2>, Plane)> {
+    let mut axes = walk.axes();
+    let (columns, [1, x_step]) = axes.pop()? else { return None };
+    let (rows, [y_step, _]) = axes.remove(axes.iter().position(|&(_, [_, x_step])| x_step == 1)?);
+    let plane = Plane { rows: rows as u32, columns: columns as u32, y_step: y_step as i64, x_step: x_step as i64 };
+    // Where all of a row is one element of x, or its neighbours, they are read at once as it is.
+    (x_step.abs() > 1 && rows.min(columns) >= LEAST).then(|| (Walk::of_axes(axes.into_iter()), plane))
+}
+
+pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
+    let x = gpu.operand(x);
+    let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
+    let (to, from) = (address(y), address(&x));
+    // SAFETY: y is nobody else's, and the walk, whole or in planes, stays within y and x.
+    unsafe {
+        match planes(&walk) {
+            Some((batch, plane)) => {
+                let grid = plane.tiles(batch.numel);
+                gpu.launch(FAMILY, ("transpose", T::NAME), grid, [&to, &from, &batch, &plane]);
+            }
+            None => gpu.launch(FAMILY, ("copy", T::NAME), Grid::elements(walk.numel as usize), [&to, &from, &walk]),
+        }
+    }
+}
 
 pub(crate) fn full<T: Element + Argument>(gpu: &'static Gpu, _: Device, shape: Shape, value: T) -> TensorOf<T> {
     elementwise::fill(gpu, Layout::contiguous(shape), value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many planes of how many rows and columns a copy is made by.
+    fn taken(y: &Layout, x: &Layout) -> Option<[u32; 3]> {
+        let walk = Walk::new(y.shape(), &order_of(y), [y, x]);
+        planes(&walk).map(|(batch, plane)| [batch.numel, plane.rows, plane.columns])
+    }
+
+    #[test]
+    fn images_go_by_tiles() {
+        let shape = Shape::from([2, 16, 7, 10]);
+        let (rows, images) = (Layout::contiguous(shape), Layout::dense(shape, &[0, 2, 3, 1]));
+        assert_eq!(taken(&rows, &images), Some([2, 16, 70]));
+        assert_eq!(taken(&images, &rows), Some([2, 70, 16]));
+        let one = images.slice(0, 1, 1, 1).unwrap();
+        assert_eq!(taken(&Layout::contiguous(one.shape()), &one), Some([1, 16, 70]));
+        // Rows of pixels that are no neighbours are planes of their own.
+        for part in [images.slice(3, 1, 8, 1).unwrap(), images.slice(3, 8, 8, -1).unwrap()] {
+            assert_eq!(taken(&Layout::contiguous(part.shape()), &part), Some([14, 16, 8]));
+        }
+    }
+
+    #[test]
+    fn what_gains_nothing_by_tiles_is_copied_as_it_is() {
+        let shape = Shape::from([2, 16, 7, 10]);
+        let (rows, images) = (Layout::contiguous(shape), Layout::dense(shape, &[0, 2, 3, 1]));
+        let one_of_each = Layout::contiguous(Shape::from([16, 1, 1]));
+        let every_other = images.slice(1, 0, 8, 2).unwrap();
+        let few = images.slice(1, 0, 7, 1).unwrap();
+        for x in [rows, rows.slice(2, 0, 4, 2).unwrap(), one_of_each, every_other, few] {
+            let y = if x.rank() == 4 { x.shape() } else { shape };
+            assert_eq!(taken(&Layout::contiguous(y), &x), None, "{x:?}");
+        }
+    }
 }

@@ -130,13 +130,6 @@ pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &T
     unsafe { start(gpu, "add_assign", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
 }
 
-pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
-    let x = gpu.operand(x);
-    let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
-    // SAFETY: y is nobody else's, and the walk stays within y and x.
-    unsafe { start(gpu, "copy", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
-}
-
 pub(crate) fn compare<T: Element>(gpu: &'static Gpu, op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
     let (a, b) = (gpu.operand(a), gpu.operand(b));
     let (y, walk) = result(gpu, Stored(u8::NAME), [a.layout(), b.layout()]);

@@ -55,6 +55,12 @@ impl<const OPERANDS: usize> Walk<OPERANDS> {
         walk.numel = checked(numel);
         walk
     }
+
+    /// Its axes, each with its length and the operands' strides.
+    pub(super) fn axes(&self) -> Vec<(usize, [isize; OPERANDS])> {
+        let axis = |axis: usize| (self.length[axis] as usize, self.stride.map(|strides| strides[axis] as isize));
+        (0..self.rank as usize).map(axis).collect()
+    }
 }
 
 /// A number of elements as kernels count them.

@@ -1,0 +1,84 @@
+//! Copies between layouts, by tiles and as they come, beside the processor's.
+
+use chainrule_tensor::{Element, TensorOf};
+
+use crate::GPU;
+
+/// N, C, H, W: too short for tiles, shorter than a tile, some tiles and a rest, tiles alone.
+const SHAPES: [[usize; 4]; 8] = [
+    [2, 1, 7, 7],
+    [3, 3, 8, 5],
+    [3, 37, 1, 1],
+    [5, 8, 2, 4],
+    [3, 37, 7, 7],
+    [2, 33, 33, 32],
+    [1, 40, 3, 11],
+    [1, 64, 32, 32],
+];
+
+/// Numbers that every element type holds, neighbours being different along each axis.
+fn numbers<T: Element>(shape: [usize; 4]) -> TensorOf<T> {
+    TensorOf::from_fn(shape, |i| T::from_f64((i * 89 % 251) as f64))
+}
+
+#[track_caller]
+fn equal<T: Element>(there: &TensorOf<T>, here: &TensorOf<T>) {
+    assert_eq!(there.device(), GPU);
+    assert!(there == here, "{}: {:?} differs from {:?}", T::NAME, there.layout(), here.layout());
+}
+
+/// Parts of images, with rows that are no neighbours, with elements left out, reversed, turned around and repeated.
+fn views<T: Element>(x: &TensorOf<T>) -> Vec<TensorOf<T>> {
+    let last = x.channels_last();
+    vec![
+        last.narrow(0, 1..3),
+        last.narrow(1, 2..30),
+        last.narrow(2, 1..9).narrow(3, 3..12),
+        last.slice(1, 35, 17, -2),
+        last.slice(2, 1, 6, 2),
+        last.slice(3, 12, 13, -1),
+        last.narrow(1, 0..1).broadcast_to([3, 9, 13, 13]),
+        last.narrow(0, 2..3).broadcast_to([4, 37, 13, 13]),
+        x.narrow(1, 4..33),
+        x.narrow(3, 1..12).permute(&[3, 0, 2, 1]),
+        x.permute(&[2, 3, 1, 0]),
+        x.transpose(1, 3),
+    ]
+}
+
+fn copies<T: Element>() {
+    for shape in SHAPES {
+        let x = numbers::<T>(shape);
+        for from in [&x, &x.channels_last()] {
+            let there = from.to(GPU);
+            equal(&there.contiguous(), &x);
+            equal(&there.channels_last(), &x);
+        }
+    }
+    let x = numbers::<T>([3, 37, 13, 13]);
+    for (here, there) in views(&x).iter().zip(&views(&x.to(GPU))) {
+        equal(&there.contiguous(), here);
+        equal(&there.channels_last(), here);
+    }
+    // Into a part: what is beside it stays.
+    let written = |x: &TensorOf<T>| {
+        let last = x.channels_last();
+        [(x, &last), (&last, x)].map(|(to, from)| {
+            let mut y = TensorOf::concat(&[to, to], 1);
+            y.assign(1, 5..42, from);
+            let mut z = to.transpose(0, 2);
+            z.assign(2, 1..2, &from.transpose(0, 2).narrow(2, 0..1));
+            [y, z]
+        })
+    };
+    for (here, there) in written(&x).as_flattened().iter().zip(written(&x.to(GPU)).as_flattened()) {
+        equal(there, here);
+    }
+}
+
+pub fn every_type() {
+    copies::<f32>();
+    copies::<f64>();
+    copies::<i32>();
+    copies::<u8>();
+}
