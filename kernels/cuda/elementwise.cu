@@ -171,12 +171,12 @@ KERNEL(THREADS, narrow_bf16, bf16* y, const float* x, uint32_t numel) {
   for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = bf16(x[i]);
 }
 
-// y = x, element by element.
-template <class T> DEVICE void map_copy(T* y, const T* x, const Walk<2>& walk) {
+// y = x, element by element, stored as S in x and as T in y.
+template <class T, class S> DEVICE void map_copy(T* y, const S* x, const Walk<2>& walk) {
   for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {
     int64_t at[2];
     locate(walk, i, at);
-    y[at[0]] = x[at[1]];
+    y[at[0]] = T(x[at[1]]);
   }
 }
 
@@ -191,9 +191,9 @@ constexpr int SIDE = 32;
 
 // y = x for a plane at each element of the batch, a block for each tile: read along x's neighbours, written along y's, so
 // that neighbouring threads are at neighbours both times.
-template <class T> DEVICE void copy_tile(T* y, const T* x, const Walk<2>& batch, const Plane& plane) {
+template <class T, class S> DEVICE void copy_tile(T* y, const S* x, const Walk<2>& batch, const Plane& plane) {
   // One more than is used: what a warp reads from a column lies in different banks.
-  __shared__ T tile[SIDE][SIDE + 1];
+  __shared__ S tile[SIDE][SIDE + 1];
   const uint32_t across = (plane.columns + SIDE - 1) / SIDE, down = (plane.rows + SIDE - 1) / SIDE;
   const uint32_t strip = blockIdx.x / across, layer = strip / down;
   const uint32_t column = (blockIdx.x - strip * across) * SIDE, row = (strip - layer * down) * SIDE;
@@ -211,17 +211,20 @@ template <class T> DEVICE void copy_tile(T* y, const T* x, const Walk<2>& batch,
   for (int i = 0; i < SIDE; i += THREADS / SIDE) {
     const uint32_t to = row + line + i;
     if (to < plane.rows && column + lane < plane.columns)
-      y[at[0] + to * plane.y_step + column + lane] = tile[lane][line + i];
+      y[at[0] + to * plane.y_step + column + lane] = T(tile[lane][line + i]);
   }
 }
 
-#define COPY(type, T)                                                                                                  \
-  KERNEL(THREADS, copy_##type, T* y, const T* x, Walk<2> walk) { map_copy(y, x, walk); }                               \
-  KERNEL(THREADS, transpose_##type, T* y, const T* x, Walk<2> batch, Plane plane) { copy_tile(y, x, batch, plane); }
-COPY(f32, float)
-COPY(f64, double)
-COPY(i32, int32_t)
-COPY(u8, uint8_t)
+#define COPY(type, T, S)                                                                                               \
+  KERNEL(THREADS, copy_##type, T* y, const S* x, Walk<2> walk) { map_copy(y, x, walk); }                               \
+  KERNEL(THREADS, transpose_##type, T* y, const S* x, Walk<2> batch, Plane plane) { copy_tile(y, x, batch, plane); }
+COPY(f32, float, float)
+COPY(f64, double, double)
+COPY(i32, int32_t, int32_t)
+COPY(u8, uint8_t, uint8_t)
+COPY(bf16, bf16, bf16)
+COPY(bf16_to_f32, float, bf16)
+COPY(f32_to_bf16, bf16, float)
 
 // Conversions as Rust's `as` makes them: towards zero, cut off at the type's ends, NaN to 0.
 template <class U> DEVICE U converted(double x) { return (U)x; }

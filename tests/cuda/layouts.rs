@@ -1,6 +1,7 @@
 //! Copies between layouts, by tiles and as they come, beside the processor's.
 
-use chainrule_tensor::{Element, TensorOf};
+use chainrule_tensor::cuda::{self, Precision, set_precision};
+use chainrule_tensor::{Conv2dOptions, Device, Element, Key, Purpose, Tensor, TensorOf};
 
 use crate::GPU;
 
@@ -81,4 +82,33 @@ pub fn every_type() {
     copies::<f64>();
     copies::<i32>();
     copies::<u8>();
+}
+
+/// What is stored as bf16 is read and written so, in one kernel.
+pub fn stored_as_bf16() {
+    set_precision(Precision::Bf16);
+    let random =
+        |salt: u32, shape: &[usize]| Tensor::random_normal(Key::new(9, Purpose::USER).at_step(salt), shape).to(GPU);
+    let launches = || cuda::stats(0).expect("it is open").launches;
+    let last = random(1, &[3, 8, 13, 13]).conv2d(&random(2, &[40, 8, 3, 3]), None, Conv2dOptions::padded(1));
+    let here = last.to(Device::Cpu);
+    assert!(here.to_vec().iter().all(|v| v.to_bits() << 16 == 0), "the result is rounded to bf16");
+    let parts: [fn(&Tensor) -> Tensor; 4] =
+        [Tensor::clone, |x| x.narrow(1, 1..38), |x| x.slice(1, 38, 19, -2), |x| x.narrow(2, 3..4)];
+    for part in parts {
+        let (there, here) = (part(&last), part(&here));
+        let before = launches();
+        let copied = there.contiguous();
+        assert_eq!(launches() - before, 1, "it is not widened first");
+        equal(&copied, &here);
+    }
+    // As a linear layer leaves its results, as f32, and as a convolution wants them: the same numbers, the same bits.
+    let rows = random(3, &[3, 16]).matmul(&random(4, &[16, 40 * 49])).reshape([3, 40, 7, 7]);
+    let wide = rows.to(Device::Cpu);
+    assert!(wide.to_vec().iter().all(|v| v.to_bits() << 16 == 0), "the result is rounded to bf16");
+    let w = random(5, &[8, 40, 3, 3]);
+    let y = rows.conv2d(&w, None, Conv2dOptions::padded(1)).to_vec();
+    for x in [wide.to(GPU), wide.channels_last().to(GPU), rows.channels_last()] {
+        assert!(x.conv2d(&w, None, Conv2dOptions::padded(1)).to_vec() == y, "from {:?}", x.layout());
+    }
 }

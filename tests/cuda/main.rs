@@ -62,6 +62,7 @@ const CASES: &[Case] = &[
     Case { name: "moving", run: tensors::moving, settings: GUARDED },
     Case { name: "layouts", run: layouts::every_type, settings: ORDERS },
     Case { name: "layouts guarded", run: layouts::every_type, settings: GUARDED },
+    Case { name: "layouts stored as bf16", run: layouts::stored_as_bf16, settings: GUARDED },
     Case { name: "mixing", run: tensors::mixing, settings: ONCE },
     Case { name: "random numbers", run: tensors::random_numbers, settings: GUARDED },
     Case { name: "integers", run: tensors::integers, settings: ORDERS },

@@ -4,6 +4,7 @@ use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::bf16::Stored;
+use super::copy::arranged;
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
 use crate::element::Float;
@@ -69,13 +70,11 @@ impl Format {
 
     /// The elements of a tensor of x's shape in this format.
     fn read<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        let x = self.stored.read(gpu, &gpu.operand(x));
+        let x = gpu.operand(x);
         if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == self.layout.strides()[a]) {
-            return x;
+            return self.stored.read(gpu, &x);
         }
-        let mut own = gpu.tensor(self.layout);
-        T::copy(&mut own, &x);
-        self.stored.read(gpu, &own)
+        arranged(gpu, &x, self.stored, self.layout)
     }
 
     fn stretches(&self) -> usize {

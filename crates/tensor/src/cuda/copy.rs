@@ -3,9 +3,10 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::{BF16, Stored};
 use super::elementwise;
 use super::launch::{Argument, Grid};
-use super::walk::{Walk, address, order_of};
+use super::walk::{Walk, order_of};
 use crate::device::Device;
 use crate::element::Element;
 use crate::layout::Layout;
@@ -46,24 +47,37 @@ fn planes(walk: &Walk<2>) -> Option<(Walk<2>, Plane)> {
     let (columns, [1, x_step]) = axes.pop()? else { return None };
     let (rows, [y_step, _]) = axes.remove(axes.iter().position(|&(_, [_, x_step])| x_step == 1)?);
     let plane = Plane { rows: rows as u32, columns: columns as u32, y_step: y_step as i64, x_step: x_step as i64 };
-    // Where all of a row is one element of x, or its neighbours, they are read at once as it is.
+    // What is one element of x all along a row of y, or neighbours backwards, a plain copy reads at once too.
     (x_step.abs() > 1 && rows.min(columns) >= LEAST).then(|| (Walk::of_axes(axes.into_iter()), plane))
 }
 
 pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
     let x = gpu.operand(x);
     let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
-    let (to, from) = (address(y), address(&x));
+    let (to, from) = (Stored::like(y), Stored::like(&x));
+    let kind = match (from == BF16, to == BF16) {
+        (true, false) => "bf16_to_f32",
+        (false, true) => "f32_to_bf16",
+        (true, true) | (false, false) => to.0,
+    };
+    let (to, from) = (to.address(y), from.address(&x));
     // SAFETY: y is nobody else's, and the walk, whole or in planes, stays within y and x.
     unsafe {
         match planes(&walk) {
             Some((batch, plane)) => {
                 let grid = plane.tiles(batch.numel);
-                gpu.launch(FAMILY, ("transpose", T::NAME), grid, [&to, &from, &batch, &plane]);
+                gpu.launch(FAMILY, ("transpose", kind), grid, [&to, &from, &batch, &plane]);
             }
-            None => gpu.launch(FAMILY, ("copy", T::NAME), Grid::elements(walk.numel as usize), [&to, &from, &walk]),
+            None => gpu.launch(FAMILY, ("copy", kind), Grid::elements(walk.numel as usize), [&to, &from, &walk]),
         }
     }
+}
+
+/// The elements of `x` in another layout without gaps, stored as asked for.
+pub(super) fn arranged<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, stored: Stored, layout: Layout) -> TensorOf<T> {
+    let mut y = stored.tensor(gpu, layout);
+    copy(gpu, &mut y, x);
+    y
 }
 
 pub(crate) fn full<T: Element + Argument>(gpu: &'static Gpu, _: Device, shape: Shape, value: T) -> TensorOf<T> {

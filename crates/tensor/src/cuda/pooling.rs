@@ -5,6 +5,7 @@ use chainrule_kernels::Family;
 use super::Gpu;
 use super::bf16::Stored;
 use super::conv::same_format;
+use super::copy::arranged;
 use super::images::{Images, Span, around};
 use super::launch::{Argument, Grid};
 use super::walk::address;
@@ -73,9 +74,7 @@ pub(crate) fn scatter2d<T: Float>(
     let mut same = gpu.operand(dy);
     let stored = Stored::like(&same);
     if same.layout().strides() != index.layout().strides() {
-        let mut own = gpu.tensor(index.layout().dense_like());
-        T::copy(&mut own, &same);
-        same = stored.read(gpu, &own);
+        same = arranged(gpu, &same, stored, index.layout().dense_like());
     }
     let shape = index.shape();
     let dx = stored.tensor(gpu, same_format(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));

@@ -10,6 +10,7 @@ use chainrule_kernels::Family;
 use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::conv::Sizes;
+use super::copy::arranged;
 use super::launch::{Argument, Grid};
 use super::matmul::add_splits;
 use super::walk::address;
@@ -123,9 +124,7 @@ impl Plan {
         if same && stored.address(&x).is_multiple_of(16) {
             return x;
         }
-        let mut own = gpu.tensor(*layout);
-        T::copy(&mut own, &x);
-        stored.read(gpu, &own)
+        arranged(gpu, &x, stored, *layout)
     }
 }
 
