@@ -2,17 +2,17 @@
 // which are all that changes from one replay of a recorded step to the next.
 #include "prelude.cuh"
 
-// Parameters of one launch: as many as fit into a kernel's arguments.
+// Slots of one launch: as many as fit into a kernel's arguments.
 constexpr int SLOTS = 64;
-// Elements of a parameter that a block changes.
+// Elements of a slot that a block takes.
 constexpr uint32_t CHUNK = 2048;
 
 template <class T> struct Slots {
-  T* p[SLOTS];
-  const T* g[SLOTS];
+  T* p[SLOTS];       // what is changed: parameters
+  const T* g[SLOTS]; // what is read: gradients
   T* state[2][SLOTS];
   uint32_t numel[SLOTS];
-  uint32_t first_block[SLOTS]; // the block that the parameter's elements begin in
+  uint32_t first_block[SLOTS]; // the block that the slot's elements begin in
   int32_t count;
 };
 

@@ -1,8 +1,9 @@
 //! The CUDA backend: the same kernels on a GPU that needs only a driver.
 //!
-//! `gpu` opens a device, `memory` is its pool, `launch` starts kernels, `transfer` moves numbers between host and device,
-//! `graph` records a step and replays it. The other files each hold the launchers of a family of kernels, whose sources
-//! are `kernels/cuda/*.cu`. All work of a device is on one stream: what is launched later sees what was launched before.
+//! `gpu` opens a device, `memory` is its pool, `launch` starts kernels, `slots` gives one many tensors, `transfer` moves
+//! numbers between host and device, `graph` records a step and replays it. The other files each hold the launchers of a
+//! family of kernels, whose sources are `kernels/cuda/*.cu`. All work of a device is on one stream: what is launched
+//! later sees what was launched before.
 
 mod augment;
 mod bf16;
@@ -14,6 +15,7 @@ mod images;
 mod launch;
 mod memory;
 mod place;
+mod slots;
 mod table;
 mod tensor_core;
 mod transfer;

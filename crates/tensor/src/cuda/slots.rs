@@ -1,0 +1,95 @@
+//! Many tensors in one launch: `Slots` of `kernels/cuda/optimizer.cu`.
+
+use super::Gpu;
+use super::launch::{Argument, Grid};
+use super::walk::{address, checked};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::tensor::TensorOf;
+
+/// Slots of one launch.
+const SLOTS: usize = 64;
+/// Elements of a slot that a block takes.
+const CHUNK: usize = 2048;
+
+/// `Slots` of the kernels.
+#[repr(C)]
+pub(super) struct Slots {
+    changed: [u64; SLOTS],
+    read: [u64; SLOTS],
+    state: [[u64; SLOTS]; 2],
+    numel: [u32; SLOTS],
+    first_block: [u32; SLOTS],
+    count: i32,
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Slots {}
+
+/// The tensors of a slot, all with their axes in the same order in memory.
+pub(super) struct Tensors<T> {
+    /// Where what is changed lies, 0 if nothing is.
+    pub(super) changed: u64,
+    /// What is read.
+    pub(super) read: TensorOf<T>,
+    /// Where what an optimizer remembers lies, 0 where there is nothing.
+    pub(super) state: [u64; 2],
+}
+
+impl<T: Float> Tensors<T> {
+    /// How many blocks take its elements.
+    pub(super) fn blocks(&self) -> usize {
+        self.read.numel().div_ceil(CHUNK)
+    }
+}
+
+/// `x` with its axes in memory in `order`, for reading.
+pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usize]) -> TensorOf<T> {
+    let layout = Layout::dense(x.shape(), order);
+    if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]) {
+        return x.clone();
+    }
+    let mut own = gpu.tensor(layout);
+    T::copy(&mut own, x);
+    own
+}
+
+/// The same for writing: where its elements are, which nobody else has.
+pub(super) fn owned<T: Float>(gpu: &'static Gpu, x: &mut TensorOf<T>, order: &[usize]) -> u64 {
+    if x.gpu().is_none() {
+        *x = x.to(gpu.device());
+    }
+    *x = ordered(gpu, &std::mem::replace(x, TensorOf::zeros(0)), order);
+    x.make_own();
+    address(x)
+}
+
+/// Calls `launch` with as many slots as fit at a time, in order; those without elements are left out.
+pub(super) fn for_launches<'a, T: Float>(
+    slots: impl Iterator<Item = &'a Tensors<T>>,
+    mut launch: impl FnMut(&Slots, Grid),
+) {
+    let slots: Vec<&Tensors<T>> = slots.filter(|tensors| tensors.read.numel() > 0).collect();
+    for some in slots.chunks(SLOTS) {
+        let mut table = Slots {
+            changed: [0; SLOTS],
+            read: [0; SLOTS],
+            state: [[0; SLOTS]; 2],
+            numel: [0; SLOTS],
+            first_block: [0; SLOTS],
+            count: some.len() as i32,
+        };
+        let mut blocks = 0;
+        for (i, tensors) in some.iter().enumerate() {
+            table.changed[i] = tensors.changed;
+            table.read[i] = address(&tensors.read);
+            for (row, &state) in table.state.iter_mut().zip(&tensors.state) {
+                row[i] = state;
+            }
+            table.numel[i] = checked(tensors.read.numel());
+            table.first_block[i] = blocks as u32;
+            blocks += tensors.blocks();
+        }
+        launch(&table, Grid::blocks(blocks));
+    }
+}
