@@ -1,5 +1,5 @@
-// Steps of optimizers, each over many parameters at once; formulas as in crates/tensor/src/cpu/optimizer. Also the dials,
-// which are all that changes from one replay of a recorded step to the next.
+// Steps of optimizers and what clips gradients, each over many tensors at once; formulas as in crates/tensor/src/cpu.
+// Also the dials, which are all that changes from one replay of a recorded step to the next.
 #include "prelude.cuh"
 
 // Slots of one launch: as many as fit into a kernel's arguments.
@@ -8,7 +8,7 @@ constexpr int SLOTS = 64;
 constexpr uint32_t CHUNK = 2048;
 
 template <class T> struct Slots {
-  T* p[SLOTS];       // what is changed: parameters
+  T* p[SLOTS];       // what is changed: parameters, or gradients that are clipped
   const T* g[SLOTS]; // what is read: gradients
   T* state[2][SLOTS];
   uint32_t numel[SLOTS];
@@ -76,7 +76,44 @@ template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, c
   });
 }
 
+// The sum of a block's numbers, for all of its threads, in an order that is always the same.
+DEVICE double sum_of_block(double value) {
+  __shared__ double room[THREADS];
+  room[threadIdx.x] = value;
+  __syncthreads();
+  for (uint32_t half = THREADS / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+    __syncthreads();
+  }
+  return room[0];
+}
+
+// A block's part of the sum of all squares. Squares are T, so that what overflows does so on the processor too.
+template <class T> DEVICE void sum_of_squares(const Slots<T>& slots, double* partial) {
+  T mine = T(0);
+  for_elements(slots, [&](int slot, uint32_t i) {
+    const T x = slots.g[slot][i];
+    mine += x * x;
+  });
+  const double sum = sum_of_block(mine);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+}
+
+// The sum of all parts, by one block.
+KERNEL(THREADS, add_partials_f64, double* y, const double* partial, uint32_t count) {
+  double mine = 0;
+  for (uint32_t i = threadIdx.x; i < count; i += THREADS) mine += partial[i];
+  const double sum = sum_of_block(mine);
+  if (threadIdx.x == 0) *y = sum;
+}
+
+template <class T> DEVICE void scale_all(const Slots<T>& slots, T factor) {
+  for_elements(slots, [&](int slot, uint32_t i) { slots.p[slot][i] *= factor; });
+}
+
 #define FLOATS(type, T)                                                                                                \
+  KERNEL(THREADS, sum_of_squares_##type, Slots<T> slots, double* partial) { sum_of_squares(slots, partial); }          \
+  KERNEL(THREADS, scale_all_##type, Slots<T> slots, const double* factor) { scale_all(slots, T(*factor)); }            \
   KERNEL(THREADS, sgd_step_##type, Slots<T> slots, Sgd s, const Dials* dials) { sgd_step(slots, s, dials); }           \
   KERNEL(THREADS, adam_step_##type, Slots<T> slots, Adam s, const Dials* dials) { adam_step(slots, s, dials); }
 FLOATS(f32, float)

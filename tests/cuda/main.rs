@@ -3,6 +3,7 @@
 //! Each case is a process of its own: the stand-in's settings hold for a whole process. With `CHAINRULE_CUDA=driver` the
 //! cases run on this machine's GPU instead.
 
+mod clipping;
 mod layouts;
 mod memory;
 mod products;
@@ -69,6 +70,10 @@ const CASES: &[Case] = &[
     Case { name: "batches", run: tensors::batches, settings: GUARDED },
     Case { name: "faults", run: tensors::faults, settings: ORDERS },
     Case { name: "waiting", run: tensors::waiting, settings: ONCE },
+    Case { name: "clipping", run: clipping::beside_the_processor, settings: ORDERS },
+    Case { name: "clipping guarded", run: clipping::beside_the_processor, settings: GUARDED },
+    Case { name: "clipping in any layout", run: clipping::layouts, settings: GUARDED },
+    Case { name: "clipping launches", run: clipping::launches, settings: ONCE },
     Case { name: "memory reuse", run: memory::reuse, settings: ONCE },
     Case { name: "memory exhaustion", run: memory::exhaustion, settings: SMALL },
     Case { name: "no device", run: memory::no_device, settings: NO_DEVICE },

@@ -2,7 +2,7 @@
 
 use std::ops::Index;
 
-use chainrule_tensor::{Binary, Float, TensorOf, Unary};
+use chainrule_tensor::{Float, TensorOf, Unary};
 
 use crate::var::VarOf;
 
@@ -69,12 +69,8 @@ impl<T: Float> GradientsOf<T> {
 
     /// The global norm as a number where the gradients are: a GPU is not waited for.
     fn norm(&self) -> TensorOf<f64> {
-        let Some((_, first)) = self.entries.first() else { return TensorOf::scalar(0.0) };
-        let mut sum = TensorOf::full_on(first.device(), (), 0.0);
-        for (_, gradient) in &self.entries {
-            sum.add_assign(&gradient.unary(Unary::Square).sum(&[], false).to_f64());
-        }
-        sum.unary(Unary::Sqrt)
+        let gradients: Vec<&TensorOf<T>> = self.entries.iter().map(|(_, gradient)| gradient).collect();
+        TensorOf::sum_of_squares(&gradients).unary(Unary::Sqrt)
     }
 
     /// Shortens all gradients alike so that the global norm is at most `max_norm`, and returns the norm before
@@ -84,10 +80,7 @@ impl<T: Float> GradientsOf<T> {
     pub fn clip_norm(&mut self, max_norm: f64) -> TensorOf<f64> {
         let norm = self.norm();
         let factor = norm.unary(Unary::Add(1e-6)).unary(Unary::DivInto(max_norm)).unary(Unary::Clamp(0.0, 1.0));
-        let factor = factor.cast();
-        for (_, gradient) in &mut self.entries {
-            *gradient = gradient.binary(Binary::Mul, &factor);
-        }
+        TensorOf::scale_all(self.entries.iter_mut().map(|(_, gradient)| gradient).collect(), &factor);
         norm
     }
 

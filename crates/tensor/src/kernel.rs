@@ -182,6 +182,10 @@ kernels! {
     /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
     fn dropout_mask(device: Device, key: Key, p: f64, shape: Shape) -> TensorOf<Self> = random::dropout_mask;
 
+    /// The sum of the squares of all elements of all tensors: one number ().
+    fn sum_of_squares(xs: &[&TensorOf<Self>]) -> TensorOf<f64> = clipping::sum_of_squares;
+    /// Multiplies all elements of all tensors by a number (), first rounded to their type.
+    fn scale_all(xs: Vec<&mut TensorOf<Self>>, factor: &TensorOf<f64>) = clipping::scale_all;
     /// One step of stochastic gradient descent on each parameter, in place, in one pass.
     fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
     /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.

@@ -1,6 +1,7 @@
 //! The kernels on the processor, one file per family.
 
 pub(crate) mod batch_norm;
+pub(crate) mod clipping;
 pub(crate) mod conv;
 pub(crate) mod copy;
 pub(crate) mod elementwise;

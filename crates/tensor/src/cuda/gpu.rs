@@ -261,6 +261,20 @@ impl<T, const N: usize> Placed for [&TensorOf<T>; N] {
 
 impl<T> Placed for &Moments<T> {}
 
+impl<T> Placed for &[&TensorOf<T>] {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.iter().find_map(|x| TensorOf::gpu(x))
+    }
+}
+
+impl<T> Placed for Vec<&mut TensorOf<T>> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.iter().find_map(|x| TensorOf::gpu(x))
+    }
+}
+
 impl Placed for Device {
     #[inline]
     fn gpu(&self) -> Option<&'static Gpu> {

@@ -22,6 +22,7 @@ mod transfer;
 mod walk;
 
 pub(crate) mod batch_norm;
+pub(crate) mod clipping;
 pub(crate) mod conv;
 pub(crate) mod copy;
 pub(crate) mod elementwise;

@@ -1,4 +1,4 @@
-//! What training needs besides: dropout's masks and the optimizers' steps.
+//! What training needs besides: dropout's masks, what clips gradients, and the optimizers' steps.
 
 use crate::device::Device;
 use crate::element::{Element, Float};
@@ -16,6 +16,26 @@ impl<T: Float> TensorOf<T> {
     pub fn dropout_mask(device: Device, key: Key, p: f64, shape: impl Into<Shape>) -> Self {
         assert!((0.0..1.0).contains(&p), "dropout: the probability is {p}\n  rule: 0 ≤ p < 1");
         T::dropout_mask(device, key, p, shape.into())
+    }
+
+    /// The sum of the squares of all elements of all these tensors, in one pass over all: a number without axes, where the
+    /// tensors are.
+    pub fn sum_of_squares(xs: &[&Self]) -> TensorOf<f64> {
+        T::sum_of_squares(xs)
+    }
+
+    /// Multiplies all elements of all these tensors by a number without axes, in one pass over all.
+    ///
+    /// # Panics
+    /// If the number has axes.
+    #[track_caller]
+    pub fn scale_all(xs: Vec<&mut Self>, factor: &TensorOf<f64>) {
+        assert!(
+            factor.rank() == 0,
+            "scale_all: the factor has shape {}\n  rule: one number without axes",
+            factor.shape()
+        );
+        T::scale_all(xs, factor);
     }
 
     /// One step of stochastic gradient descent on each of these parameters, in place, in one pass over all.

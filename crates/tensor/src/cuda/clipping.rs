@@ -1,0 +1,49 @@
+//! What clips gradients, all of them at once: `kernels/cuda/optimizer.cu`.
+
+use chainrule_kernels::Family;
+
+use super::Gpu;
+use super::launch::Grid;
+use super::slots::{Tensors, for_launches, ordered, owned};
+use super::walk::{address, checked, order_of};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+
+pub(crate) fn sum_of_squares<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -> TensorOf<f64> {
+    let prepare = |x: &&TensorOf<T>| {
+        let x = gpu.operand(x);
+        Tensors { changed: 0, read: ordered(gpu, &x, &order_of(x.layout())), state: [0; 2] }
+    };
+    let slots: Vec<_> = xs.iter().map(prepare).collect();
+    // A number for each block of each launch.
+    let blocks: usize = slots.iter().map(Tensors::blocks).sum();
+    let partial: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::from(blocks)));
+    let mut to = address(&partial);
+    for_launches(slots.iter(), |slots, grid| {
+        // SAFETY: all slots have as many elements as they say, and from `to` on there is room for a number of each block.
+        unsafe { gpu.launch(Family::Optimizer, ("sum_of_squares", T::NAME), grid, [slots, &to]) };
+        to += u64::from(grid.blocks[0]) * size_of::<f64>() as u64;
+    });
+    let sum: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::scalar()));
+    let (to, from, count) = (address(&sum), address(&partial), checked(blocks));
+    // SAFETY: the sum is one number, and there are so many partial ones.
+    unsafe { gpu.launch(Family::Optimizer, ("add_partials", "f64"), Grid::blocks(1), [&to, &from, &count]) };
+    sum
+}
+
+pub(crate) fn scale_all<T: Float>(gpu: &'static Gpu, xs: Vec<&mut TensorOf<T>>, factor: &TensorOf<f64>) {
+    let factor = gpu.operand(factor);
+    let prepare = |x: &mut TensorOf<T>| {
+        // As any operand: a tensor that lies elsewhere is told, a number is brought without being sent.
+        *x = gpu.operand(x);
+        let order = order_of(x.layout());
+        Tensors { changed: owned(gpu, x, &order), read: x.clone(), state: [0; 2] }
+    };
+    let slots: Vec<_> = xs.into_iter().map(prepare).collect();
+    for_launches(slots.iter(), |slots, grid| {
+        // SAFETY: all slots have as many elements as they say, and nobody else has them; the factor is one number.
+        unsafe { gpu.launch(Family::Optimizer, ("scale_all", T::NAME), grid, [slots, &address(&factor)]) };
+    });
+}
