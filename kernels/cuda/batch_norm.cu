@@ -1,61 +1,71 @@
 // Batch normalisation, with relu and a residual in the same pass. Sums over a channel are made in two steps: each block
 // sums a stretch of its channels, and a second kernel adds the stretches in a fixed order. A convolution that knows of the
 // normalisation has made the first step for its result (moments.cuh), and its stretches are the rows of its tiles.
-#include "bf16.cuh"
+#include "pack.cuh"
 
-// Elements of a channel, or how often it comes in a row of pixels: dense x is `outer` × `channels` × `inner`.
+// Elements of a channel, or how often it comes in a row of pixels: dense x is `outer` × `channels` × `inner`. `apart` is
+// how many threads stand side by side on different channels of a pixel, a power of two; 1 where channels are not innermost.
 struct Channels {
-  uint32_t outer, channels, inner;
+  uint32_t outer, channels, inner, apart;
 };
-// Neighbouring channels that a block sums where the channels are innermost.
-constexpr int WIDTH = 32;
 // Channels that a block finishes, and the rows of stretches that it adds up side by side.
 constexpr int FINISHED = 8, ROWS = THREADS / FINISHED;
 
-// Adds what the threads of a channel give, for all of them: they are `apart` from each other, or side by side.
-template <class T> DEVICE T sum_block(T value, uint32_t apart) {
-  __shared__ T room[THREADS];
-  room[threadIdx.x] = value;
+// Adds what the threads of the same channels give, for all of them.
+template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) {
+  __shared__ T room[N][THREADS];
+#pragma unroll
+  for (int k = 0; k < N; k++) room[k][threadIdx.x] = values[k];
   __syncthreads();
   for (uint32_t half = THREADS / 2; half >= apart; half /= 2) {
-    if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+    if (threadIdx.x < half)
+#pragma unroll
+      for (int k = 0; k < N; k++) room[k][threadIdx.x] += room[k][threadIdx.x + half];
     __syncthreads();
   }
-  const T sum = room[threadIdx.x % apart];
+#pragma unroll
+  for (int k = 0; k < N; k++) values[k] = room[k][threadIdx.x % apart];
   __syncthreads();
-  return sum;
 }
 
-// This block's stretch of a channel, or where the channels are innermost, of WIDTH channels. Grid: (stretches, channels),
-// or (stretches, groups of channels).
-struct Stretch {
+// The elements of this thread. It keeps to PACK neighbouring channels, so that what belongs to a channel is read once and
+// stays in registers. Grid: (stretches or shares of the pixels, groups of channels).
+template <int PACK> struct Share {
   const Channels& s;
-  uint32_t apart, channel, first, end;
+  uint32_t channel, begin, end, step;
 
-  DEVICE Stretch(const Channels& s, uint32_t length) : s(s), apart(s.inner == 1 ? WIDTH : 1) {
-    channel = blockIdx.y * apart + threadIdx.x % apart;
-    first = blockIdx.x * length;
-    end = min(first + length, s.outer * s.inner);
+  // All elements in turns with the blocks beside it.
+  DEVICE explicit Share(const Channels& s)
+      : Share(s, blockIdx.x * (THREADS / s.apart), s.outer * s.inner, gridDim.x * (THREADS / s.apart)) {}
+  // A stretch of this block's own.
+  DEVICE Share(const Channels& s, uint32_t length)
+      : Share(s, blockIdx.x * length, min((blockIdx.x + 1) * length, s.outer * s.inner), THREADS / s.apart) {}
+  DEVICE Share(const Channels& s, uint32_t first, uint32_t last, uint32_t step)
+      : s(s), channel((blockIdx.y * s.apart + threadIdx.x % s.apart) * PACK), begin(first + threadIdx.x / s.apart),
+        end(channel < s.channels ? last : 0), step(step) {}
+
+  template <class Visit> DEVICE void for_each(Visit visit) const {
+    for (uint32_t i = begin; i < end; i += step) {
+      const uint32_t outer = s.inner == 1 ? i : i / s.inner;
+      visit(((int64_t)outer * s.channels + channel) * s.inner + (i - outer * s.inner));
+    }
   }
-  // Sums `terms(element, values)` over the stretch, for one or two terms at once.
-  template <int TERMS, class T, class Terms> DEVICE void sum(T (&sums)[TERMS], Terms terms) const {
-    T own[TERMS] = {};
-    if (channel < s.channels)
-      for (uint32_t i = first + threadIdx.x / apart; i < end; i += THREADS / apart) {
-        const uint32_t outer = i / s.inner;
-        T values[TERMS];
-        terms(((int64_t)outer * s.channels + channel) * s.inner + (i - outer * s.inner), values);
+  // Adds terms(element, values) to sums of this thread's, then those of the block's other threads.
+  template <int N, class T, class Terms> DEVICE void sum(T (&sums)[N], Terms terms) const {
+    for_each([&](int64_t i) {
+      T values[N];
+      terms(i, values);
 #pragma unroll
-        for (int k = 0; k < TERMS; k++) own[k] += values[k];
-      }
-#pragma unroll
-    for (int k = 0; k < TERMS; k++) sums[k] = sum_block(own[k], apart);
+      for (int k = 0; k < N; k++) sums[k] += values[k];
+    });
+    sum_block(sums, s.apart);
   }
-  // Writes two sums to partial (2, stretches, channels).
-  template <class T> DEVICE void write(T* partial, T first_sum, T second_sum) const {
-    if (threadIdx.x >= apart || channel >= s.channels) return;
-    partial[(int64_t)blockIdx.x * s.channels + channel] = first_sum;
-    partial[(int64_t)(gridDim.x + blockIdx.x) * s.channels + channel] = second_sum;
+  // Whether this thread speaks for its channels.
+  DEVICE bool writes() const { return threadIdx.x < s.apart && channel < s.channels; }
+  // What belongs to the channels.
+  template <class T> DEVICE void of_channels(T (&values)[PACK], const T* from) const {
+#pragma unroll
+    for (int k = 0; k < PACK; k++) values[k] = channel < s.channels ? from[channel + k] : T(0);
   }
 };
 
@@ -68,68 +78,159 @@ struct Finish {
         end(channel < s.channels ? stretches : 0) {}
   // The sum of term(stretch), for all threads of the channel.
   template <class Term> DEVICE auto sum(Term term) const {
-    decltype(term(row)) sum = 0;
-    for (uint32_t k = row; k < end; k += ROWS) sum += term(k);
-    return sum_block(sum, FINISHED);
+    decltype(term(row)) sum[1] = {0};
+    for (uint32_t k = row; k < end; k += ROWS) sum[0] += term(k);
+    sum_block(sum, FINISHED);
+    return sum[0];
   }
   DEVICE bool writes() const { return row == 0 && end > 0; }
 };
 
-// dy where y > 0, or dy itself if there is no y.
-template <class T, class S> DEVICE T gate(const S* dy, const S* y, int64_t i) {
-  return !y || T(y[i]) > T(0) ? T(dy[i]) : T(0);
+// dz of a pack: dy where y > 0, or dy itself if there is no y.
+template <int PACK, class T, class S> DEVICE void gate(T (&dz)[PACK], const S* dy, const S* y, int64_t i) {
+  read(dz, dy + i);
+  if (!y) return;
+  T z[PACK];
+  read(z, y + i);
+#pragma unroll
+  for (int k = 0; k < PACK; k++) dz[k] = z[k] > T(0) ? dz[k] : T(0);
 }
 
-DEVICE uint32_t channel_of(const Channels& s, uint32_t i) { return i / s.inner % s.channels; }
+// The sum of each stretch, and that of its squared deviations from its own mean.
+template <int PACK, class T, class S>
+DEVICE void sum_moments(T* partial, const S* x, const Channels& s, uint32_t length) {
+  const Share<PACK> share(s, length);
+  T sums[PACK] = {}, squares[PACK] = {}, mean[PACK];
+  share.sum(sums, [&](int64_t i, T(&v)[PACK]) { read(v, x + i); });
+  const T count = T(min(length, s.outer * s.inner - blockIdx.x * length));
+#pragma unroll
+  for (int k = 0; k < PACK; k++) mean[k] = sums[k] / count;
+  share.sum(squares, [&](int64_t i, T(&v)[PACK]) {
+    read(v, x + i);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) v[k] = (v[k] - mean[k]) * (v[k] - mean[k]);
+  });
+  if (!share.writes()) return;
+  T* to = partial + (int64_t)blockIdx.x * s.channels + share.channel;
+#pragma unroll
+  for (int k = 0; k < PACK; k++) {
+    to[k] = sums[k];
+    to[(int64_t)gridDim.x * s.channels + k] = squares[k];
+  }
+}
 
-// Activations are stored as S, statistics and sums as T.
-#define STORED(type, T, S)                                                                                             \
-  /* The sum of each stretch, and that of its squared deviations from its own mean. */                                 \
+// Σ dz and Σ dz·(x − mean) of each stretch.
+template <int PACK, class T, class S>
+DEVICE void sum_gradients(T* partial, const S* dy, const S* x, const S* y, const T* means, const Channels& s,
+                          uint32_t length) {
+  const Share<PACK> share(s, length);
+  T sums[2 * PACK] = {}, mean[PACK];
+  share.of_channels(mean, means);
+  share.sum(sums, [&](int64_t i, T(&v)[2 * PACK]) {
+    T dz[PACK], value[PACK];
+    gate(dz, dy, y, i);
+    read(value, x + i);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) {
+      v[k] = dz[k];
+      v[PACK + k] = dz[k] * (value[k] - mean[k]);
+    }
+  });
+  if (!share.writes()) return;
+  T* to = partial + (int64_t)blockIdx.x * s.channels + share.channel;
+#pragma unroll
+  for (int k = 0; k < PACK; k++) {
+    to[k] = sums[k];
+    to[(int64_t)gridDim.x * s.channels + k] = sums[PACK + k];
+  }
+}
+
+// y = (x − mean)·scale + shift, plus a residual if there is one, and relu if wanted; scale times istd if given.
+template <int PACK, class T, class S>
+DEVICE void apply(S* y, const S* x, const S* residual, const T* means, const T* scales, const T* istds, const T* shifts,
+                  const Channels& s, int relu) {
+  const Share<PACK> share(s);
+  T mean[PACK], factor[PACK], shift[PACK];
+  share.of_channels(mean, means);
+  share.of_channels(factor, scales);
+  share.of_channels(shift, shifts);
+  if (istds) {
+    T istd[PACK];
+    share.of_channels(istd, istds);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) factor[k] *= istd[k];
+  }
+  share.for_each([&](int64_t i) {
+    T z[PACK];
+    read(z, x + i);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) z[k] = (z[k] - mean[k]) * factor[k] + shift[k];
+    if (residual) {
+      T r[PACK];
+      read(r, residual + i);
+#pragma unroll
+      for (int k = 0; k < PACK; k++) z[k] += r[k];
+    }
+#pragma unroll
+    for (int k = 0; k < PACK; k++) z[k] = relu && z[k] <= T(0) ? T(0) : z[k];
+    write(y + i, z);
+  });
+}
+
+// dx = γ·istd·(dz − dβ/m − (x − mean)·istd·dγ/m), and dz itself if wanted.
+template <int PACK, class T, class S>
+DEVICE void input_gradient(S* dx, S* dr, const S* dy, const S* x, const S* y, const T* means, const T* istds,
+                           const T* gammas, const T* dgammas, const T* dbetas, const Channels& s) {
+  const Share<PACK> share(s);
+  const T m = T((double)s.outer * s.inner);
+  T mean[PACK], factor[PACK], shift[PACK], slope[PACK];
+  {
+    T istd[PACK], gamma[PACK];
+    share.of_channels(mean, means);
+    share.of_channels(istd, istds);
+    share.of_channels(gamma, gammas);
+    share.of_channels(shift, dbetas);
+    share.of_channels(slope, dgammas);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) {
+      factor[k] = gamma[k] * istd[k];
+      shift[k] /= m;
+      slope[k] = istd[k] * slope[k] / m;
+    }
+  }
+  share.for_each([&](int64_t i) {
+    T dz[PACK], value[PACK];
+    gate(dz, dy, y, i);
+    read(value, x + i);
+    if (dr) write(dr + i, dz);
+#pragma unroll
+    for (int k = 0; k < PACK; k++) value[k] = factor[k] * (dz[k] - shift[k] - (value[k] - mean[k]) * slope[k]);
+    write(dx + i, value);
+  });
+}
+
+// Activations are stored as S, statistics and sums are T. In packs of channels where these are innermost.
+#define STORED(type, T, S, PACK)                                                                                       \
   KERNEL(THREADS, sum_moments_##type, T* partial, const S* x, Channels s, uint32_t length) {                           \
-    const Stretch stretch(s, length);                                                                                  \
-    T sum[1], squares[1];                                                                                              \
-    stretch.sum(sum, [&](int64_t i, T* values) { values[0] = T(x[i]); });                                              \
-    const T mean = sum[0] / T(stretch.end - stretch.first);                                                            \
-    stretch.sum(squares, [&](int64_t i, T* values) { values[0] = (T(x[i]) - mean) * (T(x[i]) - mean); });              \
-    stretch.write(partial, sum[0], squares[0]);                                                                        \
+    sum_moments<PACK>(partial, x, s, length);                                                                          \
   }                                                                                                                    \
   KERNEL(THREADS, sum_gradients_##type, T* partial, const S* dy, const S* x, const S* y, const T* mean, Channels s,    \
          uint32_t length) {                                                                                            \
-    const Stretch stretch(s, length);                                                                                  \
-    T sums[2];                                                                                                         \
-    stretch.sum(sums, [&](int64_t i, T* values) {                                                                      \
-      values[0] = gate<T>(dy, y, i);                                                                                   \
-      values[1] = values[0] * (T(x[i]) - mean[stretch.channel]);                                                       \
-    });                                                                                                                \
-    stretch.write(partial, sums[0], sums[1]);                                                                          \
+    sum_gradients<PACK>(partial, dy, x, y, mean, s, length);                                                           \
   }                                                                                                                    \
-  /* y = (x − mean)·scale + shift, plus a residual if there is one, and relu if wanted; scale times istd if given. */  \
   KERNEL(THREADS, apply_##type, S* y, const S* x, const S* residual, const T* mean, const T* scale, const T* istd,     \
          const T* shift, Channels s, int relu) {                                                                       \
-    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
-    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
-      const uint32_t c = channel_of(s, i);                                                                             \
-      const T factor = istd ? scale[c] * istd[c] : scale[c];                                                           \
-      T z = (T(x[i]) - mean[c]) * factor + shift[c];                                                                   \
-      if (residual) z += T(residual[i]);                                                                               \
-      y[i] = S(relu && z <= T(0) ? T(0) : z);                                                                          \
-    }                                                                                                                  \
+    apply<PACK>(y, x, residual, mean, scale, istd, shift, s, relu);                                                    \
   }                                                                                                                    \
-  /* dx = γ·istd·(dz − dβ/m − (x − mean)·istd·dγ/m), and dz itself if wanted. */                                       \
   KERNEL(THREADS, input_gradient_##type, S* dx, S* dr, const S* dy, const S* x, const S* y, const T* mean,             \
          const T* istd, const T* gamma, const T* dgamma, const T* dbeta, Channels s) {                                 \
-    const uint32_t numel = s.outer * s.channels * s.inner;                                                             \
-    const T m = T((double)s.outer * s.inner);                                                                          \
-    for (uint32_t i = first_element(); i < numel; i += element_step()) {                                               \
-      const uint32_t c = channel_of(s, i);                                                                             \
-      const T dz = gate<T>(dy, y, i);                                                                                  \
-      dx[i] = S(gamma[c] * istd[c] * (dz - dbeta[c] / m - (T(x[i]) - mean[c]) * (istd[c] * dgamma[c] / m)));           \
-      if (dr) dr[i] = S(dz);                                                                                           \
-    }                                                                                                                  \
+    input_gradient<PACK>(dx, dr, dy, x, y, mean, istd, gamma, dgamma, dbeta, s);                                       \
   }
-STORED(f32, float, float)
-STORED(f64, double, double)
-STORED(bf16, float, bf16)
+STORED(f32, float, float, 1)
+STORED(f64, double, double, 1)
+STORED(bf16, float, bf16, 1)
+STORED(f32x4, float, float, 4)
+STORED(bf16x8, float, bf16, 8)
 
 #define FLOATS(type, T)                                                                                                \
   /* The mean of each channel, its biased variance and 1/√(variance + eps), from the sums of its stretches and those   \

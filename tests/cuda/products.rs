@@ -1,19 +1,19 @@
 //! Products and convolutions on tensor cores and off them, beside the processor's in `f64`.
 
-use chainrule_tensor::cuda::{Precision, set_precision, stats};
+use chainrule_tensor::cuda::{Precision, set_precision};
 use chainrule_tensor::{
     BatchNormThen, Binary, Conv2dOptions, Device, Key, Purpose, Tensor, Tensor64, Unary, shape_rules,
 };
 
 use crate::GPU;
 
-fn random(salt: u32, shape: &[usize]) -> Tensor {
+pub fn random(salt: u32, shape: &[usize]) -> Tensor {
     Tensor::random_normal(Key::new(7, Purpose::USER).at_step(salt), shape)
 }
 
 /// The largest difference, as a share of the largest element.
 #[track_caller]
-fn error(found: &Tensor, expected: &Tensor64) -> f64 {
+pub fn error(found: &Tensor, expected: &Tensor64) -> f64 {
     assert_eq!(found.shape(), expected.shape());
     assert_eq!(found.device(), GPU);
     let (found, expected) = (found.to_vec(), expected.to_vec());
@@ -177,56 +177,6 @@ pub fn stored_as_bf16() {
     same("dgamma", &found.1, &expected.1, 1e-3);
     same("dbeta", &found.2, &expected.2, 1e-3);
     same("dr", &found.3.expect("asked for"), &expected.3.expect("asked for"), 0.0);
-}
-
-/// What a convolution learns about its channels is what a pass over its result finds, and saves that pass.
-pub fn moments() {
-    for (precision, mean) in
-        [(Precision::Fp32, 0.0), (Precision::Fp32, 1000.0), (Precision::Tf32, 0.0), (Precision::Bf16, 0.5)]
-    {
-        set_precision(precision);
-        for [n, c, hw, o, stride] in [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [1, 8, 2, 8, 1]] {
-            let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(1) };
-            let [x, w, b, gamma] = [
-                random(1, &[n, c, hw, hw]),
-                random(2, &[o, c, 3, 3]),
-                random(3, &[o]).unary(Unary::Add(mean)),
-                random(4, &[o]),
-            ]
-            .map(|x| x.to(GPU));
-            let (y, moments) = x.conv2d_with_moments(&w, Some(&b), options);
-            assert!(moments.is_some(), "a tensor core's tile has them");
-            assert_eq!(y.to_vec(), x.conv2d(&w, Some(&b), options).to_vec());
-            let launches = || stats(0).expect("it is open").launches;
-            let (start, then) = (launches(), BatchNormThen::Relu);
-            let (a, with) = y.batch_norm_with(moments.as_ref(), &gamma, &gamma, 1e-5, then);
-            let middle = launches();
-            let (b, without) = y.batch_norm(&gamma, &gamma, 1e-5, then);
-            assert_eq!((middle - start, launches() - middle), (2, 3));
-            let z = y.to(Device::Cpu).to_f64();
-            let [mean, variance] = [z.mean(&[0, 2, 3], false), z.var(&[0, 2, 3], 0, false)];
-            for [found_mean, found_variance, _] in [with, without] {
-                assert!(error(&found_mean, &mean) < 1e-6);
-                assert!(error(&found_variance, &variance) < 1e-5);
-            }
-            let scale = a.to_vec().into_iter().fold(0.0, f32::max);
-            let off = a.to_vec().iter().zip(b.to_vec()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            let rounding = if precision == Precision::Bf16 { 8e-3 } else { 1e-4 };
-            assert!(off <= rounding * scale, "{off} of {scale}");
-        }
-    }
-}
-
-/// The moments of another tensor are refused.
-pub fn wrong_moments() {
-    let (x, w) = (random(1, &[2, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
-    let (_, moments) = x.conv2d_with_moments(&w, None, Conv2dOptions::default());
-    let row = Tensor::ones(8).to(GPU);
-    let caught = std::panic::catch_unwind(|| {
-        x.batch_norm_with(moments.as_ref(), &row, &row, 0.0, BatchNormThen::Nothing);
-    });
-    let text = caught.expect_err("x has another shape").downcast::<String>().expect("a text");
-    assert!(text.contains("the moments are not those of x\n  x = (2, 8, 6, 6)\n  moments of (2, 8, 4, 4)"), "{text}");
 }
 
 /// What is outside of f32 stays so.

@@ -3,7 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
-use super::bf16::Stored;
+use super::bf16::{BF16, Stored};
 use super::copy::arranged;
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
@@ -13,12 +13,12 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Neighbouring channels that a block sums where the channels are innermost: WIDTH of the kernels.
-const WIDTH: usize = 32;
-/// The least elements of a channel that a block sums.
-const STRETCH: usize = 1024;
-/// The most stretches of a channel.
-const MOST_STRETCHES: usize = 256;
+/// The most threads that stand side by side on different channels of a pixel.
+const WIDEST: usize = 32;
+/// The least elements of a channel that a block sums: as many rows as a tile of a convolution has.
+const STRETCH: usize = 128;
+/// Blocks for sums: a few for each multiprocessor of a large GPU.
+const BLOCKS: usize = 1024;
 /// Channels that a block finishes: FINISHED of the kernels.
 const FINISHED: usize = 8;
 
@@ -29,10 +29,15 @@ struct Channels {
     outer: u32,
     channels: u32,
     inner: u32,
+    /// The threads that stand side by side on different channels of a pixel, a power of two.
+    apart: u32,
 }
 
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for Channels {}
+
+/// Where a thread takes several channels at once: how they are stored, how many are 16 bytes, and the kernels' variant.
+const PACKS: [(Stored, usize, &str); 2] = [(Stored("f32"), 4, "f32x4"), (BF16, 8, "bf16x8")];
 
 /// x in one of the two formats that the kernels know.
 struct Format {
@@ -40,6 +45,13 @@ struct Format {
     /// How x is stored, and with it everything of its shape.
     stored: Stored,
     channels: Channels,
+    /// The elements of a channel.
+    count: usize,
+    /// Neighbouring channels that a thread takes at once.
+    pack: usize,
+    /// Blocks side by side for all channels.
+    groups: usize,
+    /// The elements of a channel that a block sums.
     stretch: usize,
 }
 
@@ -49,43 +61,71 @@ impl Format {
         let layout = x.layout();
         let shape = layout.shape();
         checked(shape.numel());
-        let channels = shape[1];
-        let innermost = channels > 1 && layout.strides()[1] == 1;
+        let (channels, stored) = (shape[1], Stored::like(x));
+        let inner: usize = shape[2..].iter().product();
+        let innermost = channels > 1 && (layout.strides()[1] == 1 || inner == 1);
         let order: Vec<usize> = if innermost {
             std::iter::once(0).chain(2..shape.rank()).chain([1]).collect()
         } else {
             (0..shape.rank()).collect()
         };
-        let inner: usize = shape[2..].iter().product();
         let (outer, inner) = if innermost { (shape[0] * inner, 1) } else { (shape[0], inner) };
-        let elements = outer * inner;
+        let fitting = PACKS.iter().find(|&&(of, pack, _)| innermost && of == stored && channels.is_multiple_of(pack));
+        let pack = fitting.map_or(1, |fitting| fitting.1);
+        let packs = channels / pack;
+        let apart = if innermost { packs.next_power_of_two().min(WIDEST) } else { 1 };
+        let (count, groups) = (outer * inner, packs.div_ceil(apart).max(1));
         Self {
             layout: Layout::dense(shape, &order),
-            stored: Stored::like(x),
-            channels: Channels { outer: outer as u32, channels: channels as u32, inner: inner as u32 },
+            stored,
+            channels: Channels {
+                outer: outer as u32,
+                channels: channels as u32,
+                inner: inner as u32,
+                apart: apart as u32,
+            },
+            count,
+            pack,
+            groups,
             // By shape alone, so that the sums' order is.
-            stretch: STRETCH.max(elements.div_ceil(MOST_STRETCHES)),
+            stretch: STRETCH.max(count.div_ceil((BLOCKS / groups).max(1))),
         }
+    }
+
+    /// The variant of the kernels.
+    fn kind(&self) -> &'static str {
+        PACKS
+            .iter()
+            .find(|&&(stored, pack, _)| stored == self.stored && pack == self.pack)
+            .map_or(self.stored.0, |p| p.2)
     }
 
     /// The elements of a tensor of x's shape in this format.
     fn read<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
         let x = gpu.operand(x);
         if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == self.layout.strides()[a]) {
-            return self.stored.read(gpu, &x);
+            let x = self.stored.read(gpu, &x);
+            if self.pack == 1 || self.stored.address(&x).is_multiple_of(16) {
+                return x;
+            }
         }
         arranged(gpu, &x, self.stored, self.layout)
     }
 
     fn stretches(&self) -> usize {
-        (self.channels.outer as usize * self.channels.inner as usize).div_ceil(self.stretch)
+        self.count.div_ceil(self.stretch)
     }
 
     /// Blocks for sums over stretches of channels.
     fn sums(&self) -> Grid {
-        let channels = self.channels.channels as usize;
-        let groups = if self.channels.inner == 1 { channels.div_ceil(WIDTH) } else { channels };
-        Grid { blocks: [self.stretches() as u32, groups as u32, 1], threads: THREADS }
+        Grid { blocks: [self.stretches() as u32, self.groups as u32, 1], threads: THREADS }
+    }
+
+    /// Blocks that walk over all elements.
+    fn elements(&self) -> Grid {
+        let rows = THREADS as usize / self.channels.apart as usize;
+        let most = (4 * BLOCKS / self.groups).max(1);
+        Grid { blocks: [self.count.div_ceil(rows).min(most) as u32, self.groups as u32, 1], threads: THREADS }
     }
 
     /// Blocks that put together what the stretches of each channel gave.
@@ -108,7 +148,7 @@ impl Format {
         let sums = self.partial::<T>(gpu);
         let (to, from, length) = (address(&sums), self.stored.address(x), self.stretch as u32);
         // SAFETY: x is in this format, and the sums have two elements for each stretch of each channel.
-        unsafe { launch(gpu, ("sum_moments", self.stored.0), self.sums(), [&to, &from, &self.channels, &length]) };
+        unsafe { launch(gpu, ("sum_moments", self.kind()), self.sums(), [&to, &from, &self.channels, &length]) };
         Moments { sums, length: self.stretch, of: x.shape() }
     }
 
@@ -196,7 +236,7 @@ impl Format {
         let arguments: [&dyn Argument; 9] =
             [&to, &from, &residual, &mean, &scale, &istd, &shift, &self.channels, &relu];
         // SAFETY: y, x and the residual are in this format, the others have an element for each channel.
-        unsafe { launch(gpu, ("apply", self.stored.0), Grid::elements(self.layout.numel()), arguments) };
+        unsafe { launch(gpu, ("apply", self.kind()), self.elements(), arguments) };
         y
     }
 }
@@ -229,12 +269,12 @@ pub(crate) fn backward<T: Float>(
     // others one for each channel.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&sums, &from_dy, &from, &from_y, &mean, &channels, &stretch];
-        launch(gpu, ("sum_gradients", format.stored.0), format.sums(), arguments);
+        launch(gpu, ("sum_gradients", format.kind()), format.sums(), arguments);
         let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
         launch(gpu, ("finish_gradients", T::NAME), format.finish(), arguments);
         let arguments: [&dyn Argument; 11] =
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
-        launch(gpu, ("input_gradient", format.stored.0), Grid::elements(format.layout.numel()), arguments);
+        launch(gpu, ("input_gradient", format.kind()), format.elements(), arguments);
     }
     (dx, dgamma, dbeta, dr)
 }

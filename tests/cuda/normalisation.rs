@@ -1,0 +1,105 @@
+//! Batch normalisation in all the ways in which threads share it, beside the processor's in `f64`.
+
+use chainrule_tensor::cuda::{Precision, set_precision, stats};
+use chainrule_tensor::{BatchNormThen, Conv2dOptions, Device, Tensor, Unary};
+
+use crate::GPU;
+use crate::products::{error, random};
+
+/// N, C, H, W: channels one by one and in packs, fewer and more than a block has side by side, one pixel and many.
+const SHAPES: [[usize; 4]; 8] = [
+    [3, 1, 5, 4],
+    [3, 6, 9, 7],
+    [2, 20, 5, 5],
+    [37, 132, 1, 1],
+    [5, 33, 3, 3],
+    [2, 264, 6, 5],
+    [1, 8, 40, 41],
+    [300, 4, 4, 4],
+];
+
+/// The same with channels innermost, beginning where no 16 bytes do.
+fn shifted(x: &Tensor) -> Tensor {
+    let pixels = x.permute(&[0, 2, 3, 1]).contiguous();
+    let flat = pixels.reshape(x.numel());
+    let all = Tensor::concat(&[&flat.narrow(0, 0..1), &flat], 0);
+    all.narrow(0, 1..x.numel() + 1).reshape(pixels.shape()).permute(&[0, 3, 1, 2])
+}
+
+pub fn formats() {
+    for (salt, shape) in SHAPES.into_iter().enumerate() {
+        let salt = 10 * salt as u32;
+        let [x, r, dy] = [0, 1, 2].map(|i| random(salt + i, &shape));
+        let [gamma, beta] = [3, 4].map(|i| random(salt + i, &[shape[1]]));
+        let wide = [&x, &r, &dy, &gamma, &beta].map(Tensor::to_f64);
+        let [x64, r64, dy64, gamma64, beta64] = wide;
+        let (y, [mean, variance, istd]) = x64.batch_norm(&gamma64, &beta64, 1e-3, BatchNormThen::AddRelu(&r64));
+        let (dx, dgamma, dbeta, dr) = x64.batch_norm_backward(&dy64, &mean, &istd, &gamma64, Some(&y), true);
+        let [x, r, dy, gamma, beta] = [x, r, dy, gamma, beta].map(|x| x.to(GPU));
+        for x in [x.clone(), x.channels_last(), shifted(&x)] {
+            let (found, statistics) = x.batch_norm(&gamma, &beta, 1e-3, BatchNormThen::AddRelu(&r));
+            let [found_mean, _, found_istd] = &statistics;
+            let gradients = x.batch_norm_backward(&dy, found_mean, found_istd, &gamma, Some(&found), true);
+            let errors = [
+                error(&found, &y),
+                error(&statistics[0], &mean),
+                error(&statistics[1], &variance),
+                error(&gradients.0, &dx),
+                error(&gradients.1, &dgamma),
+                error(&gradients.2, &dbeta),
+                error(&gradients.3.expect("it was asked for"), dr.as_ref().expect("it was asked for")),
+            ];
+            assert!(errors.iter().all(|&error| error < 2e-5), "{shape:?}: {errors:?}");
+        }
+    }
+}
+
+/// What a convolution learns about its channels is what a pass over its result finds, and saves that pass.
+pub fn moments() {
+    for (precision, mean) in
+        [(Precision::Fp32, 0.0), (Precision::Fp32, 1000.0), (Precision::Tf32, 0.0), (Precision::Bf16, 0.5)]
+    {
+        set_precision(precision);
+        for [n, c, hw, o, stride] in [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [2, 8, 4, 264, 1], [1, 8, 2, 8, 1]] {
+            let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(1) };
+            let [x, w, b, gamma] = [
+                random(1, &[n, c, hw, hw]),
+                random(2, &[o, c, 3, 3]),
+                random(3, &[o]).unary(Unary::Add(mean)),
+                random(4, &[o]),
+            ]
+            .map(|x| x.to(GPU));
+            let (y, moments) = x.conv2d_with_moments(&w, Some(&b), options);
+            assert!(moments.is_some(), "a tensor core's tile has them");
+            assert_eq!(y.to_vec(), x.conv2d(&w, Some(&b), options).to_vec());
+            let launches = || stats(0).expect("it is open").launches;
+            let (start, then) = (launches(), BatchNormThen::Relu);
+            let (a, with) = y.batch_norm_with(moments.as_ref(), &gamma, &gamma, 1e-5, then);
+            let middle = launches();
+            let (b, without) = y.batch_norm(&gamma, &gamma, 1e-5, then);
+            assert_eq!((middle - start, launches() - middle), (2, 3));
+            let z = y.to(Device::Cpu).to_f64();
+            let [mean, variance] = [z.mean(&[0, 2, 3], false), z.var(&[0, 2, 3], 0, false)];
+            for [found_mean, found_variance, _] in [with, without] {
+                assert!(error(&found_mean, &mean) < 1e-6);
+                assert!(error(&found_variance, &variance) < 1e-5);
+            }
+            let scale = a.to_vec().into_iter().fold(0.0, f32::max);
+            let off = a.to_vec().iter().zip(b.to_vec()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let rounding = if precision == Precision::Bf16 { 8e-3 } else { 1e-4 };
+            assert!(off <= rounding * scale, "{off} of {scale}");
+        }
+    }
+}
+
+/// The moments of another tensor are refused.
+pub fn wrong_moments() {
+    let (x, w) = (random(1, &[2, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
+    let (_, moments) = x.conv2d_with_moments(&w, None, Conv2dOptions::default());
+    let row = Tensor::ones(8).to(GPU);
+    let caught = std::panic::catch_unwind(|| {
+        x.batch_norm_with(moments.as_ref(), &row, &row, 0.0, BatchNormThen::Nothing);
+    });
+    let text = caught.expect_err("x has another shape").downcast::<String>().expect("a text");
+    assert!(text.contains("the moments are not those of x\n  x = (2, 8, 6, 6)\n  moments of (2, 8, 4, 4)"), "{text}");
+}
