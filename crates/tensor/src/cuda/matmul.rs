@@ -18,6 +18,9 @@ pub(super) const TILE: usize = 64;
 const DEPTH: usize = 16;
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 256;
+/// The most threads that share the splits of an element, and the threads that keep a large GPU busy.
+const MOST_ROWS: usize = 32;
+const ENOUGH: usize = 1 << 17;
 /// The least terms of a sum that are worth a block.
 const LEAST_TERMS: usize = 256;
 
@@ -143,17 +146,22 @@ fn on_tensor_cores<T: Float>(
     Some(c)
 }
 
-/// `y` = the sum of its partial results (splits, …) in ascending order, plus a bias (address, stride, columns) for each column.
+/// `y` = the sum of its partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column.
 pub(super) fn add_splits<T: Float>(
     gpu: &'static Gpu,
     y: &TensorOf<T>,
     partial: &TensorOf<T>,
     (bias, bias_stride, columns): (u64, i64, usize),
 ) {
-    let (numel, stored) = (checked(y.numel()), Stored::like(y));
-    let (splits, columns) = (partial.shape()[0] as i32, columns as i32);
+    let (numel, stored, splits) = (y.numel(), Stored::like(y), partial.shape()[0]);
+    // By shapes alone, so that the order is.
+    let mut rows = 1;
+    while rows < MOST_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
+        rows *= 2;
+    }
+    let (numel, splits, threads, columns) = (checked(numel), splits as i32, rows as i32, columns as i32);
     let (to, from) = (stored.address(y), address(partial));
-    let arguments: [&dyn Argument; 7] = [&to, &from, &numel, &splits, &bias, &bias_stride, &columns];
+    let arguments: [&dyn Argument; 8] = [&to, &from, &numel, &splits, &threads, &bias, &bias_stride, &columns];
     // SAFETY: the partial results are y's elements, one result behind the other.
-    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), Grid::elements(y.numel()), arguments) }
+    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), Grid::elements(y.numel() * rows), arguments) }
 }
