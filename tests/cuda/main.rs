@@ -6,6 +6,7 @@
 mod clipping;
 mod layouts;
 mod memory;
+mod normalisation;
 mod products;
 #[path = "../../crates/autograd/tests/op_table/reference.rs"]
 mod reference;
@@ -55,9 +56,11 @@ const CASES: &[Case] = &[
     Case { name: "products guarded", run: products::full, settings: GUARDED },
     Case { name: "products tf32", run: products::tf32, settings: ORDERS },
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
-    Case { name: "moments", run: products::moments, settings: ORDERS },
-    Case { name: "moments guarded", run: products::moments, settings: GUARDED },
-    Case { name: "moments of another", run: products::wrong_moments, settings: ONCE },
+    Case { name: "batch norms", run: normalisation::formats, settings: ORDERS },
+    Case { name: "batch norms guarded", run: normalisation::formats, settings: GUARDED },
+    Case { name: "moments", run: normalisation::moments, settings: ORDERS },
+    Case { name: "moments guarded", run: normalisation::moments, settings: GUARDED },
+    Case { name: "moments of another", run: normalisation::wrong_moments, settings: ONCE },
     Case { name: "stored as bf16", run: products::stored_as_bf16, settings: GUARDED },
     Case { name: "products of infinities", run: products::infinities, settings: ONCE },
     Case { name: "moving", run: tensors::moving, settings: GUARDED },
@@ -84,6 +87,7 @@ const CASES: &[Case] = &[
     Case { name: "steps held", run: steps::held, settings: ONCE },
     Case { name: "steps changing", run: steps::changing, settings: ONCE },
     Case { name: "steps kept", run: steps::kept, settings: ONCE },
+    Case { name: "steps' filters", run: steps::filters, settings: ONCE },
     Case { name: "steps cheap", run: steps::cheap, settings: ONCE },
 ];
 

@@ -2,7 +2,7 @@
 
 use chainrule::nn::Step;
 use chainrule::prelude::*;
-use chainrule_tensor::cuda;
+use chainrule_tensor::{Layout, cuda};
 
 use crate::GPU;
 
@@ -239,6 +239,22 @@ pub fn kept() {
         weights
     };
     assert_eq!(run(true), run(false));
+}
+
+/// On a GPU a convolution finds its filters as it wants them, after a step too, and on the processor as that does.
+pub fn filters() {
+    let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));
+    net.to(GPU);
+    let mut optimizer = Adam::new(net.parameters(), 1e-3);
+    let x = Var::constant(Tensor::ones([2, 8, 5, 5]).to(GPU).channels_last());
+    for _ in 0..2 {
+        let before = cuda::stats(0).unwrap().launches;
+        let y = net.forward(&x);
+        assert_eq!(cuda::stats(0).unwrap().launches - before, 1, "nothing is arranged first");
+        optimizer.step(&y.square().sum().backward());
+    }
+    net.to(Device::Cpu);
+    assert_eq!(*net.weight.value().layout(), Layout::contiguous(net.weight.shape()));
 }
 
 /// A replay asks for no memory and starts one kernel for its dials and two for the batch.

@@ -98,7 +98,13 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// If the device cannot be used: ask [`Device::ready`] first.
     fn to(&self, device: Device) {
         for var in self.parameters() {
-            var.set(&var.value().to(device));
+            let value = var.value().to(device);
+            // A GPU's convolutions want a filter's channels side by side, and would have to arrange them at every step.
+            var.set(&match (value.rank(), device) {
+                (4, Device::Cpu) => value.contiguous(),
+                (4, Device::Cuda(_)) => value.channels_last(),
+                _ => value,
+            });
         }
         self.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Buffer(buffer) = item {
