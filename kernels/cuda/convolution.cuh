@@ -1,7 +1,8 @@
-// Convolutions as products of matrices: the loaders that find a matrix's elements in the tensors.
+// Convolutions as products of matrices: the sources that find a matrix's elements in the tensors.
 //
 // x, y and their gradients are (image, row, column, channel), w is (o, p, q, c): for output channel o the weights of
-// the taps (p, q) of the filter. Channels are whole chunks of 16 bytes, so that none crosses a pixel or a tap.
+// the taps (p, q) of the filter. Where 16 bytes are copied at a time, channels are whole chunks of them, so that none
+// crosses a pixel or a tap.
 //
 // What is outside of an image is zeros like any others: an infinite weight makes NaN of them.
 #pragma once
@@ -46,49 +47,52 @@ DEVICE bool within(int i, int length) { return (uint32_t)i < (uint32_t)length; }
 // A coordinate that no tap brings back into an image.
 constexpr int FAR_OUT = -(1 << 30);
 
-// Forward's A: a line is a pixel of y, K goes over (p, q, c), and the elements are those of x under the filter.
+// An index by itself, that moves on by a fixed step.
+struct Counter {
+  int index, step;
+  DEVICE void advance() { index += step; }
+};
+
+// Forward's A: pixels of y, K goes over (p, q, c), and the elements are those of x under the filter.
 template <class T> struct Patches {
+  using Element = T;
   using Tile = AlongK<T, A>;
+  using K = Odometer;
+  struct Line {
+    int corner, top, left; // the pixel under the first tap, which may be outside
+  };
   const T* base;
   const Convolution& s;
-  Odometer k;
-  int corner[Tile::EACH], top[Tile::EACH], left[Tile::EACH]; // the pixel under the first tap, which may be outside
 
-  DEVICE Patches(const T* x, const Convolution& s, int first, int first_k)
-      : base(x), s(s), k(first_k + Tile::column(), TILE_K<T>, s.kw, s.c) {
-    const int pixels = s.n * s.oh * s.ow;
-#pragma unroll
-    for (int i = 0; i < Tile::EACH; i++) {
-      const int pixel = first + Tile::line(i), row = pixel / s.ow, image = row / s.oh;
-      top[i] = (row - image * s.oh) * s.stride[0] - s.padding[0];
-      left[i] = (pixel - row * s.ow) * s.stride[1] - s.padding[1];
-      corner[i] = (image * s.h + top[i]) * s.w + left[i];
-      if (pixel >= pixels) top[i] = FAR_OUT;
-    }
+  DEVICE Line line(int pixel) const {
+    const int row = pixel / s.ow, image = row / s.oh;
+    const int top = (row - image * s.oh) * s.stride[0] - s.padding[0];
+    const int left = (pixel - row * s.ow) * s.stride[1] - s.padding[1];
+    return {(image * s.h + top) * s.w + left, pixel < s.n * s.oh * s.ow ? top : FAR_OUT, left};
   }
-  DEVICE bool find(int i, int64_t& offset) {
+  DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.c); }
+  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
     const int down = k.high * s.dilation[0], right = k.middle * s.dilation[1];
-    const bool inside = k.high < s.kh && within(top[i] + down, s.h) && within(left[i] + right, s.w);
-    offset = (int64_t)(corner[i] + down * s.w + right) * s.c + k.low;
-    if (i == Tile::EACH - 1) k.advance();
-    return inside;
+    offset = (int64_t)(line.corner + down * s.w + right) * s.c + k.low;
+    return k.high < s.kh && within(line.top + down, s.h) && within(line.left + right, s.w);
   }
 };
 
-// Forward's B: a line is an output channel, K goes over (p, q, c).
+// Forward's B: output channels, K goes over (p, q, c).
 template <class T> struct Filters {
+  using Element = T;
   using Tile = AlongK<T, B>;
+  using K = Counter;
+  using Line = int;
   const T* base;
-  int first, k, filters, length;
+  const Convolution& s;
 
-  DEVICE Filters(const T* w, const Convolution& s, int first, int first_k)
-      : base(w), first(first), k(first_k + Tile::column()), filters(s.o), length(s.kh * s.kw * s.c) {}
-  DEVICE bool find(int i, int64_t& offset) {
-    const int o = first + Tile::line(i);
-    const bool inside = o < filters && k < length;
-    offset = (int64_t)o * length + k;
-    if (i == Tile::EACH - 1) k += TILE_K<T>;
-    return inside;
+  DEVICE Line line(int o) const { return o; }
+  DEVICE K k(int first, int step) const { return {first, step}; }
+  DEVICE bool find(const Line& o, const K& k, int64_t& offset) const {
+    const int length = s.kh * s.kw * s.c;
+    offset = (int64_t)o * length + k.index;
+    return o < s.o && k.index < length;
   }
 };
 
@@ -104,93 +108,88 @@ struct Divisor {
   }
 };
 
-// The input gradient's A: a line is a pixel of x, K goes over (p, q, o), and the elements are those of dy that the
-// pixel had a part in through this tap.
+// The input gradient's A: pixels of x, K goes over (p, q, o), and the elements are those of dy that the pixel had a part
+// in through this tap.
 template <class T> struct GradientPatches {
+  using Element = T;
   using Tile = AlongK<T, A>;
+  using K = Odometer;
+  struct Line {
+    int image, bottom, right; // of dy if there were no strides, at the first tap
+  };
   const T* base;
   const Convolution& s;
-  Odometer k;
   Divisor stride_0, stride_1;
-  int image[Tile::EACH], bottom[Tile::EACH], right[Tile::EACH]; // of dy if there were no strides, at the first tap
 
-  DEVICE GradientPatches(const T* dy, const Convolution& s, int first, int first_k)
-      : base(dy), s(s), k(first_k + Tile::column(), TILE_K<T>, s.kw, s.o), stride_0(s.stride[0]),
-        stride_1(s.stride[1]) {
-    const int pixels = s.n * s.h * s.w;
-#pragma unroll
-    for (int i = 0; i < Tile::EACH; i++) {
-      const int pixel = first + Tile::line(i), row = pixel / s.w;
-      image[i] = row / s.h;
-      bottom[i] = pixel < pixels ? row - image[i] * s.h + s.padding[0] : FAR_OUT;
-      right[i] = pixel - row * s.w + s.padding[1];
-    }
+  DEVICE GradientPatches(const T* dy, const Convolution& s)
+      : base(dy), s(s), stride_0(s.stride[0]), stride_1(s.stride[1]) {}
+  DEVICE Line line(int pixel) const {
+    const int row = pixel / s.w, image = row / s.h;
+    const int bottom = pixel < s.n * s.h * s.w ? row - image * s.h + s.padding[0] : FAR_OUT;
+    return {image, bottom, pixel - row * s.w + s.padding[1]};
   }
-  DEVICE bool find(int i, int64_t& offset) {
-    const int row = stride_0.quotient(bottom[i] - k.high * s.dilation[0]);
-    const int column = stride_1.quotient(right[i] - k.middle * s.dilation[1]);
-    const bool inside = k.high < s.kh && within(row, s.oh) && within(column, s.ow);
-    offset = (int64_t)((image[i] * s.oh + row) * s.ow + column) * s.o + k.low;
-    if (i == Tile::EACH - 1) k.advance();
-    return inside;
+  DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
+  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
+    const int row = stride_0.quotient(line.bottom - k.high * s.dilation[0]);
+    const int column = stride_1.quotient(line.right - k.middle * s.dilation[1]);
+    offset = (int64_t)((line.image * s.oh + row) * s.ow + column) * s.o + k.low;
+    return k.high < s.kh && within(row, s.oh) && within(column, s.ow);
   }
 };
 
-// The input gradient's B: K goes over (p, q, o), a line is the input channels of one of them.
+// The input gradient's B: input channels, K goes over (p, q, o).
 template <class T> struct FilterChannels {
+  using Element = T;
   using Tile = AcrossK<T, B>;
+  using K = Odometer;
+  using Line = int;
   const T* base;
   const Convolution& s;
-  Odometer k;
-  int channel;
 
-  DEVICE FilterChannels(const T* w, const Convolution& s, int first, int first_k)
-      : base(w), s(s), k(first_k + Tile::line(0), Tile::APART, s.kw, s.o), channel(first + Tile::column()) {}
-  DEVICE bool find(int, int64_t& offset) {
-    const bool inside = k.high < s.kh && channel < s.c;
+  DEVICE Line line(int channel) const { return channel; }
+  DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
+  DEVICE bool find(const Line& channel, const K& k, int64_t& offset) const {
     offset = (int64_t)((k.low * s.kh + k.high) * s.kw + k.middle) * s.c + channel;
-    k.advance();
-    return inside;
+    return k.high < s.kh && channel < s.c;
   }
 };
 
-// The weight gradient's A: K goes over the pixels of y, a line is the elements of x that (p, q, c) meet there.
+// The weight gradient's A: (p, q, c), K goes over the pixels of y, and the elements are those of x that meet there.
 template <class T> struct PatchPixels {
+  using Element = T;
   using Tile = AcrossK<T, A>;
+  using K = Odometer;
+  struct Line {
+    int top, left, channel;
+  };
   const T* base;
   const Convolution& s;
-  Odometer k;
-  int top, left, channel;
 
-  DEVICE PatchPixels(const T* x, const Convolution& s, int first, int first_k)
-      : base(x), s(s), k(first_k + Tile::line(0), Tile::APART, s.oh, s.ow) {
-    const int tap = (first + Tile::column()) / s.c, p = tap / s.kw;
-    channel = first + Tile::column() - tap * s.c;
-    top = p * s.dilation[0] - s.padding[0];
-    left = (tap - p * s.kw) * s.dilation[1] - s.padding[1];
+  DEVICE Line line(int index) const {
+    const int tap = index / s.c, p = tap / s.kw;
+    return {p * s.dilation[0] - s.padding[0], (tap - p * s.kw) * s.dilation[1] - s.padding[1], index - tap * s.c};
   }
-  DEVICE bool find(int, int64_t& offset) {
-    const int row = k.middle * s.stride[0] + top, column = k.low * s.stride[1] + left;
-    const bool inside = k.high < s.n && within(row, s.h) && within(column, s.w);
-    offset = (int64_t)((k.high * s.h + row) * s.w + column) * s.c + channel;
-    k.advance();
-    return inside;
+  DEVICE K k(int first, int step) const { return Odometer(first, step, s.oh, s.ow); }
+  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
+    const int row = k.middle * s.stride[0] + line.top, column = k.low * s.stride[1] + line.left;
+    offset = (int64_t)((k.high * s.h + row) * s.w + column) * s.c + line.channel;
+    return k.high < s.n && within(row, s.h) && within(column, s.w);
   }
 };
 
-// The weight gradient's B: K goes over the pixels of y, a line is a pixel's output channels.
+// The weight gradient's B: output channels, K goes over the pixels of y.
 template <class T> struct GradientPixels {
+  using Element = T;
   using Tile = AcrossK<T, B>;
+  using K = Counter;
+  using Line = int;
   const T* base;
-  int pixel, pixels, channel, channels;
+  const Convolution& s;
 
-  DEVICE GradientPixels(const T* dy, const Convolution& s, int first, int first_k)
-      : base(dy), pixel(first_k + Tile::line(0)), pixels(s.n * s.oh * s.ow), channel(first + Tile::column()),
-        channels(s.o) {}
-  DEVICE bool find(int, int64_t& offset) {
-    const bool inside = pixel < pixels && channel < channels;
-    offset = (int64_t)pixel * channels + channel;
-    pixel += Tile::APART;
-    return inside;
+  DEVICE Line line(int o) const { return o; }
+  DEVICE K k(int first, int step) const { return {first, step}; }
+  DEVICE bool find(const Line& o, const K& pixel, int64_t& offset) const {
+    offset = (int64_t)pixel.index * s.o + o;
+    return pixel.index < s.n * s.oh * s.ow && o < s.o;
   }
 };

@@ -1,9 +1,12 @@
 // The product of two matrices on the tensor cores: a block of threads makes a tile of D (M×N) = A (M×K) · B (K×N).
 //
-// Where an operand's elements come from is its loader's business. A loader L has a layout of its tile in shared memory,
-// L::Tile (AlongK or AcrossK), a pointer `base`, and find(i, offset): where from `base` the i-th chunk of 16 bytes lies
-// that this thread copies; false if it is outside of the tensor, which stands for zeros, and then the offset means
-// nothing. It is asked for i = 0, 1, … of one step along K after the other.
+// Where an operand's elements come from is its source's business. An operand is `span` wide (rows of A, columns of B) and
+// goes along K. A source has
+// - Tile, the layout of its tile in shared memory: AlongK or AcrossK,
+// - base, a pointer,
+// - line(span) and k(first, step): what is to know of a place along the span, and of one along K that advances,
+// - find(line, k, offset): where from `base` the element lies; false if it is outside of the tensor, which stands for a
+//   zero, and then the offset means nothing.
 #pragma once
 #include "mma.cuh"
 
@@ -37,23 +40,19 @@ struct B {
   static DEVICE int further(int matrix) { return matrix & 1; }
 };
 
-// Lines of shared memory and who copies them: neighbouring threads copy neighbouring chunks.
-template <class T, int LINES, int LENGTH, int PADDING> struct Lines {
-  static constexpr int CHUNKS = LENGTH / CHUNK<T>;
-  // From the line of a thread's chunk to that of its next one.
-  static constexpr int APART = TILE_THREADS / CHUNKS;
-  static constexpr int EACH = LINES / APART;
+// A tile in shared memory of LINES lines.
+template <int LINES, int LENGTH, int PADDING> struct Lines {
   static constexpr int PITCH = LENGTH + PADDING;
   static constexpr int SIZE = LINES * PITCH;
-  static DEVICE int line(int i) { return threadIdx.x / CHUNKS + i * APART; }
-  static DEVICE int column() { return threadIdx.x % CHUNKS * CHUNK<T>; }
 };
 
 // A tile whose lines, each a row of A or a column of B, go along K.
 //
 // at(span, k) is an element's place; load gets 16 of the span by one step of K, and wants the place of their first
 // element plus own(), this lane's share.
-template <class T, class Operand> struct AlongK : Lines<T, Operand::SPAN, TILE_K<T>, CHUNK<T>> {
+template <class T, class Operand_> struct AlongK : Lines<Operand_::SPAN, TILE_K<T>, CHUNK<T>> {
+  using Operand = Operand_;
+  static constexpr bool ALONG = true;
   static DEVICE int at(int span, int k) { return span * AlongK::PITCH + k; }
   // With a chunk of padding, the eight lines that ldmatrix reads at once begin in different banks.
   static DEVICE int own() {
@@ -67,7 +66,9 @@ template <class T, class Operand> struct AlongK : Lines<T, Operand::SPAN, TILE_K
 // A tile whose lines, each as wide as the tile, go across K.
 template <class T, class Operand> struct AcrossK;
 
-template <class Operand> struct AcrossK<uint16_t, Operand> : Lines<uint16_t, TILE_K<uint16_t>, Operand::SPAN, 8> {
+template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<TILE_K<uint16_t>, Operand_::SPAN, 8> {
+  using Operand = Operand_;
+  static constexpr bool ALONG = false;
   static DEVICE int at(int span, int k) { return span + k * AcrossK::PITCH; }
   static DEVICE int own() {
     const int lane = threadIdx.x & 31, matrix = lane >> 3;
@@ -77,12 +78,75 @@ template <class Operand> struct AcrossK<uint16_t, Operand> : Lines<uint16_t, TIL
 };
 
 // No instruction transposes floats. With 8 of padding, the four lines that a warp reads at once are in different banks.
-template <class Operand> struct AcrossK<float, Operand> : Lines<float, TILE_K<float>, Operand::SPAN, 8> {
+template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>, Operand_::SPAN, 8> {
+  using Operand = Operand_;
+  static constexpr bool ALONG = false;
   static DEVICE int at(int span, int k) { return span + k * AcrossK::PITCH; }
   static DEVICE int own() { return at((threadIdx.x & 31) >> 2, threadIdx.x & 3); }
   static DEVICE void load(uint32_t (&r)[4], const float* from) {
 #pragma unroll
     for (int e = 0; e < 4; e++) r[e] = __float_as_uint(from[at(Operand::lower(e) * 8, Operand::further(e) * 4)]);
+  }
+};
+
+// Who copies what of a tile: a thread copies at SPANS places along the span, SPAN_APART from each other, and for each
+// at KS places along K, K_APART from each other. Its next copies are one whole step of K further.
+
+// By chunks of 16 bytes, neighbours in memory along K, or across it.
+template <class T, class Tile, bool ALONG = Tile::ALONG> struct Chunks {
+  static constexpr int IN_LINE = TILE_K<T> / CHUNK<T>;
+  static constexpr int SPAN_APART = TILE_THREADS / IN_LINE, SPANS = Tile::Operand::SPAN / SPAN_APART;
+  static constexpr int K_APART = TILE_K<T>, KS = 1;
+  static DEVICE int span() { return threadIdx.x / IN_LINE; }
+  static DEVICE int k() { return threadIdx.x % IN_LINE * CHUNK<T>; }
+  static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
+};
+template <class T, class Tile> struct Chunks<T, Tile, false> {
+  static constexpr int IN_LINE = Tile::Operand::SPAN / CHUNK<T>;
+  static constexpr int SPAN_APART = 0, SPANS = 1;
+  static constexpr int K_APART = TILE_THREADS / IN_LINE, KS = TILE_K<T> / K_APART;
+  static DEVICE int span() { return threadIdx.x % IN_LINE * CHUNK<T>; }
+  static DEVICE int k() { return threadIdx.x / IN_LINE; }
+  static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
+};
+
+// One by one, where neighbours are not whole chunks: a thread has its own place along the span.
+template <class T, class Tile> struct Singles {
+  static constexpr int SPAN_APART = 0, SPANS = 1;
+  static constexpr int K_APART = TILE_THREADS / Tile::Operand::SPAN, KS = TILE_K<T> / K_APART;
+  static DEVICE int span() { return threadIdx.x % Tile::Operand::SPAN; }
+  static DEVICE int k() { return threadIdx.x / Tile::Operand::SPAN; }
+  static DEVICE void copy(T* to, const T* from, bool inside) { cp_async4(to, from, inside); }
+};
+
+// Brings an operand to shared memory, step by step along K.
+template <class Source_, template <class, class> class Copies_> struct Loader {
+  using Source = Source_;
+  using Tile = typename Source::Tile;
+  using T = typename Source::Element;
+  using Copies = Copies_<T, Tile>;
+  Source source;
+  typename Source::Line line[Copies::SPANS];
+  typename Source::K k;
+
+  DEVICE Loader(Source source, int first_span, int first_k)
+      : source(source), k(source.k(first_k + Copies::k(), Copies::K_APART)) {
+#pragma unroll
+    for (int i = 0; i < Copies::SPANS; i++) line[i] = source.line(first_span + Copies::span() + i * Copies::SPAN_APART);
+  }
+  // Begins to copy the next step.
+  DEVICE void fetch(T* tile) {
+    T* own = tile + Tile::at(Copies::span(), Copies::k());
+#pragma unroll
+    for (int j = 0; j < Copies::KS; j++) {
+#pragma unroll
+      for (int i = 0; i < Copies::SPANS; i++) {
+        int64_t offset;
+        const bool inside = source.find(line[i], k, offset);
+        Copies::copy(own + Tile::at(i * Copies::SPAN_APART, j * Copies::K_APART), source.base + offset, inside);
+      }
+      k.advance();
+    }
   }
 };
 
@@ -165,18 +229,6 @@ struct Tf32x3 {
   }
 };
 
-// Begins to copy the next step along K of an operand.
-template <class Loader, class T> DEVICE void fetch(T* tile, Loader& loader) {
-  using Tile = typename Loader::Tile;
-  T* own = tile + Tile::line(0) * Tile::PITCH + Tile::column();
-#pragma unroll
-  for (int i = 0; i < Tile::EACH; i++) {
-    int64_t offset;
-    const bool inside = loader.find(i, offset);
-    cp_async16(own + i * Tile::APART * Tile::PITCH, loader.base + offset, inside);
-  }
-}
-
 DEVICE int warp_row() { return (threadIdx.x >> 5) / (TILE_N / WARP_N) * WARP_M; }
 DEVICE int warp_column() { return (threadIdx.x >> 5) % (TILE_N / WARP_N) * WARP_N; }
 
@@ -205,8 +257,8 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
   // Groups are closed even when nothing is left to copy, so that counting them goes on telling what has arrived.
   const auto begin = [&](int step, int stage) {
     if (step < steps) {
-      fetch(room_a[stage], a);
-      fetch(room_b[stage], b);
+      a.fetch(room_a[stage]);
+      b.fetch(room_b[stage]);
     }
     cp_commit();
   };

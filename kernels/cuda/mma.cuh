@@ -6,6 +6,7 @@
 #ifdef CUDA_CPU
 
 DEVICE void cp_async16(void* to, const void* from, bool valid) { cpu::cp_async(to, from, 16, valid ? 16 : 0); }
+DEVICE void cp_async4(void* to, const void* from, bool valid) { cpu::cp_async(to, from, 4, valid ? 4 : 0); }
 DEVICE void cp_commit() { cpu::cp_commit(); }
 template <int KEEP> DEVICE void cp_wait() { cpu::cp_wait(KEEP); }
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) { cpu::ldmatrix_x4(r, false, row); }
@@ -26,6 +27,13 @@ DEVICE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_
 DEVICE void cp_async16(void* to, const void* from, bool valid) {
   const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
+               : "memory");
+}
+
+// The same with 4 bytes, which stay in the first-level cache: their neighbours are copied by others.
+DEVICE void cp_async4(void* to, const void* from, bool valid) {
+  const int bytes = valid ? 4 : 0;
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
                : "memory");
 }
 

@@ -18,17 +18,6 @@ DEVICE int first_column() { return blockIdx.y * TILE_N; }
 
 DEVICE int steps_for(int length, int step) { return (length + step - 1) / step; }
 
-// This split's steps along K.
-struct Share {
-  int begin, end;
-
-  DEVICE explicit Share(int steps) {
-    const int share = steps_for(steps, gridDim.z);
-    begin = min(steps, (int)blockIdx.z * share);
-    end = min(steps, begin + share);
-  }
-};
-
 // This split's part of the partial results of `numel` elements.
 DEVICE float* partial_result(float* partials, int64_t numel) { return partials + blockIdx.z * numel; }
 
@@ -37,62 +26,77 @@ DEVICE void store_pair(uint16_t* to, float left, float right) {
   *(uint32_t*)to = to_bf16(left) | (uint32_t)to_bf16(right) << 16;
 }
 
+// How a kernel's tensors lie. Channels are whole chunks of 16 bytes, and are written in pairs.
+struct Whole {
+  template <class T, class Tile> using Copies = Chunks<T, Tile>;
+  template <class T> static DEVICE void store(T* to, float left, float right, bool) { store_pair(to, left, right); }
+};
+// Or there is any number of them.
+struct Loose {
+  template <class T, class Tile> using Copies = Singles<T, Tile>;
+  static DEVICE void store(float* to, float left, float right, bool both) {
+    to[0] = left;
+    if (both) to[1] = right;
+  }
+};
+
 // Writes the tile to a result of rows × columns.
-template <class T> DEVICE void store(T* to, Sums& sums, int rows, int columns) {
+template <class Lie, class T> DEVICE void store(T* to, Sums& sums, int rows, int columns) {
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int row = first_row() + i, column = first_column() + j;
-    if (row < rows && column < columns) store_pair(to + (int64_t)row * columns + column, left, right);
+    if (row < rows && column < columns)
+      Lie::store(to + (int64_t)row * columns + column, left, right, column + 1 < columns);
   });
 }
 
-// A sum's first step is where its loaders begin.
-template <class Mode, class T>
+// Multiplies this split's share of the `terms` of each sum.
+template <class Mode, class Lie, class SourceA, class SourceB>
+DEVICE void multiply_share(Sums& sums, SourceA a, SourceB b, int terms) {
+  using T = typename Mode::Element;
+  const int steps = steps_for(terms, TILE_K<T>), share = steps_for(steps, gridDim.z);
+  const int begin = min(steps, (int)blockIdx.z * share), end = min(steps, begin + share);
+  multiply<Mode>(sums, Loader<SourceA, Lie::template Copies>(a, first_row(), begin * TILE_K<T>),
+                 Loader<SourceB, Lie::template Copies>(b, first_column(), begin * TILE_K<T>), end - begin);
+}
+
+template <class Mode, class Lie, class T>
 DEVICE void forward(T* y, float* partials, float* moments, const T* x, const T* w, const float* bias,
                     const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.oh * s.ow;
-  const Share share(steps_for(s.kh * s.kw * s.c, TILE_K<T>));
-  const int first = share.begin * TILE_K<T>;
-  multiply<Mode>(sums, Patches<T>(x, s, first_row(), first), Filters<T>(w, s, first_column(), first),
-                 share.end - share.begin);
-  if (partials) return store(partial_result(partials, (int64_t)pixels * s.o), sums, pixels, s.o);
+  multiply_share<Mode, Lie>(sums, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
+  if (partials) return store<Lie>(partial_result(partials, (int64_t)pixels * s.o), sums, pixels, s.o);
   if (bias)
     for_each_pair(sums, [&](int, int j, float& left, float& right) {
       const int o = first_column() + j;
       left += o < s.o ? bias[o] : 0.0f;
-      right += o < s.o ? bias[o + 1] : 0.0f;
+      right += o + 1 < s.o ? bias[o + 1] : 0.0f;
     });
-  store(y, sums, pixels, s.o);
+  store<Lie>(y, sums, pixels, s.o);
   if (moments) write_moments<T>(moments, sums, pixels - first_row(), first_column(), s.o);
 }
 
-template <class Mode, class T>
+template <class Mode, class Lie, class T>
 DEVICE void input_gradient(T* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.h * s.w;
-  const Share share(steps_for(s.kh * s.kw * s.o, TILE_K<T>));
-  const int first = share.begin * TILE_K<T>;
-  multiply<Mode>(sums, GradientPatches<T>(dy, s, first_row(), first), FilterChannels<T>(w, s, first_column(), first),
-                 share.end - share.begin);
-  if (partials) return store(partial_result(partials, (int64_t)pixels * s.c), sums, pixels, s.c);
-  store(dx, sums, pixels, s.c);
+  multiply_share<Mode, Lie>(sums, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
+  if (partials) return store<Lie>(partial_result(partials, (int64_t)pixels * s.c), sums, pixels, s.c);
+  store<Lie>(dx, sums, pixels, s.c);
 }
 
 // Always of splits, of which there may be one.
-template <class Mode, class T>
+template <class Mode, class Lie, class T>
 DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Convolution& s) {
   Sums sums = {};
-  const Share share(steps_for(s.n * s.oh * s.ow, TILE_K<T>));
-  const int first = share.begin * TILE_K<T>;
-  multiply<Mode>(sums, PatchPixels<T>(x, s, first_row(), first), GradientPixels<T>(dy, s, first_column(), first),
-                 share.end - share.begin);
   const int length = s.kh * s.kw * s.c;
+  multiply_share<Mode, Lie>(sums, PatchPixels<T>{x, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
   float* partial = partial_result(partials, (int64_t)s.o * length);
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int row = first_row() + i, o = first_column() + j;
-    if (row >= length || o >= s.o) return;
-    partial[(int64_t)o * length + row] = left;
-    partial[(int64_t)(o + 1) * length + row] = right;
+    if (row >= length) return;
+    if (o < s.o) partial[(int64_t)o * length + row] = left;
+    if (o + 1 < s.o) partial[(int64_t)(o + 1) * length + row] = right;
   });
 }
 
@@ -101,22 +105,24 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 #define BOUNDS_tf32 TILE_THREADS, 3
 #define BOUNDS_tf32x3 TILE_THREADS, 2
 #define BOUNDS_bf16 TILE_THREADS, 3
-#define PRODUCTS(mode, Mode)                                                                                           \
-  KERNEL(BOUNDS_##mode, conv_forward_##mode, Mode::Element* y, float* partials, float* moments,                        \
+#define PRODUCTS(kind, mode, Mode, Lie)                                                                                \
+  KERNEL(BOUNDS_##mode, conv_forward_##kind, Mode::Element* y, float* partials, float* moments,                        \
          const Mode::Element* x, const Mode::Element* w, const float* bias, Convolution s) {                           \
-    forward<Mode>(y, partials, moments, x, w, bias, s);                                                                \
+    forward<Mode, Lie>(y, partials, moments, x, w, bias, s);                                                           \
   }                                                                                                                    \
-  KERNEL(BOUNDS_##mode, conv_input_gradient_##mode, Mode::Element* dx, float* partials, const Mode::Element* dy,       \
+  KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Mode::Element* dx, float* partials, const Mode::Element* dy,       \
          const Mode::Element* w, Convolution s) {                                                                      \
-    input_gradient<Mode>(dx, partials, dy, w, s);                                                                      \
+    input_gradient<Mode, Lie>(dx, partials, dy, w, s);                                                                 \
   }                                                                                                                    \
-  KERNEL(BOUNDS_##mode, conv_weight_gradient_##mode, float* partials, const Mode::Element* dy, const Mode::Element* x, \
+  KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* partials, const Mode::Element* dy, const Mode::Element* x, \
          Convolution s) {                                                                                              \
-    weight_gradient<Mode>(partials, dy, x, s);                                                                         \
+    weight_gradient<Mode, Lie>(partials, dy, x, s);                                                                    \
   }
-PRODUCTS(tf32, Tf32)
-PRODUCTS(tf32x3, Tf32x3)
-PRODUCTS(bf16, Bf16)
+PRODUCTS(tf32, tf32, Tf32, Whole)
+PRODUCTS(tf32_loose, tf32, Tf32, Loose)
+PRODUCTS(tf32x3, tf32x3, Tf32x3, Whole)
+PRODUCTS(tf32x3_loose, tf32x3, Tf32x3, Loose)
+PRODUCTS(bf16, bf16, Bf16, Whole)
 #undef PRODUCTS
 #undef BOUNDS_tf32
 #undef BOUNDS_tf32x3

@@ -156,10 +156,13 @@ pub fn in_bf16() {
     cuda::set_precision(cuda::Precision::Bf16);
     let there = train(work, GPU, Way::Alone, &mut |_, _| ());
     let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
-    for (i, a) in here.losses.iter().enumerate() {
-        let (near, far) = ((a - exact.losses[i]).abs(), (a - there.losses[i]).abs());
-        assert!(near < 1e-4 && far < 0.05, "step {i}: {a} on the processor, {near} and {far} away");
+    for (i, (a, exact)) in here.losses.iter().zip(&exact.losses).enumerate() {
+        assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the processor, {exact} on the GPU");
     }
+    // All steps together: single ones swing, with their three or five images.
+    let apart: f64 = here.losses.iter().zip(&there.losses).map(|(a, b)| (a - b).abs()).sum();
+    let mean = apart / here.losses.len() as f64;
+    assert!(mean < 0.02, "{mean} apart: {:?} and {:?}", here.losses, there.losses);
     assert_ne!(bits(&exact), bits(&there));
     assert_eq!(bits(&there), bits(&replayed));
 }

@@ -1,7 +1,7 @@
 //! Products and convolutions on the tensor cores: `kernels/cuda/tensor_core.cu`.
 //!
-//! They take whole chunks of four channels, images with their channels innermost, and GPUs from capability 8.0 on; what
-//! does not fit is left to `kernels/cuda/product.cu`.
+//! They take images with their channels innermost, best of all in whole chunks of 16 bytes, and GPUs from capability 8.0
+//! on; groups and what is very large is left to `kernels/cuda/product.cu`.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -25,7 +25,7 @@ use crate::tensor::TensorOf;
 const TILE: [usize; 2] = [128, 64];
 const TILE_THREADS: u32 = 128;
 const TERMS: usize = 16;
-/// Channels come in chunks of 16 bytes.
+/// The `f32` of a chunk of 16 bytes.
 const CHUNK: usize = 4;
 /// Blocks that keep a large GPU busy, and the least steps that are worth a block.
 const BUSY: usize = 256;
@@ -45,6 +45,9 @@ pub enum Precision {
     /// their gradients, sums and statistics stay `f32`.
     Bf16 = 2,
 }
+
+/// The variants that copy elements one by one, in `f32` and in TF32.
+const LOOSE: [&str; 2] = ["tf32x3_loose", "tf32_loose"];
 
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::Fp32 as u8);
 
@@ -82,12 +85,13 @@ impl Plan {
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()
             && options.groups == 1
-            && whole(CHUNK)
             && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
         let mode = match precision() {
-            Precision::Fp32 => "tf32x3",
             Precision::Bf16 if whole(2 * CHUNK) => BF16.0,
-            Precision::Tf32 | Precision::Bf16 => "tf32",
+            Precision::Fp32 if whole(CHUNK) => "tf32x3",
+            Precision::Fp32 => LOOSE[0],
+            _ if whole(CHUNK) => "tf32",
+            _ => LOOSE[1],
         };
         fits.then(|| Self { s: Sizes::new(x, w, out, options), mode })
     }
@@ -121,7 +125,7 @@ impl Plan {
         let stored = self.stored::<T>();
         let same = (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]);
         let x = if same { stored.read(gpu, x) } else { x.clone() };
-        if same && stored.address(&x).is_multiple_of(16) {
+        if same && (LOOSE.contains(&self.mode) || stored.address(&x).is_multiple_of(16)) {
             return x;
         }
         arranged(gpu, &x, stored, *layout)
