@@ -38,6 +38,8 @@ struct Loose {
     to[0] = left;
     if (both) to[1] = right;
   }
+  // Results are bf16 in whole chunks only.
+  static DEVICE void store(uint16_t* to, float left, float right, bool) { store_pair(to, left, right); }
 };
 
 // Writes the tile to a result of rows × columns.
@@ -59,8 +61,8 @@ DEVICE void multiply_share(Sums& sums, SourceA a, SourceB b, int terms) {
                  Loader<SourceB, Lie::template Copies>(b, first_column(), begin * TILE_K<T>), end - begin);
 }
 
-template <class Mode, class Lie, class T>
-DEVICE void forward(T* y, float* partials, float* moments, const T* x, const T* w, const float* bias,
+template <class Mode, class Lie, class Out, class T>
+DEVICE void forward(Out* y, float* partials, float* moments, const T* x, const T* w, const float* bias,
                     const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.oh * s.ow;
@@ -73,11 +75,11 @@ DEVICE void forward(T* y, float* partials, float* moments, const T* x, const T* 
       right += o + 1 < s.o ? bias[o + 1] : 0.0f;
     });
   store<Lie>(y, sums, pixels, s.o);
-  if (moments) write_moments<T>(moments, sums, pixels - first_row(), first_column(), s.o);
+  if (moments) write_moments<Out>(moments, sums, pixels - first_row(), first_column(), s.o);
 }
 
-template <class Mode, class Lie, class T>
-DEVICE void input_gradient(T* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
+template <class Mode, class Lie, class Out, class T>
+DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.h * s.w;
   multiply_share<Mode, Lie>(sums, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
@@ -105,15 +107,17 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 #define BOUNDS_tf32 TILE_THREADS, 3
 #define BOUNDS_tf32x3 TILE_THREADS, 2
 #define BOUNDS_bf16 TILE_THREADS, 3
-#define PRODUCTS(kind, mode, Mode, Lie)                                                                                \
-  KERNEL(BOUNDS_##mode, conv_forward_##kind, Mode::Element* y, float* partials, float* moments,                        \
-         const Mode::Element* x, const Mode::Element* w, const float* bias, Convolution s) {                           \
+#define RESULTS(kind, mode, Mode, Lie, Out)                                                                            \
+  KERNEL(BOUNDS_##mode, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,          \
+         const Mode::Element* w, const float* bias, Convolution s) {                                                   \
     forward<Mode, Lie>(y, partials, moments, x, w, bias, s);                                                           \
   }                                                                                                                    \
-  KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Mode::Element* dx, float* partials, const Mode::Element* dy,       \
+  KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                 \
          const Mode::Element* w, Convolution s) {                                                                      \
     input_gradient<Mode, Lie>(dx, partials, dy, w, s);                                                                 \
-  }                                                                                                                    \
+  }
+#define PRODUCTS(kind, mode, Mode, Lie)                                                                                \
+  RESULTS(kind, mode, Mode, Lie, Mode::Element)                                                                        \
   KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* partials, const Mode::Element* dy, const Mode::Element* x, \
          Convolution s) {                                                                                              \
     weight_gradient<Mode, Lie>(partials, dy, x, s);                                                                    \
@@ -123,7 +127,11 @@ PRODUCTS(tf32_loose, tf32, Tf32, Loose)
 PRODUCTS(tf32x3, tf32x3, Tf32x3, Whole)
 PRODUCTS(tf32x3_loose, tf32x3, Tf32x3, Loose)
 PRODUCTS(bf16, bf16, Bf16, Whole)
+// Channels that bf16 does not take, on their way to some that it does.
+RESULTS(tf32_to_bf16, tf32, Tf32, Whole, uint16_t)
+RESULTS(tf32_loose_to_bf16, tf32, Tf32, Loose, uint16_t)
 #undef PRODUCTS
+#undef RESULTS
 #undef BOUNDS_tf32
 #undef BOUNDS_tf32x3
 #undef BOUNDS_bf16

@@ -102,6 +102,10 @@ pub fn stored_as_bf16() {
         assert_eq!(launches() - before, 1, "it is not widened first");
         equal(&copied, &here);
     }
+    // Flattened for a linear layer it stays so: a copy, the weights rounded, the product, and its splits added up.
+    let (weights, before) = (random(6, &[16, 40 * 13 * 13]), launches());
+    let y = last.flatten(1).linear(&weights, None);
+    assert_eq!((launches() - before, y.shape()), (4, [3, 16].into()));
     // As a linear layer leaves its results, as f32, and as a convolution wants them: the same numbers, the same bits.
     let rows = random(3, &[3, 16]).matmul(&random(4, &[16, 40 * 49])).reshape([3, 40, 7, 7]);
     let wide = rows.to(Device::Cpu);

@@ -38,7 +38,7 @@ impl<T: Element> TensorOf<T> {
         if self.numel() == 0 || (0..self.rank()).all(same) {
             return self.clone();
         }
-        let mut out: Self = self.uninitialised_like(*layout);
+        let mut out = self.uninitialised_alike(*layout);
         T::copy(&mut out, self);
         out
     }

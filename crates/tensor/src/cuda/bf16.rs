@@ -87,4 +87,9 @@ impl<T: Element> TensorOf<T> {
     pub(super) fn is_narrow(&self) -> bool {
         self.cuda_buffer().is_narrow()
     }
+
+    /// A tensor for these elements in another layout without gaps, where they are and stored as they are.
+    pub(crate) fn uninitialised_alike(&self, layout: Layout) -> Self {
+        self.gpu().map_or_else(|| Self::uninitialised(layout), |gpu| Stored::like(self).tensor(gpu, layout))
+    }
 }

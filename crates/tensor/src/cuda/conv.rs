@@ -130,7 +130,7 @@ fn convolve<T: Float>(
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
-        let y = plan.stored::<T>().tensor(gpu, channels_last(out));
+        let y = plan.tensor(gpu, out[1], channels_last(out));
         let factors = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
         let moments = tensor_core::forward(gpu, &y, factors, b.as_ref(), &plan, moments);
         return (y, moments);
@@ -162,7 +162,7 @@ pub(crate) fn input_gradient<T: Float>(
     let channels = w.shape()[1] * options.groups;
     let (shape, out) = (Shape::from([dy.shape()[0], channels, hw[0], hw[1]]), [dy.shape()[2], dy.shape()[3]]);
     if let Some(plan) = Plan::new::<T>(gpu, shape, w.shape(), out, options) {
-        let dx = plan.stored::<T>().tensor(gpu, channels_last(shape));
+        let dx = plan.tensor(gpu, channels, channels_last(shape));
         tensor_core::input_gradient(gpu, &dx, [&plan.images(gpu, &dy), &plan.images(gpu, &w)], &plan);
         return dx;
     }

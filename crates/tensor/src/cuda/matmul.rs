@@ -128,14 +128,14 @@ fn on_tensor_cores<T: Float>(
     // y (pixels, O) = x (pixels, C) · wᵀ (C, O)
     if along(a) && !along(b) || bias.is_some() {
         let plan = Plan::of_product::<T>(gpu, [m, k, n])?;
-        let c = plan.stored::<T>().tensor(gpu, layout);
+        let c = plan.tensor(gpu, n, layout);
         tensor_core::forward(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))], bias, &plan, false);
         return Some(c);
     }
     // dx (pixels, C) = dy (pixels, O) · w (O, C)
     if along(a) {
         let plan = Plan::of_product::<T>(gpu, [m, n, k])?;
-        let c = plan.stored::<T>().tensor(gpu, layout);
+        let c = plan.tensor(gpu, n, layout);
         tensor_core::input_gradient(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, b)], &plan);
         return Some(c);
     }

@@ -65,10 +65,11 @@ pub fn precision() -> Precision {
     }
 }
 
-/// A convolution, and the kernels' variant for it.
+/// A convolution, the kernels' variant for it, and whether results are stored as bf16 where they can be.
 pub(super) struct Plan {
     s: Sizes,
     mode: &'static str,
+    narrow: bool,
 }
 
 impl Plan {
@@ -93,7 +94,7 @@ impl Plan {
             _ if whole(CHUNK) => "tf32",
             _ => LOOSE[1],
         };
-        fits.then(|| Self { s: Sizes::new(x, w, out, options), mode })
+        fits.then(|| Self { s: Sizes::new(x, w, out, options), mode, narrow: precision() == Precision::Bf16 })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
@@ -101,9 +102,24 @@ impl Plan {
         Self::new::<T>(gpu, Shape::from([m, k, 1, 1]), Shape::from([n, k, 1, 1]), [1, 1], Conv2dOptions::default())
     }
 
-    /// How factors and results are stored.
-    pub(super) fn stored<T: Float>(&self) -> Stored {
+    /// How factors are stored.
+    fn factors<T: Float>(&self) -> Stored {
         if self.mode == BF16.0 { BF16 } else { Stored(T::NAME) }
+    }
+
+    /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which is what
+    /// the next convolution takes, whatever this one's factors are.
+    fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
+        match self.mode {
+            "tf32" if self.narrow && channels.is_multiple_of(2 * CHUNK) => (BF16, "tf32_to_bf16"),
+            "tf32_loose" if self.narrow && channels.is_multiple_of(2 * CHUNK) => (BF16, "tf32_loose_to_bf16"),
+            mode => (self.factors::<T>(), mode),
+        }
+    }
+
+    /// A result with so many channels, for the kernels to write.
+    pub(super) fn tensor<T: Float>(&self, gpu: &'static Gpu, channels: usize, layout: Layout) -> TensorOf<T> {
+        self.result::<T>(channels).0.tensor(gpu, layout)
     }
 
     fn pixels(&self) -> [usize; 2] {
@@ -122,7 +138,7 @@ impl Plan {
 
     /// The elements of `x` in the order of `layout`; copied if they lie otherwise or begin where no chunk does.
     fn aligned<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>, layout: &Layout) -> TensorOf<T> {
-        let stored = self.stored::<T>();
+        let stored = self.factors::<T>();
         let same = (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]);
         let x = if same { stored.read(gpu, x) } else { x.clone() };
         if same && (LOOSE.contains(&self.mode) || stored.address(&x).is_multiple_of(16)) {
@@ -157,13 +173,12 @@ pub(super) fn channels_last(shape: Shape) -> Layout {
 /// As for [`Gpu::launch`].
 unsafe fn launch<const N: usize>(
     gpu: &Gpu,
-    name: &'static str,
-    plan: &Plan,
+    kernel: (&'static str, &'static str),
     grid: Grid,
     arguments: [&dyn Argument; N],
 ) {
     // SAFETY: promised by the caller.
-    unsafe { gpu.launch(Family::TensorCore, (name, plan.mode), grid, arguments) }
+    unsafe { gpu.launch(Family::TensorCore, kernel, grid, arguments) }
 }
 
 /// y = x ∗ w + b; all as the kernel wants them. If wanted, also the moments of y's channels, which only a kernel that makes
@@ -185,15 +200,16 @@ pub(super) fn forward<T: Float>(
         of: y.shape(),
     });
     let bias = bias.map(TensorOf::contiguous);
-    let ([to, from, weight], bias) =
-        ([y, x, w].map(|x| plan.stored::<T>().address(x)), bias.as_ref().map_or(0, address));
+    let (stored, kind) = plan.result::<T>(s.o as usize);
+    let (to, [from, weight]) = (stored.address(y), [x, w].map(|x| plan.factors::<T>().address(x)));
+    let bias = bias.as_ref().map_or(0, address);
     let (to_partial, to_moments) =
         (partial.as_ref().map_or(0, address), moments.as_ref().map_or(0, |moments| address(&moments.sums)));
     // SAFETY: x, w and y are those of the convolution, without gaps; the grid covers y, and there is a partial result for
     // each split, two moments of each channel for each tile.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_moments, &from, &weight, &bias, s];
-        launch(gpu, "conv_forward", plan, grid, arguments);
+        launch(gpu, ("conv_forward", kind), grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, y, &partial, (bias, 1, s.o as usize));
@@ -206,11 +222,12 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     let s = &plan.s;
     let grid = grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
     let partial = partial(gpu, dx, &grid);
-    let ([to, from, weight], to_partial) =
-        ([dx, dy, w].map(|x| plan.stored::<T>().address(x)), partial.as_ref().map_or(0, address));
+    let (stored, kind) = plan.result::<T>(s.c as usize);
+    let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.factors::<T>().address(x)));
+    let to_partial = partial.as_ref().map_or(0, address);
     // SAFETY: dy, w and dx are those of the convolution, without gaps; the grid covers dx, and there is a partial result
     // for each split.
-    unsafe { launch(gpu, "conv_input_gradient", plan, grid, [&to, &to_partial, &from, &weight, s]) };
+    unsafe { launch(gpu, ("conv_input_gradient", kind), grid, [&to, &to_partial, &from, &weight, s]) };
     if let Some(partial) = partial {
         add_splits(gpu, dx, &partial, (0, 0, 1));
     }
@@ -222,10 +239,10 @@ pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy
     let grid = grid((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize, plan.pixels()[1]);
     let partial = partial(gpu, dw, &grid);
     let to = address(partial.as_ref().unwrap_or(dw));
-    let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
+    let [from_dy, from_x] = [dy, x].map(|x| plan.factors::<T>().address(x));
     // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw, and there is a partial result
     // for each split.
-    unsafe { launch(gpu, "conv_weight_gradient", plan, grid, [&to, &from_dy, &from_x, s]) };
+    unsafe { launch(gpu, ("conv_weight_gradient", plan.mode), grid, [&to, &from_dy, &from_x, s]) };
     if let Some(partial) = partial {
         add_splits(gpu, dw, &partial, (0, 0, 1));
     }
