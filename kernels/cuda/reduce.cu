@@ -1,5 +1,5 @@
 // Sums, extremes, sorting and indexing along axes. Every sum's order follows from shapes alone.
-#include "prelude.cuh"
+#include "bf16.cuh"
 
 struct Sum {
   template <class T> static DEVICE T combine(T a, T b) { return a + b; }
@@ -13,60 +13,44 @@ struct Smallest {
 };
 
 // y[chunk, i] = the combination of elements [chunk·stretch, …) of the reduced axes, for each element i of the kept ones.
-// A thread for each result: neighbours read neighbours where the kept axes are the inner ones.
-template <class Op, class T>
-DEVICE void reduce_by_thread(T* y, const T* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch) {
-  const uint32_t chunks = (reduced.numel + stretch - 1) / stretch;
-  for (uint32_t i = first_element(); i < kept.numel * chunks; i += element_step()) {
-    const uint32_t chunk = i / kept.numel, first = chunk * stretch;
-    const uint32_t last = min(first + stretch, reduced.numel);
-    int64_t start[1], at[1];
-    locate(kept, i - chunk * kept.numel, start);
-    locate(reduced, first, at);
-    T result = x[start[0] + at[0]];
-    for (uint32_t k = first + 1; k < last; k++) {
-      locate(reduced, k, at);
-      result = Op::combine(result, x[start[0] + at[0]]);
-    }
-    y[i] = result;
-  }
-}
-
-// The same, with a block for each result: neighbours read neighbours where the reduced axes are the inner ones.
-template <class Op, class T>
-DEVICE void reduce_by_block(T* y, const T* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch) {
+//
+// A block has `wide` results, a power of two, side by side; the other threads of a result take every so many-th element.
+// So neighbours read neighbours on the kept axes if `wide` is much, on the reduced ones if it is little.
+template <class Op, class T, class S>
+DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch, uint32_t wide) {
   __shared__ T room[THREADS];
-  const uint32_t chunk = blockIdx.x / kept.numel, first = chunk * stretch;
-  const uint32_t last = min(first + stretch, reduced.numel);
-  int64_t start[1], at[1];
-  locate(kept, blockIdx.x - chunk * kept.numel, start);
-  // Threads without an element repeat the first one's, which only sums would notice: they are left out below.
-  const uint32_t used = min(last - first, (uint32_t)THREADS);
-  locate(reduced, first + threadIdx.x % used, at);
-  T result = x[start[0] + at[0]];
-  for (uint32_t k = first + threadIdx.x + THREADS; k < last; k += THREADS) {
-    locate(reduced, k, at);
-    result = Op::combine(result, x[start[0] + at[0]]);
+  const uint32_t rows = THREADS / wide, row = threadIdx.x / wide, groups = (kept.numel + wide - 1) / wide;
+  const uint32_t chunk = blockIdx.x / groups, i = (blockIdx.x - chunk * groups) * wide + threadIdx.x % wide;
+  const uint32_t first = chunk * stretch, last = min(first + stretch, reduced.numel);
+  // Threads without an element have nothing to combine.
+  const uint32_t used = i < kept.numel ? min(last - first, rows) : 0;
+  if (row < used) {
+    int64_t start[1], at[1];
+    locate(kept, i, start);
+    locate(reduced, first + row, at);
+    T result = T(x[start[0] + at[0]]);
+    for (uint32_t k = first + row + rows; k < last; k += rows) {
+      locate(reduced, k, at);
+      result = Op::combine(result, T(x[start[0] + at[0]]));
+    }
+    room[threadIdx.x] = result;
   }
-  room[threadIdx.x] = result;
   __syncthreads();
-  for (uint32_t half = THREADS / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half && threadIdx.x + half < used)
-      room[threadIdx.x] = Op::combine(room[threadIdx.x], room[threadIdx.x + half]);
+  for (uint32_t half = rows / 2; half > 0; half /= 2) {
+    if (row < half && row + half < used)
+      room[threadIdx.x] = Op::combine(room[threadIdx.x], room[threadIdx.x + half * wide]);
     __syncthreads();
   }
-  if (threadIdx.x == 0) y[blockIdx.x] = room[0];
+  if (row == 0 && used > 0) y[chunk * kept.numel + i] = room[threadIdx.x];
 }
 
-#define REDUCTION(name, Op, type, T)                                                                                   \
-  KERNEL(THREADS, name##_by_thread_##type, T* y, const T* x, Walk<1> kept, Walk<1> reduced, uint32_t stretch) {        \
-    reduce_by_thread<Op>(y, x, kept, reduced, stretch);                                                                \
-  }                                                                                                                    \
-  KERNEL(THREADS, name##_by_block_##type, T* y, const T* x, Walk<1> kept, Walk<1> reduced, uint32_t stretch) {         \
-    reduce_by_block<Op>(y, x, kept, reduced, stretch);                                                                 \
+#define REDUCTION(name, Op, type, T, S)                                                                                \
+  KERNEL(THREADS, name##_##type, T* y, const S* x, Walk<1> kept, Walk<1> reduced, uint32_t stretch, uint32_t wide) {   \
+    reduce<Op>(y, x, kept, reduced, stretch, wide);                                                                    \
   }
-REDUCTION(sum, Sum, f32, float)
-REDUCTION(sum, Sum, f64, double)
+REDUCTION(sum, Sum, f32, float, float)
+REDUCTION(sum, Sum, f64, double, double)
+REDUCTION(sum, Sum, bf16, float, bf16)
 
 // Whether a comes before b in descending order: NaN before all numbers, equal ones by index.
 template <class T> DEVICE bool before(T a, int i, T b, int j) {
@@ -75,8 +59,8 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
 }
 
 #define ANY(type, T)                                                                                                   \
-  REDUCTION(max, Largest, type, T)                                                                                     \
-  REDUCTION(min, Smallest, type, T)                                                                                    \
+  REDUCTION(max, Largest, type, T, T)                                                                                    \
+  REDUCTION(min, Smallest, type, T, T)                                                                                   \
   /* The k first elements of each line in descending order and their indices, k passes over the line. */              \
   KERNEL(THREADS, topk_##type, T* values, int32_t* indices, const T* x, Walk<3> lines, int length, int64_t x_step,     \
          int k, int64_t values_step, int64_t indices_step) {                                                           \

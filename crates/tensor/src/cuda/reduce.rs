@@ -3,6 +3,7 @@
 use chainrule_kernels::Family;
 
 use super::Gpu;
+use super::bf16::Stored;
 use super::launch::{Grid, THREADS};
 use super::walk::{Walk, address, order_of};
 use crate::element::{Element, Float};
@@ -10,26 +11,27 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Elements that a thread combines by itself.
-const BY_THREAD: usize = 256;
-/// Elements that a block combines.
-const BY_BLOCK: usize = 64 << 10;
-/// With so many results there are threads enough for each to take all elements of its own.
-const MANY: usize = 32 << 10;
+/// The most results that a block has side by side where neighbours in memory are kept: 128 bytes of `f32`.
+const SIDE_BY_SIDE: usize = 32;
+/// The least elements that are worth a thread, and as many as are sooner combined by one than by two kernels.
+const LEAST: usize = 8;
+const MOST: usize = 64;
+/// Blocks that keep a large GPU busy.
+const BUSY: usize = 512;
 
 pub(crate) fn sum<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     if x.numel() == 0 {
         return T::full(gpu.device(), kept_shape(x, axes), T::ZERO);
     }
-    reduce(gpu, ["sum_by_thread", "sum_by_block"], x, axes)
+    reduce(gpu, "sum", Stored::like(x), x, axes)
 }
 
 pub(crate) fn max<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
-    reduce(gpu, ["max_by_thread", "max_by_block"], x, axes)
+    reduce(gpu, "max", Stored(T::NAME), x, axes)
 }
 
 pub(crate) fn min<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
-    reduce(gpu, ["min_by_thread", "min_by_block"], x, axes)
+    reduce(gpu, "min", Stored(T::NAME), x, axes)
 }
 
 fn kept_shape<T: Element>(x: &TensorOf<T>, axes: &[bool]) -> Shape {
@@ -37,8 +39,36 @@ fn kept_shape<T: Element>(x: &TensorOf<T>, axes: &[bool]) -> Shape {
     Shape::new(&lengths)
 }
 
+/// How the threads of a block are divided, and how many of the reduced elements it combines.
+#[derive(Debug, PartialEq)]
+struct Shares {
+    wide: usize,
+    stretch: usize,
+}
+
+/// For so many results, each of so many elements, whose neighbours in memory are kept or reduced: by shapes alone, so that
+/// the order is.
+fn shares(results: usize, elements: usize, neighbours_kept: bool) -> Shares {
+    let threads = THREADS as usize;
+    let wide = if neighbours_kept {
+        // With results enough for all threads, each takes its own elements.
+        if results >= BUSY * threads { threads } else { results.next_power_of_two().min(SIDE_BY_SIDE) }
+    } else {
+        threads / elements.next_power_of_two().min(threads)
+    };
+    let (rows, groups) = (threads / wide, results.div_ceil(wide));
+    let chunks = if elements <= rows * MOST { 1 } else { (BUSY / groups).min(elements / (rows * LEAST)).max(1) };
+    Shares { wide, stretch: elements.div_ceil(chunks) }
+}
+
 /// Combines along the marked axes: in stretches, whose results are combined in their turn, as long as there are several.
-fn reduce<T: Element>(gpu: &'static Gpu, names: [&'static str; 2], x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
+fn reduce<T: Element>(
+    gpu: &'static Gpu,
+    name: &'static str,
+    stored: Stored,
+    x: &TensorOf<T>,
+    axes: &[bool],
+) -> TensorOf<T> {
     let layout = x.layout();
     let shape = kept_shape(x, axes);
     let order = order_of(layout);
@@ -48,26 +78,17 @@ fn reduce<T: Element>(gpu: &'static Gpu, names: [&'static str; 2], x: &TensorOf<
     };
     let (kept, reduced) = (along(false), along(true));
     let (results, elements) = (kept.numel as usize, reduced.numel as usize);
-    // A block reads neighbours where the innermost axis is one of the reduced.
     let inner = order.iter().rev().find(|&&axis| layout.shape()[axis] > 1);
-    let by_block = elements >= THREADS as usize && inner.is_some_and(|&axis| axes[axis]);
-    let stretch = match (by_block, results >= MANY) {
-        (true, _) => BY_BLOCK.min(elements),
-        (false, true) => elements,
-        (false, false) => BY_THREAD.min(elements),
-    };
+    let Shares { wide, stretch } = shares(results, elements, inner.is_some_and(|&axis| !axes[axis]));
     let chunks = elements.div_ceil(stretch);
     let own_order: Vec<usize> = order.iter().copied().filter(|&axis| shape[axis] > 1).collect();
     let whole: Vec<usize> = order.iter().copied().filter(|&axis| shape[axis] == 1).chain(own_order).collect();
     let of_one = Layout::dense(shape, &whole);
-    let grid = if by_block { Grid::blocks(results * chunks) } else { Grid::elements(results * chunks) };
-    let name = names[usize::from(by_block)];
     let launch = |y: &TensorOf<T>| {
-        let stretch = stretch as u32;
+        let grid = Grid::blocks(results.div_ceil(wide) * chunks);
+        let (to, from, stretch, wide) = (address(y), stored.address(x), stretch as u32, wide as u32);
         // SAFETY: y has a result for each kept element and chunk, and the walks stay within x.
-        unsafe {
-            gpu.launch(Family::Reduce, (name, T::NAME), grid, [&address(y), &address(x), &kept, &reduced, &stretch]);
-        }
+        unsafe { gpu.launch(Family::Reduce, (name, stored.0), grid, [&to, &from, &kept, &reduced, &stretch, &wide]) };
     };
     if chunks == 1 {
         let y = gpu.tensor(of_one);
@@ -76,6 +97,29 @@ fn reduce<T: Element>(gpu: &'static Gpu, names: [&'static str; 2], x: &TensorOf<
     }
     let partial = gpu.tensor(Layout::contiguous(Shape::from([chunks, results])));
     launch(&partial);
-    let combined = reduce(gpu, names, &partial, &[true, false]);
+    let combined = reduce(gpu, name, Stored(T::NAME), &partial, &[true, false]);
     combined.view(of_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_are_divided_by_what_neighbours_are() {
+        let taken = |results, elements, kept| {
+            let Shares { wide, stretch } = shares(results, elements, kept);
+            (wide, stretch)
+        };
+        // A loss of 64 numbers, rows of ten logits, all of a large tensor.
+        assert_eq!(taken(1, 64, false), (4, 64));
+        assert_eq!(taken(64, 10, false), (16, 10));
+        assert_eq!(taken(1, 1 << 24, false), (1, 1 << 15));
+        // What stretches of 64 channels came to is combined at once.
+        assert_eq!(taken(64, 256, true), (32, 256));
+        // The bias of eight channels of many pixels, of ten outputs, and a sum of two with results for all threads.
+        assert_eq!(taken(8, 50_176, true), (8, 256));
+        assert_eq!(taken(10, 64, true), (16, 64));
+        assert_eq!(taken(1 << 20, 2, true), (256, 2));
+    }
 }
