@@ -29,19 +29,19 @@ template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) 
 }
 
 // The elements of this thread. It keeps to PACK neighbouring channels, so that what belongs to a channel is read once and
-// stays in registers. Grid: (stretches or shares of the pixels, groups of channels).
+// stays in registers. Grid: (groups of channels, stretches or shares of the pixels).
 template <int PACK> struct Share {
   const Channels& s;
   uint32_t channel, begin, end, step;
 
   // All elements in turns with the blocks beside it.
   DEVICE explicit Share(const Channels& s)
-      : Share(s, blockIdx.x * (THREADS / s.apart), s.outer * s.inner, gridDim.x * (THREADS / s.apart)) {}
+      : Share(s, blockIdx.y * (THREADS / s.apart), s.outer * s.inner, gridDim.y * (THREADS / s.apart)) {}
   // A stretch of this block's own.
   DEVICE Share(const Channels& s, uint32_t length)
-      : Share(s, blockIdx.x * length, min((blockIdx.x + 1) * length, s.outer * s.inner), THREADS / s.apart) {}
+      : Share(s, blockIdx.y * length, min((blockIdx.y + 1) * length, s.outer * s.inner), THREADS / s.apart) {}
   DEVICE Share(const Channels& s, uint32_t first, uint32_t last, uint32_t step)
-      : s(s), channel((blockIdx.y * s.apart + threadIdx.x % s.apart) * PACK), begin(first + threadIdx.x / s.apart),
+      : s(s), channel((blockIdx.x * s.apart + threadIdx.x % s.apart) * PACK), begin(first + threadIdx.x / s.apart),
         end(channel < s.channels ? last : 0), step(step) {}
 
   template <class Visit> DEVICE void for_each(Visit visit) const {
@@ -83,7 +83,7 @@ struct Finish {
     sum_block(sum, FINISHED);
     return sum[0];
   }
-  DEVICE bool writes() const { return row == 0 && end > 0; }
+  DEVICE bool writes(const Channels& s) const { return row == 0 && channel < s.channels; }
 };
 
 // dz of a pack: dy where y > 0, or dy itself if there is no y.
@@ -102,7 +102,7 @@ DEVICE void sum_moments(T* partial, const S* x, const Channels& s, uint32_t leng
   const Share<PACK> share(s, length);
   T sums[PACK] = {}, squares[PACK] = {}, mean[PACK];
   share.sum(sums, [&](int64_t i, T(&v)[PACK]) { read(v, x + i); });
-  const T count = T(min(length, s.outer * s.inner - blockIdx.x * length));
+  const T count = T(min(length, s.outer * s.inner - blockIdx.y * length));
 #pragma unroll
   for (int k = 0; k < PACK; k++) mean[k] = sums[k] / count;
   share.sum(squares, [&](int64_t i, T(&v)[PACK]) {
@@ -111,11 +111,11 @@ DEVICE void sum_moments(T* partial, const S* x, const Channels& s, uint32_t leng
     for (int k = 0; k < PACK; k++) v[k] = (v[k] - mean[k]) * (v[k] - mean[k]);
   });
   if (!share.writes()) return;
-  T* to = partial + (int64_t)blockIdx.x * s.channels + share.channel;
+  T* to = partial + (int64_t)blockIdx.y * s.channels + share.channel;
 #pragma unroll
   for (int k = 0; k < PACK; k++) {
     to[k] = sums[k];
-    to[(int64_t)gridDim.x * s.channels + k] = squares[k];
+    to[(int64_t)gridDim.y * s.channels + k] = squares[k];
   }
 }
 
@@ -137,11 +137,11 @@ DEVICE void sum_gradients(T* partial, const S* dy, const S* x, const S* y, const
     }
   });
   if (!share.writes()) return;
-  T* to = partial + (int64_t)blockIdx.x * s.channels + share.channel;
+  T* to = partial + (int64_t)blockIdx.y * s.channels + share.channel;
 #pragma unroll
   for (int k = 0; k < PACK; k++) {
     to[k] = sums[k];
-    to[(int64_t)gridDim.x * s.channels + k] = sums[PACK + k];
+    to[(int64_t)gridDim.y * s.channels + k] = sums[PACK + k];
   }
 }
 
@@ -246,7 +246,7 @@ STORED(bf16x8, float, bf16, 8)
       const T n = T(min(length, count - k * length)), off = partial[(int64_t)k * s.channels + c] / n - center;         \
       return squares[(int64_t)k * s.channels + c] + n * off * off;                                                     \
     }) / T(count);                                                                                                     \
-    if (!finish.writes()) return;                                                                                      \
+    if (!finish.writes(s)) return;                                                                                      \
     mean[c] = center;                                                                                                  \
     variance[c] = spread;                                                                                              \
     istd[c] = T(1) / root_of(spread + T(eps));                                                                         \
@@ -257,7 +257,7 @@ STORED(bf16x8, float, bf16, 8)
     const uint32_t c = finish.channel;                                                                                 \
     const T shift = finish.sum([&](uint32_t k) { return partial[(int64_t)k * s.channels + c]; });                      \
     const T scale = finish.sum([&](uint32_t k) { return partial[(int64_t)(stretches + k) * s.channels + c]; });        \
-    if (!finish.writes()) return;                                                                                      \
+    if (!finish.writes(s)) return;                                                                                      \
     dbeta[c] = shift;                                                                                                  \
     dgamma[c] = scale * istd[c];                                                                                       \
   }                                                                                                                    \

@@ -88,7 +88,8 @@ DEVICE double sum_of_block(double value) {
   return room[0];
 }
 
-// A block's part of the sum of all squares. Squares are T, so that what overflows does so on the processor too.
+// A block's part of the sum of all squares. Only the squares themselves and a few of them are T: what a large tensor
+// comes to may overflow on the processor and not here.
 template <class T> DEVICE void sum_of_squares(const Slots<T>& slots, double* partial) {
   T mine = T(0);
   for_elements(slots, [&](int slot, uint32_t i) {

@@ -6,11 +6,19 @@ struct __align__(16) Words {
   uint32_t word[4];
 };
 
+DEVICE Words* words_at(const void* place) {
+#ifdef CUDA_CPU
+  // Where a GPU would stop.
+  if ((uintptr_t)place & 15) cpu::die("16 bytes begin at an address that is no multiple of 16");
+#endif
+  return (Words*)place;
+}
+
 template <class T, class S> DEVICE void read(T (&values)[1], const S* from) { values[0] = T(*from); }
 template <class T, class S> DEVICE void write(S* to, const T (&values)[1]) { *to = S(values[0]); }
 
 DEVICE void read(float (&values)[4], const float* from) {
-  const Words words = *(const Words*)from;
+  const Words words = *words_at(from);
 #pragma unroll
   for (int k = 0; k < 4; k++) values[k] = __uint_as_float(words.word[k]);
 }
@@ -18,11 +26,11 @@ DEVICE void write(float* to, const float (&values)[4]) {
   Words words;
 #pragma unroll
   for (int k = 0; k < 4; k++) words.word[k] = __float_as_uint(values[k]);
-  *(Words*)to = words;
+  *words_at(to) = words;
 }
 
 DEVICE void read(float (&values)[8], const bf16* from) {
-  const Words words = *(const Words*)from;
+  const Words words = *words_at(from);
 #pragma unroll
   for (int k = 0; k < 4; k++) {
     values[2 * k] = __uint_as_float(words.word[k] << 16);
@@ -33,5 +41,5 @@ DEVICE void write(bf16* to, const float (&values)[8]) {
   Words words;
 #pragma unroll
   for (int k = 0; k < 4; k++) words.word[k] = to_bf16(values[2 * k]) | (uint32_t)to_bf16(values[2 * k + 1]) << 16;
-  *(Words*)to = words;
+  *words_at(to) = words;
 }

@@ -26,7 +26,7 @@ DEVICE void store_pair(uint16_t* to, float left, float right) {
   *(uint32_t*)to = to_bf16(left) | (uint32_t)to_bf16(right) << 16;
 }
 
-// How a kernel's tensors lie. Channels are whole chunks of 16 bytes, and are written in pairs.
+// How a kernel reads and writes: channels are whole chunks of 16 bytes, and are written in pairs.
 struct Whole {
   template <class T, class Tile> using Copies = Chunks<T, Tile>;
   template <class T> static DEVICE void store(T* to, float left, float right, bool) { store_pair(to, left, right); }
@@ -43,56 +43,56 @@ struct Loose {
 };
 
 // Writes the tile to a result of rows × columns.
-template <class Lie, class T> DEVICE void store(T* to, Sums& sums, int rows, int columns) {
+template <class Access, class T> DEVICE void store(T* to, Sums& sums, int rows, int columns) {
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int row = first_row() + i, column = first_column() + j;
     if (row < rows && column < columns)
-      Lie::store(to + (int64_t)row * columns + column, left, right, column + 1 < columns);
+      Access::store(to + (int64_t)row * columns + column, left, right, column + 1 < columns);
   });
 }
 
 // Multiplies this split's share of the `terms` of each sum.
-template <class Mode, class Lie, class SourceA, class SourceB>
+template <class Mode, class Access, class SourceA, class SourceB>
 DEVICE void multiply_share(Sums& sums, SourceA a, SourceB b, int terms) {
   using T = typename Mode::Element;
   const int steps = steps_for(terms, TILE_K<T>), share = steps_for(steps, gridDim.z);
   const int begin = min(steps, (int)blockIdx.z * share), end = min(steps, begin + share);
-  multiply<Mode>(sums, Loader<SourceA, Lie::template Copies>(a, first_row(), begin * TILE_K<T>),
-                 Loader<SourceB, Lie::template Copies>(b, first_column(), begin * TILE_K<T>), end - begin);
+  multiply<Mode>(sums, Loader<SourceA, Access::template Copies>(a, first_row(), begin * TILE_K<T>),
+                 Loader<SourceB, Access::template Copies>(b, first_column(), begin * TILE_K<T>), end - begin);
 }
 
-template <class Mode, class Lie, class Out, class T>
+template <class Mode, class Access, class Out, class T>
 DEVICE void forward(Out* y, float* partials, float* moments, const T* x, const T* w, const float* bias,
                     const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.oh * s.ow;
-  multiply_share<Mode, Lie>(sums, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
-  if (partials) return store<Lie>(partial_result(partials, (int64_t)pixels * s.o), sums, pixels, s.o);
+  multiply_share<Mode, Access>(sums, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
+  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.o), sums, pixels, s.o);
   if (bias)
     for_each_pair(sums, [&](int, int j, float& left, float& right) {
       const int o = first_column() + j;
       left += o < s.o ? bias[o] : 0.0f;
       right += o + 1 < s.o ? bias[o + 1] : 0.0f;
     });
-  store<Lie>(y, sums, pixels, s.o);
+  store<Access>(y, sums, pixels, s.o);
   if (moments) write_moments<Out>(moments, sums, pixels - first_row(), first_column(), s.o);
 }
 
-template <class Mode, class Lie, class Out, class T>
+template <class Mode, class Access, class Out, class T>
 DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
   Sums sums = {};
   const int pixels = s.n * s.h * s.w;
-  multiply_share<Mode, Lie>(sums, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
-  if (partials) return store<Lie>(partial_result(partials, (int64_t)pixels * s.c), sums, pixels, s.c);
-  store<Lie>(dx, sums, pixels, s.c);
+  multiply_share<Mode, Access>(sums, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
+  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.c), sums, pixels, s.c);
+  store<Access>(dx, sums, pixels, s.c);
 }
 
 // Always of splits, of which there may be one.
-template <class Mode, class Lie, class T>
+template <class Mode, class Access, class T>
 DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Convolution& s) {
   Sums sums = {};
   const int length = s.kh * s.kw * s.c;
-  multiply_share<Mode, Lie>(sums, PatchPixels<T>{x, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
+  multiply_share<Mode, Access>(sums, PatchPixels<T>{x, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
   float* partial = partial_result(partials, (int64_t)s.o * length);
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int row = first_row() + i, o = first_column() + j;
@@ -107,20 +107,20 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 #define BOUNDS_tf32 TILE_THREADS, 3
 #define BOUNDS_tf32x3 TILE_THREADS, 2
 #define BOUNDS_bf16 TILE_THREADS, 3
-#define RESULTS(kind, mode, Mode, Lie, Out)                                                                            \
+#define RESULTS(kind, mode, Mode, Access, Out)                                                                            \
   KERNEL(BOUNDS_##mode, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,          \
          const Mode::Element* w, const float* bias, Convolution s) {                                                   \
-    forward<Mode, Lie>(y, partials, moments, x, w, bias, s);                                                           \
+    forward<Mode, Access>(y, partials, moments, x, w, bias, s);                                                           \
   }                                                                                                                    \
   KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                 \
          const Mode::Element* w, Convolution s) {                                                                      \
-    input_gradient<Mode, Lie>(dx, partials, dy, w, s);                                                                 \
+    input_gradient<Mode, Access>(dx, partials, dy, w, s);                                                                 \
   }
-#define PRODUCTS(kind, mode, Mode, Lie)                                                                                \
-  RESULTS(kind, mode, Mode, Lie, Mode::Element)                                                                        \
+#define PRODUCTS(kind, mode, Mode, Access)                                                                                \
+  RESULTS(kind, mode, Mode, Access, Mode::Element)                                                                        \
   KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* partials, const Mode::Element* dy, const Mode::Element* x, \
          Convolution s) {                                                                                              \
-    weight_gradient<Mode, Lie>(partials, dy, x, s);                                                                    \
+    weight_gradient<Mode, Access>(partials, dy, x, s);                                                                    \
   }
 PRODUCTS(tf32, tf32, Tf32, Whole)
 PRODUCTS(tf32_loose, tf32, Tf32, Loose)

@@ -54,13 +54,17 @@ pub fn formats() {
     }
 }
 
+/// N, C, H = W, O, stride: whole chunks of channels and other numbers, of x and of y; several tiles in both directions.
+const MOMENTS: [[usize; 5]; 6] =
+    [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [2, 8, 4, 264, 1], [1, 8, 2, 8, 1], [2, 3, 9, 5, 1], [2, 3, 9, 16, 1]];
+
 /// What a convolution learns about its channels is what a pass over its result finds, and saves that pass.
 pub fn moments() {
     for (precision, mean) in
         [(Precision::Fp32, 0.0), (Precision::Fp32, 1000.0), (Precision::Tf32, 0.0), (Precision::Bf16, 0.5)]
     {
         set_precision(precision);
-        for [n, c, hw, o, stride] in [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [2, 8, 4, 264, 1], [1, 8, 2, 8, 1]] {
+        for [n, c, hw, o, stride] in MOMENTS {
             let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(1) };
             let [x, w, b, gamma] = [
                 random(1, &[n, c, hw, hw]),
@@ -90,6 +94,56 @@ pub fn moments() {
             assert!(off <= rounding * scale, "{off} of {scale}");
         }
     }
+}
+
+/// A convolution whose sums are divided among blocks learns nothing about its channels, which are summed up later.
+pub fn divided() {
+    let [x, w] = [random(1, &[2, 64, 4, 4]), random(2, &[72, 64, 3, 3])];
+    let [gamma, beta] = [3, 4].map(|salt| random(salt, &[72]));
+    let options = Conv2dOptions::padded(1);
+    let (expected, _) = x.to_f64().conv2d(&w.to_f64(), None, options).batch_norm(
+        &gamma.to_f64(),
+        &beta.to_f64(),
+        1e-5,
+        BatchNormThen::Nothing,
+    );
+    let [x, w, gamma, beta] = [x, w, gamma, beta].map(|x| x.to(GPU));
+    let (y, moments) = x.conv2d_with_moments(&w, None, options);
+    assert!(moments.is_none());
+    let (y, _) = y.batch_norm_with(None, &gamma, &beta, 1e-5, BatchNormThen::Nothing);
+    assert!(error(&y, &expected) < 1e-5);
+}
+
+/// What lies anywhere is read by 16 bytes only where these begin.
+pub fn shifted_bf16() {
+    set_precision(Precision::Bf16);
+    let (x, w) = (random(1, &[3, 8, 5, 5]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
+    let y = x.conv2d(&w, None, Conv2dOptions::padded(1)).permute(&[0, 2, 3, 1]);
+    let part = |from: usize| {
+        let pixels = y.reshape(y.numel()).narrow(0, from..from + 2 * 25 * 8);
+        pixels.reshape([2, 5, 5, 8]).permute(&[0, 3, 1, 2])
+    };
+    let row = random(3, &[8]).to(GPU);
+    for from in [0, 1, 4, 8] {
+        let x = part(from);
+        let expected = x.to(Device::Cpu).to_f64();
+        let (found, _) = x.batch_norm(&row, &row, 1e-5, BatchNormThen::AddRelu(&part(from + 1)));
+        let residual = part(from + 1).to(Device::Cpu).to_f64();
+        let row = row.to(Device::Cpu).to_f64();
+        let (expected, _) = expected.batch_norm(&row, &row, 1e-5, BatchNormThen::AddRelu(&residual));
+        assert!(error(&found, &expected) < 8e-3);
+        let found = x.conv2d(&w, None, Conv2dOptions::padded(1));
+        let expected = x.to(Device::Cpu).to_f64().conv2d(&w.to(Device::Cpu).to_f64(), None, Conv2dOptions::padded(1));
+        assert!(error(&found, &expected) < 2e-2);
+    }
+}
+
+/// The gradients of nothing are zeros, as on the processor.
+pub fn nothing() {
+    let x = Tensor::zeros([0, 8, 4, 4]).to(GPU);
+    let row = Tensor::ones(8).to(GPU);
+    let (dx, dgamma, dbeta, _) = x.batch_norm_backward(&x, &row, &row, &row, None, false);
+    assert_eq!((dx.numel(), dgamma.to_vec(), dbeta.to_vec()), (0, vec![0.0; 8], vec![0.0; 8]));
 }
 
 /// The moments of another tensor are refused.

@@ -69,7 +69,7 @@ fn convolutions(tolerance: f64) {
 
 fn matrices(tolerance: f64) {
     for (salt, [m, k, n]) in
-        [[5, 8, 12], [70, 40, 72], [64, 784, 128], [3, 5, 7], [130, 600, 10]].into_iter().enumerate()
+        [[5, 8, 12], [70, 40, 72], [64, 784, 128], [3, 5, 7], [130, 600, 10], [300, 260, 300]].into_iter().enumerate()
     {
         let salt = 200 + 10 * salt as u32;
         let (a, b, bias) = (random(salt, &[m, k]), random(salt + 1, &[k, n]), random(salt + 2, &[n]));
@@ -114,6 +114,19 @@ pub fn bf16() {
     let exact = a.to_f64().matmul(&b.to_f64());
     let rounded = error(&a.to(GPU).matmul(&b.to(GPU)), &exact);
     assert!(rounded > 1e-4, "bf16 rounds: an error of {rounded} would be TF32's");
+}
+
+/// A result in whole chunks of channels is stored as bf16, whatever its factors are.
+pub fn stored_for_the_next() {
+    set_precision(Precision::Bf16);
+    let is_rounded = |x: &Tensor| x.to_vec().iter().all(|v| v.to_bits() << 16 == 0);
+    let options = Conv2dOptions::padded(1);
+    for ([c, o], whole) in [([3, 8], [false, true]), ([4, 8], [false, true]), ([16, 5], [true, false])] {
+        let (x, w) = (random(1, &[2, c, 6, 6]).to(GPU), random(2, &[o, c, 3, 3]).to(GPU));
+        let y = x.conv2d(&w, None, options);
+        let dx = y.conv2d_input_gradient(&w, [6, 6], options);
+        assert_eq!([&dx, &y].map(is_rounded), whole, "{c} channels to {o}");
+    }
 }
 
 /// A tensor that is stored as bf16 goes through everything that one of f32 goes through.

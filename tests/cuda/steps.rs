@@ -21,9 +21,7 @@ fn mnist(rng: &mut Rng) -> Sequential {
 /// Blocks of convolution, batch normalisation, activation and pooling, as the nets for CIFAR-10 have.
 fn cifar(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng))
-        .add(BatchNorm2d::new(8))
-        .add(Activation::Relu)
+        .add(ConvBatchNorm2d::new(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng)).relu())
         .add(Conv2d::builder(8, 12, 3).padding(1).stride(2).build(rng))
         .add(BatchNorm2d::new(12))
         .add(Activation::Swish(1.0))
@@ -36,11 +34,8 @@ fn cifar(rng: &mut Rng) -> Sequential {
 /// Channels in chunks, as bf16 wants them.
 fn wide(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(Conv2d::builder(3, 16, 3).padding(1).build(rng))
-        .add(BatchNorm2d::new(16))
-        .add(Activation::Relu)
-        .add(Conv2d::builder(16, 16, 3).padding(1).bias(false).build(rng))
-        .add(BatchNorm2d::new(16))
+        .add(ConvBatchNorm2d::new(Conv2d::builder(3, 16, 3).padding(1).build(rng)).relu())
+        .add(ConvBatchNorm2d::new(Conv2d::builder(16, 16, 3).padding(1).bias(false).build(rng)))
         .add(Activation::Relu)
         .add(MaxPool2d::new(2))
         .add(ConvReluMaxPool2d(Conv2d::builder(16, 24, 3).padding(1).build(rng), MaxPool2d::new(2)))
@@ -160,9 +155,9 @@ pub fn in_bf16() {
         assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the processor, {exact} on the GPU");
     }
     // All steps together: single ones swing, with their three or five images.
-    let apart: f64 = here.losses.iter().zip(&there.losses).map(|(a, b)| (a - b).abs()).sum();
-    let mean = apart / here.losses.len() as f64;
-    assert!(mean < 0.02, "{mean} apart: {:?} and {:?}", here.losses, there.losses);
+    let apart: Vec<f64> = here.losses.iter().zip(&there.losses).map(|(a, b)| (a - b).abs()).collect();
+    let (mean, most) = (apart.iter().sum::<f64>() / apart.len() as f64, apart.iter().fold(0.0, |a: f64, &b| a.max(b)));
+    assert!(mean < 0.02 && most < 0.1, "{mean} apart, {most} at most: {:?}, {:?}", here.losses, there.losses);
     assert_ne!(bits(&exact), bits(&there));
     assert_eq!(bits(&there), bits(&replayed));
 }
@@ -244,17 +239,26 @@ pub fn kept() {
     assert_eq!(run(true), run(false));
 }
 
-/// On a GPU a convolution finds its filters as it wants them, after a step too, and on the processor as that does.
+/// On a GPU a convolution finds its filters as it wants them, after a step and from a file too, and on the processor as that
+/// does.
 pub fn filters() {
     let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));
     net.to(GPU);
     let mut optimizer = Adam::new(net.parameters(), 1e-3);
     let x = Var::constant(Tensor::ones([2, 8, 5, 5]).to(GPU).channels_last());
-    for _ in 0..2 {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    for i in 0..3 {
         let before = cuda::stats(0).unwrap().launches;
         let y = net.forward(&x);
         assert_eq!(cuda::stats(0).unwrap().launches - before, 1, "nothing is arranged first");
         optimizer.step(&y.square().sum().backward());
+        if i == 1 {
+            let seen = net.weight.value().to_vec();
+            Checkpoint::capture(&net, &optimizer, &Progress::default()).save(&path).unwrap();
+            Checkpoint::load(&path).unwrap().restore(&net, &mut optimizer).unwrap();
+            assert_eq!(net.weight.value().to_vec(), seen);
+        }
     }
     net.to(Device::Cpu);
     assert_eq!(*net.weight.value().layout(), Layout::contiguous(net.weight.shape()));

@@ -276,7 +276,8 @@ fn put_back<T: Float>(
         return Err(NnError::OtherNet { path: path.into(), differences: differences.join("\n") });
     }
     for (name, var) in net.named_parameters() {
-        var.set(&fitting[&name].to(var.device()));
+        // In place: on a GPU filters stay as its convolutions read them.
+        var.update(|value| value.copy_from(&fitting[&name].to(value.device())));
     }
     net.visit(&mut Visitor::new(&mut |path, item| match item {
         Item::Buffer(buffer) => buffer.set(fitting[path].to(buffer.get().device())),

@@ -134,9 +134,13 @@ impl Layout {
         if self.is_contiguous() {
             return true;
         }
-        let dense = self.dense_like();
+        self.same_places(&self.dense_like())
+    }
+
+    /// Whether the elements of a layout of this shape lie as far apart as these.
+    pub(crate) fn same_places(&self, other: &Self) -> bool {
         self.shape.numel() == 0
-            || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == dense.strides[a])
+            || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == other.strides[a])
     }
 
     /// Whether several elements share one place, as along a broadcast axis.

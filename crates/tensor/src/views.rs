@@ -34,11 +34,10 @@ impl<T: Element> TensorOf<T> {
     }
 
     fn in_order(&self, layout: &Layout) -> Self {
-        let same = |a: usize| self.shape()[a] == 1 || self.layout().strides()[a] == layout.strides()[a];
-        if self.numel() == 0 || (0..self.rank()).all(same) {
+        if self.layout().same_places(layout) {
             return self.clone();
         }
-        let mut out = self.uninitialised_alike(*layout);
+        let mut out = self.uninitialised_as_stored(*layout);
         T::copy(&mut out, self);
         out
     }

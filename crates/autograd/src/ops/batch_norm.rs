@@ -28,7 +28,7 @@ impl<T: Float> VarOf<T> {
     /// If x has fewer than two axes or no elements, or γ or β has not one number for each channel.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
-        self.batch_norm_with(None, gamma, beta, eps)
+        self.batch_norm_with(None, [gamma, beta], eps)
     }
 
     /// [`batch_norm`](Self::batch_norm) of a convolution's result, with what it learned about it.
@@ -36,8 +36,7 @@ impl<T: Float> VarOf<T> {
     pub(super) fn batch_norm_with(
         &self,
         moments: Option<&Moments<T>>,
-        gamma: &Self,
-        beta: &Self,
+        [gamma, beta]: [&Self; 2],
         eps: f64,
     ) -> (Self, BatchStatistics<T>) {
         let x = self.value();

@@ -2,7 +2,7 @@
 //! other. With y = conv(x, w), dx = conv_x(dy, w) and dw = conv_w(x, dy), the number `⟨dy, conv(x, w)⟩` is linear in x, w
 //! and dy alike, and the three ops are its gradients in dy, x and w.
 
-use chainrule_tensor::{Conv2dOptions, Float};
+use chainrule_tensor::{Conv2dOptions, Float, Moments};
 
 use crate::var::{NodeOf, Rule, VarOf};
 
@@ -21,6 +21,18 @@ impl<T: Float> VarOf<T> {
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
         let y = self.value().conv2d(&w.value(), b.map(Self::value).as_ref(), options);
         Self::record(y, [self, w].into_iter().chain(b), Conv2d(options))
+    }
+
+    /// [`conv2d`](Self::conv2d), and what its kernel learned about the result's channels.
+    #[track_caller]
+    pub(super) fn conv2d_with_moments(
+        &self,
+        w: &Self,
+        b: Option<&Self>,
+        options: Conv2dOptions,
+    ) -> (Self, Option<Moments<T>>) {
+        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_ref(), options);
+        (Self::record(y, [self, w].into_iter().chain(b), Conv2d(options)), moments)
     }
 
     /// The gradient of [`conv2d`](Self::conv2d) in its input, itself an op: this is dy (N,O,oh,ow), w
@@ -54,7 +66,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-pub(super) struct Conv2d(pub(super) Conv2dOptions);
+struct Conv2d(Conv2dOptions);
 
 impl<T: Float> Rule<T> for Conv2d {
     fn name(&self) -> &'static str {

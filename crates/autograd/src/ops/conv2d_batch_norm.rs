@@ -1,9 +1,8 @@
 //! A convolution and the batch normalisation of its result, which begins with what the convolution learned.
 
-use chainrule_tensor::{Conv2dOptions, Float, Moments};
+use chainrule_tensor::{Conv2dOptions, Float};
 
 use super::batch_norm::BatchStatistics;
-use super::conv2d::Conv2d;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -23,7 +22,7 @@ impl<T: Float> VarOf<T> {
         eps: f64,
     ) -> (Self, BatchStatistics<T>) {
         let (y, moments) = self.conv2d_with_moments(w, b, options);
-        y.batch_norm_with(moments.as_ref(), gamma, beta, eps)
+        y.batch_norm_with(moments.as_ref(), [gamma, beta], eps)
     }
 
     /// [`conv2d`](Self::conv2d) of x (N,C,H,W), then [`batch_norm_relu`](Self::batch_norm_relu) of its result, as
@@ -43,11 +42,5 @@ impl<T: Float> VarOf<T> {
     ) -> (Self, BatchStatistics<T>) {
         let (y, moments) = self.conv2d_with_moments(w, b, options);
         y.batch_norm_relu_with(moments.as_ref(), [gamma, beta], eps, residual)
-    }
-
-    #[track_caller]
-    fn conv2d_with_moments(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> (Self, Option<Moments<T>>) {
-        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_ref(), options);
-        (Self::record(y, [self, w].into_iter().chain(b), Conv2d(options)), moments)
     }
 }

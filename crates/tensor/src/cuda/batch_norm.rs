@@ -4,7 +4,7 @@ use chainrule_kernels::Family;
 
 use super::Gpu;
 use super::bf16::{BF16, Stored};
-use super::copy::arranged;
+use super::copy::in_format;
 use super::launch::{Argument, Grid, THREADS};
 use super::walk::{address, checked};
 use crate::element::Float;
@@ -49,6 +49,8 @@ struct Format {
     count: usize,
     /// Neighbouring channels that a thread takes at once.
     pack: usize,
+    /// The variant of the kernels.
+    kind: &'static str,
     /// Blocks side by side for all channels.
     groups: usize,
     /// The elements of a channel that a block sums.
@@ -71,7 +73,7 @@ impl Format {
         };
         let (outer, inner) = if innermost { (shape[0] * inner, 1) } else { (shape[0], inner) };
         let fitting = PACKS.iter().find(|&&(of, pack, _)| innermost && of == stored && channels.is_multiple_of(pack));
-        let pack = fitting.map_or(1, |fitting| fitting.1);
+        let (pack, kind) = fitting.map_or((1, stored.0), |&(_, pack, kind)| (pack, kind));
         let packs = channels / pack;
         let apart = if innermost { packs.next_power_of_two().min(WIDEST) } else { 1 };
         let (count, groups) = (outer * inner, packs.div_ceil(apart).max(1));
@@ -86,30 +88,16 @@ impl Format {
             },
             count,
             pack,
+            kind,
             groups,
             // By shape alone, so that the sums' order is.
             stretch: STRETCH.max(count.div_ceil((BLOCKS / groups).max(1))),
         }
     }
 
-    /// The variant of the kernels.
-    fn kind(&self) -> &'static str {
-        PACKS
-            .iter()
-            .find(|&&(stored, pack, _)| stored == self.stored && pack == self.pack)
-            .map_or(self.stored.0, |p| p.2)
-    }
-
     /// The elements of a tensor of x's shape in this format.
     fn read<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        let x = gpu.operand(x);
-        if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == self.layout.strides()[a]) {
-            let x = self.stored.read(gpu, &x);
-            if self.pack == 1 || self.stored.address(&x).is_multiple_of(16) {
-                return x;
-            }
-        }
-        arranged(gpu, &x, self.stored, self.layout)
+        in_format(gpu, &gpu.operand(x), self.stored, self.layout, self.pack > 1)
     }
 
     fn stretches(&self) -> usize {
@@ -118,14 +106,19 @@ impl Format {
 
     /// Blocks for sums over stretches of channels.
     fn sums(&self) -> Grid {
-        Grid { blocks: [self.stretches() as u32, self.groups as u32, 1], threads: THREADS }
+        self.groups_by(self.stretches())
     }
 
     /// Blocks that walk over all elements.
     fn elements(&self) -> Grid {
         let rows = THREADS as usize / self.channels.apart as usize;
         let most = (4 * BLOCKS / self.groups).max(1);
-        Grid { blocks: [self.count.div_ceil(rows).min(most) as u32, self.groups as u32, 1], threads: THREADS }
+        self.groups_by(self.count.div_ceil(rows).min(most))
+    }
+
+    /// Groups of channels come first, for there may be more than the second axis of a grid can count.
+    fn groups_by(&self, shares: usize) -> Grid {
+        Grid { blocks: [self.groups as u32, shares as u32, 1], threads: THREADS }
     }
 
     /// Blocks that put together what the stretches of each channel gave.
@@ -148,7 +141,7 @@ impl Format {
         let sums = self.partial::<T>(gpu);
         let (to, from, length) = (address(&sums), self.stored.address(x), self.stretch as u32);
         // SAFETY: x is in this format, and the sums have two elements for each stretch of each channel.
-        unsafe { launch(gpu, ("sum_moments", self.kind()), self.sums(), [&to, &from, &self.channels, &length]) };
+        unsafe { launch(gpu, ("sum_moments", self.kind), self.sums(), [&to, &from, &self.channels, &length]) };
         Moments { sums, length: self.stretch, of: x.shape() }
     }
 
@@ -157,7 +150,7 @@ impl Format {
         let statistics = [self.row(gpu), self.row(gpu), self.row(gpu)];
         let [mean, variance, istd] = statistics.each_ref().map(address);
         let (length, stretches) = (moments.length as u32, moments.sums.shape()[1] as u32);
-        let sums = address(&moments.sums);
+        let sums = address(&gpu.operand(&moments.sums));
         let arguments: [&dyn Argument; 8] = [&mean, &variance, &istd, &sums, &length, &stretches, &self.channels, &eps];
         // SAFETY: the moments are those of so many stretches, the others have one element for each channel.
         unsafe { launch(gpu, ("finish_moments", T::NAME), self.finish(), arguments) };
@@ -236,7 +229,7 @@ impl Format {
         let arguments: [&dyn Argument; 9] =
             [&to, &from, &residual, &mean, &scale, &istd, &shift, &self.channels, &relu];
         // SAFETY: y, x and the residual are in this format, the others have an element for each channel.
-        unsafe { launch(gpu, ("apply", self.kind()), self.elements(), arguments) };
+        unsafe { launch(gpu, ("apply", self.kind), self.elements(), arguments) };
         y
     }
 }
@@ -269,12 +262,12 @@ pub(crate) fn backward<T: Float>(
     // others one for each channel.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&sums, &from_dy, &from, &from_y, &mean, &channels, &stretch];
-        launch(gpu, ("sum_gradients", format.kind()), format.sums(), arguments);
+        launch(gpu, ("sum_gradients", format.kind), format.sums(), arguments);
         let arguments: [&dyn Argument; 6] = [&to_dgamma, &to_dbeta, &sums, &istd, &stretches, &channels];
         launch(gpu, ("finish_gradients", T::NAME), format.finish(), arguments);
         let arguments: [&dyn Argument; 11] =
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
-        launch(gpu, ("input_gradient", format.kind()), format.elements(), arguments);
+        launch(gpu, ("input_gradient", format.kind), format.elements(), arguments);
     }
     (dx, dgamma, dbeta, dr)
 }

@@ -73,6 +73,24 @@ pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &Tenso
     }
 }
 
+/// The elements of `x` in a layout without gaps, stored as asked for: `x` itself if they are so, and if they are read by 16
+/// bytes, begin at a multiple of them.
+pub(super) fn in_format<T: Element>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    stored: Stored,
+    layout: Layout,
+    by_16_bytes: bool,
+) -> TensorOf<T> {
+    if x.layout().same_places(&layout) {
+        let x = stored.read(gpu, x);
+        if !by_16_bytes || stored.address(&x).is_multiple_of(16) {
+            return x;
+        }
+    }
+    arranged(gpu, x, stored, layout)
+}
+
 /// The elements of `x` in another layout without gaps, stored as asked for.
 pub(super) fn arranged<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, stored: Stored, layout: Layout) -> TensorOf<T> {
     let mut y = stored.tensor(gpu, layout);

@@ -48,7 +48,7 @@ pub(super) fn splits(tiles: usize, terms: usize) -> usize {
 
 /// Blocks for the tiles of an m × n result, `layers` of them.
 pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
-    assert!(n < TILE << 16, "a product on a GPU has at most {} columns, not {n}", TILE << 16);
+    assert!(n <= TILE * 65535, "a product on a GPU has at most {} columns, not {n}", TILE * 65535);
     Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
 }
 
@@ -159,9 +159,9 @@ pub(super) fn add_splits<T: Float>(
     while rows < MOST_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
         rows *= 2;
     }
-    let (numel, splits, threads, columns) = (checked(numel), splits as i32, rows as i32, columns as i32);
-    let (to, from) = (stored.address(y), address(partial));
-    let arguments: [&dyn Argument; 8] = [&to, &from, &numel, &splits, &threads, &bias, &bias_stride, &columns];
+    let (grid, to, from) = (Grid::elements(numel * rows), stored.address(y), address(partial));
+    let (numel, splits, rows, columns) = (checked(numel), splits as i32, rows as i32, columns as i32);
+    let arguments: [&dyn Argument; 8] = [&to, &from, &numel, &splits, &rows, &bias, &bias_stride, &columns];
     // SAFETY: the partial results are y's elements, one result behind the other.
-    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), Grid::elements(y.numel() * rows), arguments) }
+    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), grid, arguments) }
 }

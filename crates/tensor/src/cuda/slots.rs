@@ -46,7 +46,7 @@ impl<T: Float> Tensors<T> {
 /// `x` with its axes in memory in `order`, for reading.
 pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usize]) -> TensorOf<T> {
     let layout = Layout::dense(x.shape(), order);
-    if (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]) {
+    if x.layout().same_places(&layout) {
         return x.clone();
     }
     let mut own = gpu.tensor(layout);

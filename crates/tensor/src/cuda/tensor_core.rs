@@ -10,7 +10,7 @@ use chainrule_kernels::Family;
 use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::conv::Sizes;
-use super::copy::arranged;
+use super::copy::in_format;
 use super::launch::{Argument, Grid};
 use super::matmul::add_splits;
 use super::walk::address;
@@ -21,12 +21,13 @@ use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`, and how many terms of a sum are one step.
+/// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`.
 const TILE: [usize; 2] = [128, 64];
 const TILE_THREADS: u32 = 128;
-const TERMS: usize = 16;
 /// The `f32` of a chunk of 16 bytes.
 const CHUNK: usize = 4;
+/// The most tiles side by side: what the second axis of a grid can count.
+const MOST_COLUMNS: usize = 65535;
 /// Blocks that keep a large GPU busy, and the least steps that are worth a block.
 const BUSY: usize = 256;
 const LEAST_STEPS: usize = 8;
@@ -46,9 +47,6 @@ pub enum Precision {
     Bf16 = 2,
 }
 
-/// The variants that copy elements one by one, in `f32` and in TF32.
-const LOOSE: [&str; 2] = ["tf32x3_loose", "tf32_loose"];
-
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::Fp32 as u8);
 
 /// Sets how exactly GPUs compute products of `f32` from now on, for the whole process.
@@ -65,10 +63,21 @@ pub fn precision() -> Precision {
     }
 }
 
-/// A convolution, the kernels' variant for it, and whether results are stored as bf16 where they can be.
+/// What factors are on the tensor cores: `Bf16`, `Tf32` and `Tf32x3` of `gemm.cuh`.
+#[derive(Clone, Copy)]
+enum Factors {
+    Bf16,
+    Tf32,
+    Tf32x3,
+}
+
+/// A convolution and how it is computed.
 pub(super) struct Plan {
     s: Sizes,
-    mode: &'static str,
+    factors: Factors,
+    /// Whether channels are copied one by one, for they are no whole chunks.
+    loose: bool,
+    /// Whether results are stored as bf16 where the next convolution takes them so.
     narrow: bool,
 }
 
@@ -86,15 +95,15 @@ impl Plan {
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()
             && options.groups == 1
+            && channels.max(outputs) <= TILE[1] * MOST_COLUMNS
             && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
-        let mode = match precision() {
-            Precision::Bf16 if whole(2 * CHUNK) => BF16.0,
-            Precision::Fp32 if whole(CHUNK) => "tf32x3",
-            Precision::Fp32 => LOOSE[0],
-            _ if whole(CHUNK) => "tf32",
-            _ => LOOSE[1],
+        let factors = match precision() {
+            Precision::Fp32 => Factors::Tf32x3,
+            Precision::Bf16 if whole(2 * CHUNK) => Factors::Bf16,
+            Precision::Tf32 | Precision::Bf16 => Factors::Tf32,
         };
-        fits.then(|| Self { s: Sizes::new(x, w, out, options), mode, narrow: precision() == Precision::Bf16 })
+        let (loose, narrow) = (!whole(CHUNK), precision() == Precision::Bf16);
+        fits.then(|| Self { s: Sizes::new(x, w, out, options), factors, loose, narrow })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
@@ -103,18 +112,44 @@ impl Plan {
     }
 
     /// How factors are stored.
-    fn factors<T: Float>(&self) -> Stored {
-        if self.mode == BF16.0 { BF16 } else { Stored(T::NAME) }
+    fn stored<T: Float>(&self) -> Stored {
+        match self.factors {
+            Factors::Bf16 => BF16,
+            Factors::Tf32 | Factors::Tf32x3 => Stored(T::NAME),
+        }
+    }
+
+    /// The variant of the kernels that writes results as the factors are stored.
+    fn kind(&self) -> &'static str {
+        match (self.factors, self.loose) {
+            (Factors::Bf16, _) => "bf16",
+            (Factors::Tf32, false) => "tf32",
+            (Factors::Tf32, true) => "tf32_loose",
+            (Factors::Tf32x3, false) => "tf32x3",
+            (Factors::Tf32x3, true) => "tf32x3_loose",
+        }
     }
 
     /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which is what
     /// the next convolution takes, whatever this one's factors are.
     fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
-        match self.mode {
-            "tf32" if self.narrow && channels.is_multiple_of(2 * CHUNK) => (BF16, "tf32_to_bf16"),
-            "tf32_loose" if self.narrow && channels.is_multiple_of(2 * CHUNK) => (BF16, "tf32_loose_to_bf16"),
-            mode => (self.factors::<T>(), mode),
+        match (self.factors, self.loose) {
+            (Factors::Tf32, loose) if self.narrow && channels.is_multiple_of(2 * CHUNK) => {
+                (BF16, if loose { "tf32_loose_to_bf16" } else { "tf32_to_bf16" })
+            }
+            _ => (self.stored::<T>(), self.kind()),
         }
+    }
+
+    /// The blocks for a result of m × n, of which each element is a sum of so many terms: by shapes alone, so that the sums
+    /// are always the same.
+    fn grid(&self, m: usize, n: usize, terms: usize) -> Grid {
+        let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
+        let steps = terms.div_ceil(if matches!(self.factors, Factors::Bf16) { 32 } else { 16 });
+        let wanted = (BUSY / (rows * columns)).min(steps / LEAST_STEPS).max(1);
+        // No split is left without a step.
+        let splits = steps.div_ceil(steps.div_ceil(wanted));
+        Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
     }
 
     /// A result with so many channels, for the kernels to write.
@@ -128,32 +163,13 @@ impl Plan {
 
     /// x with its channels innermost, as the kernels read it.
     pub(super) fn images<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        self.aligned(gpu, x, &channels_last(x.shape()))
+        in_format(gpu, x, self.stored::<T>(), channels_last(x.shape()), !self.loose)
     }
 
     /// A matrix with its rows one behind the other, as the kernels read it.
     pub(super) fn rows<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        self.aligned(gpu, x, &Layout::contiguous(x.shape()))
+        in_format(gpu, x, self.stored::<T>(), Layout::contiguous(x.shape()), !self.loose)
     }
-
-    /// The elements of `x` in the order of `layout`; copied if they lie otherwise or begin where no chunk does.
-    fn aligned<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>, layout: &Layout) -> TensorOf<T> {
-        let stored = self.factors::<T>();
-        let same = (0..x.rank()).all(|a| x.shape()[a] == 1 || x.layout().strides()[a] == layout.strides()[a]);
-        let x = if same { stored.read(gpu, x) } else { x.clone() };
-        if same && (LOOSE.contains(&self.mode) || stored.address(&x).is_multiple_of(16)) {
-            return x;
-        }
-        arranged(gpu, &x, stored, *layout)
-    }
-}
-
-/// The blocks for a result of m × n, of which each element is a sum of so many terms: by shapes alone, so that the sums
-/// are always the same.
-fn grid(m: usize, n: usize, terms: usize) -> Grid {
-    let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
-    let splits = (BUSY / (rows * columns)).min(terms.div_ceil(TERMS) / LEAST_STEPS).max(1);
-    Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
 }
 
 /// Room for the partial results of `y`, if its sums are split.
@@ -192,7 +208,7 @@ pub(super) fn forward<T: Float>(
     moments: bool,
 ) -> Option<Moments<T>> {
     let s = &plan.s;
-    let grid = grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
+    let grid = plan.grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
     let partial = partial(gpu, y, &grid);
     let moments = (moments && partial.is_none()).then(|| Moments {
         sums: gpu.tensor(Layout::contiguous(Shape::from([2, grid.blocks[0] as usize, s.o as usize]))),
@@ -201,7 +217,7 @@ pub(super) fn forward<T: Float>(
     });
     let bias = bias.map(TensorOf::contiguous);
     let (stored, kind) = plan.result::<T>(s.o as usize);
-    let (to, [from, weight]) = (stored.address(y), [x, w].map(|x| plan.factors::<T>().address(x)));
+    let (to, [from, weight]) = (stored.address(y), [x, w].map(|x| plan.stored::<T>().address(x)));
     let bias = bias.as_ref().map_or(0, address);
     let (to_partial, to_moments) =
         (partial.as_ref().map_or(0, address), moments.as_ref().map_or(0, |moments| address(&moments.sums)));
@@ -220,10 +236,10 @@ pub(super) fn forward<T: Float>(
 /// dx from dy and w; all as the kernel wants them.
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
-    let grid = grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
+    let grid = plan.grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
     let partial = partial(gpu, dx, &grid);
     let (stored, kind) = plan.result::<T>(s.c as usize);
-    let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.factors::<T>().address(x)));
+    let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
     // SAFETY: dy, w and dx are those of the convolution, without gaps; the grid covers dx, and there is a partial result
     // for each split.
@@ -236,13 +252,13 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
 /// dw from dy and x; all as the kernel wants them.
 pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy, x]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
-    let grid = grid((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize, plan.pixels()[1]);
+    let grid = plan.grid((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize, plan.pixels()[1]);
     let partial = partial(gpu, dw, &grid);
     let to = address(partial.as_ref().unwrap_or(dw));
-    let [from_dy, from_x] = [dy, x].map(|x| plan.factors::<T>().address(x));
+    let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
     // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw, and there is a partial result
     // for each split.
-    unsafe { launch(gpu, ("conv_weight_gradient", plan.mode), grid, [&to, &from_dy, &from_x, s]) };
+    unsafe { launch(gpu, ("conv_weight_gradient", plan.kind()), grid, [&to, &from_dy, &from_x, s]) };
     if let Some(partial) = partial {
         add_splits(gpu, dw, &partial, (0, 0, 1));
     }
