@@ -63,7 +63,8 @@ fn convolution([c, side, o, kernel, stride]: [usize; 5], batch: usize, precision
     report("weight gradient", time(|| x.conv2d_weight_gradient(&dy, [kernel; 2], options)));
 }
 
-/// Images as a layer in a net gets them, stored as the layer before it left them: here, one that changes nothing.
+/// Images as a layer in a net gets them, stored as the layer before it left them: here, one that changes nothing. Where a
+/// kernel wants them widened, that is done once for all calls, as for the first call in a net.
 fn as_stored(x: &Tensor) -> Tensor {
     let channels = x.shape()[1];
     let identity = Tensor::eye(channels).reshape([channels, channels, 1, 1]).to(GPU);

@@ -92,7 +92,8 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }
     }
 
-    /// Moves all parameters and buffers below to a device; they stay what they are, for optimizers too.
+    /// Moves all parameters and buffers below to a device; they stay what they are, for optimizers too. Parameters of four axes,
+    /// as filters are, lie channels-last in memory on a GPU.
     ///
     /// # Panics
     /// If the device cannot be used: ask [`Device::ready`] first.

@@ -160,7 +160,7 @@ kernels! {
     /// `dx = dy · (softmax(x) − onehot(label))`: x (N,C,…), all others (N,…).
     fn cross_entropy_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, labels: &Index, max: &TensorOf<Self>, ln: &TensorOf<Self>) -> TensorOf<Self> = softmax::cross_entropy_backward;
 
-    /// The mean and the biased variance of each channel, each (C), in two passes: x (N,C,…).
+    /// The mean and the biased variance of each channel, each (C), from deviations and not from squares: x (N,C,…).
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = batch_norm::statistics;
     /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
     /// the mean, the biased variance and istd = 1/√(var + ε), each (C). The moments are those of x, if they are there.

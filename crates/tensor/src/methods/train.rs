@@ -18,13 +18,13 @@ impl<T: Float> TensorOf<T> {
         T::dropout_mask(device, key, p, shape.into())
     }
 
-    /// The sum of the squares of all elements of all these tensors, in one pass over all: a number without axes, where the
-    /// tensors are.
+    /// The sum of the squares of all elements of all these tensors: a number without axes, where the tensors are. A GPU takes
+    /// them all in one pass.
     pub fn sum_of_squares(xs: &[&Self]) -> TensorOf<f64> {
         T::sum_of_squares(xs)
     }
 
-    /// Multiplies all elements of all these tensors by a number without axes, in one pass over all.
+    /// Multiplies all elements of all these tensors by a number without axes. A GPU takes them all in one pass.
     ///
     /// # Panics
     /// If the number has axes.
