@@ -154,7 +154,9 @@ template <class T> struct FilterChannels {
   }
 };
 
-// The weight gradient's A: (p, q, c), K goes over the pixels of y, and the elements are those of x that meet there.
+// The weight gradient's A: (p, q, c), K goes over the pixels of y, and the elements are those of x that meet there. If
+// wanted, then a row of ones: its products are the sums of dy, which the bias's gradient is. `ones` are a chunk of them, a
+// one and zeros.
 template <class T> struct PatchPixels {
   using Element = T;
   using Tile = AcrossK<T, A>;
@@ -163,17 +165,20 @@ template <class T> struct PatchPixels {
     int top, left, channel;
   };
   const T* base;
+  const T* ones;
   const Convolution& s;
 
   DEVICE Line line(int index) const {
+    if (ones && index == s.kh * s.kw * s.c) return {0, 0, -1};
     const int tap = index / s.c, p = tap / s.kw;
     return {p * s.dilation[0] - s.padding[0], (tap - p * s.kw) * s.dilation[1] - s.padding[1], index - tap * s.c};
   }
   DEVICE K k(int first, int step) const { return Odometer(first, step, s.oh, s.ow); }
   DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
     const int row = k.middle * s.stride[0] + line.top, column = k.low * s.stride[1] + line.left;
-    offset = (int64_t)((k.high * s.h + row) * s.w + column) * s.c + line.channel;
-    return k.high < s.n && within(row, s.h) && within(column, s.w);
+    const bool one = line.channel < 0;
+    offset = one ? ones - base : (int64_t)((k.high * s.h + row) * s.w + column) * s.c + line.channel;
+    return k.high < s.n && (one || (within(row, s.h) && within(column, s.w)));
   }
 };
 

@@ -324,11 +324,11 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
 CONVOLUTION(f32, float)
 CONVOLUTION(f64, double)
 
-// y = the sum of the splits, plus a bias for each column. Of a small result, `rows` threads of a block add up the splits of
+// y, and what comes after its `body` elements to another place: the sum of the splits, plus a bias for each column. Of a small result, `rows` threads of a block add up the splits of
 // an element, a power of two; so many times fewer wait for memory one after the other.
 template <class T, class S>
-DEVICE void add_splits(S* y, const T* partial, uint32_t numel, int splits, int rows, const T* bias, int64_t bias_stride,
-                       int columns) {
+DEVICE void add_splits(S* y, S* rest, uint32_t body, const T* partial, uint32_t numel, int splits, int rows,
+                       const T* bias, int64_t bias_stride, int columns) {
   __shared__ T room[THREADS];
   const uint32_t wide = THREADS / rows, row = threadIdx.x / wide;
   for (uint32_t first = blockIdx.x * wide; first < numel; first += gridDim.x * wide) {
@@ -346,15 +346,16 @@ DEVICE void add_splits(S* y, const T* partial, uint32_t numel, int splits, int r
       sum = room[threadIdx.x % wide];
       __syncthreads();
     }
-    if (row == 0 && i < numel) y[i] = S(bias ? sum + bias[i % columns * bias_stride] : sum);
+    if (row == 0 && i < numel)
+      *(i < body ? y + i : rest + (i - body)) = S(bias ? sum + bias[i % columns * bias_stride] : sum);
   }
 }
 
 // Results are stored as S.
 #define SPLITS(type, T, S)                                                                                             \
-  KERNEL(THREADS, add_splits_##type, S* y, const T* partial, uint32_t numel, int splits, int rows, const T* bias,      \
-         int64_t bias_stride, int columns) {                                                                           \
-    add_splits(y, partial, numel, splits, rows, bias, bias_stride, columns);                                           \
+  KERNEL(THREADS, add_splits_##type, S* y, S* rest, uint32_t body, const T* partial, uint32_t numel, int splits,       \
+         int rows, const T* bias, int64_t bias_stride, int columns) {                                                  \
+    add_splits(y, rest, body, partial, numel, splits, rows, bias, bias_stride, columns);                               \
   }
 SPLITS(f32, float, float)
 SPLITS(f64, double, double)

@@ -5,6 +5,7 @@
 //   forward           pixels of y     o     (p, q, c)
 //   input gradient    pixels of x     c     (p, q, o)
 //   weight gradient   (p, q, c)       o     pixels of y
+//                     and the bias
 //
 // The weight gradient's rows are the longer axis of w, since a tile is higher than wide and o is often no more than 64.
 //
@@ -87,18 +88,22 @@ DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, co
   store<Access>(dx, sums, pixels, s.c);
 }
 
-// Always of splits, of which there may be one.
+// Split z writes to dw and db, if that is wanted, z times `apart` further on.
 template <class Mode, class Access, class T>
-DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Convolution& s) {
+DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, const T* x, const T* ones,
+                            const Convolution& s) {
   Sums sums = {};
   const int length = s.kh * s.kw * s.c;
-  multiply_share<Mode, Access>(sums, PatchPixels<T>{x, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
-  float* partial = partial_result(partials, (int64_t)s.o * length);
+  multiply_share<Mode, Access>(sums, PatchPixels<T>{x, ones, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
+  dw += blockIdx.z * apart;
+  db += blockIdx.z * apart;
   for_each_pair(sums, [&](int i, int j, float left, float right) {
     const int row = first_row() + i, o = first_column() + j;
-    if (row >= length) return;
-    if (o < s.o) partial[(int64_t)o * length + row] = left;
-    if (o + 1 < s.o) partial[(int64_t)(o + 1) * length + row] = right;
+    if (row > length || (row == length && !ones)) return;
+    float* to = row < length ? dw + row : db;
+    const int64_t step = row < length ? length : 1;
+    if (o < s.o) to[o * step] = left;
+    if (o + 1 < s.o) to[(o + 1) * step] = right;
   });
 }
 
@@ -107,20 +112,20 @@ DEVICE void weight_gradient(float* partials, const T* dy, const T* x, const Conv
 #define BOUNDS_tf32 TILE_THREADS, 3
 #define BOUNDS_tf32x3 TILE_THREADS, 2
 #define BOUNDS_bf16 TILE_THREADS, 3
-#define RESULTS(kind, mode, Mode, Access, Out)                                                                            \
+#define RESULTS(kind, mode, Mode, Access, Out)                                                                         \
   KERNEL(BOUNDS_##mode, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,          \
          const Mode::Element* w, const float* bias, Convolution s) {                                                   \
-    forward<Mode, Access>(y, partials, moments, x, w, bias, s);                                                           \
+    forward<Mode, Access>(y, partials, moments, x, w, bias, s);                                                        \
   }                                                                                                                    \
   KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                 \
          const Mode::Element* w, Convolution s) {                                                                      \
-    input_gradient<Mode, Access>(dx, partials, dy, w, s);                                                                 \
+    input_gradient<Mode, Access>(dx, partials, dy, w, s);                                                              \
   }
-#define PRODUCTS(kind, mode, Mode, Access)                                                                                \
-  RESULTS(kind, mode, Mode, Access, Mode::Element)                                                                        \
-  KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* partials, const Mode::Element* dy, const Mode::Element* x, \
-         Convolution s) {                                                                                              \
-    weight_gradient<Mode, Access>(partials, dy, x, s);                                                                    \
+#define PRODUCTS(kind, mode, Mode, Access)                                                                             \
+  RESULTS(kind, mode, Mode, Access, Mode::Element)                                                                     \
+  KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* dw, float* db, int64_t apart, const Mode::Element* dy,     \
+         const Mode::Element* x, const Mode::Element* ones, Convolution s) {                                           \
+    weight_gradient<Mode, Access>(dw, db, apart, dy, x, ones, s);                                                      \
   }
 PRODUCTS(tf32, tf32, Tf32, Whole)
 PRODUCTS(tf32_loose, tf32, Tf32, Loose)

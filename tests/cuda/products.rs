@@ -25,7 +25,7 @@ pub fn error(found: &Tensor, expected: &Tensor64) -> f64 {
 }
 
 /// N, C, H, W, O, kernel, stride, padding, dilation.
-const CONVOLUTIONS: [[usize; 9]; 12] = [
+const CONVOLUTIONS: [[usize; 9]; 13] = [
     [3, 8, 9, 7, 12, 3, 1, 1, 1],
     [2, 4, 12, 12, 8, 3, 2, 1, 1],
     [2, 16, 6, 6, 72, 1, 2, 0, 1],
@@ -35,6 +35,7 @@ const CONVOLUTIONS: [[usize; 9]; 12] = [
     // Few elements of long sums, which are split.
     [2, 64, 4, 4, 72, 3, 1, 1, 1],
     [1, 48, 5, 5, 64, 3, 2, 1, 1],
+    [3, 128, 5, 5, 8, 1, 1, 0, 1],
     // Channels that are no multiple of four.
     [3, 3, 8, 8, 5, 3, 1, 1, 1],
     [5, 1, 9, 9, 6, 5, 2, 2, 1],
@@ -57,11 +58,17 @@ fn convolutions(tolerance: f64) {
         let dy = random(salt + 3, &y.shape());
         let dx = dy.to_f64().conv2d_input_gradient(&weight.to_f64(), [h, w], options);
         let dw = x.to_f64().conv2d_weight_gradient(&dy.to_f64(), [kernel; 2], options);
+        let db = dy.to_f64().sum(&[0, 2, 3], false);
         let [x, weight, b, dy] = [x, weight, b, dy].map(|x| x.to(GPU));
+        let (dw_along, db_along) = x.conv2d_weight_gradient_with_sums(&dy, [kernel; 2], options);
+        // The tiles of filters with so many elements have no row left for it.
+        assert_eq!(db_along.is_none(), (c * kernel * kernel) % 128 == 0);
         let found = [
             error(&x.conv2d(&weight, Some(&b), options), &y),
             error(&dy.channels_last().conv2d_input_gradient(&weight, [h, w], options), &dx),
             error(&x.conv2d_weight_gradient(&dy, [kernel; 2], options), &dw),
+            error(&dw_along, &dw),
+            db_along.map_or(0.0, |found| error(&found, &db)),
         ];
         assert!(found.iter().all(|&error| error < tolerance), "{:?}: {found:?}", CONVOLUTIONS[salt as usize / 10]);
     }
@@ -74,11 +81,15 @@ fn matrices(tolerance: f64) {
         let salt = 200 + 10 * salt as u32;
         let (a, b, bias) = (random(salt, &[m, k]), random(salt + 1, &[k, n]), random(salt + 2, &[n]));
         let c = a.to_f64().matmul(&b.to_f64());
+        let (dw, db) = (b.to_f64().transpose(0, 1).matmul(&b.to_f64()), b.to_f64().sum(&[0], false));
         let with_bias = a.to_f64().linear(&b.to_f64().transpose(0, 1), Some(&bias.to_f64()));
         let turned = |x: &Tensor| x.transpose(0, 1).contiguous().to(GPU).transpose(0, 1);
         let (turned_a, turned_b) = (turned(&a), turned(&b));
         let [a, b, bias] = [a, b, bias].map(|x| x.to(GPU));
+        let (dw_along, db_along) = b.linear_weight_gradient(&b);
         let found = [
+            error(&dw_along, &dw),
+            db_along.map_or(0.0, |found| error(&found, &db)),
             error(&a.matmul(&b), &c),
             error(&a.matmul(&turned_b), &c),
             error(&turned_a.matmul(&b), &c),

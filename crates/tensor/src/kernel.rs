@@ -110,6 +110,9 @@ kernels! {
     fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
     fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
+    /// The adjoint of `linear` in w: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), and the sum of each column of dy, (O), if that
+    /// is to be had along the way.
+    fn linear_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>) -> (TensorOf<Self>, Option<TensorOf<Self>>) = matmul::linear_weight_gradient;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
     /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow).
@@ -119,6 +122,8 @@ kernels! {
     /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
     /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
     fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::weight_gradient;
+    /// `conv2d_weight_gradient`, and the sum of each channel of dy, (O), if that is to be had along the way.
+    fn conv2d_weight_gradient_with_sums(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> (TensorOf<Self>, Option<TensorOf<Self>>) = conv::weight_gradient_with_sums;
 
     /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
     fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolPlaces) = conv::relu_max_pool;

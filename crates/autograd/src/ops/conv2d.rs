@@ -85,14 +85,15 @@ impl<T: Float> Rule<T> for Conv2d {
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (node.parent(0), node.parent(1));
-        let mut gradients = vec![
-            needs[0].then(|| dy.conv2d_input_gradient(&w, x.hw(), self.0)),
-            needs[1].then(|| x.conv2d_weight_gradient(dy, w.hw(), self.0)),
-        ];
-        if let Some(&need) = needs.get(2) {
-            gradients.push(need.then(|| dy.sum_axes(&[0, 2, 3], false)));
+        let dx = needs[0].then(|| dy.conv2d_input_gradient(&w, x.hw(), self.0));
+        if let [true, true] = needs[1..] {
+            let found = x.value().conv2d_weight_gradient_with_sums(&dy.value(), w.hw(), self.0);
+            let dw = VarOf::record(found.0, [&x, dy], WeightGradient(self.0));
+            return vec![dx, Some(dw), Some(dy.channel_sum_found(found.1))];
         }
-        gradients
+        let dw = needs[1].then(|| x.conv2d_weight_gradient(dy, w.hw(), self.0));
+        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum()));
+        [dx, dw].into_iter().chain(db).collect()
     }
 }
 

@@ -40,11 +40,14 @@ impl<T: Float> Rule<T> for Linear {
         // (N, I) = (N, O) · (O, I)
         let dx = needs[0].then(|| dy.matmul(w));
         // (O, I) = (O, N) · (N, I)
-        let dw = needs[1].then(|| dy.transpose(0, 1).matmul(x));
-        match needs.get(2) {
-            Some(&need) => vec![dx, dw, need.then(|| dy.sum_to(node.input(2).shape()))],
-            None => vec![dx, dw],
+        let dyt = || dy.transpose(0, 1);
+        if let [true, true] = needs[1..] {
+            let found = x.numbers().linear_weight_gradient(&dy.numbers());
+            return vec![dx, Some(dyt().matmul_found(x, found.0)), Some(dy.channel_sum_found(found.1))];
         }
+        let dw = needs[1].then(|| dyt().matmul(x));
+        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum()));
+        [dx, dw].into_iter().chain(db).collect()
     }
 }
 

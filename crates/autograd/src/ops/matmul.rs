@@ -1,6 +1,6 @@
 //! The matrix product.
 
-use chainrule_tensor::Float;
+use chainrule_tensor::{Float, TensorOf};
 
 use crate::var::{NodeOf, Rule, VarOf};
 
@@ -14,7 +14,12 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
-        Self::record(self.numbers().matmul(&b.numbers()), [self, b], Matmul)
+        self.matmul_found(b, self.numbers().matmul(&b.numbers()))
+    }
+
+    /// The same, its value having been found already.
+    pub(super) fn matmul_found(&self, b: &Self, found: TensorOf<T>) -> Self {
+        Self::record(found, [self, b], Matmul)
     }
 }
 

@@ -10,6 +10,7 @@ mod batch_norm;
 mod batch_norm_inference;
 mod binary_cross_entropy;
 mod broadcast;
+mod channel_sum;
 mod clamp;
 mod concat;
 mod conv2d;

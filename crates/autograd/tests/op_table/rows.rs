@@ -394,6 +394,10 @@ fn normalisations() -> Vec<Row> {
                 r::batch_norm(&xhat, x).iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
             }
         ),
+        row!("channel_sum", [[2, 3, 2, 2]], WIDE, |x| x[0].channel_sum(), |x| {
+            let channel = |c: usize| r::indices(&[2, 3, 2, 2]).into_iter().filter(move |i| i[1] == c);
+            (0..3).map(|c| channel(c).map(|i| x[0].at(&i)).sum()).collect()
+        }),
         row!(
             "conv2d_batch_norm",
             [[2, 4, 4, 3], [4, 4, 3, 3], [4], [4]],

@@ -173,6 +173,14 @@ pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&Tens
     y
 }
 
+/// The gradient alone: a sum over dy is a pass of its own.
+pub(crate) fn linear_weight_gradient<T: Float>(
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+) -> (TensorOf<T>, Option<TensorOf<T>>) {
+    (matmul(&dy.transpose(0, 1), x), None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use cudarc::driver::{result, sys};
 
 use chainrule_kernels::Family;
 
+use super::bf16::{BF16, Stored};
 use super::gpu::Gpu;
 use super::launch::Grid;
 
@@ -25,12 +26,17 @@ pub(super) struct Board(sys::CUdeviceptr);
 
 /// The bytes in front of the dials: a fault.
 const DIALS: u64 = 8;
-const BYTES: usize = 24;
+/// What is in front of the ones, which begin at a multiple of 16.
+const ONES: u64 = 32;
+const BYTES: usize = 64;
 
 impl Board {
     pub(super) fn new(stream: sys::CUstream) -> Result<Self, DriverError> {
         let mut start = [0; BYTES];
-        start[DIALS as usize + 8..].copy_from_slice(&1f64.to_ne_bytes());
+        start[DIALS as usize + 8..][..8].copy_from_slice(&1f64.to_ne_bytes());
+        start[ONES as usize..][..4].copy_from_slice(&1f32.to_ne_bytes());
+        // The upper half of the same.
+        start[ONES as usize + 16..][..2].copy_from_slice(&((1f32.to_bits() >> 16) as u16).to_ne_bytes());
         // SAFETY: the address is the board's own, kept until the process ends, and is written as a whole.
         unsafe {
             let address = result::malloc_sync(BYTES)?;
@@ -48,6 +54,11 @@ impl Board {
     /// Where kernels read the dials.
     pub(super) fn dials(&self) -> u64 {
         self.0 + DIALS
+    }
+
+    /// 16 bytes of a one and zeros, stored so.
+    pub(super) fn ones(&self, stored: Stored) -> u64 {
+        self.0 + ONES + if stored == BF16 { 16 } else { 0 }
     }
 }
 

@@ -182,6 +182,28 @@ pub(crate) fn weight_gradient<T: Float>(
     khw: [usize; 2],
     options: Conv2dOptions,
 ) -> TensorOf<T> {
+    gradients_of_parameters(gpu, x, dy, khw, options, false).0
+}
+
+pub(crate) fn weight_gradient_with_sums<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+) -> (TensorOf<T>, Option<TensorOf<T>>) {
+    gradients_of_parameters(gpu, x, dy, khw, options, true)
+}
+
+/// The weight's gradient, and if wanted the sum of each channel of dy, where it can be had along with it.
+fn gradients_of_parameters<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+    sums: bool,
+) -> (TensorOf<T>, Option<TensorOf<T>>) {
     let (x, dy) = (gpu.operand(x), gpu.operand(dy));
     let (groups, [kh, kw]) = (options.groups, khw);
     let (channels, outputs) = (x.shape()[1] / groups, dy.shape()[1]);
@@ -190,13 +212,13 @@ pub(crate) fn weight_gradient<T: Float>(
     let dw = gpu.tensor::<T>(channels_last(shape));
     let out = [dy.shape()[2], dy.shape()[3]];
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), shape, out, options) {
-        tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan);
-        return dw;
+        let sums = tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan, sums);
+        return (dw, sums);
     }
     let columns = kh * kw * channels;
     let terms = dy.shape()[0] * dy.shape()[2] * dy.shape()[3];
     if terms == 0 || columns == 0 {
-        return T::full(gpu.device(), shape, T::ZERO);
+        return (T::full(gpu.device(), shape, T::ZERO), None);
     }
     let rows = outputs / groups;
     let splits = splits(rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups, terms);
@@ -210,9 +232,9 @@ pub(crate) fn weight_gradient<T: Float>(
         gpu.launch(Family::Product, ("conv2d_weight_gradient", T::NAME), grid, arguments);
     }
     if let Some(partial) = partial {
-        add_splits(gpu, &dw, &partial, (0, 0, 1));
+        add_splits(gpu, &dw, None, &partial, (0, 0, 1));
     }
-    dw
+    (dw, None)
 }
 
 pub(crate) fn relu_max_pool<T: Float>(
@@ -236,9 +258,8 @@ pub(crate) fn relu_max_pool_backward<T: Float>(
     let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
     let dy = pooling::scatter2d(gpu, dy, places, [between[2], between[3]]);
     let (hw, khw) = ([x.shape()[2], x.shape()[3]], [w.shape()[2], w.shape()[3]]);
-    [
-        for_x.then(|| input_gradient(gpu, &dy, w, hw, options)),
-        for_w.then(|| weight_gradient(gpu, x, &dy, khw, options)),
-        for_b.then(|| dy.sum(&[0, 2, 3], false)),
-    ]
+    let dx = for_x.then(|| input_gradient(gpu, &dy, w, hw, options));
+    let (dw, sums) = for_w.then(|| gradients_of_parameters(gpu, x, &dy, khw, options, for_b)).unzip();
+    let db = for_b.then(|| sums.flatten().unwrap_or_else(|| dy.sum(&[0, 2, 3], false)));
+    [dx, dw, db]
 }

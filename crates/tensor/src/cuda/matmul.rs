@@ -110,7 +110,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
         gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
     }
     if let Some(partial) = partial {
-        add_splits(gpu, &c, &partial, (bias, bias_stride, n));
+        add_splits(gpu, &c, None, &partial, (bias, bias_stride, n));
     }
     c
 }
@@ -139,29 +139,54 @@ fn on_tensor_cores<T: Float>(
         tensor_core::input_gradient(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, b)], &plan);
         return Some(c);
     }
-    // dw (O, C) = dyᵀ (O, pixels) · x (pixels, C), in f32 always
-    let plan = Plan::of_product::<T>(gpu, [k, n, m])?;
-    let c = gpu.tensor(layout);
-    tensor_core::weight_gradient(gpu, &c, [&plan.rows(gpu, &a.transpose(0, 1)), &plan.rows(gpu, b)], &plan);
-    Some(c)
+    Some(transposed_product(gpu, &a.transpose(0, 1), b, false)?.0)
 }
 
-/// `y` = the sum of its partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column.
+/// dw (O, C) = dyᵀ (O, pixels) · x (pixels, C) by the tensor cores, if they take it, in f32 always; and if wanted the sum of
+/// each channel of dy, where it can be had along the way.
+fn transposed_product<T: Float>(
+    gpu: &'static Gpu,
+    dy: &TensorOf<T>,
+    x: &TensorOf<T>,
+    sums: bool,
+) -> Option<(TensorOf<T>, Option<TensorOf<T>>)> {
+    let [pixels, outputs, channels] = [x.shape()[0], dy.shape()[1], x.shape()[1]];
+    let plan = Plan::of_product::<T>(gpu, [pixels, channels, outputs])?;
+    let dw = gpu.tensor(Layout::contiguous(Shape::from([outputs, channels])));
+    let sums = tensor_core::weight_gradient(gpu, &dw, [&plan.rows(gpu, dy), &plan.rows(gpu, x)], &plan, sums);
+    Some((dw, sums))
+}
+
+pub(crate) fn linear_weight_gradient<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+) -> (TensorOf<T>, Option<TensorOf<T>>) {
+    let (x, dy) = (gpu.operand(x), gpu.operand(dy));
+    transposed_product(gpu, &dy, &x, true).unwrap_or_else(|| (product(gpu, &dy.transpose(0, 1), &x, None), None))
+}
+
+/// The sum of partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column: `y`, and
+/// if there is another result, what comes after y's elements.
 pub(super) fn add_splits<T: Float>(
     gpu: &'static Gpu,
     y: &TensorOf<T>,
+    rest: Option<&TensorOf<T>>,
     partial: &TensorOf<T>,
     (bias, bias_stride, columns): (u64, i64, usize),
 ) {
-    let (numel, stored, splits) = (y.numel(), Stored::like(y), partial.shape()[0]);
+    let numel = y.numel() + rest.map_or(0, TensorOf::numel);
+    let (stored, splits) = (Stored::like(y), partial.shape()[0]);
     // By shapes alone, so that the order is.
     let mut rows = 1;
     while rows < MOST_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
         rows *= 2;
     }
-    let (grid, to, from) = (Grid::elements(numel * rows), stored.address(y), address(partial));
+    let (grid, body) = (Grid::elements(numel * rows), checked(y.numel()));
     let (numel, splits, rows, columns) = (checked(numel), splits as i32, rows as i32, columns as i32);
-    let arguments: [&dyn Argument; 8] = [&to, &from, &numel, &splits, &rows, &bias, &bias_stride, &columns];
-    // SAFETY: the partial results are y's elements, one result behind the other.
+    let (to, to_rest, from) = (stored.address(y), rest.map_or(0, address), address(partial));
+    let arguments: [&dyn Argument; 10] =
+        [&to, &to_rest, &body, &from, &numel, &splits, &rows, &bias, &bias_stride, &columns];
+    // SAFETY: the partial results are y's elements and the rest's, one result behind the other.
     unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), grid, arguments) }
 }

@@ -172,10 +172,10 @@ impl Plan {
     }
 }
 
-/// Room for the partial results of `y`, if its sums are split.
-fn partial<T: Float>(gpu: &'static Gpu, y: &TensorOf<T>, grid: &Grid) -> Option<TensorOf<T>> {
+/// Room for partial results of so many elements, if sums are split.
+fn partial<T: Float>(gpu: &'static Gpu, numel: usize, grid: &Grid) -> Option<TensorOf<T>> {
     let splits = grid.blocks[2] as usize;
-    (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, y.numel()]))))
+    (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
 }
 
 /// Channels innermost.
@@ -209,7 +209,7 @@ pub(super) fn forward<T: Float>(
 ) -> Option<Moments<T>> {
     let s = &plan.s;
     let grid = plan.grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
-    let partial = partial(gpu, y, &grid);
+    let partial = partial(gpu, y.numel(), &grid);
     let moments = (moments && partial.is_none()).then(|| Moments {
         sums: gpu.tensor(Layout::contiguous(Shape::from([2, grid.blocks[0] as usize, s.o as usize]))),
         length: TILE[0],
@@ -228,7 +228,7 @@ pub(super) fn forward<T: Float>(
         launch(gpu, ("conv_forward", kind), grid, arguments);
     }
     if let Some(partial) = partial {
-        add_splits(gpu, y, &partial, (bias, 1, s.o as usize));
+        add_splits(gpu, y, None, &partial, (bias, 1, s.o as usize));
     }
     moments
 }
@@ -237,7 +237,7 @@ pub(super) fn forward<T: Float>(
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
     let grid = plan.grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
-    let partial = partial(gpu, dx, &grid);
+    let partial = partial(gpu, dx.numel(), &grid);
     let (stored, kind) = plan.result::<T>(s.c as usize);
     let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
@@ -245,21 +245,40 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     // for each split.
     unsafe { launch(gpu, ("conv_input_gradient", kind), grid, [&to, &to_partial, &from, &weight, s]) };
     if let Some(partial) = partial {
-        add_splits(gpu, dx, &partial, (0, 0, 1));
+        add_splits(gpu, dx, None, &partial, (0, 0, 1));
     }
 }
 
-/// dw from dy and x; all as the kernel wants them.
-pub(super) fn weight_gradient<T: Float>(gpu: &'static Gpu, dw: &TensorOf<T>, [dy, x]: [&TensorOf<T>; 2], plan: &Plan) {
+/// dw from dy and x; all as the kernel wants them. If wanted, also the sum of each channel of dy, where it can be had along
+/// the way.
+pub(super) fn weight_gradient<T: Float>(
+    gpu: &'static Gpu,
+    dw: &TensorOf<T>,
+    [dy, x]: [&TensorOf<T>; 2],
+    plan: &Plan,
+    sums: bool,
+) -> Option<TensorOf<T>> {
     let s = &plan.s;
-    let grid = plan.grid((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize, plan.pixels()[1]);
-    let partial = partial(gpu, dw, &grid);
-    let to = address(partial.as_ref().unwrap_or(dw));
+    let (length, outputs) = ((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize);
+    // As one more row. Where that takes one more row of tiles, a kernel of their own is sooner done.
+    let sums = (sums && !length.is_multiple_of(TILE[0])).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
+    let grid = plan.grid(length + usize::from(sums.is_some()), outputs, plan.pixels()[1]);
+    let numel = dw.numel() + sums.as_ref().map_or(0, TensorOf::numel);
+    let partial: Option<TensorOf<T>> = partial(gpu, numel, &grid);
+    let (to, to_sums, apart) = match &partial {
+        Some(partial) => (address(partial), address(partial) + (dw.numel() * size_of::<T>()) as u64, numel as i64),
+        None => (address(dw), sums.as_ref().map_or(0, address), 0),
+    };
+    let ones = if sums.is_some() { gpu.board.ones(plan.stored::<T>()) } else { 0 };
     let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
-    // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw, and there is a partial result
-    // for each split.
-    unsafe { launch(gpu, ("conv_weight_gradient", plan.kind()), grid, [&to, &from_dy, &from_x, s]) };
-    if let Some(partial) = partial {
-        add_splits(gpu, dw, &partial, (0, 0, 1));
+    // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw and the sums, and there is a
+    // partial result for each split.
+    unsafe {
+        let arguments: [&dyn Argument; 7] = [&to, &to_sums, &apart, &from_dy, &from_x, &ones, s];
+        launch(gpu, ("conv_weight_gradient", plan.kind()), grid, arguments);
     }
+    if let Some(partial) = partial {
+        add_splits(gpu, dw, sums.as_ref(), &partial, (0, 0, 1));
+    }
+    sums
 }

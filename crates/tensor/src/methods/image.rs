@@ -67,18 +67,25 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn conv2d_weight_gradient(&self, dy: &Self, khw: [usize; 2], options: Conv2dOptions) -> Self {
-        let (x, dy_shape) = (self.shape(), dy.shape());
-        assert!(
-            x.rank() == 4 && dy_shape.rank() == 4 && options.groups > 0,
-            "conv2d_weight_gradient: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy_shape}"
-        );
-        let w = Shape::from([dy_shape[1], x[1] / options.groups, khw[0], khw[1]]);
-        let forward = shape_rules::conv2d(x, w, None, options).or_panic();
-        assert!(
-            forward == dy_shape,
-            "conv2d_weight_gradient: dy does not fit\n  dy = {dy_shape}\n  y  = {forward}\n  rule: dy has y's shape"
-        );
+        check_weight_gradient(self.shape(), dy.shape(), khw, options);
         T::conv2d_weight_gradient(self, dy, khw, options)
+    }
+
+    /// [`conv2d_weight_gradient`](Self::conv2d_weight_gradient), and the sum of each channel of dy, (O), which is the gradient of
+    /// a bias: `None` where it is not to be had along the way, as on the processor.
+    ///
+    /// # Panics
+    /// If no convolution of x with these options has dy's shape.
+    #[track_caller]
+    #[must_use]
+    pub fn conv2d_weight_gradient_with_sums(
+        &self,
+        dy: &Self,
+        khw: [usize; 2],
+        options: Conv2dOptions,
+    ) -> (Self, Option<Self>) {
+        check_weight_gradient(self.shape(), dy.shape(), khw, options);
+        T::conv2d_weight_gradient_with_sums(self, dy, khw, options)
     }
 
     /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time
@@ -320,6 +327,21 @@ impl<T: Float> TensorOf<T> {
         }
         T::batch_norm_track(self, running_variance, mean, variance, share, correction);
     }
+}
+
+/// Fails unless a convolution of x with these options has dy's shape.
+#[track_caller]
+fn check_weight_gradient(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) {
+    assert!(
+        x.rank() == 4 && dy.rank() == 4 && options.groups > 0,
+        "conv2d_weight_gradient: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy}"
+    );
+    let w = Shape::from([dy[1], x[1] / options.groups, khw[0], khw[1]]);
+    let forward = shape_rules::conv2d(x, w, None, options).or_panic();
+    assert!(
+        forward == dy,
+        "conv2d_weight_gradient: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
+    );
 }
 
 /// Fails unless x is (N,C,…), each part (C), and a residual has the shape of x.

@@ -120,6 +120,16 @@ pub(crate) fn conv2d<T: Float>(
     y
 }
 
+/// The gradient alone: a sum over dy is a pass of its own.
+pub(crate) fn weight_gradient_with_sums<T: Float>(
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+) -> (TensorOf<T>, Option<TensorOf<T>>) {
+    (weight_gradient(x, dy, khw, options), None)
+}
+
 /// The convolution alone: batch normalisation makes its own first pass.
 pub(crate) fn with_moments<T: Float>(
     x: &TensorOf<T>,

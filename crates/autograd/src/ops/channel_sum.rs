@@ -1,0 +1,62 @@
+//! The sum of each channel.
+
+use chainrule_tensor::{Float, TensorOf};
+
+use crate::var::{NodeOf, Rule, VarOf};
+
+impl<T: Float> VarOf<T> {
+    /// The sum of each channel of x (N,C,…) over all other axes → (C), as is the gradient of a bias.
+    ///
+    /// `y[c] = Σ x[n,c,…]`, `dx[n,c,…] = dy[c]`.
+    ///
+    /// # Panics
+    /// If x has fewer than two axes.
+    #[track_caller]
+    #[must_use]
+    pub fn channel_sum(&self) -> Self {
+        self.channel_sum_found(None)
+    }
+
+    /// The same, if its value has been found already.
+    #[track_caller]
+    pub(super) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
+        let shape = self.shape();
+        assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
+        let others: Vec<isize> = (0..shape.rank() as isize).filter(|&axis| axis != 1).collect();
+        let y = found.unwrap_or_else(|| self.numbers().sum(&others, false));
+        Self::record(y, [self], ChannelSum)
+    }
+}
+
+struct ChannelSum;
+
+impl<T: Float> Rule<T> for ChannelSum {
+    fn name(&self) -> &'static str {
+        "channel_sum"
+    }
+    fn formula(&self) -> &'static str {
+        "dx[n,c,…] = dy[c]"
+    }
+    fn saved(&self) -> &'static str {
+        "the shape of x"
+    }
+    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let x = node.parent(0).shape();
+        let one_of_each = (0..x.rank()).fold(x, |shape, axis| if axis == 1 { shape } else { shape.with(axis, 1) });
+        vec![Some(dy.reshape(one_of_each).broadcast_to(x))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Var64;
+
+    #[test]
+    fn by_hand() {
+        let x = Var64::parameter("x", [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+        let y = x.channel_sum();
+        assert_eq!(y.value().to_vec(), [9.0, 12.0]);
+        let g = (y * Var64::constant([1.0, 10.0])).sum().backward();
+        assert_eq!(g[&x].to_vec(), [1.0, 10.0, 1.0, 10.0, 1.0, 10.0]);
+    }
+}
