@@ -28,6 +28,8 @@ const TILE_THREADS: u32 = 128;
 const CHUNK: usize = 4;
 /// The most tiles side by side: what the second axis of a grid can count.
 const MOST_COLUMNS: usize = 65535;
+/// Sums so short that one more row of tiles costs little.
+const FEW_PIXELS: usize = 1024;
 /// Blocks that keep a large GPU busy, and the least steps that are worth a block.
 const BUSY: usize = 256;
 const LEAST_STEPS: usize = 8;
@@ -260,8 +262,9 @@ pub(super) fn weight_gradient<T: Float>(
 ) -> Option<TensorOf<T>> {
     let s = &plan.s;
     let (length, outputs) = ((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize);
-    // As one more row. Where that takes one more row of tiles, a kernel of their own is sooner done.
-    let sums = (sums && !length.is_multiple_of(TILE[0])).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
+    // As one more row. Where that takes one more row of tiles, and long sums, a kernel of their own is sooner done.
+    let fits = !length.is_multiple_of(TILE[0]) || plan.pixels()[1] <= FEW_PIXELS;
+    let sums = (sums && fits).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
     let grid = plan.grid(length + usize::from(sums.is_some()), outputs, plan.pixels()[1]);
     let numel = dw.numel() + sums.as_ref().map_or(0, TensorOf::numel);
     let partial: Option<TensorOf<T>> = partial(gpu, numel, &grid);
