@@ -13,7 +13,7 @@ mod reference;
 #[path = "../../crates/autograd/tests/op_table/row.rs"]
 mod row;
 #[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]
-#[path = "../../crates/autograd/tests/op_table/rows.rs"]
+#[path = "../../crates/autograd/tests/op_table/rows/mod.rs"]
 mod rows;
 mod steps;
 mod table;

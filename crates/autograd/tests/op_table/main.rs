@@ -1,6 +1,6 @@
 //! The table that drives the tests of all ops: one row for each, all checks for every row.
 //!
-//! Adding an op adds a row in `rows.rs`. A rule that no row reaches fails `every_rule_has_a_row`.
+//! Adding an op adds a row in `rows`. A rule that no row reaches fails `every_rule_has_a_row`.
 
 mod controls;
 mod reference;
