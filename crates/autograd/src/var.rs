@@ -1,5 +1,8 @@
 //! Variables: the nodes of the graph.
 
+mod node;
+mod parameter;
+
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,40 +13,12 @@ use smallvec::SmallVec;
 
 use crate::recording::{is_recording, recorded};
 
+pub use node::{NodeOf, Rule};
+
 /// A variable of `f32`: what networks are trained with.
 pub type Var = VarOf<f32>;
 /// A variable of `f64`: what derivations are checked with.
 pub type Var64 = VarOf<f64>;
-
-/// The derivative rule of an op: how a gradient passes from its output to its inputs.
-///
-/// A rule's fields are exactly what the op saved besides its inputs and its output, which it reaches through
-/// [`NodeOf::parent`] and [`NodeOf::output`].
-pub trait Rule<T: Float>: Send + Sync + 'static {
-    /// The op's name, as in messages and explanations.
-    fn name(&self) -> &str;
-
-    /// The derivative in symbols, such as `dx = dy · y(1 − y)`.
-    fn formula(&self) -> &str;
-
-    /// What the backward pass reads of the forward one, in the formula's symbols, such as `x, w`.
-    #[expect(clippy::unnecessary_literal_bound, reason = "other rules may build their text")]
-    fn saved(&self) -> &str {
-        "its inputs"
-    }
-
-    /// The multiply-adds of the op's product: forward, and as many towards each of its first two parents. 0 where there is
-    /// no product; a profile then goes by the bytes that move.
-    fn multiply_adds(&self, _node: &NodeOf<T>) -> usize {
-        0
-    }
-
-    /// The gradients of the parents, one entry for each, from the gradient `dy` of the output.
-    ///
-    /// `needs[i]` says whether anyone asked for parent i's gradient; where not, `None` saves the work. Written on
-    /// variables, so that the result can be differentiated again.
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
-}
 
 /// A value on the graph.
 ///
@@ -56,10 +31,6 @@ enum Handle<T: Float> {
     Constant(TensorOf<T>),
     Node(Shared<Node<T>>),
 }
-
-/// A recorded operation, as its rule sees it.
-#[repr(transparent)]
-pub struct NodeOf<T: Float>(VarOf<T>);
 
 struct Node<T: Float> {
     id: u64,
@@ -289,94 +260,6 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    #[track_caller]
-    fn cell(&self, what: &str) -> &Parameter<T> {
-        match self.content() {
-            Some(Content::Parameter(p)) => p,
-            _ => panic!("{what}: '{}' is not a parameter\n  rule: only parameters can be changed", self.name()),
-        }
-    }
-
-    /// Gives a parameter another name, such as its path within a model.
-    ///
-    /// # Panics
-    /// If this is not a parameter.
-    #[track_caller]
-    pub fn rename(&self, name: impl Into<String>) {
-        *self.cell("rename").name.write().unwrap_or_else(PoisonError::into_inner) = name.into();
-    }
-
-    /// Freezes or thaws a parameter: while frozen it is a constant to what is computed from it.
-    ///
-    /// # Panics
-    /// If this is not a parameter.
-    #[track_caller]
-    pub fn set_frozen(&self, frozen: bool) {
-        self.cell("set_frozen").frozen.store(frozen, Ordering::Relaxed);
-    }
-
-    /// Changes a parameter's value, in place where nobody else holds the storage. Graphs recorded before cannot be
-    /// walked through it any more.
-    ///
-    /// # Panics
-    /// If this is not a parameter, or its shape changes.
-    #[track_caller]
-    pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
-        let cell = self.cell("update");
-        let mut value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
-        change(&mut value);
-        // Nobody else changes it meanwhile: the value is locked.
-        cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        if *value.layout().shape_ref() == cell.shape {
-            return;
-        }
-        let (before, after) = (cell.shape, value.shape());
-        drop(value);
-        panic!("update: '{}' had the shape {before} and now has {after}", self.name())
-    }
-
-    /// As [`update`](Self::update), of several parameters at once.
-    ///
-    /// # Panics
-    /// If one is not a parameter or is named twice, or a shape changes.
-    #[track_caller]
-    pub fn update_all(parameters: &[&Self], change: impl FnOnce(Vec<&mut TensorOf<T>>)) {
-        // Locked in the order of ids, so that two threads that update the same parameters do not wait for each other.
-        let mut order: Vec<usize> = (0..parameters.len()).collect();
-        order.sort_by_key(|&i| parameters[i].id());
-        for pair in order.windows(2) {
-            let var = parameters[pair[0]];
-            assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is named twice", var.name());
-        }
-        let lock = |i: usize| {
-            let cell = parameters[i].cell("update_all");
-            let value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
-            (i, value.shape(), value)
-        };
-        let mut values: Vec<_> = order.into_iter().map(lock).collect();
-        values.sort_by_key(|&(i, ..)| i);
-        change(values.iter_mut().map(|(_, _, value)| &mut **value).collect());
-        for (i, before, value) in values {
-            parameters[i].cell("update_all").version.fetch_add(1, Ordering::Relaxed);
-            let after = value.shape();
-            drop(value);
-            assert!(
-                before == after,
-                "update_all: '{}' had the shape {before} and now has {after}",
-                parameters[i].name()
-            );
-        }
-    }
-
-    /// Sets a parameter's value.
-    ///
-    /// # Panics
-    /// If this is not a parameter, or its shape changes.
-    #[track_caller]
-    pub fn set(&self, value: &TensorOf<T>) {
-        self.update(|slot| *slot = value.clone());
-    }
-
     /// How often a parameter was changed; 0 for everything else.
     fn version(&self) -> u64 {
         match self.content() {
@@ -402,63 +285,6 @@ impl<T: Float> VarOf<T> {
     pub(crate) fn as_node(&self) -> Option<&NodeOf<T>> {
         // SAFETY: a node is a variable and nothing else, and is laid out as one.
         self.computed().map(|_| unsafe { &*std::ptr::from_ref(self).cast::<NodeOf<T>>() })
-    }
-}
-
-impl<T: Float> Edge<T> {
-    /// The input, if it still has the value that the operation used.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn walk<'a>(&self, op: impl FnOnce() -> &'a str) -> &VarOf<T> {
-        assert!(
-            self.parent.version() == self.version,
-            "backward: parameter '{}' was changed after '{}' had used it\n  rule: call backward() before the optimizer's step, or compute the loss anew",
-            self.parent.name(),
-            op()
-        );
-        &self.parent
-    }
-}
-
-impl<T: Float> NodeOf<T> {
-    pub(crate) fn computed(&self) -> &Computed<T> {
-        self.0.computed().expect("a node is only made of a recorded operation")
-    }
-
-    /// The i-th variable that the operation was computed from.
-    ///
-    /// # Panics
-    /// If there are fewer, or it is a parameter that was changed since.
-    #[track_caller]
-    pub fn parent(&self, i: usize) -> VarOf<T> {
-        self.input(i).clone()
-    }
-
-    /// As [`parent`](Self::parent), without another handle: handles are counted, which small ops feel.
-    #[track_caller]
-    pub(crate) fn input(&self, i: usize) -> &VarOf<T> {
-        let computed = self.computed();
-        computed.edges[i].walk(|| computed.rule.name())
-    }
-
-    /// How many variables the operation was computed from.
-    pub fn parents(&self) -> usize {
-        self.computed().edges.len()
-    }
-
-    /// The operation's result.
-    pub fn output(&self) -> VarOf<T> {
-        self.0.clone()
-    }
-
-    /// As [`output`](Self::output), without another handle.
-    pub(crate) fn result(&self) -> &VarOf<T> {
-        &self.0
-    }
-
-    /// The operation's rule: its name, its formula, what it saved.
-    pub fn rule(&self) -> &dyn Rule<T> {
-        &*self.computed().rule
     }
 }
 

@@ -1,0 +1,98 @@
+//! What only parameters can do: change.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use chainrule_tensor::{Float, TensorOf};
+
+use super::{Content, Parameter, VarOf};
+
+impl<T: Float> VarOf<T> {
+    #[track_caller]
+    fn cell(&self, what: &str) -> &Parameter<T> {
+        match self.content() {
+            Some(Content::Parameter(p)) => p,
+            _ => panic!("{what}: '{}' is not a parameter\n  rule: only parameters can be changed", self.name()),
+        }
+    }
+
+    /// Gives a parameter another name, such as its path within a model.
+    ///
+    /// # Panics
+    /// If this is not a parameter.
+    #[track_caller]
+    pub fn rename(&self, name: impl Into<String>) {
+        *self.cell("rename").name.write().unwrap_or_else(PoisonError::into_inner) = name.into();
+    }
+
+    /// Freezes or thaws a parameter: while frozen it is a constant to what is computed from it.
+    ///
+    /// # Panics
+    /// If this is not a parameter.
+    #[track_caller]
+    pub fn set_frozen(&self, frozen: bool) {
+        self.cell("set_frozen").frozen.store(frozen, Ordering::Relaxed);
+    }
+
+    /// Changes a parameter's value, in place where nobody else holds the storage. Graphs recorded before cannot be
+    /// walked through it any more.
+    ///
+    /// # Panics
+    /// If this is not a parameter, or its shape changes.
+    #[track_caller]
+    pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
+        let cell = self.cell("update");
+        let mut value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
+        change(&mut value);
+        // Nobody else changes it meanwhile: the value is locked.
+        cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        if *value.layout().shape_ref() == cell.shape {
+            return;
+        }
+        let (before, after) = (cell.shape, value.shape());
+        drop(value);
+        panic!("update: '{}' had the shape {before} and now has {after}", self.name())
+    }
+
+    /// As [`update`](Self::update), of several parameters at once.
+    ///
+    /// # Panics
+    /// If one is not a parameter or is named twice, or a shape changes.
+    #[track_caller]
+    pub fn update_all(parameters: &[&Self], change: impl FnOnce(Vec<&mut TensorOf<T>>)) {
+        // Locked in the order of ids, so that two threads that update the same parameters do not wait for each other.
+        let mut order: Vec<usize> = (0..parameters.len()).collect();
+        order.sort_by_key(|&i| parameters[i].id());
+        for pair in order.windows(2) {
+            let var = parameters[pair[0]];
+            assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is named twice", var.name());
+        }
+        let lock = |i: usize| {
+            let cell = parameters[i].cell("update_all");
+            let value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
+            (i, value.shape(), value)
+        };
+        let mut values: Vec<_> = order.into_iter().map(lock).collect();
+        values.sort_by_key(|&(i, ..)| i);
+        change(values.iter_mut().map(|(_, _, value)| &mut **value).collect());
+        for (i, before, value) in values {
+            parameters[i].cell("update_all").version.fetch_add(1, Ordering::Relaxed);
+            let after = value.shape();
+            drop(value);
+            assert!(
+                before == after,
+                "update_all: '{}' had the shape {before} and now has {after}",
+                parameters[i].name()
+            );
+        }
+    }
+
+    /// Sets a parameter's value.
+    ///
+    /// # Panics
+    /// If this is not a parameter, or its shape changes.
+    #[track_caller]
+    pub fn set(&self, value: &TensorOf<T>) {
+        self.update(|slot| *slot = value.clone());
+    }
+}
