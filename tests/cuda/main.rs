@@ -54,6 +54,7 @@ const CASES: &[Case] = &[
     Case { name: "table same bits", run: table::same_bits, settings: ONCE },
     Case { name: "products", run: products::full, settings: ORDERS },
     Case { name: "products guarded", run: products::full, settings: GUARDED },
+    Case { name: "products of many long sums", run: products::many_long_sums, settings: ONCE },
     Case { name: "products tf32", run: products::tf32, settings: ORDERS },
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
     Case { name: "batch norms", run: normalisation::formats, settings: ORDERS },
