@@ -246,7 +246,7 @@ STORED(bf16x8, float, bf16, 8)
       const T n = T(min(length, count - k * length)), off = partial[(int64_t)k * s.channels + c] / n - center;         \
       return squares[(int64_t)k * s.channels + c] + n * off * off;                                                     \
     }) / T(count);                                                                                                     \
-    if (!finish.writes(s)) return;                                                                                      \
+    if (!finish.writes(s)) return;                                                                                     \
     mean[c] = center;                                                                                                  \
     variance[c] = spread;                                                                                              \
     istd[c] = T(1) / root_of(spread + T(eps));                                                                         \
@@ -257,11 +257,11 @@ STORED(bf16x8, float, bf16, 8)
     const uint32_t c = finish.channel;                                                                                 \
     const T shift = finish.sum([&](uint32_t k) { return partial[(int64_t)k * s.channels + c]; });                      \
     const T scale = finish.sum([&](uint32_t k) { return partial[(int64_t)(stretches + k) * s.channels + c]; });        \
-    if (!finish.writes(s)) return;                                                                                      \
+    if (!finish.writes(s)) return;                                                                                     \
     dbeta[c] = shift;                                                                                                  \
     dgamma[c] = scale * istd[c];                                                                                       \
   }                                                                                                                    \
-  /* running = (1 − share)·running + share·factor·new, of mean and variance; the mean's factor is 1. */               \
+  /* running = (1 − share)·running + share·factor·new, of mean and variance; the mean's factor is 1. */                \
   KERNEL(THREADS, track_##type, T* running_mean, T* running_variance, const T* mean, const T* variance,                \
          uint32_t channels, double share, double factor) {                                                             \
     const uint32_t c = first_element();                                                                                \

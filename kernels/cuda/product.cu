@@ -324,8 +324,9 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
 CONVOLUTION(f32, float)
 CONVOLUTION(f64, double)
 
-// y, and what comes after its `body` elements to another place: the sum of the splits, plus a bias for each column. Of a small result, `rows` threads of a block add up the splits of
-// an element, a power of two; so many times fewer wait for memory one after the other.
+// The sum of the splits, plus a bias for each column: y, and what comes after its `body` elements to another place. Of a
+// small result, `rows` threads of a block add up the splits of an element, a power of two; so many times fewer wait for
+// memory one after the other.
 template <class T, class S>
 DEVICE void add_splits(S* y, S* rest, uint32_t body, const T* partial, uint32_t numel, int splits, int rows,
                        const T* bias, int64_t bias_stride, int columns) {

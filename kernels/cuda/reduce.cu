@@ -1,4 +1,4 @@
-// Sums, extremes, sorting and indexing along axes. Every sum's order follows from shapes alone.
+// Sums, extremes, sorting and indexing along axes. Every sum's order follows from shapes and layouts.
 #include "bf16.cuh"
 
 struct Sum {
@@ -59,9 +59,9 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
 }
 
 #define ANY(type, T)                                                                                                   \
-  REDUCTION(max, Largest, type, T, T)                                                                                    \
-  REDUCTION(min, Smallest, type, T, T)                                                                                   \
-  /* The k first elements of each line in descending order and their indices, k passes over the line. */              \
+  REDUCTION(max, Largest, type, T, T)                                                                                  \
+  REDUCTION(min, Smallest, type, T, T)                                                                                 \
+  /* The k first elements of each line in descending order and their indices, k passes over the line. */               \
   KERNEL(THREADS, topk_##type, T* values, int32_t* indices, const T* x, Walk<3> lines, int length, int64_t x_step,     \
          int k, int64_t values_step, int64_t indices_step) {                                                           \
     for (uint32_t line = first_element(); line < lines.numel; line += element_step()) {                                \
@@ -81,7 +81,7 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
       }                                                                                                                \
     }                                                                                                                  \
   }                                                                                                                    \
-  /* y = x[.., index, ..] along an axis whose stride in x the walk leaves out. */                                     \
+  /* y = x[.., index, ..] along an axis whose stride in x the walk leaves out. */                                      \
   KERNEL(THREADS, gather_##type, T* y, const T* x, const int32_t* index, Walk<2> walk, int64_t x_step, int length,     \
          Fault* fault) {                                                                                               \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \

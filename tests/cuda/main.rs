@@ -65,6 +65,7 @@ const CASES: &[Case] = &[
     Case { name: "batch norms shifted", run: normalisation::shifted_bf16, settings: GUARDED },
     Case { name: "batch norms of nothing", run: normalisation::nothing, settings: ONCE },
     Case { name: "moments of another", run: normalisation::wrong_moments, settings: ONCE },
+    Case { name: "weights are f32", run: products::weights_are_f32, settings: ONCE },
     Case { name: "stored for the next", run: products::stored_for_the_next, settings: ONCE },
     Case { name: "stored as bf16", run: products::stored_as_bf16, settings: GUARDED },
     Case { name: "products of infinities", run: products::infinities, settings: ONCE },

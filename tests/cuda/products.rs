@@ -1,5 +1,6 @@
 //! Products and convolutions on tensor cores and off them, beside the processor's in `f64`.
 
+use chainrule_autograd::Var;
 use chainrule_tensor::cuda::{Precision, set_precision};
 use chainrule_tensor::{
     BatchNormThen, Binary, Conv2dOptions, Device, Key, Purpose, Tensor, Tensor64, Unary, shape_rules,
@@ -87,7 +88,7 @@ fn matrices(tolerance: f64) {
         let turned = |x: &Tensor| x.transpose(0, 1).contiguous().to(GPU).transpose(0, 1);
         let (turned_a, turned_b) = (turned(&a), turned(&b));
         let [a, b, bias] = [a, b, bias].map(|x| x.to(GPU));
-        let (dw_along, db_along) = b.linear_weight_gradient(&b);
+        let (dw_along, db_along) = b.linear_weight_gradient(&b, true);
         let found = [
             error(&dw_along, &dw),
             db_along.map_or(0.0, |found| error(&found, &db)),
@@ -145,6 +146,19 @@ pub fn stored_for_the_next() {
         let y = x.conv2d(&w, None, options);
         let dx = y.conv2d_input_gradient(&w, [6, 6], options);
         assert_eq!([&dx, &y].map(is_rounded), whole, "{c} channels to {o}");
+    }
+}
+
+/// Gradients of weights are `f32`, however few rows they have, and whatever is asked for beside them.
+pub fn weights_are_f32() {
+    set_precision(Precision::Bf16);
+    for (outputs, biased) in [(1, false), (1, true), (8, false), (8, true)] {
+        let x = Var::constant(random(1, &[6, 16]).to(GPU));
+        let w = Var::parameter("w", random(2, &[outputs, 16]).to(GPU));
+        let b = Var::parameter("b", random(3, &[outputs]).to(GPU));
+        let gradients = x.linear(&w, biased.then_some(&b)).square().sum().backward();
+        let dw = gradients[&w].to_vec();
+        assert!(dw.iter().any(|v| v.to_bits() << 16 != 0), "{outputs} outputs: {dw:?}");
     }
 }
 

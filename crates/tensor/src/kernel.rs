@@ -110,9 +110,9 @@ kernels! {
     fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
     fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
-    /// The adjoint of `linear` in w: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), and the sum of each column of dy, (O), if that
-    /// is to be had along the way.
-    fn linear_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>) -> (TensorOf<Self>, Option<TensorOf<Self>>) = matmul::linear_weight_gradient;
+    /// The adjoint of `linear` in w: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), and if `sums` asks for it the sum of each column
+    /// of dy, (O), where that is to be had along the way.
+    fn linear_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, sums: bool) -> (TensorOf<Self>, Option<TensorOf<Self>>) = matmul::linear_weight_gradient;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
     /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow).

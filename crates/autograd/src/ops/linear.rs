@@ -40,13 +40,11 @@ impl<T: Float> Rule<T> for Linear {
         // (N, I) = (N, O) · (O, I)
         let dx = needs[0].then(|| dy.matmul(w));
         // (O, I) = (O, N) · (N, I)
-        let dyt = || dy.transpose(0, 1);
-        if let [true, true] = needs[1..] {
-            let found = x.numbers().linear_weight_gradient(&dy.numbers());
-            return vec![dx, Some(dyt().matmul_found(x, found.0)), Some(dy.channel_sum_found(found.1))];
-        }
-        let dw = needs[1].then(|| dyt().matmul(x));
-        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum()));
+        let need_b = needs.get(2) == Some(&true);
+        let found = needs[1].then(|| x.numbers().linear_weight_gradient(&dy.numbers(), need_b));
+        let (dw, sums) = found.unzip();
+        let dw = dw.map(|found| dy.transpose(0, 1).matmul_found(x, found));
+        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum_found(sums.clone().flatten())));
         [dx, dw].into_iter().chain(db).collect()
     }
 }

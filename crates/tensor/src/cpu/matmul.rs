@@ -177,6 +177,7 @@ pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&Tens
 pub(crate) fn linear_weight_gradient<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
+    _: bool,
 ) -> (TensorOf<T>, Option<TensorOf<T>>) {
     (matmul(&dy.transpose(0, 1), x), None)
 }

@@ -1,4 +1,5 @@
-//! The device's notice board: what kernels and host tell each other in a fixed place of its memory.
+//! The device's notice board: what kernels and host tell each other in a fixed place of its memory,
+//! and the constants that kernels read there.
 
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
@@ -21,7 +22,7 @@ pub(super) struct Dials {
     pub(super) rate: f64,
 }
 
-/// `Board` of `kernels/cuda/prelude.cuh`.
+/// A `Fault` and `Dials` of `kernels/cuda/prelude.cuh`, then constants.
 pub(super) struct Board(sys::CUdeviceptr);
 
 /// The bytes in front of the dials: a fault.

@@ -161,9 +161,10 @@ pub(crate) fn linear_weight_gradient<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
+    sums: bool,
 ) -> (TensorOf<T>, Option<TensorOf<T>>) {
     let (x, dy) = (gpu.operand(x), gpu.operand(dy));
-    transposed_product(gpu, &dy, &x, true).unwrap_or_else(|| (product(gpu, &dy.transpose(0, 1), &x, None), None))
+    transposed_product(gpu, &dy, &x, sums).unwrap_or_else(|| (product(gpu, &dy.transpose(0, 1), &x, None), None))
 }
 
 /// The sum of partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column: `y`, and

@@ -46,8 +46,8 @@ struct Shares {
     stretch: usize,
 }
 
-/// For so many results, each of so many elements, whose neighbours in memory are kept or reduced: by shapes alone, so that
-/// the order is.
+/// For so many results, each of so many elements, whose neighbours in memory are kept or reduced: by shapes and layouts
+/// alone, so that the order is.
 fn shares(results: usize, elements: usize, neighbours_kept: bool) -> Shares {
     let threads = THREADS as usize;
     let wide = if neighbours_kept {

@@ -79,7 +79,7 @@ pub(super) struct Plan {
     factors: Factors,
     /// Whether channels are copied one by one, for they are no whole chunks.
     loose: bool,
-    /// Whether results are stored as bf16 where the next convolution takes them so.
+    /// Whether results are stored as bf16 where they are whole chunks of it.
     narrow: bool,
 }
 
@@ -132,8 +132,8 @@ impl Plan {
         }
     }
 
-    /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which is what
-    /// the next convolution takes, whatever this one's factors are.
+    /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which the
+    /// next convolution may take, whatever this one's factors are.
     fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
         match (self.factors, self.loose) {
             (Factors::Tf32, loose) if self.narrow && channels.is_multiple_of(2 * CHUNK) => {
@@ -251,8 +251,8 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     }
 }
 
-/// dw from dy and x; all as the kernel wants them. If wanted, also the sum of each channel of dy, where it can be had along
-/// the way.
+/// dw from dy and x; all as the kernel wants them. If wanted, also the sum of each channel of dy, rounded as a factor, where
+/// it can be had along the way.
 pub(super) fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     dw: &TensorOf<T>,

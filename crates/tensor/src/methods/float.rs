@@ -130,21 +130,21 @@ impl<T: Float> TensorOf<T> {
         T::linear(self, w, b)
     }
 
-    /// The gradient of [`linear`](Self::linear) in its weight, `dyᵀ · x`: this is x (N,I), dy (N,O), the result (O,I); and the sum
-    /// of each column of dy, (O), which is the gradient of a bias: `None` where it is not to be had along the way, as on the
-    /// processor.
+    /// The gradient of [`linear`](Self::linear) in its weight, `dyᵀ · x`: this is x (N,I), dy (N,O), the result (O,I); and if
+    /// `sums` asks for it the sum of each column of dy, (O), which is the gradient of a bias: `None` where it is not to be
+    /// had along the way, as on the processor.
     ///
     /// # Panics
     /// If the shapes do not fit.
     #[track_caller]
     #[must_use]
-    pub fn linear_weight_gradient(&self, dy: &Self) -> (Self, Option<Self>) {
+    pub fn linear_weight_gradient(&self, dy: &Self, sums: bool) -> (Self, Option<Self>) {
         let (x, dy_shape) = (self.shape(), dy.shape());
         assert!(
             x.rank() == 2 && dy_shape.rank() == 2 && x[0] == dy_shape[0],
             "linear_weight_gradient: x (N,I) and dy (N,O) have as many rows\n  x  = {x}\n  dy = {dy_shape}"
         );
-        T::linear_weight_gradient(self, dy)
+        T::linear_weight_gradient(self, dy, sums)
     }
 
     /// `x − max − ln Σ exp(x − max)` along an axis.
