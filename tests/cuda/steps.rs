@@ -154,10 +154,10 @@ pub fn in_bf16() {
     for (i, (a, exact)) in here.losses.iter().zip(&exact.losses).enumerate() {
         assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the processor, {exact} on the GPU");
     }
-    // All steps together: single ones swing, with their three or five images.
+    // All steps together too: single ones swing, with their three or five images.
     let apart: Vec<f64> = here.losses.iter().zip(&there.losses).map(|(a, b)| (a - b).abs()).collect();
     let (mean, most) = (apart.iter().sum::<f64>() / apart.len() as f64, apart.iter().fold(0.0, |a: f64, &b| a.max(b)));
-    assert!(mean < 0.02 && most < 0.1, "{mean} apart, {most} at most: {:?}, {:?}", here.losses, there.losses);
+    assert!(mean < 0.02 && most < 0.05, "{mean} apart, {most} at most: {:?}, {:?}", here.losses, there.losses);
     assert_ne!(bits(&exact), bits(&there));
     assert_eq!(bits(&there), bits(&replayed));
 }
