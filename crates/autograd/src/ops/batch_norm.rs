@@ -1,8 +1,9 @@
 //! Batch normalisation (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, Shape, TensorOf};
+use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
 
+use super::channel_sum::{channels, over};
 use crate::var::{NodeOf, Rule, VarOf};
 use crate::walk::composed_gradients;
 
@@ -89,18 +90,6 @@ impl<T: Float> VarOf<T> {
 
 pub(super) fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
     residual.map_or(BatchNormThen::Relu, BatchNormThen::AddRelu)
-}
-
-/// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
-pub(super) fn channels(x: Shape) -> Shape {
-    let mut shape = vec![1; x.rank()];
-    shape[1] = x[1];
-    Shape::new(&shape)
-}
-
-/// All axes but the second.
-pub(super) fn over(x: Shape) -> Vec<isize> {
-    (0..x.rank() as isize).filter(|&axis| axis != 1).collect()
 }
 
 struct BatchNorm<T: Float> {
@@ -246,7 +235,7 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
         composed_gradients(node, du, needs, |parents| {
             let [dy, x] = parents else { unreachable!("it was recorded with two parents") };
             let dz = gated(dy, self.y.as_ref());
-            (dz * normalised(x, self.eps).0).sum_axes(&over(x.shape()), false)
+            (dz * normalised(x, self.eps).0).channel_sum()
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, TensorOf, Unary};
 
-use super::batch_norm::{channels, gated, over, then_relu};
+use super::batch_norm::{gated, then_relu};
+use super::channel_sum::channels;
 use crate::var::{NodeOf, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
@@ -70,10 +71,9 @@ impl<T: Float> Inference<T> {
     fn gradients(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, gamma) = (node.parent(0), node.parent(1));
         let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
-        let axes = over(x.shape());
         let dx = || dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
-        let dgamma = || (dz * (&x - of_channel(&self.mean)) * of_channel(&self.istd)).sum_axes(&axes, false);
-        vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.sum_axes(&axes, false))]
+        let dgamma = || (dz * (&x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
+        vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.channel_sum())]
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sum of each channel.
 
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::var::{NodeOf, Rule, VarOf};
 
@@ -22,10 +22,21 @@ impl<T: Float> VarOf<T> {
     pub(super) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
         let shape = self.shape();
         assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
-        let others: Vec<isize> = (0..shape.rank() as isize).filter(|&axis| axis != 1).collect();
-        let y = found.unwrap_or_else(|| self.numbers().sum(&others, false));
+        let y = found.unwrap_or_else(|| self.numbers().sum(&over(shape), false));
         Self::record(y, [self], ChannelSum)
     }
+}
+
+/// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
+pub(super) fn channels(x: Shape) -> Shape {
+    let mut shape = vec![1; x.rank()];
+    shape[1] = x[1];
+    Shape::new(&shape)
+}
+
+/// All axes but the second.
+pub(super) fn over(x: Shape) -> Vec<isize> {
+    (0..x.rank() as isize).filter(|&axis| axis != 1).collect()
 }
 
 struct ChannelSum;
@@ -42,8 +53,7 @@ impl<T: Float> Rule<T> for ChannelSum {
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let x = node.parent(0).shape();
-        let one_of_each = (0..x.rank()).fold(x, |shape, axis| if axis == 1 { shape } else { shape.with(axis, 1) });
-        vec![Some(dy.reshape(one_of_each).broadcast_to(x))]
+        vec![Some(dy.reshape(channels(x)).broadcast_to(x))]
     }
 }
 

@@ -59,6 +59,23 @@ impl<T: Float> VarOf<T> {
         Self::record(dw, [self, dy], WeightGradient(options))
     }
 
+    /// The gradients of the weight and of the bias that are wanted, of [`conv2d`](Self::conv2d) of this x; both together
+    /// may come from one kernel.
+    pub(super) fn conv2d_parameter_gradients(
+        &self,
+        dy: &Self,
+        khw: [usize; 2],
+        options: Conv2dOptions,
+        wanted: [bool; 2],
+    ) -> [Option<Self>; 2] {
+        if let [true, true] = wanted {
+            let (dw, sums) = self.value().conv2d_weight_gradient_with_sums(&dy.value(), khw, options);
+            let dw = Self::record(dw, [self, dy], WeightGradient(options));
+            return [Some(dw), Some(dy.channel_sum_found(sums))];
+        }
+        [wanted[0].then(|| self.conv2d_weight_gradient(dy, khw, options)), wanted[1].then(|| dy.channel_sum())]
+    }
+
     /// The last two of four axes.
     pub(crate) fn hw(&self) -> [usize; 2] {
         let shape = self.shape();
@@ -86,14 +103,8 @@ impl<T: Float> Rule<T> for Conv2d {
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (node.parent(0), node.parent(1));
         let dx = needs[0].then(|| dy.conv2d_input_gradient(&w, x.hw(), self.0));
-        if let [true, true] = needs[1..] {
-            let found = x.value().conv2d_weight_gradient_with_sums(&dy.value(), w.hw(), self.0);
-            let dw = VarOf::record(found.0, [&x, dy], WeightGradient(self.0));
-            return vec![dx, Some(dw), Some(dy.channel_sum_found(found.1))];
-        }
-        let dw = needs[1].then(|| x.conv2d_weight_gradient(dy, w.hw(), self.0));
-        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum()));
-        [dx, dw].into_iter().chain(db).collect()
+        let [dw, db] = x.conv2d_parameter_gradients(dy, w.hw(), self.0, [needs[1], needs.get(2) == Some(&true)]);
+        [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
     }
 }
 

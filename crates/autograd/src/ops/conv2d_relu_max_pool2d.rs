@@ -63,11 +63,9 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
         let mut gradients = if is_recording() {
             // The same by ops, which can be differentiated again.
             let dz = dy.scatter2d(&self.places, self.hw);
-            vec![
-                need(0).then(|| dz.conv2d_input_gradient(&w, x.hw(), self.options)),
-                need(1).then(|| x.conv2d_weight_gradient(&dz, w.hw(), self.options)),
-                need(2).then(|| dz.sum_axes(&[0, 2, 3], false)),
-            ]
+            let dx = need(0).then(|| dz.conv2d_input_gradient(&w, x.hw(), self.options));
+            let [dw, db] = x.conv2d_parameter_gradients(&dz, w.hw(), self.options, [need(1), need(2)]);
+            vec![dx, dw, db]
         } else {
             let wanted = [need(0), need(1), need(2)];
             x.value()
