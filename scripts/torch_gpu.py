@@ -119,7 +119,7 @@ class Training:
         images = torch.randn(batch, *net.image, device=device)
         self.images = images.contiguous(memory_format=mode.layout)
         self.labels = torch.randint(0, net.classes, (batch, *net.label), device=device)
-        self.optimizer = net.optimizer(self.model.parameters(), mode.runner == "graphs")
+        self.optimizer = net.optimizer(self.model.parameters(), True, capturable=mode.runner == "graphs")
 
     def step(self):
         self.optimizer.zero_grad(set_to_none=True)

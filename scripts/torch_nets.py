@@ -79,13 +79,13 @@ class Unet(nn.Module):
         return self.last(torch.cat((e, x), 1))
 
 
-def adam(parameters, capturable):
-    return torch.optim.Adam(parameters, lr=1e-3, fused=True, capturable=capturable)
+def adam(parameters, fused, capturable=False):
+    return torch.optim.Adam(parameters, lr=1e-3, fused=fused, capturable=capturable)
 
 
-def sgd(parameters, _capturable):
+def sgd(parameters, fused, capturable=False):
     """Unlike Adam's, its step can be captured as it is."""
-    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
+    return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=fused)
 
 
 @dataclass(frozen=True)
