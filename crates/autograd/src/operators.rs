@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use chainrule_tensor::Float;
 
-use crate::ops::{arithmetic, scalar};
+use crate::ops::elementwise::{arithmetic, scalar};
 use crate::var::VarOf;
 
 macro_rules! operator {

@@ -9,6 +9,7 @@ mod row;
 mod rows;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use chainrule_autograd::{CheckOptions, Var64, gradcheck_with, gradgradcheck_with};
 use chainrule_tensor::{Float, Tensor, Tensor64, TensorOf, with_threads};
@@ -212,18 +213,24 @@ fn leads_to(root: &Var64, x: &Var64) -> bool {
 /// The names that the rules in the sources of the ops give themselves.
 fn rule_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops");
-    for file in std::fs::read_dir(folder).expect("the sources are there").flatten() {
-        let text = std::fs::read_to_string(file.path()).expect("a source is text");
-        for after in text.split("fn name(&self) -> &'static str {").skip(1) {
-            let body = after.split('}').next().unwrap_or_default();
-            if let Some(name) = body.split('"').nth(1) {
-                names.insert(name.to_owned());
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the sources exist").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+                continue;
             }
-        }
-        // The two macros of rules take the name as an argument.
-        for after in text.split("\nrule!(").skip(1) {
-            names.extend(after.split('"').nth(1).map(ToOwned::to_owned));
+            let text = std::fs::read_to_string(entry.path()).expect("a source is text");
+            for after in text.split("fn name(&self) -> &'static str {").skip(1) {
+                let body = after.split('}').next().unwrap_or_default();
+                if let Some(name) = body.split('"').nth(1) {
+                    names.insert(name.to_owned());
+                }
+            }
+            // The two macros of rules take the name as an argument.
+            for after in text.split("\nrule!(").skip(1) {
+                names.extend(after.split('"').nth(1).map(ToOwned::to_owned));
+            }
         }
     }
     names

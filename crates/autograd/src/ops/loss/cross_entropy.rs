@@ -2,7 +2,7 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf, Unary};
 
-use crate::ops::mse::Reduction;
+use super::mse::Reduction;
 use crate::var::{NodeOf, Rule, VarOf};
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].

@@ -2,7 +2,7 @@
 
 use chainrule_tensor::{Conv2dOptions, Float};
 
-use super::batch_norm::BatchStatistics;
+use crate::ops::normalization::batch_norm::BatchStatistics;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {

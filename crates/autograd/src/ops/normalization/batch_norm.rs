@@ -3,7 +3,7 @@
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
 
-use super::channel_sum::{channels, over};
+use crate::ops::reduction::channel_sum::{channels, over};
 use crate::var::{NodeOf, Rule, VarOf};
 use crate::walk::composed_gradients;
 
@@ -34,7 +34,7 @@ impl<T: Float> VarOf<T> {
 
     /// [`batch_norm`](Self::batch_norm) of a convolution's result, with what it learned about it.
     #[track_caller]
-    pub(super) fn batch_norm_with(
+    pub(in crate::ops) fn batch_norm_with(
         &self,
         moments: Option<&Moments<T>>,
         [gamma, beta]: [&Self; 2],
@@ -70,7 +70,7 @@ impl<T: Float> VarOf<T> {
 
     /// [`batch_norm_relu`](Self::batch_norm_relu) of a convolution's result, with what it learned about it.
     #[track_caller]
-    pub(super) fn batch_norm_relu_with(
+    pub(in crate::ops) fn batch_norm_relu_with(
         &self,
         moments: Option<&Moments<T>>,
         [gamma, beta]: [&Self; 2],
@@ -88,7 +88,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-pub(super) fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
+pub(in crate::ops) fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
     residual.map_or(BatchNormThen::Relu, BatchNormThen::AddRelu)
 }
 
@@ -155,7 +155,7 @@ impl<T: Float> Rule<T> for BatchNormRelu<T> {
 }
 
 /// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
-pub(super) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
+pub(in crate::ops) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
     let Some(y) = y else { return dy.clone() };
     VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
 }

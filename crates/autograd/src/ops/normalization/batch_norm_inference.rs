@@ -3,7 +3,7 @@
 use chainrule_tensor::{BatchNormThen, Binary, Float, TensorOf, Unary};
 
 use super::batch_norm::{gated, then_relu};
-use super::channel_sum::channels;
+use crate::ops::reduction::channel_sum::channels;
 use crate::var::{NodeOf, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {

@@ -18,7 +18,7 @@ impl<T: Float> VarOf<T> {
     }
 
     /// The same, its value having been found already.
-    pub(super) fn matmul_found(&self, b: &Self, found: TensorOf<T>) -> Self {
+    pub(in crate::ops) fn matmul_found(&self, b: &Self, found: TensorOf<T>) -> Self {
         Self::record(found, [self, b], Matmul)
     }
 }

@@ -19,7 +19,7 @@ impl<T: Float> VarOf<T> {
 
     /// The same, if its value has been found already.
     #[track_caller]
-    pub(super) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
+    pub(in crate::ops) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
         let shape = self.shape();
         assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
         let y = found.unwrap_or_else(|| self.numbers().sum(&over(shape), false));
@@ -28,14 +28,14 @@ impl<T: Float> VarOf<T> {
 }
 
 /// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
-pub(super) fn channels(x: Shape) -> Shape {
+pub(in crate::ops) fn channels(x: Shape) -> Shape {
     let mut shape = vec![1; x.rank()];
     shape[1] = x[1];
     Shape::new(&shape)
 }
 
 /// All axes but the second.
-pub(super) fn over(x: Shape) -> Vec<isize> {
+pub(in crate::ops) fn over(x: Shape) -> Vec<isize> {
     (0..x.rank() as isize).filter(|&axis| axis != 1).collect()
 }
 

@@ -2,7 +2,7 @@
 
 use chainrule_tensor::{Binary, Device, Float, TensorOf, Unary};
 
-use crate::ops::mse::{Reduction, same_shape};
+use super::mse::{Reduction, same_shape};
 use crate::var::{NodeOf, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {

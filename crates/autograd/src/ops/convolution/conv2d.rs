@@ -25,7 +25,7 @@ impl<T: Float> VarOf<T> {
 
     /// [`conv2d`](Self::conv2d), and what its kernel learned about the result's channels.
     #[track_caller]
-    pub(super) fn conv2d_with_moments(
+    pub(in crate::ops) fn conv2d_with_moments(
         &self,
         w: &Self,
         b: Option<&Self>,
@@ -61,7 +61,7 @@ impl<T: Float> VarOf<T> {
 
     /// The gradients of the weight and of the bias that are wanted, of [`conv2d`](Self::conv2d) of this x; both together
     /// may come from one kernel.
-    pub(super) fn conv2d_parameter_gradients(
+    pub(in crate::ops) fn conv2d_parameter_gradients(
         &self,
         dy: &Self,
         khw: [usize; 2],

@@ -1,0 +1,4 @@
+//! Matrix products.
+
+mod linear;
+mod matmul;

@@ -1,0 +1,5 @@
+//! Sums, means and maxima along axes.
+
+pub(super) mod channel_sum;
+mod max;
+mod sum;
