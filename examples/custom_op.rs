@@ -12,6 +12,9 @@ impl<T: Float> Rule<T> for Cube {
         "cube"
     }
     fn formula(&self) -> &'static str {
+        "y = x³"
+    }
+    fn derivative(&self) -> &'static str {
         "dx = 3x² · dy"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
@@ -31,6 +34,9 @@ impl<T: Float> Rule<T> for WrongCube {
         "wrong cube"
     }
     fn formula(&self) -> &'static str {
+        "y = x³"
+    }
+    fn derivative(&self) -> &'static str {
         "dx = x² · dy"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {

@@ -12,6 +12,7 @@
 //! assert!((dy.value().item() - 4.0 * 4f64.exp()).abs() < 1e-12);
 //! ```
 
+mod attribute;
 mod check;
 mod gradients;
 mod operators;
@@ -21,6 +22,7 @@ mod recording;
 mod var;
 mod walk;
 
+pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};

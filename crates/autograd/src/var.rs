@@ -139,7 +139,8 @@ impl<T: Float> VarOf<T> {
     /// struct Cube;
     /// impl<T: Float> Rule<T> for Cube {
     ///     fn name(&self) -> &str { "cube" }
-    ///     fn formula(&self) -> &str { "dx = 3x² · dy" }
+    ///     fn formula(&self) -> &str { "y = x³" }
+    ///     fn derivative(&self) -> &str { "dx = 3x² · dy" }
     ///     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
     ///         vec![Some(3.0 * node.parent(0).square() * dy)]
     ///     }

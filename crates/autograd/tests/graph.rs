@@ -14,7 +14,7 @@ impl<T: Float> Rule<T> for Counted {
     fn name(&self) -> &'static str {
         "counted"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy"
     }
     fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {

@@ -3,6 +3,7 @@
 use chainrule_tensor::Float;
 
 use super::{Computed, Edge, VarOf};
+use crate::attribute::Attribute;
 
 /// The derivative rule of an op: how a gradient passes from its output to its inputs.
 ///
@@ -12,10 +13,21 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// The op's name, as in messages and explanations.
     fn name(&self) -> &str;
 
-    /// The derivative in symbols, such as `dx = dy · y(1 − y)`.
-    fn formula(&self) -> &str;
+    /// The op itself in symbols, such as `y = 1/(1 + e^(−x))`. y is the output.
+    #[expect(clippy::unnecessary_literal_bound, reason = "other rules may build their text")]
+    fn formula(&self) -> &str {
+        ""
+    }
 
-    /// What the backward pass reads of the forward one, in the formula's symbols, such as `x, w`.
+    /// The derivative in symbols, such as `dx = dy · y(1 − y)`: dy is the output's gradient.
+    fn derivative(&self) -> &str;
+
+    /// What the op was given besides its inputs, in the formulas' symbols: only asked for by who looks at a graph.
+    fn attributes(&self) -> Vec<Attribute> {
+        Vec::new()
+    }
+
+    /// What the backward pass reads of the forward one, in the formulas' symbols, such as `x, w`.
     #[expect(clippy::unnecessary_literal_bound, reason = "other rules may build their text")]
     fn saved(&self) -> &str {
         "its inputs"

@@ -12,7 +12,7 @@ impl<T: Float> Rule<T> for Wrong<T> {
     fn name(&self) -> &'static str {
         "wrong"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = something else"
     }
     fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {

@@ -164,7 +164,7 @@ fn rules(var: &Var64, found: &mut BTreeSet<String>) {
             continue;
         }
         let rule = node.rule();
-        assert!(!rule.formula().is_empty() && !rule.saved().is_empty(), "{}: it cannot say itself", rule.name());
+        assert!(!rule.derivative().is_empty() && !rule.saved().is_empty(), "{}: it cannot say itself", rule.name());
         found.insert(rule.name().to_owned());
         stack.extend((0..node.parents()).map(|i| node.parent(i)));
     }

@@ -89,7 +89,7 @@ impl<T: Float> Rule<T> for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = col2im(wᵀ · dy), dw = Σₙ dy · im2col(x)ᵀ, db = Σ dy over n, i, j"
     }
     fn saved(&self) -> &'static str {
@@ -115,7 +115,7 @@ impl<T: Float> Rule<T> for InputGradient {
     fn name(&self) -> &'static str {
         "conv2d input gradient"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = conv2d(dz, w), dw = conv2d weight gradient(dz, dy)"
     }
     fn saved(&self) -> &'static str {
@@ -141,7 +141,7 @@ impl<T: Float> Rule<T> for WeightGradient {
     fn name(&self) -> &'static str {
         "conv2d weight gradient"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = conv2d input gradient(dy, dz), d(dy) = conv2d(x, dz)"
     }
     fn saved(&self) -> &'static str {

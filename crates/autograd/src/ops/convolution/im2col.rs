@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for Im2col {
     fn name(&self) -> &'static str {
         "im2col"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = col2im(dy)"
     }
     fn saved(&self) -> &'static str {
@@ -61,7 +61,7 @@ impl<T: Float> Rule<T> for Col2im {
     fn name(&self) -> &'static str {
         "col2im"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = im2col(dy)"
     }
     fn saved(&self) -> &'static str {

@@ -71,7 +71,7 @@ impl<T: Float> Rule<T> for MaxPool {
     fn name(&self) -> &'static str {
         if self.relu { "relu_max_pool2d" } else { "max_pool2d" }
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         if self.relu {
             "dx = dy at the place of each window's maximum where y > 0, else 0"
         } else {
@@ -99,7 +99,7 @@ impl<T: Float> Rule<T> for Scatter {
     fn name(&self) -> &'static str {
         "max_pool2d backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz at the places of the maxima"
     }
     fn saved(&self) -> &'static str {
@@ -117,7 +117,7 @@ impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {
         "max_pool2d gather"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy at the places of the maxima, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -138,7 +138,7 @@ impl<T: Float> Rule<T> for AvgPool {
     fn name(&self) -> &'static str {
         "avg_pool2d"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = Σ dy / window size, over the windows that hold x"
     }
     fn saved(&self) -> &'static str {
@@ -156,7 +156,7 @@ impl<T: Float> Rule<T> for AvgPoolBackward {
     fn name(&self) -> &'static str {
         "avg_pool2d backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = avg_pool2d(dz)"
     }
     fn saved(&self) -> &'static str {

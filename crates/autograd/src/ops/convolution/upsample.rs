@@ -63,7 +63,7 @@ impl<T: Float> Rule<T> for Upsample {
     fn name(&self) -> &'static str {
         "upsample2d"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = Σ weight · dy, over the outputs that x enters"
     }
     fn saved(&self) -> &'static str {
@@ -81,7 +81,7 @@ impl<T: Float> Rule<T> for UpsampleBackward {
     fn name(&self) -> &'static str {
         "upsample2d backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = upsample2d(dz)"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Abs {
     fn name(&self) -> &'static str {
         "abs"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · sign x"
     }
     fn saved(&self) -> &'static str {

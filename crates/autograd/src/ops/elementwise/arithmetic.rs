@@ -37,7 +37,7 @@ macro_rules! rule {
             fn name(&self) -> &'static str {
                 $name
             }
-            fn formula(&self) -> &'static str {
+            fn derivative(&self) -> &'static str {
                 $formula
             }
             fn saved(&self) -> &'static str {

@@ -23,7 +23,7 @@ impl<T: Float> Rule<T> for Clamp {
     fn name(&self) -> &'static str {
         "clamp"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy where lo ≤ x ≤ hi, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -50,7 +50,7 @@ impl<T: Float> Rule<T> for ClampBackward<T> {
     fn name(&self) -> &'static str {
         "clamp backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz where lo ≤ x ≤ hi, else 0"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Exp {
     fn name(&self) -> &'static str {
         "exp"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · y"
     }
     fn saved(&self) -> &'static str {

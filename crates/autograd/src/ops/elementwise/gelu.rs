@@ -30,7 +30,7 @@ impl<T: Float> Rule<T> for Gelu {
     fn name(&self) -> &'static str {
         "gelu"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · (Φ(x) + x·φ(x))"
     }
     fn saved(&self) -> &'static str {
@@ -53,7 +53,7 @@ impl<T: Float> Rule<T> for GeluBackward {
     fn name(&self) -> &'static str {
         "gelu backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · (Φ(x) + x·φ(x)), dx′ = dz · dy · φ(x)(2 − x²)"
     }
     fn saved(&self) -> &'static str {
@@ -72,7 +72,7 @@ impl<T: Float> Rule<T> for GeluTanh {
     fn name(&self) -> &'static str {
         "gelu_tanh"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · ((1 + t)/2 + x/2 · (1 − t²)·u′), t = tanh u, u = √(2/π)·(x + 0.044715x³)"
     }
     fn saved(&self) -> &'static str {
@@ -95,7 +95,7 @@ impl<T: Float> Rule<T> for GeluTanhBackward {
     fn name(&self) -> &'static str {
         "gelu_tanh backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · f′(x), dx′ = dz · dy · (1 − t²)(u′ + x/2·u″ − x·t·u′²)"
     }
     fn saved(&self) -> &'static str {

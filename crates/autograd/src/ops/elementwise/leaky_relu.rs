@@ -19,7 +19,7 @@ impl<T: Float> Rule<T> for LeakyRelu {
     fn name(&self) -> &'static str {
         "leaky_relu"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy where x > 0, else α·dy"
     }
     fn saved(&self) -> &'static str {
@@ -45,7 +45,7 @@ impl<T: Float> Rule<T> for LeakyReluBackward<T> {
     fn name(&self) -> &'static str {
         "leaky_relu backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz where x > 0, else α·dz"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Log {
     fn name(&self) -> &'static str {
         "log"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy / x"
     }
     fn saved(&self) -> &'static str {

@@ -45,7 +45,7 @@ impl<T: Float> Rule<T> for Maximum {
     fn name(&self) -> &'static str {
         "maximum"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "da = dy where a > b, dy/2 where a = b, else 0; db likewise"
     }
     fn saved(&self) -> &'static str {
@@ -62,7 +62,7 @@ impl<T: Float> Rule<T> for Minimum {
     fn name(&self) -> &'static str {
         "minimum"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "da = dy where a < b, dy/2 where a = b, else 0; db likewise"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Mish {
     fn name(&self) -> &'static str {
         "mish"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · (t + x(1 − t²)σ(x)), t = tanh(softplus x)"
     }
     fn saved(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for MishBackward {
     fn name(&self) -> &'static str {
         "mish backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · f′(x), dx′ = dz · dy · (1 − t²)s·(2 + x(1 − s) − 2x·t·s), s = σ(x)"
     }
     fn saved(&self) -> &'static str {

@@ -30,7 +30,7 @@ impl<T: Float> Rule<T> for Pow {
     fn name(&self) -> &'static str {
         "pow"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · p·xᵖ⁻¹"
     }
     fn saved(&self) -> &'static str {
@@ -52,7 +52,7 @@ impl<T: Float> Rule<T> for Square {
     fn name(&self) -> &'static str {
         "square"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = 2x · dy"
     }
     fn saved(&self) -> &'static str {
@@ -69,7 +69,7 @@ impl<T: Float> Rule<T> for Sqrt {
     fn name(&self) -> &'static str {
         "sqrt"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy / 2y"
     }
     fn saved(&self) -> &'static str {

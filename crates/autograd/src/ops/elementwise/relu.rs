@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Relu {
     fn name(&self) -> &'static str {
         "relu"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -44,7 +44,7 @@ impl<T: Float> Rule<T> for ReluBackward<T> {
     fn name(&self) -> &'static str {
         "relu backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {

@@ -38,7 +38,7 @@ impl<T: Float> Rule<T> for Shift {
     fn name(&self) -> &'static str {
         "add number"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy"
     }
     fn saved(&self) -> &'static str {
@@ -55,7 +55,7 @@ impl<T: Float> Rule<T> for SubtractFrom {
     fn name(&self) -> &'static str {
         "subtract from number"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = −dy"
     }
     fn saved(&self) -> &'static str {
@@ -72,7 +72,7 @@ impl<T: Float> Rule<T> for Scale {
     fn name(&self) -> &'static str {
         "multiply by number"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = s · dy"
     }
     fn saved(&self) -> &'static str {
@@ -89,7 +89,7 @@ impl<T: Float> Rule<T> for DivideInto {
     fn name(&self) -> &'static str {
         "divide number by"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = −s · dy / x²"
     }
     fn saved(&self) -> &'static str {

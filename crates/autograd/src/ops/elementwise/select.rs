@@ -25,7 +25,7 @@ impl<T: Float> Rule<T> for Select {
     fn name(&self) -> &'static str {
         "select"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "da = dy where the mask is set, else 0; db = the rest of dy"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Sigmoid {
     fn name(&self) -> &'static str {
         "sigmoid"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · y(1 − y)"
     }
     fn saved(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for SigmoidBackward {
     fn name(&self) -> &'static str {
         "sigmoid backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · y(1 − y), dy′ = dz · dy · (1 − 2y)"
     }
     fn saved(&self) -> &'static str {

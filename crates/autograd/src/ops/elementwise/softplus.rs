@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Softplus {
     fn name(&self) -> &'static str {
         "softplus"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · σ(x)"
     }
     fn saved(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for SoftplusBackward {
     fn name(&self) -> &'static str {
         "softplus backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · σ(x), dx′ = dz · dy · σ(x)(1 − σ(x))"
     }
     fn saved(&self) -> &'static str {

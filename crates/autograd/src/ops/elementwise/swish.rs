@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Swish {
     fn name(&self) -> &'static str {
         "swish"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · (s + βx·s(1 − s)), s = σ(βx)"
     }
     fn saved(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for SwishBackward {
     fn name(&self) -> &'static str {
         "swish backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · (s + βx·s(1 − s)), dx′ = dz · dy · β·s(1 − s)(2 + βx(1 − 2s))"
     }
     fn saved(&self) -> &'static str {

@@ -18,7 +18,7 @@ impl<T: Float> Rule<T> for Tanh {
     fn name(&self) -> &'static str {
         "tanh"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · (1 − y²)"
     }
     fn saved(&self) -> &'static str {
@@ -41,7 +41,7 @@ impl<T: Float> Rule<T> for TanhBackward {
     fn name(&self) -> &'static str {
         "tanh backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz · (1 − y²), dy′ = −2 · dz · dy · y"
     }
     fn saved(&self) -> &'static str {

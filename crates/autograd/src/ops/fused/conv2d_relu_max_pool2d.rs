@@ -46,7 +46,7 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     fn name(&self) -> &'static str {
         "conv2d_relu_max_pool2d"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dz = dy at the place of each window's maximum where y > 0, else 0; dx = col2im(wᵀ · dz), dw = Σₙ dz · im2col(x)ᵀ, db = Σ dz over n, i, j"
     }
     fn saved(&self) -> &'static str {

@@ -26,7 +26,7 @@ impl<T: Float> Rule<T> for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy"
     }
     fn saved(&self) -> &'static str {

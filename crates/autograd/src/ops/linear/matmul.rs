@@ -29,7 +29,7 @@ impl<T: Float> Rule<T> for Matmul {
     fn name(&self) -> &'static str {
         "matmul"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "da = dy · bᵀ, db = aᵀ · dy"
     }
     fn saved(&self) -> &'static str {

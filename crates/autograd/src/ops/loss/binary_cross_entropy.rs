@@ -66,7 +66,7 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
     fn name(&self) -> &'static str {
         "bce"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dp = dy · (p − t) / (p(1 − p)), dt = dy · (ln(1 − p) − ln p)"
     }
     fn saved(&self) -> &'static str {

@@ -93,7 +93,7 @@ impl<T: Float> Rule<T> for Losses<T> {
     fn name(&self) -> &'static str {
         "cross_entropy"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · (softmax(x) − onehot(label))"
     }
     fn saved(&self) -> &'static str {
@@ -116,7 +116,7 @@ impl<T: Float> Rule<T> for LossesBackward {
     fn name(&self) -> &'static str {
         "cross_entropy backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "p = softmax(x): d(dy) = Σ dz·p − dz[label], dx = dy · p · (dz − Σ dz·p)"
     }
     fn saved(&self) -> &'static str {

@@ -32,7 +32,7 @@ impl<T: Float> Rule<T> for LogSoftmax {
     fn name(&self) -> &'static str {
         "log_softmax"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy − exp(y) · Σ dy"
     }
     fn saved(&self) -> &'static str {
@@ -51,7 +51,7 @@ impl<T: Float> Rule<T> for LogSoftmaxBackward {
     fn name(&self) -> &'static str {
         "log_softmax backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz − Σ dz · exp(y), dy′ = −dz · exp(y) · Σ dy"
     }
     fn saved(&self) -> &'static str {

@@ -102,7 +102,7 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dβ = Σ dy, dγ = Σ dy·x̂, dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m)"
     }
     fn saved(&self) -> &'static str {
@@ -130,7 +130,7 @@ impl<T: Float> Rule<T> for BatchNormRelu<T> {
     fn name(&self) -> &'static str {
         "batch_norm_relu"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·x̂, dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m), dr = dz"
     }
     fn saved(&self) -> &'static str {
@@ -169,7 +169,7 @@ impl<T: Float> Rule<T> for Gate<T> {
     fn name(&self) -> &'static str {
         "batch_norm_relu gate"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = du where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -197,7 +197,7 @@ impl<T: Float> Rule<T> for InputGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm input gradient"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "the gradients of γ/√(var + ε) · (dz − mean dz − x̂ · mean(dz·x̂)); dz = dy, after relu where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -225,7 +225,7 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm scale gradient"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "the gradients of Σ dz·x̂; dz = dy, after relu where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -249,7 +249,7 @@ impl<T: Float> Rule<T> for ShiftGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm shift gradient"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = du of the channel, after relu where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {

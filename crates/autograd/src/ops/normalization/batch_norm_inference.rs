@@ -81,7 +81,7 @@ impl<T: Float> Rule<T> for Inference<T> {
     fn name(&self) -> &'static str {
         "batch_norm at inference"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε)"
     }
     fn saved(&self) -> &'static str {
@@ -99,7 +99,7 @@ impl<T: Float> Rule<T> for InferenceRelu<T> {
     fn name(&self) -> &'static str {
         "batch_norm_relu at inference"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
     }
     fn saved(&self) -> &'static str {

@@ -30,7 +30,7 @@ impl<T: Float> Rule<T> for Dropout<T> {
     fn name(&self) -> &'static str {
         "dropout"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy · m, m = 0 with probability p, else 1/(1 − p)"
     }
     fn saved(&self) -> &'static str {

@@ -45,7 +45,7 @@ impl<T: Float> Rule<T> for ChannelSum {
     fn name(&self) -> &'static str {
         "channel_sum"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx[n,c,…] = dy[c]"
     }
     fn saved(&self) -> &'static str {

@@ -60,7 +60,7 @@ impl<T: Float> Rule<T> for Extreme {
     fn name(&self) -> &'static str {
         self.0
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy / count where x = y, else 0"
     }
     fn saved(&self) -> &'static str {

@@ -57,7 +57,7 @@ impl<T: Float> Rule<T> for BroadcastTo {
     fn name(&self) -> &'static str {
         "broadcast_to"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = Σ dy over the repeated axes"
     }
     fn saved(&self) -> &'static str {
@@ -74,7 +74,7 @@ impl<T: Float> Rule<T> for SumTo {
     fn name(&self) -> &'static str {
         "sum_to"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy, repeated along the summed axes"
     }
     fn saved(&self) -> &'static str {

@@ -23,7 +23,7 @@ impl<T: Float> Rule<T> for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dxᵢ = the part of dy where xᵢ stands in y"
     }
     fn saved(&self) -> &'static str {

@@ -39,7 +39,7 @@ impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx[index[i]] += dy[i]"
     }
     fn saved(&self) -> &'static str {
@@ -59,7 +59,7 @@ impl<T: Float> Rule<T> for ScatterAdd {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx[i] = dy[index[i]]"
     }
     fn saved(&self) -> &'static str {

@@ -22,7 +22,7 @@ impl<T: Float> Rule<T> for Pad {
     fn name(&self) -> &'static str {
         "pad"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy without the margins"
     }
     fn saved(&self) -> &'static str {

@@ -94,7 +94,7 @@ impl<T: Float> Rule<T> for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy in x's shape"
     }
     fn saved(&self) -> &'static str {
@@ -111,7 +111,7 @@ impl<T: Float> Rule<T> for Permute {
     fn name(&self) -> &'static str {
         "permute"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy, axes in the order before"
     }
     fn saved(&self) -> &'static str {
@@ -132,7 +132,7 @@ impl<T: Float> Rule<T> for Transpose {
     fn name(&self) -> &'static str {
         "transpose"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dyᵀ"
     }
     fn saved(&self) -> &'static str {
@@ -153,7 +153,7 @@ impl<T: Float> Rule<T> for Slice {
     fn name(&self) -> &'static str {
         "slice"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "dx = dy in the places of the slice, else 0"
     }
     fn saved(&self) -> &'static str {
@@ -181,7 +181,7 @@ impl<T: Float> Rule<T> for Unslice {
     fn name(&self) -> &'static str {
         "slice backward"
     }
-    fn formula(&self) -> &'static str {
+    fn derivative(&self) -> &'static str {
         "d(dy) = dz at the places of the slice"
     }
     fn saved(&self) -> &'static str {
