@@ -18,7 +18,7 @@ use support::train::{Task, train};
 /// Trains a CNN on the small photographs of CIFAR-10
 #[derive(Parser)]
 struct Arguments {
-    /// The net: `small` is that of the mnist program, `report` a deeper one with batch normalisation
+    /// The net: `small` is that of the mnist program, `report` a deeper one with batch normalization
     #[arg(long, value_enum, default_value_t = NetKind::Small)]
     net: NetKind,
     /// What is done to an image before each use: a random crop of it padded by 4, and a flip of every second
@@ -73,12 +73,12 @@ fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes:
     let mut net = Sequential::new();
     for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
-        let normalised = ConvBatchNorm2d::new(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng));
+        let normalized = ConvBatchNorm2d::new(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng));
         let conv = Conv2d::builder(middle, to, 3).padding(second).build(&mut rng);
         // ReLU is one op with what is before and after it.
         net = match conv_act {
-            Activation::Relu => net.add(normalised.relu()).add(ConvReluMaxPool2d(conv, MaxPool2d::new(2))),
-            other => net.add(normalised).add(other).add(conv).add(other).add(MaxPool2d::new(2)),
+            Activation::Relu => net.add(normalized.relu()).add(ConvReluMaxPool2d(conv, MaxPool2d::new(2))),
+            other => net.add(normalized).add(other).add(conv).add(other).add(MaxPool2d::new(2)),
         };
         if block > 0 {
             net = net.add(Dropout::new(p, &mut rng));

@@ -81,7 +81,7 @@ fn time(call: impl Fn() -> Tensor) -> f64 {
     let (graph, last) = memory.record(|| (1..CALLS).fold(call(), |_, _| call()));
     graph.replay(0, 1.0);
     wait(&last);
-    let waits = stats(0).expect("the GPU was asked").synchronisations;
+    let waits = stats(0).expect("the GPU was asked").synchronizations;
     let mut times: Vec<f64> = (0..REPLAYS)
         .map(|_| {
             let start = Instant::now();
@@ -90,7 +90,7 @@ fn time(call: impl Fn() -> Tensor) -> f64 {
             start.elapsed().as_secs_f64() / CALLS as f64
         })
         .collect();
-    assert_eq!(stats(0).expect("the GPU was asked").synchronisations - waits, REPLAYS as u64, "one wait a replay");
+    assert_eq!(stats(0).expect("the GPU was asked").synchronizations - waits, REPLAYS as u64, "one wait a replay");
     times.sort_by(f64::total_cmp);
     times[REPLAYS / 2]
 }

@@ -34,7 +34,7 @@ fn end_quietly_when_nobody_reads() {
 /// Runs a program's body, prints what it failed for, and says so if the build is a slow one.
 pub fn main(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if cfg!(debug_assertions) {
-        eprintln!("note: this is an unoptimised build; `cargo run --release --example …` is faster");
+        eprintln!("note: this is an unoptimized build; `cargo run --release --example …` is faster");
     }
     end_quietly_when_nobody_reads();
     match body() {

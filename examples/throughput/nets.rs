@@ -8,11 +8,11 @@ use clap::ValueEnum;
 pub enum Net {
     /// Two convolutions and two linear layers on 28×28; Adam
     Mnist,
-    /// Six convolutions, batch normalisation, three linear layers on 32×32; Adam
+    /// Six convolutions, batch normalization, three linear layers on 32×32; Adam
     Cifar,
     /// ResNet-18 with the stem for small images on 32×32; SGD with momentum
     Resnet18,
-    /// A U-Net that colours 32×32 pixels in 24 classes; Adam
+    /// A U-Net that colors 32×32 pixels in 24 classes; Adam
     Unet,
 }
 
@@ -99,7 +99,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
         .add(Linear::new(128, 10, rng))
 }
 
-/// A convolution without bias, and its batch normalisation.
+/// A convolution without bias, and its batch normalization.
 fn conv_bn(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> ConvBatchNorm2d {
     ConvBatchNorm2d::new(Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng))
 }
@@ -162,7 +162,7 @@ impl Module for Resnet18 {
     }
 }
 
-/// Convolution, batch normalisation, ReLU.
+/// Convolution, batch normalization, ReLU.
 fn stage(from: usize, to: usize, rng: &mut Rng) -> ConvBatchNorm2d {
     ConvBatchNorm2d::new(conv(from, to, 1, rng)).relu()
 }

@@ -1,4 +1,4 @@
-// Batches of images from bytes on the device: which samples, cropped and mirrored by chance, and normalised. The draws are
+// Batches of images from bytes on the device: which samples, cropped and mirrored by chance, and normalized. The draws are
 // those of crates/data/src/transform.rs, so that a batch is the same wherever it is made.
 #include "philox.cuh"
 

@@ -1,6 +1,6 @@
-// Batch normalisation, with relu and a residual in the same pass. Sums over a channel are made in two steps: each block
+// Batch normalization, with relu and a residual in the same pass. Sums over a channel are made in two steps: each block
 // sums a stretch of its channels, and a second kernel adds the stretches in a fixed order. A convolution that knows of the
-// normalisation has made the first step for its result (moments.cuh), and its stretches are the rows of its tiles.
+// normalization has made the first step for its result (moments.cuh), and its stretches are the rows of its tiles.
 #include "pack.cuh"
 
 // Elements of a channel, or how often it comes in a row of pixels: dense x is `outer` × `channels` × `inner`. `apart` is
@@ -28,7 +28,7 @@ template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) 
   __syncthreads();
 }
 
-// The elements of this thread. It keeps to PACK neighbouring channels, so that what belongs to a channel is read once and
+// The elements of this thread. It keeps to PACK neighboring channels, so that what belongs to a channel is read once and
 // stays in registers. Grid: (groups of channels, stretches or shares of the pixels).
 template <int PACK> struct Share {
   const Channels& s;

@@ -180,7 +180,7 @@ template <class T, class S> DEVICE void map_copy(T* y, const S* x, const Walk<2>
   }
 }
 
-// Two axes of a copy, one with its neighbours side by side in x, the other in y:
+// Two axes of a copy, one with its neighbors side by side in x, the other in y:
 // y[row·y_step + column] = x[row + column·x_step].
 struct Plane {
   uint32_t rows, columns;
@@ -189,8 +189,8 @@ struct Plane {
 // The side of a tile.
 constexpr int SIDE = 32;
 
-// y = x for a plane at each element of the batch, a block for each tile: read along x's neighbours, written along y's, so
-// that neighbouring threads are at neighbours both times.
+// y = x for a plane at each element of the batch, a block for each tile: read along x's neighbors, written along y's, so
+// that neighboring threads are at neighbors both times.
 template <class T, class S> DEVICE void copy_tile(T* y, const S* x, const Walk<2>& batch, const Plane& plane) {
   // One more than is used: what a warp reads from a column lies in different banks.
   __shared__ S tile[SIDE][SIDE + 1];

@@ -28,7 +28,7 @@ template <class T> constexpr int TILE_K = 2 * STEP_K<T>;
 
 // An operand is as wide as the tile. Four 8×8 matrices of it (of floats 8×4) are loaded at once: which of them are
 // lower in the span, and which further along K. A's four are one operand of an instruction, B's are two, each of two
-// registers that have to be neighbours.
+// registers that have to be neighbors.
 struct A {
   static constexpr int SPAN = TILE_M;
   static DEVICE int lower(int matrix) { return matrix & 1; }
@@ -92,7 +92,7 @@ template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>,
 // Who copies what of a tile: a thread copies at SPANS places along the span, SPAN_APART from each other, and for each
 // at KS places along K, K_APART from each other. Its next copies are one whole step of K further.
 
-// By chunks of 16 bytes, neighbours in memory along K, or across it.
+// By chunks of 16 bytes, neighbors in memory along K, or across it.
 template <class T, class Tile, bool ALONG = Tile::ALONG> struct Chunks {
   static constexpr int IN_LINE = TILE_K<T> / CHUNK<T>;
   static constexpr int SPAN_APART = TILE_THREADS / IN_LINE, SPANS = Tile::Operand::SPAN / SPAN_APART;
@@ -110,7 +110,7 @@ template <class T, class Tile> struct Chunks<T, Tile, false> {
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
 };
 
-// One by one, where neighbours are not whole chunks: a thread has its own place along the span.
+// One by one, where neighbors are not whole chunks: a thread has its own place along the span.
 template <class T, class Tile> struct Singles {
   static constexpr int SPAN_APART = 0, SPANS = 1;
   static constexpr int K_APART = TILE_THREADS / Tile::Operand::SPAN, KS = TILE_K<T> / K_APART;
@@ -276,7 +276,7 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
   cp_wait<0>();
 }
 
-// Gives each pair of neighbours in a row of the tile to visit(row, column, left, right).
+// Gives each pair of neighbors in a row of the tile to visit(row, column, left, right).
 template <class Visit> DEVICE void for_each_pair(Sums& sums, Visit visit) {
   const int lane = threadIdx.x & 31;
 #pragma unroll

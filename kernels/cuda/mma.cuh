@@ -18,7 +18,7 @@ DEVICE uint32_t to_tf32(float x) { return is_nan(x) ? 0x7fffffffu : (__float_as_
 #else
 
 // Copies and matrix loads say that they touch memory: the compiler sees no other writes to the tiles and would be free
-// to take them for uninitialised.
+// to take them for uninitialized.
 
 // An address in shared memory as PTX wants it.
 DEVICE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
@@ -30,7 +30,7 @@ DEVICE void cp_async16(void* to, const void* from, bool valid) {
                : "memory");
 }
 
-// The same with 4 bytes, which stay in the first-level cache: their neighbours are copied by others.
+// The same with 4 bytes, which stay in the first-level cache: their neighbors are copied by others.
 DEVICE void cp_async4(void* to, const void* from, bool valid) {
   const int bytes = valid ? 4 : 0;
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)

@@ -1,4 +1,4 @@
-// What batch normalisation wants to know of a convolution's result, made of the tile while it is still in registers.
+// What batch normalization wants to know of a convolution's result, made of the tile while it is still in registers.
 #pragma once
 #include "gemm.cuh"
 
@@ -11,7 +11,7 @@ constexpr int WARPS_ALONG_M = TILE_M / WARP_M;
 constexpr int LANES_ALONG_N = 4;
 
 // Adds term(value, column) over the tile's rows below `rows`; column counts this thread's own. What the warps of the
-// column's neighbours find is in room, for all to read.
+// column's neighbors find is in room, for all to read.
 template <class T, class Term>
 DEVICE void sum_columns(float (&room)[WARPS_ALONG_M][TILE_N], const Sums& sums, int rows, Term term) {
   const int lane = threadIdx.x & 31;

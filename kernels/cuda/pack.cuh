@@ -1,4 +1,4 @@
-// Neighbouring elements that are read and written at once, by 16 bytes; one alone where PACK is 1.
+// Neighboring elements that are read and written at once, by 16 bytes; one alone where PACK is 1.
 #pragma once
 #include "bf16.cuh"
 

@@ -26,7 +26,7 @@ constexpr int RANK = 8;
 DEVICE uint32_t first_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE uint32_t element_step() { return gridDim.x * blockDim.x; }
 
-// Lengths of axes, from the outermost in, that index `numel` elements, and how far apart neighbours are in OPERANDS
+// Lengths of axes, from the outermost in, that index `numel` elements, and how far apart neighbors are in OPERANDS
 // buffers. Axes that can be walked as one are one.
 template <int OPERANDS> struct Walk {
   uint32_t numel;

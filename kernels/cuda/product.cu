@@ -19,7 +19,7 @@ struct Convolution {
 };
 
 // An operand is fetched by an outer place, which stays, and a place along K, which moves. `K_FAST` says which of the two
-// neighbouring threads should take neighbours of.
+// neighboring threads should take neighbors of.
 
 // Plain strides.
 template <class T, bool K_FAST_> struct Strided {

@@ -15,7 +15,7 @@ struct Smallest {
 // y[chunk, i] = the combination of elements [chunk·stretch, …) of the reduced axes, for each element i of the kept ones.
 //
 // A block has `wide` results, a power of two, side by side; the other threads of a result take every so many-th element.
-// So neighbours read neighbours on the kept axes if `wide` is much, on the reduced ones if it is little.
+// So neighbors read neighbors on the kept axes if `wide` is much, on the reduced ones if it is little.
 template <class Op, class T, class S>
 DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch, uint32_t wide) {
   __shared__ T room[THREADS];

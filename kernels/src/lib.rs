@@ -51,7 +51,7 @@ families! {
     TensorCore = "tensor_core", (8, 0);
     /// Pooling, resampling and columns of images.
     Image = "image", (7, 0);
-    /// Batch normalisation.
+    /// Batch normalization.
     BatchNorm = "batch_norm", (7, 0);
     /// Softmax and cross-entropy.
     Softmax = "softmax", (7, 0);

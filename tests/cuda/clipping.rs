@@ -103,6 +103,6 @@ pub fn launches() {
     // Of 139 gradients with elements: three for the squares and one that adds up, four for root and factor, three for the
     // products.
     assert_eq!(after.launches - before.launches, 3 + 1 + 4 + 3);
-    assert_eq!(after.synchronisations, before.synchronisations);
+    assert_eq!(after.synchronizations, before.synchronizations);
     assert!(norm.item() > 1.0);
 }

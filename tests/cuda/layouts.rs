@@ -17,7 +17,7 @@ const SHAPES: [[usize; 4]; 8] = [
     [1, 64, 32, 32],
 ];
 
-/// Numbers that every element type holds, neighbours being different along each axis.
+/// Numbers that every element type holds, neighbors being different along each axis.
 fn numbers<T: Element>(shape: [usize; 4]) -> TensorOf<T> {
     TensorOf::from_fn(shape, |i| T::from_f64((i * 89 % 251) as f64))
 }
@@ -28,7 +28,7 @@ fn equal<T: Element>(there: &TensorOf<T>, here: &TensorOf<T>) {
     assert!(there == here, "{}: {:?} differs from {:?}", T::NAME, there.layout(), here.layout());
 }
 
-/// Parts of images, with rows that are no neighbours, with elements left out, reversed, turned around and repeated.
+/// Parts of images, with rows that are no neighbors, with elements left out, reversed, turned around and repeated.
 fn views<T: Element>(x: &TensorOf<T>) -> Vec<TensorOf<T>> {
     let last = x.channels_last();
     vec![

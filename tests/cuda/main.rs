@@ -6,7 +6,7 @@
 mod clipping;
 mod layouts;
 mod memory;
-mod normalisation;
+mod normalization;
 mod products;
 #[path = "../../crates/autograd/tests/op_table/reference.rs"]
 mod reference;
@@ -57,14 +57,14 @@ const CASES: &[Case] = &[
     Case { name: "products of many long sums", run: products::many_long_sums, settings: ONCE },
     Case { name: "products tf32", run: products::tf32, settings: ORDERS },
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
-    Case { name: "batch norms", run: normalisation::formats, settings: ORDERS },
-    Case { name: "batch norms guarded", run: normalisation::formats, settings: GUARDED },
-    Case { name: "moments", run: normalisation::moments, settings: ORDERS },
-    Case { name: "moments guarded", run: normalisation::moments, settings: GUARDED },
-    Case { name: "moments divided", run: normalisation::divided, settings: ONCE },
-    Case { name: "batch norms shifted", run: normalisation::shifted_bf16, settings: GUARDED },
-    Case { name: "batch norms of nothing", run: normalisation::nothing, settings: ONCE },
-    Case { name: "moments of another", run: normalisation::wrong_moments, settings: ONCE },
+    Case { name: "batch norms", run: normalization::formats, settings: ORDERS },
+    Case { name: "batch norms guarded", run: normalization::formats, settings: GUARDED },
+    Case { name: "moments", run: normalization::moments, settings: ORDERS },
+    Case { name: "moments guarded", run: normalization::moments, settings: GUARDED },
+    Case { name: "moments divided", run: normalization::divided, settings: ONCE },
+    Case { name: "batch norms shifted", run: normalization::shifted_bf16, settings: GUARDED },
+    Case { name: "batch norms of nothing", run: normalization::nothing, settings: ONCE },
+    Case { name: "moments of another", run: normalization::wrong_moments, settings: ONCE },
     Case { name: "weights are f32", run: products::weights_are_f32, settings: ONCE },
     Case { name: "stored for the next", run: products::stored_for_the_next, settings: ONCE },
     Case { name: "stored as bf16", run: products::stored_as_bf16, settings: GUARDED },

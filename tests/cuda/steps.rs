@@ -18,7 +18,7 @@ fn mnist(rng: &mut Rng) -> Sequential {
         .add(Linear::new(16, 10, rng))
 }
 
-/// Blocks of convolution, batch normalisation, activation and pooling, as the nets for CIFAR-10 have.
+/// Blocks of convolution, batch normalization, activation and pooling, as the nets for CIFAR-10 have.
 fn cifar(rng: &mut Rng) -> Sequential {
     Sequential::new()
         .add(ConvBatchNorm2d::new(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng)).relu())
@@ -286,5 +286,5 @@ pub fn cheap() {
     let replayed = run();
     assert_eq!(replayed.launches - recorded.launches, 3);
     assert_eq!(replayed.replays - recorded.replays, 1);
-    assert_eq!((replayed.allocated, replayed.synchronisations), (recorded.allocated, recorded.synchronisations));
+    assert_eq!((replayed.allocated, replayed.synchronizations), (recorded.allocated, recorded.synchronizations));
 }

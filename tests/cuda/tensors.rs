@@ -151,7 +151,7 @@ pub fn faults() {
 
 /// Nothing but a look at numbers waits for the device.
 pub fn waiting() {
-    let waits = || cuda::stats(0).expect("it is open").synchronisations;
+    let waits = || cuda::stats(0).expect("it is open").synchronizations;
     let x = Tensor::ones([64, 64]).to(GPU);
     let w = VarOf::parameter("w", Tensor::ones([64, 10]).to(GPU));
     let before = waits();

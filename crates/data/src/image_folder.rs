@@ -12,7 +12,7 @@ use crate::files;
 /// Labels are bytes.
 const MOST_CLASSES: usize = 256;
 
-/// Reads both parts of a folder as RGB, (3, H, W); grey images get three equal channels.
+/// Reads both parts of a folder as RGB, (3, H, W); gray images get three equal channels.
 ///
 /// Classes are sorted by name, images by class, then by file name, whatever the number of threads that decode them.
 /// Files with other extensions, and hidden ones, are passed over.

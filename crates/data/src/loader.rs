@@ -13,7 +13,7 @@ use crate::transform::{Normalize, Sample, Transform};
 /// Some samples of an epoch.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// (N, C, H, W), transformed and normalised.
+    /// (N, C, H, W), transformed and normalized.
     pub images: Tensor,
     /// (N), the class of each image.
     pub labels: TensorOf<i32>,
@@ -115,13 +115,13 @@ impl Loader {
         Self { workers, ..self }
     }
 
-    /// Transforms each image, in this order, before it is normalised; `seed` of [`shuffle`](Self::shuffle) counts.
+    /// Transforms each image, in this order, before it is normalized; `seed` of [`shuffle`](Self::shuffle) counts.
     #[must_use]
     pub fn transforms(self, transforms: Vec<Box<dyn Transform>>) -> Self {
         Self { transforms: transforms.into(), ..self }
     }
 
-    /// Normalises in this way rather than to [−1, 1].
+    /// Normalizes in this way rather than to [−1, 1].
     ///
     /// # Panics
     /// If it is made for another number of channels.

@@ -1,4 +1,4 @@
-//! What happens to an image on its way into a batch: 8-bit transforms, then normalisation to `f32`.
+//! What happens to an image on its way into a batch: 8-bit transforms, then normalization to `f32`.
 
 use std::fmt::Debug;
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn normalisation_has_a_table_for_each_channel() {
+    fn normalization_has_a_table_for_each_channel() {
         let mut y = [0.0; 4];
         Normalize::new(&[(0.5, 0.5), (0.0, 2.0)]).write(&[0, 255, 0, 255], 2, &mut y);
         assert_eq!(y, [-1.0, 1.0, 0.0, 0.5]);

@@ -1,4 +1,4 @@
-//! Image folders: classes and order by name, grey to RGB, and clear texts for what does not fit.
+//! Image folders: classes and order by name, gray to RGB, and clear texts for what does not fit.
 #![cfg(feature = "images")]
 
 use std::fs;
@@ -7,17 +7,17 @@ use std::path::Path;
 use chainrule_data::{DataError, image_folder};
 use image::{GrayImage, Luma, Rgb, RgbImage};
 
-fn save_rgb(path: &Path, (w, h): (u32, u32), colour: [u8; 3]) {
+fn save_rgb(path: &Path, (w, h): (u32, u32), color: [u8; 3]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    RgbImage::from_pixel(w, h, Rgb(colour)).save(path).unwrap();
+    RgbImage::from_pixel(w, h, Rgb(color)).save(path).unwrap();
 }
 
-/// Two classes, out of order on purpose; one grey image, one file that is no image.
+/// Two classes, out of order on purpose; one gray image, one file that is no image.
 fn write_folder(root: &Path) {
     save_rgb(&root.join("train/zebra/b.png"), (3, 2), [1, 2, 3]);
     save_rgb(&root.join("train/zebra/a.PNG"), (3, 2), [4, 5, 6]);
     fs::create_dir_all(root.join("train/ant")).unwrap();
-    GrayImage::from_pixel(3, 2, Luma([7])).save(root.join("train/ant/grey.png")).unwrap();
+    GrayImage::from_pixel(3, 2, Luma([7])).save(root.join("train/ant/gray.png")).unwrap();
     fs::write(root.join("train/ant/notes.txt"), "no image").unwrap();
     fs::write(root.join("train/ant/.hidden.png"), "no image").unwrap();
     save_rgb(&root.join("test/zebra/t.jpg"), (3, 2), [200, 200, 200]);
@@ -42,7 +42,7 @@ fn classes_and_images_are_sorted_by_name() {
     assert_eq!(train.image(0), [7; 18]);
     assert_eq!(train.image(1), [[4; 6], [5; 6], [6; 6]].concat());
     assert_eq!(train.image(2), [[1; 6], [2; 6], [3; 6]].concat());
-    // JPEG keeps a plain grey to within rounding.
+    // JPEG keeps a plain gray to within rounding.
     assert!(dataset.test().image(1).iter().all(|&x| x.abs_diff(200) <= 1));
 }
 
@@ -53,7 +53,7 @@ fn another_size_names_the_file() {
     save_rgb(&root.path().join("train/zebra/c.png"), (4, 2), [0; 3]);
     assert_eq!(
         text(root.path()),
-        "DIR/train/zebra/c.png: image of 4×2 pixels\n  expected 3×2, the size of DIR/train/ant/grey.png\n  \
+        "DIR/train/zebra/c.png: image of 4×2 pixels\n  expected 3×2, the size of DIR/train/ant/gray.png\n  \
          cure: bring all images to one size"
     );
 }

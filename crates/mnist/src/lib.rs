@@ -25,7 +25,7 @@ pub struct Raw {
     pub test_labels: Vec<u8>,
 }
 
-/// Unpacks the embedded archive, in about 0.2 s when optimised.
+/// Unpacks the embedded archive, in about 0.2 s when optimized.
 ///
 /// It cannot fail: the archive is part of the program, and a test compares what comes out with the published digests.
 pub fn unpack() -> Raw {

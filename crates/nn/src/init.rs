@@ -85,7 +85,7 @@ pub fn normal<T: Float>(parameter: &VarOf<T>, mean: f64, std: f64, rng: &mut Rng
     parameter.set(&TensorOf::from_fn(parameter.shape(), |i| T::from_f64(mean + std * drawn[i])));
 }
 
-/// He's initialisation, uniform on ±gain·√(3/fan) (He and others: "Delving deep into rectifiers", 2015).
+/// He's initialization, uniform on ±gain·√(3/fan) (He and others: "Delving deep into rectifiers", 2015).
 ///
 /// # Panics
 /// If this is no parameter of at least two axes.
@@ -95,7 +95,7 @@ pub fn kaiming_uniform<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinea
     uniform(parameter, -bound, bound, rng);
 }
 
-/// He's initialisation, normal with standard deviation gain/√fan.
+/// He's initialization, normal with standard deviation gain/√fan.
 ///
 /// # Panics
 /// If this is no parameter of at least two axes.
@@ -111,7 +111,7 @@ fn kaiming_std(weight: Shape, fan: Fan, after: Nonlinearity) -> f64 {
     after.gain() / (fan as f64).sqrt()
 }
 
-/// Glorot's initialisation, uniform on ±gain·√(6/(`fan_in` + `fan_out`)) (Glorot, Bengio: "Understanding the difficulty of
+/// Glorot's initialization, uniform on ±gain·√(6/(`fan_in` + `fan_out`)) (Glorot, Bengio: "Understanding the difficulty of
 /// training deep feedforward neural networks", 2010).
 ///
 /// # Panics
@@ -122,7 +122,7 @@ pub fn xavier_uniform<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) 
     uniform(parameter, -bound, bound, rng);
 }
 
-/// Glorot's initialisation, normal with standard deviation gain·√(2/(`fan_in` + `fan_out`)).
+/// Glorot's initialization, normal with standard deviation gain·√(2/(`fan_in` + `fan_out`)).
 ///
 /// # Panics
 /// If this is no parameter of at least two axes.

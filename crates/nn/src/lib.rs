@@ -1,4 +1,4 @@
-//! Layers, initialisation, losses, optimizers, schedules and checkpoints for chainrule.
+//! Layers, initialization, losses, optimizers, schedules and checkpoints for chainrule.
 //!
 //! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
 

@@ -22,7 +22,7 @@ pub use crate::cpu::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::cpu::pooling::PoolPlaces;
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
-/// What a convolution learned about the channels of its result while it was made, for the batch normalisation of that
+/// What a convolution learned about the channels of its result while it was made, for the batch normalization of that
 /// result to begin with: sums over stretches of each channel's elements.
 pub struct Moments<T> {
     /// The stretches' sums, and the sums of their squared deviations from the stretch's mean: (2, stretches, C).

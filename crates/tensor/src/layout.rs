@@ -62,7 +62,7 @@ impl Layout {
         self.shape.numel()
     }
 
-    /// The distance in the buffer, in elements, between neighbours along each axis.
+    /// The distance in the buffer, in elements, between neighbors along each axis.
     #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.shape.rank()]
@@ -74,7 +74,7 @@ impl Layout {
         self.offset
     }
 
-    /// Whether elements in row-major order are neighbours in the buffer.
+    /// Whether elements in row-major order are neighbors in the buffer.
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
@@ -88,7 +88,7 @@ impl Layout {
     }
 
     /// The axes from outermost to innermost in memory, by descending stride. Axes of length 1, whose stride
-    /// says nothing, and broadcast axes stay beside their logical neighbour.
+    /// says nothing, and broadcast axes stay beside their logical neighbor.
     pub fn memory_order(&self) -> ([usize; MAX_RANK], usize) {
         let rank = self.shape.rank();
         if self.is_contiguous() {

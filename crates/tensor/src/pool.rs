@@ -88,7 +88,7 @@ pub(crate) fn is_exact() -> bool {
     *EXACT.get_or_init(|| std::env::var_os("CHAINRULE_POOL").is_some_and(|value| value == "exact"))
 }
 
-/// A block of at least `bytes` bytes, aligned to 64 and initialised: zeros when new, old numbers when reused.
+/// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros when new, old numbers when reused.
 pub(crate) fn take(bytes: usize) -> NonNull<u8> {
     let (class, mut size) = class_of(bytes);
     if is_exact() {

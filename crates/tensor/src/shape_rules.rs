@@ -95,11 +95,11 @@ pub fn linear(x: Shape, w: Shape, b: Option<Shape>) -> Rule {
 /// How a convolution walks over its image; `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dOptions {
-    /// The distance between neighbouring outputs, in input pixels.
+    /// The distance between neighboring outputs, in input pixels.
     pub stride: [usize; 2],
     /// The rows and columns of zeros added on each side.
     pub padding: [usize; 2],
-    /// The distance between neighbouring kernel cells, in input pixels.
+    /// The distance between neighboring kernel cells, in input pixels.
     pub dilation: [usize; 2],
     /// The number of independent convolutions that channels are divided among.
     pub groups: usize,
@@ -265,7 +265,7 @@ pub struct Window {
 pub struct Pool2dOptions {
     /// The size of a window.
     pub kernel: [usize; 2],
-    /// The distance between neighbouring windows.
+    /// The distance between neighboring windows.
     pub stride: [usize; 2],
     /// The rows and columns added on each side: −∞ for the maximum, 0 for the average.
     pub padding: [usize; 2],

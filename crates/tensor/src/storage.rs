@@ -123,7 +123,7 @@ impl<T: Element> Buffer<T> {
     #[inline]
     fn as_slice(&self) -> &[T] {
         // SAFETY: the block has room for `len` elements, is aligned to 64, and the pool's blocks are always
-        // initialised; every bit pattern is a valid element (the trait is sealed over plain numbers).
+        // initialized; every bit pattern is a valid element (the trait is sealed over plain numbers).
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast(), self.len) }
     }
 

@@ -55,15 +55,15 @@ impl<T> TensorOf<T> {
 impl<T: Element> TensorOf<T> {
     /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
     #[inline]
-    pub(crate) fn uninitialised(layout: Layout) -> Self {
+    pub(crate) fn uninitialized(layout: Layout) -> Self {
         let storage = Storage::new(layout.numel());
         Self(Shared::new(Parts { layout, storage }))
     }
 
-    /// As [`uninitialised`](Self::uninitialised), on the device of this tensor.
+    /// As [`uninitialized`](Self::uninitialized), on the device of this tensor.
     #[inline]
-    pub(crate) fn uninitialised_like<U: Element>(&self, layout: Layout) -> TensorOf<U> {
-        self.gpu().map_or_else(|| TensorOf::uninitialised(layout), |gpu| gpu.tensor(layout))
+    pub(crate) fn uninitialized_like<U: Element>(&self, layout: Layout) -> TensorOf<U> {
+        self.gpu().map_or_else(|| TensorOf::uninitialized(layout), |gpu| gpu.tensor(layout))
     }
 
     /// A tensor over a buffer on a GPU.
@@ -106,7 +106,7 @@ impl<T: Element> TensorOf<T> {
 
     /// A row-major tensor whose elements `fill` writes.
     pub(crate) fn filled_by(shape: Shape, fill: impl FnOnce(&mut [T])) -> Self {
-        let mut y = Self::uninitialised(Layout::contiguous(shape));
+        let mut y = Self::uninitialized(Layout::contiguous(shape));
         fill(y.buffer_mut().0);
         y
     }
@@ -218,7 +218,7 @@ impl<T: Element> TensorOf<T> {
 
     #[cold]
     fn copy_to_own(&mut self) {
-        let mut own = self.uninitialised_like(self.layout().dense_like());
+        let mut own = self.uninitialized_like(self.layout().dense_like());
         T::copy(&mut own, self);
         *self = own;
     }

@@ -37,7 +37,7 @@ impl<T: Element> TensorOf<T> {
         if self.layout().same_places(layout) {
             return self.clone();
         }
-        let mut out = self.uninitialised_as_stored(*layout);
+        let mut out = self.uninitialized_as_stored(*layout);
         T::copy(&mut out, self);
         out
     }

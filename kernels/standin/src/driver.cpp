@@ -57,7 +57,7 @@ static std::map<Address, size_t> pinned; // page-locked host buffers
 static size_t used;
 static std::vector<Stream*> streams;
 static Result status = OK; // the first failure of queued work; it stays, as on a GPU
-static bool initialised;
+static bool initialized;
 
 std::map<std::string, cpu::Kernel>& kernels() {
   static std::map<std::string, cpu::Kernel> table;
@@ -112,7 +112,7 @@ static double now() {
 // ---- the device ----
 
 API cuInit(unsigned) {
-  initialised = true;
+  initialized = true;
   return getenv("STANDIN_NO_DEVICE") ? NO_DEVICE : OK;
 }
 API cuDriverGetVersion(int* version) {
@@ -142,7 +142,7 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
 }
 API cuDevicePrimaryCtxRetain(void** context, int) {
   *context = (void*)0x1;
-  return initialised ? OK : 3;
+  return initialized ? OK : 3;
 }
 API cuCtxSetCurrent(void*) { return OK; }
 API cuStreamCreate(void** stream, unsigned) {

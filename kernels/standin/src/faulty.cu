@@ -2,7 +2,7 @@
 #include "prelude.cuh"
 #include "mma.cuh"
 
-// Every thread takes its neighbour's number, without waiting for it to be there.
+// Every thread takes its neighbor's number, without waiting for it to be there.
 KERNEL(64, faulty_no_barrier, float* y, const float* x) {
   __shared__ float room[64];
   room[threadIdx.x] = x[threadIdx.x];

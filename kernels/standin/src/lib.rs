@@ -29,7 +29,7 @@ pub fn install() -> Result<(), String> {
         if path.is_empty() {
             return Err(option_env!("STANDIN_WHY").unwrap_or("it was not built").to_owned());
         }
-        // SAFETY: the library is our own; its initialisers only fill the table of kernels.
+        // SAFETY: the library is our own; its initializers only fill the table of kernels.
         unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())
     };
     // Once a library of that name is loaded, it answers whoever opens libcuda.so next.

@@ -119,8 +119,8 @@ pub fn pool(x: &Tensor64, y: &[usize], [k, s, p]: [usize; 3], f: impl Fn(&[f64])
     indices(y).iter().map(|i| f(&cells(i))).collect()
 }
 
-/// x̂ of batch normalisation with the batch's statistics: x (N,C,…).
-pub fn normalised(x: &Tensor64, eps: f64) -> Vec<f64> {
+/// x̂ of batch normalization with the batch's statistics: x (N,C,…).
+pub fn normalized(x: &Tensor64, eps: f64) -> Vec<f64> {
     let shape = x.shape();
     let channel = |c: usize| -> Vec<f64> { indices(&shape).iter().filter(|i| i[1] == c).map(|i| x.at(i)).collect() };
     let statistics: Vec<(f64, f64)> = (0..shape[1])
@@ -142,7 +142,7 @@ pub fn batch_norm(xhat: &[f64], x: &[Tensor64]) -> Vec<f64> {
 /// γ·x̂ + β of the convolution of [x, w, γ, β, …], a result of shape y.
 pub fn batch_norm_of_conv2d(x: &[Tensor64], y: &[usize], options: Conv2dOptions, eps: f64) -> Vec<f64> {
     let z = Tensor64::from_slice(&conv2d(&x[0], &x[1], None, y, options), y);
-    let xhat = normalised(&z, eps);
+    let xhat = normalized(&z, eps);
     batch_norm(&xhat, &[z, x[2].clone(), x[3].clone()])
 }
 

@@ -1,18 +1,18 @@
-//! Batch normalisation.
+//! Batch normalization.
 
 use chainrule_autograd::{BatchStatistics, VarOf};
 use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
 
 use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
 
-/// What a layer does to the normalised batch in the same pass.
+/// What a layer does to the normalized batch in the same pass.
 pub(super) enum Then<'a, T: Float> {
     Nothing,
     /// Relu, of the sum with a residual if there is one.
     Relu(Option<&'a VarOf<T>>),
 }
 
-/// What both batch normalisations are.
+/// What both batch normalizations are.
 pub(super) struct BatchNorm<T: Float> {
     pub(super) weight: VarOf<T>,
     pub(super) bias: VarOf<T>,
@@ -65,20 +65,20 @@ impl<T: Float> BatchNorm<T> {
         }
     }
 
-    /// What `normalise` makes of an input of this shape by the batch's statistics, which the running ones follow.
+    /// What `normalize` makes of an input of this shape by the batch's statistics, which the running ones follow.
     #[track_caller]
     pub(super) fn train(
         &self,
         name: &str,
         shape: Shape,
-        normalise: impl FnOnce() -> (VarOf<T>, BatchStatistics<T>),
+        normalize: impl FnOnce() -> (VarOf<T>, BatchStatistics<T>),
     ) -> VarOf<T> {
         // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
         assert!(
             shape.numel() != shape[1],
             "{name}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first"
         );
-        let (y, batch) = normalise();
+        let (y, batch) = normalize();
         self.track(&batch);
         y
     }
@@ -207,14 +207,14 @@ macro_rules! batch_norm {
 }
 
 batch_norm!(
-    /// Normalises each channel of x (N,C) or (N,C,L) by the batch's mean and variance, or at inference by running ones.
+    /// Normalizes each channel of x (N,C) or (N,C,L) by the batch's mean and variance, or at inference by running ones.
     BatchNorm1d,
     &[2, 3],
     "(N,C) or (N,C,L)"
 );
 
 batch_norm!(
-    /// Normalises each channel of x (N,C,H,W) by the batch's mean and variance, or at inference by running ones.
+    /// Normalizes each channel of x (N,C,H,W) by the batch's mean and variance, or at inference by running ones.
     BatchNorm2d,
     &[4],
     "(N,C,H,W)"

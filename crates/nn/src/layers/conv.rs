@@ -78,7 +78,7 @@ impl Settings {
 macro_rules! settings {
     ($builder:ident) => {
         impl<T: Float> $builder<T> {
-            /// The distance between neighbouring places of the kernel.
+            /// The distance between neighboring places of the kernel.
             #[must_use]
             pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
                 self.0.options.stride = stride.into().0;
@@ -90,7 +90,7 @@ macro_rules! settings {
                 self.0.options.padding = padding.into().0;
                 self
             }
-            /// The distance between neighbouring cells of the kernel.
+            /// The distance between neighboring cells of the kernel.
             #[must_use]
             pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
                 self.0.options.dilation = dilation.into().0;

@@ -1,4 +1,4 @@
-//! A convolution and its batch normalisation.
+//! A convolution and its batch normalization.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError};
@@ -7,7 +7,7 @@ use super::batch_norm::{BatchNorm, Then};
 use crate::layers::{BatchNorm2d, Conv2d};
 use crate::module::Module;
 
-/// A convolution and the batch normalisation of its result, and if wanted relu: (N,C,H,W) → (N,O,oh,ow).
+/// A convolution and the batch normalization of its result, and if wanted relu: (N,C,H,W) → (N,O,oh,ow).
 ///
 /// What it computes is what the layers compute one after the other; but together a GPU sums up each channel's statistics
 /// while the convolution's result is still in registers. Names of parameters begin with `conv.` and `bn.`.
@@ -22,13 +22,13 @@ use crate::module::Module;
 pub struct ConvBatchNorm2d<T: Float = f32> {
     /// The convolution; β makes a bias superfluous.
     pub conv: Conv2d<T>,
-    /// The normalisation of its result.
+    /// The normalization of its result.
     pub bn: BatchNorm2d<T>,
     relu: bool,
 }
 
 impl<T: Float> ConvBatchNorm2d<T> {
-    /// A convolution and a normalisation of its channels as [`BatchNorm2d::new`] makes it.
+    /// A convolution and a normalization of its channels as [`BatchNorm2d::new`] makes it.
     pub fn new(conv: Conv2d<T>) -> Self {
         let bn = BatchNorm2d::new(conv.weight.shape()[0]);
         Self { conv, bn, relu: false }

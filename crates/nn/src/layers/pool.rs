@@ -30,7 +30,7 @@ macro_rules! settings {
                 let Pair(kernel) = kernel.into();
                 Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true })
             }
-            /// The distance between neighbouring windows.
+            /// The distance between neighboring windows.
             #[must_use]
             pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
                 self.0.stride = stride.into().0;

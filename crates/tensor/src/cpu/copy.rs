@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn copied(x: &TensorOf<f32>, to: Layout) -> TensorOf<f32> {
-        let mut y = TensorOf::uninitialised(to);
+        let mut y = TensorOf::uninitialized(to);
         copy(&mut y, x);
         for index in indices(x.shape()) {
             assert_eq!(y.at(&index), x.at(&index), "{index:?} of {:?} from {:?}", y.layout(), x.layout());

@@ -17,7 +17,7 @@ fn front(layout: &Layout, axis: usize) -> Layout {
 
 pub(crate) fn gather<T: Element>(x: &TensorOf<T>, axis: usize, index: &TensorOf<i32>) -> TensorOf<T> {
     let shape = index.shape();
-    let mut out = TensorOf::uninitialised(index.layout().dense_like());
+    let mut out = TensorOf::uninitialized(index.layout().dense_like());
     if shape.numel() == 0 {
         return out;
     }
@@ -42,7 +42,7 @@ pub(crate) fn gather<T: Element>(x: &TensorOf<T>, axis: usize, index: &TensorOf<
 
 /// The axis itself is walked by one thread in ascending order, so that what meets in one place is always added alike.
 pub(crate) fn scatter_add<T: Float>(x: &TensorOf<T>, axis: usize, index: &TensorOf<i32>, shape: Shape) -> TensorOf<T> {
-    let mut out = TensorOf::uninitialised(Layout::contiguous(shape));
+    let mut out = TensorOf::uninitialized(Layout::contiguous(shape));
     let (buffer, layout) = out.buffer_mut();
     buffer.fill(T::ZERO);
     let len = x.shape()[axis];

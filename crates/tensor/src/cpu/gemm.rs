@@ -95,7 +95,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         let high = tile_rows::<R>();
         let depth = k.min(DEPTH);
         let mut memory =
-            TensorOf::<T>::uninitialised(Layout::contiguous((depth * (columns + high) + high * columns).into()));
+            TensorOf::<T>::uninitialized(Layout::contiguous((depth * (columns + high) + high * columns).into()));
         let (packed, rest) = memory.buffer_mut().0.split_at_mut(depth * columns);
         let (last_rows, edge) = rest.split_at_mut(depth * high);
         let across = n.div_ceil(columns);

@@ -65,7 +65,7 @@ pub(crate) fn im2col<T: Float>(x: &TensorOf<T>, khw: [usize; 2], options: Conv2d
     let windows = Windows::new(shape, khw, options);
     let [oh, ow] = windows.places;
     let columns = Shape::from([shape[0], shape[1] * khw[0] * khw[1], oh * ow]);
-    let mut y = TensorOf::uninitialised(Layout::contiguous(columns));
+    let mut y = TensorOf::uninitialized(Layout::contiguous(columns));
     let (layout, buffer) = (*x.layout(), x.buffer());
     parallel_chunks(y.buffer_mut().0, windows.size().max(1), 1, |job, column| {
         let plane = layout.position(&[job / shape[1], job % shape[1], 0, 0]) as isize;
@@ -89,7 +89,7 @@ pub(crate) fn col2im<T: Float>(
     let channels = columns[1] / (khw[0] * khw[1]);
     let shape = Shape::from([columns[0], channels, hw[0], hw[1]]);
     let windows = Windows::new(shape, khw, options);
-    let mut dx = TensorOf::uninitialised(Layout::contiguous(shape));
+    let mut dx = TensorOf::uninitialized(Layout::contiguous(shape));
     let (layout, buffer, places) = (*dy.layout(), dy.buffer(), windows.places[0] * windows.places[1]);
     parallel_chunks(dx.buffer_mut().0, (hw[0] * hw[1]).max(1), 1, |job, plane| {
         let first = layout.position(&[job / channels, job % channels * khw[0] * khw[1], 0]) as isize;

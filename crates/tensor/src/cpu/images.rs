@@ -36,7 +36,7 @@ impl Images {
         [self.shape[2], self.shape[3]]
     }
 
-    /// Whether the channels of a pixel are side by side and its neighbours farther away.
+    /// Whether the channels of a pixel are side by side and its neighbors farther away.
     fn channels_last(&self) -> bool {
         let [_, c, h, w] = self.shape;
         let [_, sc, sh, sw] = self.strides;

@@ -155,7 +155,7 @@ pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> 
     }
     let rank = a.rank();
     let shape = a.shape().with(rank - 1, b.shape()[rank - 1]);
-    let mut y = TensorOf::uninitialised(Layout::contiguous(shape));
+    let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
     // (…, M, N) = (…, M, K) · (…, K, N)
     tiles(&mut y, (a.buffer(), a.layout()), (b.buffer(), b.layout()), None);
     y
@@ -166,7 +166,7 @@ pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&Tens
         return y;
     }
     let shape = Shape::from([x.shape()[0], w.shape()[0]]);
-    let mut y = TensorOf::uninitialised(Layout::contiguous(shape));
+    let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
     let w = w.transpose(0, 1);
     // (N, O) = (N, I) · (I, O)
     tiles(&mut y, (x.buffer(), x.layout()), (w.buffer(), w.layout()), b);

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+    reason = "loops are vectorized only where they are inlined into a variant of `dispatch`"
 )]
 
 use std::ops::Range;
@@ -91,7 +91,7 @@ impl<const N: usize> Plan<N> {
         self.run
     }
 
-    /// The distance between neighbours in a run, for each operand.
+    /// The distance between neighbors in a run, for each operand.
     pub(crate) fn run_strides(&self) -> [isize; N] {
         self.run_strides
     }

@@ -76,7 +76,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], re
     let [_, width] = images.hw();
     let layout = images.same_format([windows[0].len(), windows[1].len()]);
     let out = Images::new(&layout);
-    let (mut y, mut index) = (TensorOf::uninitialised(layout), TensorOf::uninitialised(layout));
+    let (mut y, mut index) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
     let halves = windows.iter().all(|axis| is_halving(axis));
     let x = x.buffer();
     let (y_parts, index_parts) = (Disjoint::new(y.buffer_mut().0), Disjoint::new(index.buffer_mut().0));
@@ -143,7 +143,7 @@ fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
-/// Whether the windows are pairs of neighbours side by side.
+/// Whether the windows are pairs of neighbors side by side.
 fn is_halving(windows: &[Window]) -> bool {
     windows.iter().enumerate().all(|(k, w)| w.start == 2 * k && w.end == 2 * k + 2)
 }
@@ -155,7 +155,7 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> Tensor
     let [rows, columns] = places.hw();
     let layout = images.same_format([rows, columns]);
     let out = Images::new(&layout);
-    let mut y = TensorOf::uninitialised(layout);
+    let mut y = TensorOf::uninitialized(layout);
     let (x, index) = (x.buffer(), index.buffer());
     let parts = Disjoint::new(y.buffer_mut().0);
     images.for_each_job(rows * columns, |n, c, lanes| {
@@ -180,7 +180,7 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [us
     let [rows, columns] = images.hw();
     let layout = images.same_format(hw);
     let out = Images::new(&layout);
-    let mut dx = TensorOf::uninitialised(layout);
+    let mut dx = TensorOf::uninitialized(layout);
     let (dy, index) = (dy.buffer(), index.buffer());
     let parts = Disjoint::new(dx.buffer_mut().0);
     images.for_each_job(rows * columns + hw[0] * hw[1], |n, c, lanes| {
@@ -232,7 +232,7 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
     let images = Images::new(x.layout());
     let layout = images.same_format([windows[0].len(), windows[1].len()]);
     let out = Images::new(&layout);
-    let mut y = TensorOf::uninitialised(layout);
+    let mut y = TensorOf::uninitialized(layout);
     let x = x.buffer();
     let parts = Disjoint::new(y.buffer_mut().0);
     images.for_each_job(visits(windows), |n, c, lanes| {
@@ -284,7 +284,7 @@ pub(crate) fn avg_pool_adjoint<T: Float>(dy: &TensorOf<T>, windows: &[Vec<Window
     let images = Images::new(dy.layout());
     let layout = images.same_format(hw);
     let out = Images::new(&layout);
-    let mut dx = TensorOf::uninitialised(layout);
+    let mut dx = TensorOf::uninitialized(layout);
     let dy = dy.buffer();
     let parts = Disjoint::new(dx.buffer_mut().0);
     images.for_each_job(visits(windows) + hw[0] * hw[1], |n, c, lanes| {

@@ -23,7 +23,7 @@ pub(crate) struct Operand<T> {
 }
 
 /// `c = a · b`, or `c += a · b`, for (rows, columns) = (rows, k) · (k, columns) in multiples of a tile: `rows` of
-/// [`tile_rows`] and `columns` of one register. Neighbours along a row of b and of c lie side by side.
+/// [`tile_rows`] and `columns` of one register. Neighbors along a row of b and of c lie side by side.
 ///
 /// Each element is one chain of multiply-adds in the order of k.
 ///

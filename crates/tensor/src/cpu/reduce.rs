@@ -2,18 +2,18 @@
 //!
 //! Every result is a tree fixed by shape and strides alone, never by the number of threads. The elements that belong
 //! to one result are cut in halves down to leaves of a fixed size; a leaf is folded in [`LANES`] lanes, or row by row
-//! into many results at a time where neighbours in memory belong to different results. So a sum's rounding errors grow
+//! into many results at a time where neighbors in memory belong to different results. So a sum's rounding errors grow
 //! as those of pairwise summation (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+    reason = "loops are vectorized only where they are inlined into a variant of `dispatch`"
 )]
 
 use std::ops::Range;
 
 use crate::cpu::plan::Plan;
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::element::{Element, Float};
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -24,7 +24,7 @@ use crate::tensor::TensorOf;
 const LANES: usize = 32;
 /// The elements of a leaf.
 const LEAF: usize = 2048;
-/// The rows of a leaf whose neighbours belong to different results, and the most results done at a time.
+/// The rows of a leaf whose neighbors belong to different results, and the most results done at a time.
 const LEAF_ROWS: usize = 32;
 const COLUMNS: usize = 256;
 /// A result of more elements than this is cut into chunks that threads share.
@@ -97,7 +97,7 @@ fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     let order = &order[..rank];
     let out_shape = (0..rank).filter(|&a| axes[a]).fold(x.shape(), |shape, a| shape.with(a, 1));
     // The output keeps x's order of axes, so that the walk over the axes that are kept meets its elements one by one.
-    let mut out = TensorOf::uninitialised(Layout::dense(out_shape, order));
+    let mut out = TensorOf::uninitialized(Layout::dense(out_shape, order));
     let (y, _) = out.buffer_mut();
     if x.numel() == 0 {
         y.fill(F::NEUTRAL);
@@ -119,7 +119,7 @@ fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     out
 }
 
-/// The elements that belong to one result, or to each of several neighbouring ones.
+/// The elements that belong to one result, or to each of several neighboring ones.
 struct Walk<'a, T> {
     data: &'a [T],
     within: Plan<1>,
@@ -132,7 +132,7 @@ fn chunks(results: usize, elements: usize, chunk: usize) -> usize {
     if results >= ENOUGH { 1 } else { elements.div_ceil(chunk) }
 }
 
-/// Folds where neighbours in memory belong to the same result.
+/// Folds where neighbors in memory belong to the same result.
 fn fold_rows<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
     let (results, elements) = (across.numel(), walk.within.numel());
     let cuts = chunks(results, elements, CHUNK);
@@ -187,7 +187,7 @@ struct Leaf<'a, T, F> {
     fold: std::marker::PhantomData<F>,
 }
 
-impl<T: Element, F: Fold<T>> Vectorised for Leaf<'_, T, F> {
+impl<T: Element, F: Fold<T>> Vectorized for Leaf<'_, T, F> {
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
@@ -232,7 +232,7 @@ impl<T: Element, F: Fold<T>> Vectorised for Leaf<'_, T, F> {
     }
 }
 
-/// Folds where neighbours in memory belong to different results: up to [`COLUMNS`] of them at a time.
+/// Folds where neighbors in memory belong to different results: up to [`COLUMNS`] of them at a time.
 fn fold_columns<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
     let (columns, rows) = (across.run(), walk.within.numel());
     let width = columns.min(COLUMNS);
@@ -304,7 +304,7 @@ struct LeafColumns<'a, T, F> {
     fold: std::marker::PhantomData<F>,
 }
 
-impl<T: Element, F: Fold<T>> Vectorised for LeafColumns<'_, T, F> {
+impl<T: Element, F: Fold<T>> Vectorized for LeafColumns<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {

@@ -30,7 +30,7 @@ pub(crate) fn resample<T: Float>(x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> Tenso
     let [rows, columns] = [mixes::<T>(&taps[0]), mixes(&taps[1])];
     let layout = images.same_format([rows.len(), columns.len()]);
     let out = Images::new(&layout);
-    let mut y = TensorOf::uninitialised(layout);
+    let mut y = TensorOf::uninitialized(layout);
     let x = x.buffer();
     let parts = Disjoint::new(y.buffer_mut().0);
     let doubles = taps.iter().all(|axis| is_doubling(axis));
@@ -66,7 +66,7 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
     let [rows, columns] = [mixes::<T>(&taps[0]), mixes(&taps[1])];
     let layout = images.same_format(hw);
     let out = Images::new(&layout);
-    let mut dx = TensorOf::uninitialised(layout);
+    let mut dx = TensorOf::uninitialized(layout);
     let dy = dy.buffer();
     let parts = Disjoint::new(dx.buffer_mut().0);
     let doubles = taps.iter().all(|axis| is_doubling(axis)) && [rows.len(), columns.len()] == hw.map(|len| 2 * len);

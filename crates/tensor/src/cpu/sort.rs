@@ -18,7 +18,7 @@ fn front(layout: &Layout, axis: usize) -> Layout {
 
 pub(crate) fn argmax<T: Element>(x: &TensorOf<T>, axis: usize) -> TensorOf<i32> {
     let from = front(x.layout(), axis);
-    let mut out = TensorOf::uninitialised(from.dense_like());
+    let mut out = TensorOf::uninitialized(from.dense_like());
     let (buffer, to) = out.buffer_mut();
     let plan = Plan::new(from.shape(), [&to, &from]);
     let (y, len, step) = (Disjoint::new(buffer), x.shape()[axis], x.layout().strides()[axis]);
@@ -48,7 +48,7 @@ fn descending<T: Element>(a: &(T, i32), b: &(T, i32)) -> Ordering {
 
 pub(crate) fn topk<T: Element>(x: &TensorOf<T>, k: usize, axis: usize) -> (TensorOf<T>, TensorOf<i32>) {
     let layout = Layout::contiguous(x.shape().with(axis, k));
-    let (mut values, mut indices) = (TensorOf::uninitialised(layout), TensorOf::uninitialised(layout));
+    let (mut values, mut indices) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
     if layout.shape().numel() == 0 {
         return (values, indices);
     }

@@ -34,7 +34,7 @@ pub(crate) fn in_order<'a, T: Element>(x: &'a TensorOf<T>, order: &[usize]) -> C
     Cow::Owned(out)
 }
 
-/// Whether the elements, with the axes in this order, are neighbours in memory.
+/// Whether the elements, with the axes in this order, are neighbors in memory.
 pub(crate) fn lies_in_order(layout: &Layout, order: &[usize]) -> bool {
     let (shape, strides) = (layout.shape_ref(), layout.strides());
     let mut step = 1;

@@ -38,7 +38,7 @@ fn product<T: Float>(
     b: &Matrix<T>,
     start: impl Fn(usize) -> Option<T>,
 ) -> TensorOf<T> {
-    let mut y = TensorOf::uninitialised(Layout::contiguous(Shape::from([m, n])));
+    let mut y = TensorOf::uninitialized(Layout::contiguous(Shape::from([m, n])));
     let mut out = y.buffer_mut().0.iter_mut();
     for i in 0..m {
         for j in 0..n {

@@ -1,4 +1,4 @@
-//! Batch normalisation: `kernels/cuda/batch_norm.cu`.
+//! Batch normalization: `kernels/cuda/batch_norm.cu`.
 
 use chainrule_kernels::Family;
 
@@ -47,7 +47,7 @@ struct Format {
     channels: Channels,
     /// The elements of a channel.
     count: usize,
-    /// Neighbouring channels that a thread takes at once.
+    /// Neighboring channels that a thread takes at once.
     pack: usize,
     /// The variant of the kernels.
     kind: &'static str,

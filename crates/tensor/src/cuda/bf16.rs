@@ -89,7 +89,7 @@ impl<T: Element> TensorOf<T> {
     }
 
     /// A tensor for these elements in another layout without gaps, where they are and stored as they are.
-    pub(crate) fn uninitialised_as_stored(&self, layout: Layout) -> Self {
-        self.gpu().map_or_else(|| Self::uninitialised(layout), |gpu| Stored::like(self).tensor(gpu, layout))
+    pub(crate) fn uninitialized_as_stored(&self, layout: Layout) -> Self {
+        self.gpu().map_or_else(|| Self::uninitialized(layout), |gpu| Stored::like(self).tensor(gpu, layout))
     }
 }

@@ -1,6 +1,6 @@
 //! Convolutions: on the tensor cores where they fit, else by `kernels/cuda/product.cu`.
 //!
-//! Images keep the format they come in; channels-last, where neighbouring threads read neighbouring channels, is the fast
+//! Images keep the format they come in; channels-last, where neighboring threads read neighboring channels, is the fast
 //! one.
 
 use chainrule_kernels::Family;

@@ -40,14 +40,14 @@ impl Plane {
     }
 }
 
-/// A walk over y and x taken apart into planes and the batch of them, if neighbours in the one are far apart in the other:
-/// y's innermost axis makes the columns, the axis along which x's elements are neighbours the rows.
+/// A walk over y and x taken apart into planes and the batch of them, if neighbors in the one are far apart in the other:
+/// y's innermost axis makes the columns, the axis along which x's elements are neighbors the rows.
 fn planes(walk: &Walk<2>) -> Option<(Walk<2>, Plane)> {
     let mut axes = walk.axes();
     let (columns, [1, x_step]) = axes.pop()? else { return None };
     let (rows, [y_step, _]) = axes.remove(axes.iter().position(|&(_, [_, x_step])| x_step == 1)?);
     let plane = Plane { rows: rows as u32, columns: columns as u32, y_step: y_step as i64, x_step: x_step as i64 };
-    // What is one element of x all along a row of y, or neighbours backwards, a plain copy reads at once too.
+    // What is one element of x all along a row of y, or neighbors backwards, a plain copy reads at once too.
     (x_step.abs() > 1 && rows.min(columns) >= LEAST).then(|| (Walk::of_axes(axes.into_iter()), plane))
 }
 
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(taken(&images, &rows), Some([2, 70, 16]));
         let one = images.slice(0, 1, 1, 1).unwrap();
         assert_eq!(taken(&Layout::contiguous(one.shape()), &one), Some([1, 16, 70]));
-        // Rows of pixels that are no neighbours are planes of their own.
+        // Rows of pixels that are no neighbors are planes of their own.
         for part in [images.slice(3, 1, 8, 1).unwrap(), images.slice(3, 8, 8, -1).unwrap()] {
             assert_eq!(taken(&Layout::contiguous(part.shape()), &part), Some([14, 16, 8]));
         }

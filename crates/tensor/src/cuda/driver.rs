@@ -70,7 +70,7 @@ const NO_DEVICE: &str = "the CUDA driver has no GPU; check that nvidia-smi lists
 fn start() -> Result<(), String> {
     static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
     let start = || {
-        // SAFETY: looks for the library and opens it; the driver's initialisers are trusted as any program's are.
+        // SAFETY: looks for the library and opens it; the driver's initializers are trusted as any program's are.
         if !unsafe { sys::is_culib_present() } {
             return Err(NO_DRIVER.to_owned());
         }

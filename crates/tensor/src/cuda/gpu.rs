@@ -43,7 +43,7 @@ pub struct CudaStats {
     /// Recorded steps started, each as one.
     pub replays: u64,
     /// Times that the host waited for the device.
-    pub synchronisations: u64,
+    pub synchronizations: u64,
 }
 
 /// Numbers of calls, counted as they are made.
@@ -51,7 +51,7 @@ pub struct CudaStats {
 pub(super) struct Counters {
     pub(super) launches: AtomicU64,
     pub(super) replays: AtomicU64,
-    pub(super) synchronisations: AtomicU64,
+    pub(super) synchronizations: AtomicU64,
 }
 
 /// An open device. It is never closed: a process has it until it ends.
@@ -183,8 +183,8 @@ impl Gpu {
     }
 
     /// Waits until all work is done.
-    pub(super) fn synchronise(&self) {
-        self.counters.synchronisations.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn synchronize(&self) {
+        self.counters.synchronizations.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the stream lives as long as the process.
         self.check("waiting for the device", unsafe { result::stream::synchronize(self.stream) });
     }
@@ -207,7 +207,7 @@ impl Gpu {
             allocated: usage.allocated,
             launches: count(&self.counters.launches),
             replays: count(&self.counters.replays),
-            synchronisations: count(&self.counters.synchronisations),
+            synchronizations: count(&self.counters.synchronizations),
         }
     }
 }

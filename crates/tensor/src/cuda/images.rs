@@ -28,7 +28,7 @@ impl Images {
     }
 }
 
-/// `Span` of the kernels: neighbouring rows or columns, and by how many an average divides.
+/// `Span` of the kernels: neighboring rows or columns, and by how many an average divides.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Span {

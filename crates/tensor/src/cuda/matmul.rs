@@ -52,7 +52,7 @@ pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
     Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
 }
 
-/// The kernel that reads both operands along their neighbours in memory.
+/// The kernel that reads both operands along their neighbors in memory.
 fn variant(a: [i64; 2], b: [i64; 2]) -> &'static str {
     match (a[1] == 1, b[0] == 1) {
         (true, false) => "matmul_nn",

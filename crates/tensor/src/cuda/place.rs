@@ -59,7 +59,7 @@ impl Gpu {
             super::bf16::widen_into(self, &mut wide, &dense);
             dense = wide;
         }
-        let mut y = TensorOf::<T>::uninitialised(dense.layout().dense_like());
+        let mut y = TensorOf::<T>::uninitialized(dense.layout().dense_like());
         let (elements, _) = y.buffer_mut();
         // SAFETY: elements are plain numbers, for which any bytes will do.
         let bytes = unsafe { std::slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) };

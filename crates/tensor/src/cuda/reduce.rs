@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The most results that a block has side by side where neighbours in memory are kept: 128 bytes of `f32`.
+/// The most results that a block has side by side where neighbors in memory are kept: 128 bytes of `f32`.
 const SIDE_BY_SIDE: usize = 32;
 /// The least elements that are worth a thread, and as many as are sooner combined by one than by two kernels.
 const LEAST: usize = 8;
@@ -46,11 +46,11 @@ struct Shares {
     stretch: usize,
 }
 
-/// For so many results, each of so many elements, whose neighbours in memory are kept or reduced: by shapes and layouts
+/// For so many results, each of so many elements, whose neighbors in memory are kept or reduced: by shapes and layouts
 /// alone, so that the order is.
-fn shares(results: usize, elements: usize, neighbours_kept: bool) -> Shares {
+fn shares(results: usize, elements: usize, neighbors_kept: bool) -> Shares {
     let threads = THREADS as usize;
-    let wide = if neighbours_kept {
+    let wide = if neighbors_kept {
         // With results enough for all threads, each takes its own elements.
         if results >= BUSY * threads { threads } else { results.next_power_of_two().min(SIDE_BY_SIDE) }
     } else {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_divided_by_what_neighbours_are() {
+    fn threads_are_divided_by_what_neighbors_are() {
         let taken = |results, elements, kept| {
             let Shares { wide, stretch } = shares(results, elements, kept);
             (wide, stretch)

@@ -143,7 +143,7 @@ impl Gpu {
             } else {
                 self.check("copying from the device", result::memcpy_dtoh_async(to, from, self.stream));
             }
-            self.synchronise();
+            self.synchronize();
             if small {
                 to.copy_from_slice(std::slice::from_raw_parts(room.as_ptr(), to.len()));
             }

@@ -81,7 +81,7 @@ pub(super) fn result_layout(shape: Shape, operands: &[&Layout]) -> Layout {
     whole.map_or_else(|| Layout::contiguous(shape), |layout| layout.dense_like())
 }
 
-/// The order of axes in which a dense layout's elements are neighbours.
+/// The order of axes in which a dense layout's elements are neighbors.
 pub(super) fn order_of(layout: &Layout) -> Vec<usize> {
     let (order, rank) = layout.memory_order();
     order[..rank].to_vec()

@@ -129,7 +129,7 @@ impl<T: Element> TensorOf<T> {
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
         let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
         let layout = Layout::contiguous(shape_rules::concat(&shapes, axis).or_panic());
-        let mut out: Self = parts[0].uninitialised_like(layout);
+        let mut out: Self = parts[0].uninitialized_like(layout);
         let mut start = 0;
         for part in parts {
             let len = part.shape()[out.axis("concat", axis)];

@@ -1,4 +1,4 @@
-//! Convolution, pooling, resampling and normalisation of image batches.
+//! Convolution, pooling, resampling and normalization of image batches.
 
 use super::not_empty;
 use crate::element::Float;
@@ -233,7 +233,7 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_statistics(self)
     }
 
-    /// Batch normalisation of x (N,C,…) by its own statistics: `γ·(x − mean)/√(var + ε) + β`, γ and β (C), and what follows
+    /// Batch normalization of x (N,C,…) by its own statistics: `γ·(x − mean)/√(var + ε) + β`, γ and β (C), and what follows
     /// in the same pass; also the mean, the biased variance and 1/√(var + ε), each (C).
     ///
     /// # Panics
@@ -280,7 +280,7 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_apply(self, mean, scale, shift, then)
     }
 
-    /// The gradients (dx, dγ, dβ, dr) of batch normalisation with the batch's own statistics; this is x (N,C,…). After
+    /// The gradients (dx, dγ, dβ, dr) of batch normalization with the batch's own statistics; this is x (N,C,…). After
     /// relu, y is what came out of it; then `residual` asks for the gradient of what was added before.
     ///
     /// # Panics

@@ -55,10 +55,10 @@ def sizes(low, high, count, signs=(1, -1)):
     return [random.choice(signs) * math.ldexp(random.uniform(1, 2), random.randint(low, high)) for _ in range(count)]
 
 
-def around(*centres):
-    """Each centre, the values next to it, and their negatives."""
+def around(*centers):
+    """Each center, the values next to it, and their negatives."""
     out = []
-    for c in centres:
+    for c in centers:
         for x in (math.nextafter(c, -math.inf), c, math.nextafter(c, math.inf)):
             out += [x, -x]
     return out

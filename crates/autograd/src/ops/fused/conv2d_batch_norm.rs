@@ -1,4 +1,4 @@
-//! A convolution and the batch normalisation of its result, which begins with what the convolution learned.
+//! A convolution and the batch normalization of its result, which begins with what the convolution learned.
 
 use chainrule_tensor::{Conv2dOptions, Float};
 

@@ -1,4 +1,4 @@
-//! Batch normalisation (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
+//! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
@@ -19,7 +19,7 @@ pub struct BatchStatistics<T: Float> {
 }
 
 impl<T: Float> VarOf<T> {
-    /// Normalises each channel of x (N,C,…) by its own mean and variance, then scales by γ (C) and shifts by β (C).
+    /// Normalizes each channel of x (N,C,…) by its own mean and variance, then scales by γ (C) and shifts by β (C).
     ///
     /// `x̂ = (x − mean)/√(var + ε)`, `y = γ·x̂ + β`, over all axes but the second, var being the biased variance.
     /// `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m)`, m being the number of elements of a
@@ -181,7 +181,7 @@ impl<T: Float> Rule<T> for Gate<T> {
 }
 
 /// x̂ and 1/√(var + ε), from primitives.
-fn normalised<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
+fn normalized<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
     let axes = over(x.shape());
     let istd = (x.var_axes(&axes, 0, true) + eps).sqrt().reciprocal();
     ((x - x.mean_axes(&axes, true)) * &istd, istd)
@@ -208,7 +208,7 @@ impl<T: Float> Rule<T> for InputGradient<T> {
             let [dy, x, gamma] = parents else { unreachable!("it was recorded with three parents") };
             let dz = gated(dy, self.y.as_ref());
             let axes = over(x.shape());
-            let (xhat, istd) = normalised(x, self.eps);
+            let (xhat, istd) = normalized(x, self.eps);
             let rest = &dz - dz.mean_axes(&axes, true) - &xhat * (&dz * &xhat).mean_axes(&axes, true);
             gamma.reshape(channels(x.shape())) * istd * rest
         })
@@ -235,7 +235,7 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
         composed_gradients(node, du, needs, |parents| {
             let [dy, x] = parents else { unreachable!("it was recorded with two parents") };
             let dz = gated(dy, self.y.as_ref());
-            (dz * normalised(x, self.eps).0).channel_sum()
+            (dz * normalized(x, self.eps).0).channel_sum()
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Batch normalisation with given statistics, as at inference.
+//! Batch normalization with given statistics, as at inference.
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, TensorOf, Unary};
 

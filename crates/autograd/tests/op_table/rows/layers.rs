@@ -146,14 +146,14 @@ pub fn images() -> Vec<Row> {
     ]
 }
 
-pub fn normalisations() -> Vec<Row> {
+pub fn normalizations() -> Vec<Row> {
     vec![
         row!("batch_norm", [[3, 2, 2, 2], [2], [2]], WIDE, |x| x[0].batch_norm(&x[1], &x[2], 0.1).0, |x| {
-            let xhat = Tensor64::from_slice(&r::normalised(&x[0], 0.1), [3, 2, 2, 2]);
+            let xhat = Tensor64::from_slice(&r::normalized(&x[0], 0.1), [3, 2, 2, 2]);
             r::indices(&[3, 2, 2, 2]).iter().map(|i| x[1].at(&[i[1]]) * xhat.at(i) + x[2].at(&[i[1]])).collect()
         }),
         row!("batch_norm of features", [[5, 3], [3], [3]], WIDE, |x| x[0].batch_norm(&x[1], &x[2], 1e-5).0, |x| {
-            let xhat = Tensor64::from_slice(&r::normalised(&x[0], 1e-5), [5, 3]);
+            let xhat = Tensor64::from_slice(&r::normalized(&x[0], 1e-5), [5, 3]);
             r::indices(&[5, 3]).iter().map(|i| x[1].at(&[i[1]]) * xhat.at(i) + x[2].at(&[i[1]])).collect()
         }),
         row!(
@@ -179,7 +179,7 @@ pub fn normalisations() -> Vec<Row> {
             [[3, 2, 2, 2], [2], [2]],
             WIDE,
             |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, None).0 },
-            |x| r::batch_norm(&r::normalised(&x[0], 0.1), x).iter().map(|y| y.max(0.0)).collect()
+            |x| r::batch_norm(&r::normalized(&x[0], 0.1), x).iter().map(|y| y.max(0.0)).collect()
         ),
         row!(
             "batch_norm_relu with a residual",
@@ -187,7 +187,7 @@ pub fn normalisations() -> Vec<Row> {
             WIDE,
             |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, Some(&x[3])).0 },
             |x| {
-                let y = r::batch_norm(&r::normalised(&x[0], 0.1), x);
+                let y = r::batch_norm(&r::normalized(&x[0], 0.1), x);
                 y.iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
             }
         ),

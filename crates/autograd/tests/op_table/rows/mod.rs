@@ -4,7 +4,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::TensorOf;
 
 use crate::row::Row;
-use layers::{images, losses, normalisations, products};
+use layers::{images, losses, normalizations, products};
 use numbers::{arithmetic, functions, indexing, reductions, views};
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
@@ -45,7 +45,7 @@ fn sigmoid(x: f64) -> f64 {
 /// Every op, small enough for whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
-    let layers = [products(), images(), normalisations(), losses()];
+    let layers = [products(), images(), normalizations(), losses()];
     numbers.into_iter().chain(layers).flatten().collect()
 }
 

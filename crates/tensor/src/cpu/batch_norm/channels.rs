@@ -1,6 +1,6 @@
 //! All passes over some channels at once, while they are in the cache.
 
-#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+#![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 
 use std::ops::Range;
 
@@ -8,16 +8,16 @@ use super::format::{Format, GRAIN, Planes};
 use super::functions::{Deviation, Gradient, InputGradient, Map, Term, Value};
 use super::lanes::{ROWS_OF_1, ROWS_OF_2};
 use super::{gradient_constants, inverse_deviation};
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for, threads};
 
-/// The elements of an image's neighbouring channels that are worth walking along memory.
+/// The elements of an image's neighboring channels that are worth walking along memory.
 const RUN: usize = 1024;
 /// The most channels in a block.
 const MOST: usize = 64;
 
-/// How many neighbouring channels to take through all passes together; `None` if there are too few channels to keep all
+/// How many neighboring channels to take through all passes together; `None` if there are too few channels to keep all
 /// threads at work.
 pub(super) fn block(format: &Format) -> Option<usize> {
     let Planes { channels, plane, .. } = format.planes;
@@ -31,7 +31,7 @@ pub(super) fn block(format: &Format) -> Option<usize> {
 }
 
 /// Runs the work that `of` gives for ranges of blocks.
-pub(super) fn for_blocks<V: Vectorised<Output = ()>>(
+pub(super) fn for_blocks<V: Vectorized<Output = ()>>(
     format: &Format,
     block: usize,
     of: impl Fn(Range<usize>) -> V + Sync,
@@ -56,7 +56,7 @@ pub(super) struct Forward<'a, 'y, T, F, const I: usize> {
     pub(super) statistics: &'a [Disjoint<'y, T>; 3],
 }
 
-impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Vectorised for Forward<'_, '_, T, F, I> {
+impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Vectorized for Forward<'_, '_, T, F, I> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -97,7 +97,7 @@ pub(super) struct Backward<'a, 'y, T, const I: usize, const O: usize> {
     pub(super) gradients: &'a [Disjoint<'y, T>; 2],
 }
 
-impl<T: Float, const I: usize, const O: usize> Vectorised for Backward<'_, '_, T, I, O>
+impl<T: Float, const I: usize, const O: usize> Vectorized for Backward<'_, '_, T, I, O>
 where
     Gradient: Term<T, I, 2>,
     InputGradient: Map<T, I, 4, O>,

@@ -3,14 +3,14 @@
 //! Sums over a channel are cut into *units* that the shape fixes, each added up in fixed lanes, and the units' sums are
 //! added pairwise. So they are accurate, and the same bits on any number of threads.
 
-#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+#![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::functions::{Map, Term};
 use super::lanes::{LANES, Lanes, Tree, map_run, parts};
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::cpu::strided::in_order;
 use crate::element::Float;
 use crate::layout::Layout;
@@ -167,7 +167,7 @@ impl Format {
 
     /// A tensor that lies in the order of the walk, yet to be written.
     pub(super) fn output<T: Float>(&self) -> TensorOf<T> {
-        TensorOf::uninitialised(Layout::dense(self.shape, self.order()))
+        TensorOf::uninitialized(Layout::dense(self.shape, self.order()))
     }
 
     /// The pixels of a channels-last batch, each with all its channels, in one unit: few, since they are added one after
@@ -191,7 +191,7 @@ impl Format {
             f: F,
             partial: &'a Disjoint<'p, T>,
         }
-        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorised
+        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorized
             for OfUnits<'_, '_, T, F, I, K, ROWS>
         {
             type Output = ();
@@ -199,7 +199,7 @@ impl Format {
             fn run(self) {
                 let channels = self.planes.channels;
                 for job in self.jobs {
-                    // Neighbouring channels follow each other, so that small planes are read along memory.
+                    // Neighboring channels follow each other, so that small planes are read along memory.
                     let (unit, c) = (job / channels, job % channels);
                     let sums = self.planes.unit_sums::<T, I, K, ROWS>(self.x, self.means[c], self.f, c, unit);
                     for (k, sum) in sums.into_iter().enumerate() {
@@ -215,7 +215,7 @@ impl Format {
             f: F,
             out: &'a mut [T],
         }
-        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize> Vectorised for OfPixels<'_, T, F, I, K> {
+        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize> Vectorized for OfPixels<'_, T, F, I, K> {
             type Output = ();
             #[inline(always)]
             fn run(self) {
@@ -237,7 +237,7 @@ impl Format {
         let channels = self.channels();
         let pixels = self.pixels_of_unit();
         let units = if self.channels_last { self.count().div_ceil(pixels) } else { self.planes.units() };
-        let mut partial = TensorOf::uninitialised(Layout::contiguous(Shape::from([units, K, channels])));
+        let mut partial = TensorOf::uninitialized(Layout::contiguous(Shape::from([units, K, channels])));
         let parts = Disjoint::new(partial.buffer_mut().0);
         if self.channels_last {
             parallel_for(units, (GRAIN / (pixels * channels).max(1)).max(1), |range| {
@@ -284,7 +284,7 @@ impl Format {
             f: F,
             out: &'a [Disjoint<'y, T>; O],
         }
-        impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorised
+        impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorized
             for Rows<'_, '_, T, F, I, P, O>
         {
             type Output = ();

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "functions are vectorised where they are inlined into a variant of `dispatch`"
+    reason = "functions are vectorized where they are inlined into a variant of `dispatch`"
 )]
 
 use crate::element::Float;

@@ -1,6 +1,6 @@
 //! Sums in fixed lanes over a run of memory, and pairwise sums of sums.
 
-#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+#![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 #![expect(clippy::needless_range_loop, reason = "several arrays are indexed alike, lane by lane")]
 
 use super::functions::{Map, Term};
@@ -19,7 +19,7 @@ const LONG: usize = 256;
 /// The sums of K terms, lane by lane, in `ROWS` rows.
 pub(super) struct Lanes<T, const K: usize, const ROWS: usize>([[[T; LANES]; K]; ROWS]);
 
-/// A loop unrolled in the source: the optimiser leaves some as they are, and then sums live in memory.
+/// A loop unrolled in the source: the optimizer leaves some as they are, and then sums live in memory.
 macro_rules! unrolled {
     ($i:ident in $($value:literal)+, $count:ident => $body:expr) => {
         $(if $value < $count {
@@ -116,7 +116,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
 
 /// The sums over all rows and lanes, halved again and again.
 ///
-/// Not inlined, since the optimiser would arrange the sums of the whole loop for the sake of these last few additions.
+/// Not inlined, since the optimizer would arrange the sums of the whole loop for the sake of these last few additions.
 #[inline(never)]
 fn total<T: Float, const K: usize, const ROWS: usize>(rows: &[[[T; LANES]; K]; ROWS]) -> [T; K] {
     std::array::from_fn(|k| {

@@ -1,4 +1,4 @@
-//! Batch normalisation (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
+//! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015) of x (N,C,…), channel by channel.
 //!
 //! Where there are channels enough for all threads, each takes some of them through all passes, so that only the first
@@ -24,7 +24,7 @@ use format::Format;
 use functions::{Deviation, Gradient, InputGradient, Map, Scale, ScaleRelu, Term, Value};
 use lanes::{ROWS_OF_1, ROWS_OF_2};
 
-/// What follows normalisation in the same pass.
+/// What follows normalization in the same pass.
 #[derive(Clone, Copy)]
 pub enum BatchNormThen<'a, T> {
     /// Nothing.
@@ -90,7 +90,7 @@ fn forward_with<T: Float, const I: usize>(
     eps: T,
     f: impl Map<T, I, 3, 1>,
 ) -> (TensorOf<T>, [TensorOf<T>; 3]) {
-    let row = || TensorOf::uninitialised(Layout::contiguous(Shape::from(format.channels())));
+    let row = || TensorOf::uninitialized(Layout::contiguous(Shape::from(format.channels())));
     if let Some(block) = channels::block(format) {
         let (mut y, mut statistics) = ([format.output()], [row(), row(), row()]);
         let out = y.each_mut().map(|y| Disjoint::new(y.buffer_mut().0));
@@ -189,7 +189,7 @@ where
     Gradient: Term<T, I, 2>,
     InputGradient: Map<T, I, 4, O>,
 {
-    let row = || TensorOf::uninitialised(Layout::contiguous(Shape::from(format.channels())));
+    let row = || TensorOf::uninitialized(Layout::contiguous(Shape::from(format.channels())));
     if let Some(block) = channels::block(format) {
         let mut results: [TensorOf<T>; O] = std::array::from_fn(|_| format.output());
         let mut gradients = [row(), row()];
@@ -209,7 +209,7 @@ where
     let sums = format.sums::<T, _, I, 2, ROWS_OF_2>(inputs, of_channel[0], Gradient);
     let count = T::from_f64(format.count() as f64);
     let channels = format.channels();
-    let mut constants = TensorOf::uninitialised(Layout::contiguous(Shape::from([4, channels])));
+    let mut constants = TensorOf::uninitialized(Layout::contiguous(Shape::from([4, channels])));
     let (mut dgamma, mut dbeta) = (row(), row());
     let (sums, rows, dgammas) = (sums.buffer(), constants.make_mut(), dgamma.make_mut());
     for c in 0..channels {

@@ -4,7 +4,7 @@
 /// source at `stride·a + shift`, times the tap's cell of the kernel.
 ///
 /// Positions `stride·a + shift` of one remainder modulo the stride are stored side by side, in a *plane* of their own.
-/// Then every tap reads neighbours for neighbouring outputs, and a strided convolution runs as a plain one.
+/// Then every tap reads neighbors for neighboring outputs, and a strided convolution runs as a plain one.
 pub(super) struct Axis {
     pub(super) start: usize,
     pub(super) step: usize,

@@ -11,7 +11,7 @@ use crate::layout::Layout;
 use crate::parallel::Disjoint;
 use crate::shape_rules::Conv2dOptions;
 
-/// Neighbouring columns whose elements lie in one row of an image.
+/// Neighboring columns whose elements lie in one row of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
     /// The first column.

@@ -1,6 +1,6 @@
 //! Convolution and its two adjoints.
 //!
-//! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbours
+//! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbors
 //! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`correlate`), and
 //! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`. Many channels go by
 //! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`gathered`, `columns`).
@@ -50,7 +50,7 @@ fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 
     std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
 }
 
-/// Adds the chunks of `len` numbers that make up `parts`, neighbours first, then neighbouring sums: the order depends on
+/// Adds the chunks of `len` numbers that make up `parts`, neighbors first, then neighboring sums: the order depends on
 /// their number alone. The sum is the first chunk's place.
 fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
     let chunks = parts.len() / len.max(1);
@@ -72,7 +72,7 @@ fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
 
 /// A buffer of the pool for a kernel's own use, with whatever was in it before.
 fn scratch<T: Float>(len: usize) -> TensorOf<T> {
-    TensorOf::uninitialised(Layout::contiguous(len.into()))
+    TensorOf::uninitialized(Layout::contiguous(len.into()))
 }
 
 /// The layout of a result with the memory format of `x`.
@@ -93,7 +93,7 @@ pub(crate) fn conv2d<T: Float>(
     options: Conv2dOptions,
 ) -> TensorOf<T> {
     let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
-    let mut y = TensorOf::uninitialised(formatted(x, shape));
+    let mut y = TensorOf::uninitialized(formatted(x, shape));
     if winograd::pays::<T>(w.shape(), options, shape) {
         winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
         return y;
@@ -130,7 +130,7 @@ pub(crate) fn weight_gradient_with_sums<T: Float>(
     (weight_gradient(x, dy, khw, options), None)
 }
 
-/// The convolution alone: batch normalisation makes its own first pass.
+/// The convolution alone: batch normalization makes its own first pass.
 pub(crate) fn with_moments<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
@@ -149,7 +149,7 @@ pub(crate) fn input_gradient<T: Float>(
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
-    let mut dx = TensorOf::uninitialised(formatted(dy, shape));
+    let mut dx = TensorOf::uninitialized(formatted(dy, shape));
     if winograd::pays::<T>(w.shape(), options, shape) {
         // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel turned.
         winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
@@ -190,7 +190,7 @@ pub(crate) fn weight_gradient<T: Float>(
     options: Conv2dOptions,
 ) -> TensorOf<T> {
     let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
-    let mut dw = TensorOf::uninitialised(Layout::contiguous(shape));
+    let mut dw = TensorOf::uninitialized(Layout::contiguous(shape));
     if winograd::pays::<T>(shape, options, dy.shape()) {
         winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
         return dw;

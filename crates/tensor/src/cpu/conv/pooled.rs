@@ -68,7 +68,7 @@ pub(crate) fn relu_max_pool<T: Float>(
     }
     let shape = between.with(2, windows[0].len()).with(3, windows[1].len());
     let layout = Images::new(x.layout()).formatted(shape);
-    let (mut y, mut index) = (TensorOf::uninitialised(layout), TensorOf::uninitialised(layout));
+    let (mut y, mut index) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
     let image = shape.numel() / blocks.images;
     {
         let (y, index) = (Disjoint::new(y.buffer_mut().0), Disjoint::new(index.buffer_mut().0));
@@ -110,7 +110,7 @@ pub(crate) fn relu_max_pool_backward<T: Float>(
     let (dw_len, db_len) = (w.numel(), between[1]);
     let room = |len: usize, wanted: bool| if wanted { blocks.len() * len } else { 0 };
     let (mut dw, mut db) = (scratch(room(dw_len, wanted[1])), scratch(room(db_len, wanted[2])));
-    let mut dx = wanted[0].then(|| TensorOf::uninitialised(Images::new(dy.layout()).formatted(x.shape())));
+    let mut dx = wanted[0].then(|| TensorOf::uninitialized(Images::new(dy.layout()).formatted(x.shape())));
     {
         let dx = dx.as_mut().map(|dx| Disjoint::new(dx.buffer_mut().0));
         let (dw, db) = (Disjoint::new(dw.buffer_mut().0), Disjoint::new(db.buffer_mut().0));

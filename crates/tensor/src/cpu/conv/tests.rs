@@ -63,7 +63,7 @@ fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOption
     close("conv2d", &y, &expected, &case);
 
     // dy in the format that the convolution's result has.
-    let mut dy = TensorOf::uninitialised(*y.layout());
+    let mut dy = TensorOf::uninitialized(*y.layout());
     crate::kernel::ElementKernels::copy(&mut dy, &numbers(shape, 77));
     let (mut dx, mut dw) = (Tensor64::zeros(x.shape()), Tensor64::zeros(w.shape()));
     products(shape, x.shape(), w.shape(), options, |at, from, cell| {

@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised where they are inlined into a variant of `dispatch_tiled`"
+    reason = "loops are vectorized where they are inlined into a variant of `dispatch_tiled`"
 )]
 
 use std::ops::Range;

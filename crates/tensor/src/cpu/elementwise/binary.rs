@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+    reason = "loops are vectorized only where they are inlined into a variant of `dispatch`"
 )]
 
 use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};

@@ -1,19 +1,19 @@
 //! Walks that apply a function to one, two or three operands of any strides.
 //!
-//! The function's loop runs over neighbours in memory only. Operands that lie otherwise are first gathered, and a
+//! The function's loop runs over neighbors in memory only. Operands that lie otherwise are first gathered, and a
 //! broadcast number repeated, in blocks that stay in the first-level cache: so a function is compiled once for each
 //! level of CPU features, whatever the strides, and is as wide for a broadcast bias as for a whole tensor.
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+    reason = "loops are vectorized only where they are inlined into a variant of `dispatch`"
 )]
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::cpu::plan::Plan;
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::element::Element;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -120,7 +120,7 @@ fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
 /// `y = f(a)`.
 pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: impl Function1<A, Y>) -> TensorOf<Y> {
     struct Work<'a, 'y, A, Y, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, Y>, Operand<'a, A>, F);
-    impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorised for Work<'_, '_, A, Y, F> {
+    impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorized for Work<'_, '_, A, Y, F> {
         type Output = ();
         #[inline(always)]
         fn run(self) {
@@ -135,7 +135,7 @@ pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: imp
         }
     }
 
-    let mut out = TensorOf::uninitialised(a.layout().dense_like());
+    let mut out = TensorOf::uninitialized(a.layout().dense_like());
     let (buffer, layout) = out.buffer_mut();
     let plan = Plan::new(layout.shape(), [&layout, a.layout()]);
     let step = plan.run_strides()[1];
@@ -161,7 +161,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
         b: Operand<'a, B>,
         f: F,
     }
-    impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorised for Work<'_, '_, A, B, Y, F> {
+    impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorized for Work<'_, '_, A, B, Y, F> {
         type Output = ();
         #[inline(always)]
         fn run(self) {
@@ -177,7 +177,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
     }
 
     let shape = broadcast(a.shape(), b.shape());
-    let mut out = TensorOf::uninitialised(output(shape, &[a.layout(), b.layout()]));
+    let mut out = TensorOf::uninitialized(output(shape, &[a.layout(), b.layout()]));
     let (buffer, layout) = out.buffer_mut();
     let plan = if a.layout().shape_ref() == b.layout().shape_ref() {
         Plan::new(shape, [&layout, a.layout(), b.layout()])
@@ -216,7 +216,7 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
         c: Operand<'a, C>,
         f: F,
     }
-    impl<A, B, C, Y, F> Vectorised for Work<'_, '_, A, B, C, Y, F>
+    impl<A, B, C, Y, F> Vectorized for Work<'_, '_, A, B, C, Y, F>
     where
         A: Element,
         B: Element,
@@ -241,7 +241,7 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
     }
 
     let shape = broadcast(a.shape(), broadcast(b.shape(), c.shape()));
-    let mut out = TensorOf::uninitialised(output(shape, &[b.layout(), c.layout(), a.layout()]));
+    let mut out = TensorOf::uninitialized(output(shape, &[b.layout(), c.layout(), a.layout()]));
     let (buffer, layout) = out.buffer_mut();
     let spread = [spread(a.layout(), shape), spread(b.layout(), shape), spread(c.layout(), shape)];
     let plan = Plan::new(shape, [&layout, &spread[0], &spread[1], &spread[2]]);
@@ -264,7 +264,7 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
 /// `f(&mut y, x)` for each pair, in place; `x` has y's shape.
 pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: usize, f: impl Function2<T, T, T>) {
     struct Work<'a, 'y, T, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, T>, Operand<'a, T>, F);
-    impl<T: Element, F: Function2<T, T, T>> Vectorised for Work<'_, '_, T, F> {
+    impl<T: Element, F: Function2<T, T, T>> Vectorized for Work<'_, '_, T, F> {
         type Output = ();
         #[inline(always)]
         fn run(self) {

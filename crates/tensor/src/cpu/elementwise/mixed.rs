@@ -2,7 +2,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "loops are vectorised only where they are inlined into a variant of `dispatch`"
+    reason = "loops are vectorized only where they are inlined into a variant of `dispatch`"
 )]
 
 use std::any::Any;

@@ -6,7 +6,7 @@
 //! once where `a * b + c` rounds twice, so a path with it and a path without would disagree. (The one thing left open
 //! is the sign and payload of a NaN, which Rust does not define.)
 //!
-//! **Why they vectorise.** Nothing branches and nothing is looked up in a table. Ranges are chosen by `if` expressions
+//! **Why they vectorize.** Nothing branches and nothing is looked up in a table. Ranges are chosen by `if` expressions
 //! whose sides are both cheap and free of effects, which the compiler turns into selects, and rounding to an integer
 //! is an addition. `f32` stays in `f32`. A plain loop over a slice therefore becomes vector code at the width of the
 //! CPU features that the surrounding function was compiled for, with the same bits at every width.
@@ -38,7 +38,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "a function is vectorised only inside the caller's loop, with the caller's CPU features"
+    reason = "a function is vectorized only inside the caller's loop, with the caller's CPU features"
 )]
 
 mod coefficients;

@@ -1,7 +1,7 @@
 //! Optimizer steps, each one pass over all parameters: they are cut together, as if they were one, so that a small
 //! parameter costs no division of work of its own.
 
-#![expect(clippy::inline_always, reason = "loops are vectorised where they are inlined into a variant of `dispatch`")]
+#![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::cpu::math::Elementary;
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::cpu::strided::{in_order, lies_in_order};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -86,7 +86,7 @@ pub struct AdamSlot<'a, T> {
 /// The elements of `x` for writing, with the axes in `order`; laid out anew first if they lie otherwise.
 fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoint<'a, T> {
     if !lies_in_order(x.layout(), order) {
-        let mut own = TensorOf::uninitialised(Layout::dense(x.shape(), order));
+        let mut own = TensorOf::uninitialized(Layout::dense(x.shape(), order));
         own.buffer_mut().0.copy_from_slice(&in_order(x, order));
         *x = own;
     }
@@ -125,7 +125,7 @@ struct SgdPiece<'a, T> {
     step: SgdStep,
 }
 
-impl<T: Float> Vectorised for SgdPiece<'_, T> {
+impl<T: Float> Vectorized for SgdPiece<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -228,7 +228,7 @@ struct AdamPiece<'a, T> {
     factors: AdamFactors<T>,
 }
 
-impl<T: Float> Vectorised for AdamPiece<'_, T> {
+impl<T: Float> Vectorized for AdamPiece<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run(self) {

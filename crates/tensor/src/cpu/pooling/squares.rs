@@ -69,7 +69,7 @@ fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to:
     }
 }
 
-/// The first and the second of each pair of neighbours, of `len` numbers.
+/// The first and the second of each pair of neighbors, of `len` numbers.
 #[inline(always)]
 fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
     let lanes = T::Vector::<R>::LANES;

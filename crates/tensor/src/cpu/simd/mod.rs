@@ -1,6 +1,6 @@
 //! Loops compiled once for each level of CPU features, and the choice among them at run time.
 //!
-//! A [`Vectorised`] piece of work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512,
+//! A [`Vectorized`] piece of work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512,
 //! and runs the widest that the processor has. All give the same bits: the compiler neither reorders sums nor
 //! contracts `a * b + c`, and the lanes of a sum stand in the source.
 //!
@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub use vector::{Vector, Wide};
 
 /// Work that is worth wide vectors.
-pub(crate) trait Vectorised {
+pub(crate) trait Vectorized {
     type Output;
     /// The work. Every implementation, and every function it calls in its loops, is `#[inline(always)]`: only what is
     /// inlined into [`dispatch`]'s variants is compiled with their features.
@@ -105,7 +105,7 @@ fn detect() -> Level {
 /// Work whose loops are cut to the registers that there are.
 pub(crate) trait Tiled {
     type Output;
-    /// The work, `#[inline(always)]` as [`Vectorised::run`].
+    /// The work, `#[inline(always)]` as [`Vectorized::run`].
     fn run<R: Registers>(self) -> Self::Output;
 }
 
@@ -142,7 +142,7 @@ registers!(Narrow: 16, 16, vector::arrays::F32x4, vector::arrays::F64x2);
 
 struct Untiled<V>(V);
 
-impl<V: Vectorised> Tiled for Untiled<V> {
+impl<V: Vectorized> Tiled for Untiled<V> {
     type Output = V::Output;
     #[inline(always)]
     fn run<R: Registers>(self) -> V::Output {
@@ -152,7 +152,7 @@ impl<V: Vectorised> Tiled for Untiled<V> {
 
 /// Runs the work with the features of [`level`].
 #[inline]
-pub(crate) fn dispatch<V: Vectorised>(work: V) -> V::Output {
+pub(crate) fn dispatch<V: Vectorized>(work: V) -> V::Output {
     dispatch_tiled(Untiled(work))
 }
 
@@ -224,7 +224,7 @@ mod tests {
 
     struct Square<'a>(&'a mut [f32]);
 
-    impl Vectorised for Square<'_> {
+    impl Vectorized for Square<'_> {
         type Output = usize;
         #[inline(always)]
         fn run(self) -> usize {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Along, Neighbours, Rows, WIDTH, exponentials, exponentials_of};
+use super::{Along, Neighbors, Rows, WIDTH, exponentials, exponentials_of};
 use crate::cpu::strided::in_order;
 use crate::element::Float;
 use crate::layout::Layout;
@@ -24,7 +24,7 @@ pub(crate) fn cross_entropy<T: Float>(x: &TensorOf<T>, labels: &TensorOf<i32>) -
     let (order, rank) = x.layout().memory_order();
     let (order, of_labels) = (&order[..rank], of_labels(&order[..rank]));
     let rows = Rows::new(&Layout::dense(x.shape(), order), order, CLASSES);
-    let mut out: [_; 3] = std::array::from_fn(|_| TensorOf::uninitialised(Layout::dense(labels.shape(), &of_labels)));
+    let mut out: [_; 3] = std::array::from_fn(|_| TensorOf::uninitialized(Layout::dense(labels.shape(), &of_labels)));
     let [loss, max, ln] = &mut out;
     rows.for_each(&Forward {
         x: &in_order(x, order),
@@ -58,7 +58,7 @@ impl<T: Float> Along for Forward<'_, T> {
     }
 
     #[inline(always)]
-    fn many(&self, rows: &Neighbours) {
+    fn many(&self, rows: &Neighbors) {
         let [max, mut ln] = exponentials(self.x, rows);
         for ln in &mut ln {
             *ln = T::ln(*ln);
@@ -86,7 +86,7 @@ pub(crate) fn cross_entropy_backward<T: Float>(
 ) -> TensorOf<T> {
     let (order, rank) = x.layout().memory_order();
     let (order, of_labels) = (&order[..rank], of_labels(&order[..rank]));
-    let mut dx = TensorOf::uninitialised(Layout::dense(x.shape(), order));
+    let mut dx = TensorOf::uninitialized(Layout::dense(x.shape(), order));
     let rows = Rows::new(dx.layout(), order, CLASSES);
     rows.for_each(&Backward {
         x: &in_order(x, order),
@@ -122,7 +122,7 @@ impl<T: Float> Along for Backward<'_, T> {
     }
 
     #[inline(always)]
-    fn many(&self, rows: &Neighbours) {
+    fn many(&self, rows: &Neighbors) {
         let copy = |from: &[T]| {
             let mut row = [T::ZERO; WIDTH];
             row[..rows.width].copy_from_slice(&from[rows.numbers()]);

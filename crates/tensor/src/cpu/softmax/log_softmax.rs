@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Along, LANES, Neighbours, Rows, WIDTH, exponentials, exponentials_of, sum_of};
+use super::{Along, LANES, Neighbors, Rows, WIDTH, exponentials, exponentials_of, sum_of};
 use crate::cpu::strided::in_order;
 use crate::element::Float;
 use crate::layout::Layout;
@@ -13,7 +13,7 @@ use crate::tensor::TensorOf;
 pub(crate) fn log_softmax<T: Float>(x: &TensorOf<T>, axis: usize) -> TensorOf<T> {
     let (order, rank) = x.layout().memory_order();
     let order = &order[..rank];
-    let mut y = TensorOf::uninitialised(Layout::dense(x.shape(), order));
+    let mut y = TensorOf::uninitialized(Layout::dense(x.shape(), order));
     let rows = Rows::new(y.layout(), order, axis);
     rows.for_each(&Forward { x: &in_order(x, order), y: Disjoint::new(y.buffer_mut().0) });
     y
@@ -37,7 +37,7 @@ impl<T: Float> Along for Forward<'_, T> {
     }
 
     #[inline(always)]
-    fn many(&self, rows: &Neighbours) {
+    fn many(&self, rows: &Neighbors) {
         let [max, mut ln] = exponentials(self.x, rows);
         for ln in &mut ln {
             *ln = T::ln(*ln);
@@ -56,7 +56,7 @@ impl<T: Float> Along for Forward<'_, T> {
 pub(crate) fn log_softmax_backward<T: Float>(dy: &TensorOf<T>, y: &TensorOf<T>, axis: usize) -> TensorOf<T> {
     let (order, rank) = y.layout().memory_order();
     let order = &order[..rank];
-    let mut dx = TensorOf::uninitialised(Layout::dense(y.shape(), order));
+    let mut dx = TensorOf::uninitialized(Layout::dense(y.shape(), order));
     let rows = Rows::new(dx.layout(), order, axis);
     let (dy, y) = (in_order(dy, order), in_order(y, order));
     rows.for_each(&Backward { dy: &dy, y: &y, dx: Disjoint::new(dx.buffer_mut().0) });
@@ -87,7 +87,7 @@ impl<T: Float> Along for Backward<'_, T> {
     }
 
     #[inline(always)]
-    fn many(&self, rows: &Neighbours) {
+    fn many(&self, rows: &Neighbors) {
         let mut sum = [T::ZERO; WIDTH];
         for piece in rows.pieces() {
             for (sum, &dy) in sum.iter_mut().zip(&self.dy[piece]) {

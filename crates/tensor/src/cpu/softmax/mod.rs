@@ -15,14 +15,14 @@ use std::ops::Range;
 pub(crate) use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub(crate) use log_softmax::{log_softmax, log_softmax_backward};
 
-use crate::cpu::simd::{Vectorised, dispatch};
+use crate::cpu::simd::{Vectorized, dispatch};
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::parallel_for;
 
 /// Sums that run side by side along a row.
 const LANES: usize = 16;
-/// Neighbouring rows that are handled together where the axis is not the innermost.
+/// Neighboring rows that are handled together where the axis is not the innermost.
 const WIDTH: usize = 64;
 /// The least number of elements worth a task of its own.
 const GRAIN: usize = 4 * 1024;
@@ -31,8 +31,8 @@ const GRAIN: usize = 4 * 1024;
 trait Along: Sync {
     /// A row that lies along memory; `number` of all that there are, in the order of memory.
     fn one(&self, row: Range<usize>, number: usize);
-    /// Neighbouring rows.
-    fn many(&self, rows: &Neighbours);
+    /// Neighboring rows.
+    fn many(&self, rows: &Neighbors);
 }
 
 /// How the rows along an axis lie in memory without gaps.
@@ -63,7 +63,7 @@ struct Jobs<'a, K> {
     jobs: Range<usize>,
 }
 
-impl<K: Along> Vectorised for Jobs<'_, K> {
+impl<K: Along> Vectorized for Jobs<'_, K> {
     type Output = ();
 
     #[inline(always)]
@@ -80,13 +80,13 @@ impl<K: Along> Vectorised for Jobs<'_, K> {
             let (outer, first) = (job / across, job % across * WIDTH);
             let width = (inner - first).min(WIDTH);
             let number = outer * inner + first;
-            self.kernel.many(&Neighbours { start: outer * len * inner + first, width, len, inner, number });
+            self.kernel.many(&Neighbors { start: outer * len * inner + first, width, len, inner, number });
         }
     }
 }
 
 /// Up to [`WIDTH`] rows side by side.
-struct Neighbours {
+struct Neighbors {
     start: usize,
     width: usize,
     len: usize,
@@ -95,7 +95,7 @@ struct Neighbours {
     number: usize,
 }
 
-impl Neighbours {
+impl Neighbors {
     /// The places of the rows' elements, step by step along the axis.
     #[inline(always)]
     fn pieces(&self) -> impl Iterator<Item = Range<usize>> + '_ {
@@ -109,9 +109,9 @@ impl Neighbours {
     }
 }
 
-/// `max` and `Σ exp(x − max)` of neighbouring rows.
+/// `max` and `Σ exp(x − max)` of neighboring rows.
 #[inline(always)]
-fn exponentials<T: Float>(x: &[T], rows: &Neighbours) -> [[T; WIDTH]; 2] {
+fn exponentials<T: Float>(x: &[T], rows: &Neighbors) -> [[T; WIDTH]; 2] {
     let (mut max, mut sum) = ([T::LOWEST; WIDTH], [T::ZERO; WIDTH]);
     for piece in rows.pieces() {
         for (max, &x) in max.iter_mut().zip(&x[piece]) {

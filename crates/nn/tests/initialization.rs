@@ -1,4 +1,4 @@
-//! Fans, gains, bounds and deviations against those of `PyTorch` (`tests/reference/initialisation.json`).
+//! Fans, gains, bounds and deviations against those of `PyTorch` (`tests/reference/initialization.json`).
 
 use chainrule_autograd::{Var64, VarOf};
 use chainrule_nn::init::{self, Fan, Nonlinearity};
@@ -41,7 +41,7 @@ fn pair(value: &Value) -> [usize; 2] {
 #[test]
 fn as_pytorch() {
     let reference: Value =
-        serde_json::from_str(include_str!("../../../tests/reference/initialisation.json")).expect("valid JSON");
+        serde_json::from_str(include_str!("../../../tests/reference/initialization.json")).expect("valid JSON");
     let cases = reference["cases"].as_array().expect("cases");
     for case in cases {
         let (args, rng) = (&case["args"], &mut Rng::seed(11));

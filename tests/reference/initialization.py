@@ -1,7 +1,7 @@
 """The ranges of PyTorch's initial weights, as numbers.
 
     pip install torch==2.15.0 numpy
-    python tests/reference/initialisation.py        # writes initialisation.json; with --check compares instead
+    python tests/reference/initialization.py        # writes initialization.json; with --check compares instead
 
 Made with torch 2.15.0. A `bound` is that of U(-bound, bound), a `std` that of N(0, std²). The numbers are computed from the
 formulas below; the script asserts that what PyTorch draws has the mean, spread and extremes that they imply.

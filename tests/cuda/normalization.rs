@@ -1,4 +1,4 @@
-//! Batch normalisation in all the ways in which threads share it, beside the processor's in `f64`.
+//! Batch normalization in all the ways in which threads share it, beside the processor's in `f64`.
 
 use chainrule_tensor::cuda::{Precision, set_precision, stats};
 use chainrule_tensor::{BatchNormThen, Conv2dOptions, Device, Tensor, Unary};
