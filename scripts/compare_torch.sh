@@ -6,18 +6,18 @@ cd "$(dirname "$0")/.."
 threads=${1:-2} seconds=${2:-3}
 shift $(($# < 2 ? $# : 2))
 python=${PYTHON:-python3}
-cargo build --release --example throughput
+cargo build --release -p chainrule-cli
 out=$(mktemp -d)
 trap 'rm -r "$out"' EXIT
 for net in "${@:-mnist cifar resnet18 unet}"; do
   for net in $net; do
-    ./target/release/examples/throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/before" >/dev/null
+    ./target/release/chainrule throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/before" >/dev/null
     : >"$out/torch"
     for mode in eager fused channels_last both compile; do
       "$python" scripts/torch_throughput.py "$net" "$mode" "$threads" "$seconds" >>"$out/torch" 2>/dev/null ||
         echo "# PyTorch's mode $mode failed for $net" >&2
     done
-    ./target/release/examples/throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/after" >/dev/null
+    ./target/release/chainrule throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/after" >/dev/null
     "$python" - "$out" <<'PY'
 import json, sys
 read = lambda name: [json.loads(line) for line in open(f"{sys.argv[1]}/{name}")]

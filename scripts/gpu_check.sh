@@ -15,18 +15,16 @@ kit=target/gpu-check archive=gpu-check.tar.gz
 pack() {
   rm -rf "$kit"
   mkdir -p "$kit"
-  cargo build --release --locked --example doctor --example mnist --example cifar10 --example throughput
-  for program in doctor mnist cifar10 throughput; do
-    cp "target/release/examples/$program" "$kit/"
-  done
+  cargo build --release --locked -p chainrule-cli
+  cp target/release/chainrule "$kit/"
   # The file of a test or bench has a hash in its name, which cargo tells.
   find_built() {
     "$@" --message-format json 2>/dev/null |
       python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable") and m["target"]["name"] == sys.argv[1]][-1])' "$name"
   }
-  name=cuda; cp "$(find_built cargo test --release --locked --test cuda --no-run)" "$kit/cuda_tests"
+  name=cuda; cp "$(find_built cargo test --release --locked -p chainrule-tests --test cuda --no-run)" "$kit/cuda_tests"
   name=gpu_layers; cp "$(find_built cargo bench --locked -p chainrule-benches --bench gpu_layers --no-run)" "$kit/gpu_layers"
-  strip "$kit"/{doctor,mnist,cifar10,throughput,cuda_tests,gpu_layers}
+  strip "$kit"/{chainrule,cuda_tests,gpu_layers}
   tar -czf "$archive" -C "$kit" .
   du -h "$archive"
 }
@@ -46,15 +44,15 @@ run() {
       tail -n 20 "$out/$name.txt"
     fi
   }
-  part doctor "$kit/doctor"
+  part doctor "$kit/chainrule" doctor
   part tests env CHAINRULE_CUDA=driver "$kit/cuda_tests"
-  part mnist "$kit/mnist" --device cuda:0 --epochs 3 --json "$out/mnist.json"
+  part mnist "$kit/chainrule" mnist --device cuda:0 --epochs 3 --json "$out/mnist.json"
   for precision in tf32 bf16; do
-    part "mnist_$precision" "$kit/mnist" --device cuda:0 --epochs 3 --precision "$precision"
+    part "mnist_$precision" "$kit/chainrule" mnist --device cuda:0 --epochs 3 --precision "$precision"
   done
   if [ -n "${CIFAR:-}" ]; then
     for precision in fp32 bf16; do
-      part "cifar10_$precision" "$kit/cifar10" --device cuda:0 --net report --epochs 2 --data-dir "$CIFAR" \
+      part "cifar10_$precision" "$kit/chainrule" cifar10 --device cuda:0 --net report --epochs 2 --data-dir "$CIFAR" \
         --precision "$precision" --json "$out/cifar10_$precision.json"
     done
   fi
@@ -62,7 +60,7 @@ run() {
   for work in "mnist 64" "cifar 512" "resnet18 512" "unet 100"; do
     read -r net batch <<<"$work"
     for precision in fp32 tf32 bf16; do
-      part "throughput_${net}_$precision" "$kit/throughput" --net "$net" --batch "$batch" --device cuda:0 \
+      part "throughput_${net}_$precision" "$kit/chainrule" throughput --net "$net" --batch "$batch" --device cuda:0 \
         --precision "$precision" --seconds "$seconds" --json "$out/throughput_${net}_$precision.json"
     done
     part "torch_$net" "$python" scripts/torch_gpu.py steps --net "$net" --batch "$batch" --seconds "$seconds"

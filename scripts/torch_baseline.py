@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The same training runs in PyTorch eager, to put beside the `mnist` and `cifar10` examples.
+"""The same training runs in PyTorch eager, to put beside `chainrule mnist` and `chainrule cifar10`.
 
     pip install torch==2.15.0 numpy
     python scripts/torch_baseline.py --data-dir DIR                                  # MNIST, IDX files, raw or .gz
     python scripts/torch_baseline.py --dataset cifar10 --net small --data-dir DIR    # CIFAR-10 binary batches
 
-Prints one JSON object a line: a start event, an event per epoch, a result, with the keys of the examples' --json
+Prints one JSON object a line: a start event, an event per epoch, a result, with the keys of the program's --json
 (no weights_sha256: the weights cannot be the same). `train_loss` and `train_accuracy` are collected while the epoch
 trains: the loss is the mean over batches, the accuracy that over images. An epoch's `seconds` are those of its
 training alone, evaluation and loading not counted; the result's are those of the whole run after loading.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The nets of `examples/throughput` and their convolutions in PyTorch on a GPU, to put beside chainrule's figures.
+"""The nets of `chainrule throughput` and their convolutions in PyTorch on a GPU, to put beside chainrule's figures.
 
     python3 torch_gpu.py about
     python3 torch_gpu.py steps --net mnist --batch 64 [--seconds 3] [--repeats 7] [--modes graphs,compile]

@@ -1,4 +1,4 @@
-"""The nets of `examples/throughput` in PyTorch, and what each is trained on and with."""
+"""The nets of `chainrule throughput` in PyTorch, and what each is trained on and with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

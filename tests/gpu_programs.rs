@@ -1,11 +1,9 @@
 //! The programs on a GPU as their users run them, on the stand-in driver.
 
-mod training;
-
 use std::path::Path;
 use std::process::Command;
 
-use training::{digits, events, hash_of, program, run, small_run, stderr};
+use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 
 /// Makes the stand-in a program's driver; false where there is none.
 fn on_stand_in(command: &mut Command) -> bool {

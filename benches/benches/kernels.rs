@@ -53,7 +53,7 @@ fn products(c: &mut Criterion) {
     }
 }
 
-/// The convolutions of the nets of `examples/throughput`, beside im2col and a product.
+/// The convolutions of the nets of `chainrule throughput`, beside im2col and a product.
 fn convolutions(c: &mut Criterion) {
     let shapes = [
         // N, C, O, side, kernel, stride, padding

@@ -8,7 +8,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
-use super::Failure;
+use crate::failure::Failure;
 
 /// The file of JSON lines, if one is wanted.
 pub struct Events {

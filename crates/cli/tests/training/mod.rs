@@ -7,12 +7,23 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program that `cargo test` has built beside the tests.
-pub fn program(name: &str) -> Command {
+/// The program's file. Cargo names it to the tests of its own package; those of another find it in the directory that
+/// `cargo test` builds into.
+fn executable() -> PathBuf {
+    if let Some(path) = option_env!("CARGO_BIN_EXE_chainrule") {
+        return path.into();
+    }
     let tests = std::env::current_exe().expect("this test is a file");
-    let path = tests.parent().and_then(Path::parent).expect("target/…/deps").join("examples").join(name);
-    assert!(path.exists(), "{} is missing: run `cargo test`, or `cargo build --examples` first", path.display());
-    Command::new(path)
+    let path = tests.parent().and_then(Path::parent).expect("target/…/deps").join("chainrule");
+    assert!(path.exists(), "{} is missing: run `cargo test`, or `cargo build -p chainrule-cli` first", path.display());
+    path
+}
+
+/// The program with a subcommand.
+pub fn program(subcommand: &str) -> Command {
+    let mut command = Command::new(executable());
+    command.arg(subcommand);
+    command
 }
 
 /// IDX files of `train` and `test` images of 28×28 whose class shows in where their bright rows are.

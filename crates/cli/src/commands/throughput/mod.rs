@@ -1,30 +1,24 @@
 //! How fast nets are trained here: forward, backward and optimizer step on synthetic data in memory.
-//!
-//! `cargo run --release --example throughput -- --net cifar --profile`
 
-#[path = "../support/device.rs"]
-mod device;
-#[path = "../support/failure.rs"]
-mod failure;
 mod nets;
 mod profile;
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use chainrule::prelude::*;
 use chainrule::tensor::cuda;
 use chainrule::tensor::pool;
-use clap::Parser;
-use device::DeviceOptions;
-use failure::Failure;
+use clap::Args;
 use nets::{Net, Work};
 use serde_json::json;
 
+use crate::compute::ComputeOptions;
+use crate::failure::Failure;
+
 /// Times training steps on synthetic data
-#[derive(Parser)]
-struct Arguments {
+#[derive(Args)]
+pub struct Arguments {
     /// The net
     #[arg(long, value_enum)]
     net: Net,
@@ -37,11 +31,8 @@ struct Arguments {
     /// Repeats, of which the median is told
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..))]
     repeats: u32,
-    /// Threads [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    threads: Option<u32>,
     #[command(flatten)]
-    device: DeviceOptions,
+    compute: ComputeOptions,
     /// Write the result here too, as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -60,16 +51,8 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    failure::main(|| run(&arguments))
-}
-
-fn run(arguments: &Arguments) -> Result<(), Failure> {
-    if let Some(threads) = arguments.threads {
-        chainrule::tensor::set_threads(threads as usize)?;
-    }
-    let device = arguments.device.choose()?;
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let device = arguments.compute.prepare()?;
     if arguments.profile && device != Device::Cpu {
         return Err(Failure::Usage("--profile: ops are timed on the processor; add --device cpu".into()));
     }
@@ -117,7 +100,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         "batch": batch,
         "threads": threads,
         "device": device.to_string(),
-        "precision": format!("{:?}", arguments.device.precision).to_lowercase(),
+        "precision": format!("{:?}", arguments.compute.precision).to_lowercase(),
         "images_per_second": batch as f64 / median,
         "gflops": flops / median / 1e9,
         "peak_memory_bytes": peak_memory(device)?,

@@ -9,7 +9,7 @@ use chainrule::autograd::{Observer, watch_records};
 use chainrule::prelude::*;
 use chainrule::tensor::machine;
 
-use crate::nets::Work;
+use super::nets::Work;
 
 /// What one kind of op costs.
 #[derive(Clone, Copy, Default)]

@@ -1,24 +1,19 @@
 //! Trains a CNN on CIFAR-10.
-//!
-//! `cargo run --release --example cifar10 -- --help`
-
-#[path = "support/mod.rs"]
-mod support;
-
-use std::process::ExitCode;
 
 use chainrule::data::{RandomCrop, RandomHorizontalFlip, Transform, cifar10};
 use chainrule::prelude::*;
-use clap::{Parser, ValueEnum};
-use support::Failure;
-use support::options::Options;
-use support::small_cnn::SmallCnn;
-use support::train::{Task, train};
+use clap::{Args, ValueEnum};
+
+use crate::failure::Failure;
+use crate::training::options::Options;
+use crate::training::report;
+use crate::training::small_cnn::SmallCnn;
+use crate::training::train::{Task, train};
 
 /// Trains a CNN on the small photographs of CIFAR-10
-#[derive(Parser)]
-struct Arguments {
-    /// The net: `small` is that of the mnist program, `report` a deeper one with batch normalization
+#[derive(Args)]
+pub struct Arguments {
+    /// The net: `small` is that of `chainrule mnist`, `report` a deeper one with batch normalization
     #[arg(long, value_enum, default_value_t = NetKind::Small)]
     net: NetKind,
     /// What is done to an image before each use: a random crop of it padded by 4, and a flip of every second
@@ -40,28 +35,25 @@ enum Augment {
     CropFlip,
 }
 
-fn main() -> ExitCode {
-    let Arguments { net, augment, options } = Arguments::parse();
-    support::main(|| {
-        if net == NetKind::Report && (options.kernel != 3 || options.channels.0 != [8, 16]) {
-            let text = "--kernel and --channels are settings of `--net small`; the report net has its own";
-            return Err(Failure::Usage(text.into()));
-        }
-        let device = options.prepare()?;
-        let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut support::report::download)?;
-        let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
-        let model: Box<dyn Module> = match net {
-            NetKind::Small => Box::new(SmallCnn::new(&options, shape, classes)),
-            NetKind::Report => Box::new(report_net(&options, shape, classes)?),
-        };
-        let transforms: Vec<Box<dyn Transform>> = match augment {
-            Augment::None => Vec::new(),
-            Augment::CropFlip => vec![Box::new(RandomCrop { padding: 4 }), Box::new(RandomHorizontalFlip)],
-        };
-        let settings =
-            vec![("--net", format!("{net:?}").to_lowercase()), ("--augment", format!("{augment:?}").to_lowercase())];
-        train(Task { program: "cifar10", net: &*model, dataset, augment: transforms, settings }, &options, device)
-    })
+pub fn run(Arguments { net, augment, options }: &Arguments) -> Result<(), Failure> {
+    if *net == NetKind::Report && (options.kernel != 3 || options.channels.0 != [8, 16]) {
+        let text = "--kernel and --channels are settings of `--net small`; the report net has its own";
+        return Err(Failure::Usage(text.into()));
+    }
+    let device = options.compute.prepare()?;
+    let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut report::download)?;
+    let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
+    let model: Box<dyn Module> = match net {
+        NetKind::Small => Box::new(SmallCnn::new(options, shape, classes)),
+        NetKind::Report => Box::new(report_net(options, shape, classes)?),
+    };
+    let transforms: Vec<Box<dyn Transform>> = match augment {
+        Augment::None => Vec::new(),
+        Augment::CropFlip => vec![Box::new(RandomCrop { padding: 4 }), Box::new(RandomHorizontalFlip)],
+    };
+    let settings =
+        vec![("--net", format!("{net:?}").to_lowercase()), ("--augment", format!("{augment:?}").to_lowercase())];
+    train(Task { program: "cifar10", net: &*model, dataset, augment: transforms, settings }, options, device)
 }
 
 /// Six convolutions in three blocks, each of which halves the image, then three linear layers. Dropout is 0.1

@@ -1,4 +1,4 @@
-//! The small CNN of the MNIST and CIFAR-10 programs.
+//! The small CNN of `mnist` and `cifar10`.
 
 use chainrule::prelude::*;
 

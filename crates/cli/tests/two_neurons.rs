@@ -1,6 +1,6 @@
-//! The hand derivations of `examples/two_neurons`, to the last digit and to the published ones.
+//! The hand derivations of `chainrule two-neurons`, to the last digit and to the published ones.
 
-#[path = "../examples/two_neurons/derivation.rs"]
+#[path = "../src/commands/two_neurons/derivation.rs"]
 mod derivation;
 
 use approx::assert_abs_diff_eq;

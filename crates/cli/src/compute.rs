@@ -1,20 +1,23 @@
-//! The flags that say where to compute, and how exactly.
+//! The flags that say where to compute, on how many threads and how exactly.
 
 use chainrule::prelude::Device;
 use chainrule::tensor::cuda::{self, Precision};
 use clap::{Args, ValueEnum};
 
-use super::Failure;
+use crate::failure::Failure;
 
-/// Where to compute.
+/// Where to compute, and how exactly.
 #[derive(Args, Clone, Debug)]
-pub struct DeviceOptions {
-    /// Where to compute: auto, cpu or cuda:N
+pub struct ComputeOptions {
+    /// Where to compute: auto, cpu or cuda:N; auto is a GPU if one can be used (`chainrule doctor` says why not)
     #[arg(long, default_value = "auto")]
     pub device: String,
     /// How exactly a GPU multiplies
     #[arg(long, value_enum, default_value_t = PrecisionKind::Fp32)]
     pub precision: PrecisionKind,
+    /// Threads [default: one for each core]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub threads: Option<u32>,
 }
 
 /// How exactly a GPU multiplies.
@@ -28,15 +31,15 @@ pub enum PrecisionKind {
     Bf16,
 }
 
-impl DeviceOptions {
-    /// The device, and the precision set.
-    pub fn choose(&self) -> Result<Device, Failure> {
+impl ComputeOptions {
+    /// Sets the threads and the precision, and chooses the device.
+    pub fn prepare(&self) -> Result<Device, Failure> {
+        if let Some(threads) = self.threads {
+            chainrule::tensor::set_threads(threads as usize)?;
+        }
         let device = if self.device == "auto" {
-            let (device, why_no_gpu) = Device::auto();
-            if let Some(why) = why_no_gpu {
-                println!("no GPU: {why}");
-            }
-            device
+            // Most machines have no GPU: that is no news. `doctor` says why.
+            Device::auto().0
         } else {
             let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;
             device.ready()?

@@ -6,8 +6,7 @@ use std::str::FromStr;
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
-use super::Failure;
-use super::device::DeviceOptions;
+use crate::compute::ComputeOptions;
 
 /// How a net is trained.
 #[derive(Args, Clone, Debug)]
@@ -43,10 +42,7 @@ pub struct Options {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
-    pub device: DeviceOptions,
-    /// Threads [default: one for each core]
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub threads: Option<u32>,
+    pub compute: ComputeOptions,
     /// Directory with the data set's files
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -124,14 +120,6 @@ impl Options {
     /// The activation after convolutions.
     pub fn conv_activation(&self) -> Activation {
         self.conv_activation.unwrap_or(self.activation)
-    }
-
-    /// Sets the threads up and chooses the device.
-    pub fn prepare(&self) -> Result<Device, Failure> {
-        if let Some(threads) = self.threads {
-            chainrule::tensor::set_threads(threads as usize)?;
-        }
-        self.device.choose()
     }
 
     /// The optimizer for some parameters.

@@ -1,26 +1,18 @@
 //! Says what chainrule can use of this machine, and what to do about what is missing.
-//!
-//! `cargo run --release --example doctor`
-
-use std::process::ExitCode;
 
 use chainrule::tensor::cuda::{self, Family};
 use chainrule::tensor::{Device, machine};
-use clap::Parser;
 
-/// Says what chainrule can use of this machine, and what to do about what is missing
-#[derive(Parser)]
-struct Arguments {}
+use crate::failure::Failure;
 
-fn main() -> ExitCode {
-    let Arguments {} = Arguments::parse();
+pub fn run() -> Result<(), Failure> {
     println!("processor: {} threads, {}", chainrule::tensor::threads(), machine::features());
     let report = match cuda::report() {
         Ok(report) => report,
         Err(why) => {
             println!("GPU: none: {why}");
             println!("--device auto computes on the processor");
-            return ExitCode::SUCCESS;
+            return Ok(());
         }
     };
     let (major, minor) = report.cuda;
@@ -36,7 +28,7 @@ fn main() -> ExitCode {
     }
     let (device, why) = Device::auto();
     println!("--device auto computes on {device}{}", why.map_or(String::new(), |why| format!(": {why}")));
-    if usable { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if usable { Ok(()) } else { Err(Failure::Run("not all kernels load on all GPUs: see above".into())) }
 }
 
 /// Prints which kernels load on a device; whether all do that should.

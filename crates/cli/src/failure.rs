@@ -1,8 +1,8 @@
-//! How the programs fail: a message, and an exit code.
+//! How a subcommand fails: a message, and an exit code.
 
 use std::process::ExitCode;
 
-/// What a program failed for, and the exit code that goes with it.
+/// What it failed for, and the exit code that goes with it.
 pub enum Failure {
     /// Wrong usage: exit code 2.
     Usage(String),
@@ -19,7 +19,7 @@ impl<E: std::error::Error> From<E> for Failure {
 /// The exit code of a program whose reader has gone away, as shells have it: 128 + SIGPIPE.
 const NOBODY_READS: i32 = 141;
 
-/// `mnist | head` ends when `head` does, without a word: printing to a closed pipe panics, with this text.
+/// `chainrule mnist | head` ends when `head` does, without a word: printing to a closed pipe panics, with this text.
 fn end_quietly_when_nobody_reads() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -31,10 +31,10 @@ fn end_quietly_when_nobody_reads() {
     }));
 }
 
-/// Runs a program's body, prints what it failed for, and says so if the build is a slow one.
-pub fn main(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+/// Runs a subcommand's body, prints what it failed for, and says so if the build is a slow one.
+pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if cfg!(debug_assertions) {
-        eprintln!("note: this is an unoptimized build; `cargo run --release --example …` is faster");
+        eprintln!("note: this is an unoptimized build; `cargo run --release -- …` is faster");
     }
     end_quietly_when_nobody_reads();
     match body() {

@@ -1,6 +1,4 @@
 //! Two derivations done by hand and published, printed as on paper beside what autograd and a central difference say.
-//!
-//! `cargo run --release --example two_neurons`
 
 mod derivation;
 
@@ -38,7 +36,7 @@ fn print_step(step: &Step, lr: f64, published: &[(&str, &str)]) {
     println!("  lr = {lr}\n");
 }
 
-fn main() {
+pub fn run() {
     println!("Two linear neurons and a sigmoid: i = (3, 5), t = 1, all weights 0.5");
     println!("h1 = i1·w1 + i2·w2, h2 = i1·w3 + i2·w4, o_in = h1·w5 + h2·w6, o = σ(o_in), E = ½(1 − o)²\n");
     println!("step 1");

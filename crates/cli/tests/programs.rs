@@ -1,14 +1,12 @@
 //! The training programs as their users run them: reports, the same bits, resuming, and what they say to bad input.
 
-mod training;
-
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
-use training::{digits, events, hash_of, program, run, small_run, stderr};
 
 #[test]
 fn json_lines_have_the_shape_that_is_promised() {

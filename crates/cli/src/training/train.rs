@@ -8,9 +8,9 @@ use chainrule::data::{Batch, Dataset, Loader, Transform};
 use chainrule::prelude::*;
 use serde_json::json;
 
-use super::Failure;
 use super::options::Options;
 use super::report::{Confusion, Events, Progress as Bar};
+use crate::failure::Failure;
 
 /// What is trained.
 pub struct Task<'a> {

@@ -1,0 +1,5 @@
+//! The command as its users run it, and the derivations that it prints.
+
+mod programs;
+mod training;
+mod two_neurons;
