@@ -1,5 +1,5 @@
 // Steps of optimizers and what clips gradients, each over many tensors at once; formulas as in crates/tensor/src/cpu.
-// Also the dials, which are all that changes from one replay of a recorded step to the next.
+// Also the step parameters, which are all that changes from one replay of a recorded step to the next.
 #include "prelude.cuh"
 
 // Slots of one launch: as many as fit into a kernel's arguments.
@@ -29,8 +29,8 @@ struct Sgd {
   int32_t nesterov, first;
 };
 
-template <class T> DEVICE void sgd_step(const Slots<T>& slots, const Sgd& s, const Dials* dials) {
-  const T lr = T(s.lr * dials->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
+template <class T> DEVICE void sgd_step(const Slots<T>& slots, const Sgd& s, const StepParameters* parameters) {
+  const T lr = T(s.lr * parameters->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
   for_elements(slots, [&](int slot, uint32_t i) {
     T* p = slots.p[slot] + i;
     T g = slots.g[slot][i];
@@ -51,14 +51,14 @@ struct Adam {
   int32_t decoupled;
 };
 
-template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, const Dials* dials) {
+template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, const StepParameters* parameters) {
   __shared__ double corrections[2];
   if (threadIdx.x < 2) {
     const double beta = threadIdx.x ? s.beta2 : s.beta1;
-    corrections[threadIdx.x] = 1.0 - pow(beta, (double)(s.step + dials->steps));
+    corrections[threadIdx.x] = 1.0 - pow(beta, (double)(s.step + parameters->steps));
   }
   __syncthreads();
-  const double lr = s.lr * dials->rate;
+  const double lr = s.lr * parameters->rate;
   const T shrink = T(s.decoupled ? 1.0 - lr * s.weight_decay : 1.0), decay = T(s.weight_decay);
   const T rest1 = T(1.0 - s.beta1), kept2 = T(s.beta2), rest2 = T(1.0 - s.beta2);
   const T size = T(lr / corrections[0]), root = T(1.0 / sqrt(corrections[1])), eps = T(s.eps);
@@ -115,11 +115,15 @@ template <class T> DEVICE void scale_all(const Slots<T>& slots, T factor) {
 #define FLOATS(type, T)                                                                                                \
   KERNEL(THREADS, sum_of_squares_##type, Slots<T> slots, double* partial) { sum_of_squares(slots, partial); }          \
   KERNEL(THREADS, scale_all_##type, Slots<T> slots, const double* factor) { scale_all(slots, T(*factor)); }            \
-  KERNEL(THREADS, sgd_step_##type, Slots<T> slots, Sgd s, const Dials* dials) { sgd_step(slots, s, dials); }           \
-  KERNEL(THREADS, adam_step_##type, Slots<T> slots, Adam s, const Dials* dials) { adam_step(slots, s, dials); }
+  KERNEL(THREADS, sgd_step_##type, Slots<T> slots, Sgd s, const StepParameters* parameters) {                          \
+    sgd_step(slots, s, parameters);                                                                                    \
+  }                                                                                                                    \
+  KERNEL(THREADS, adam_step_##type, Slots<T> slots, Adam s, const StepParameters* parameters) {                        \
+    adam_step(slots, s, parameters);                                                                                   \
+  }
 FLOATS(f32, float)
 FLOATS(f64, double)
 
-KERNEL(32, set_dials, Dials* dials, uint64_t steps, double rate) {
-  if (threadIdx.x == 0) *dials = {steps, rate};
+KERNEL(32, set_step_parameters, StepParameters* parameters, uint64_t steps, double rate) {
+  if (threadIdx.x == 0) *parameters = {steps, rate};
 }

@@ -67,7 +67,7 @@ DEVICE double power_of(double x, double p) { return pow(x, p); }
 
 template <class T> DEVICE bool is_nan(T x) { return x != x; }
 
-// What kernels and host tell each other: crates/tensor/src/cuda/board.rs.
+// What kernels and host tell each other: crates/tensor/src/gpu/step_parameters.rs.
 // The first of all faults is kept: what was wrong, and with what number.
 struct Fault {
   uint32_t kind;
@@ -82,7 +82,7 @@ constexpr uint32_t BAD_INDEX = 1;
 constexpr uint32_t BAD_LABEL = 2;
 
 // What changes from one replay of a recorded step to the next.
-struct Dials {
+struct StepParameters {
   uint64_t steps; // since the recorded one
   double rate;    // the learning rate as a multiple of the recorded one
 };

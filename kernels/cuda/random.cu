@@ -50,8 +50,9 @@ DEVICE void sin_cos_turns(double turns, double& sin, double& cos) {
     }                                                                                                                  \
   }                                                                                                                    \
   /* Element i is 0 if word i mod 4 of block i / 4 is below the bound, at a step that a replay moves on. */           \
-  KERNEL(THREADS, dropout_mask_##type, T* y, uint32_t numel, Key key, uint64_t bound, T keep, const Dials* dials) {    \
-    key.step += (uint32_t)dials->steps;                                                                                \
+  KERNEL(THREADS, dropout_mask_##type, T* y, uint32_t numel, Key key, uint64_t bound, T keep,                          \
+         const StepParameters* parameters) {                                                                           \
+    key.step += (uint32_t)parameters->steps;                                                                           \
     for (uint32_t k = first_element(); k * 4 < numel; k += element_step()) {                                           \
       const Words words = block(key, k);                                                                               \
       for (int e = 0; e < 4 && k * 4 + e < numel; e++) y[k * 4 + e] = words.word[e] < bound ? T(0) : keep;             \

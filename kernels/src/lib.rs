@@ -59,6 +59,6 @@ families! {
     Random = "random", (7, 0);
     /// Batches of images from bytes.
     Augment = "augment", (7, 0);
-    /// Steps of optimizers, what clips gradients, and the board's dials.
+    /// Steps of optimizers, what clips gradients, and step parameters.
     Optimizer = "optimizer", (7, 0);
 }

@@ -31,7 +31,7 @@ pub fn reuse() {
         // A GPU's memory holds the kernels too, and what other programs have.
         return;
     }
-    // What is left is the board and nothing else: the driver has all the rest back.
+    // What is left is the block of step parameters and nothing else: the driver has all the rest back.
     assert!(
         stats().free > at_first.free.saturating_sub(4096),
         "{} bytes free, {} at first",

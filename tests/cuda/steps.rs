@@ -264,7 +264,7 @@ pub fn filters() {
     assert_eq!(*net.weight.value().layout(), Layout::contiguous(net.weight.shape()));
 }
 
-/// A replay asks for no memory and starts one kernel for its dials and two for the batch; and a step has no kernel too many.
+/// A replay asks for no memory and starts one kernel for its step parameters and two for the batch; and a step has no kernel too many.
 pub fn cheap() {
     let net = mnist(&mut Rng::seed(1));
     Module::<f32>::to(&net, GPU);

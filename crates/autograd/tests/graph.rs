@@ -210,9 +210,9 @@ fn a_step_that_ran_once_allocates_no_tensor_memory() {
     (0..3).for_each(|_| step());
     // Other tests share the pool and may allocate at the same time: one undisturbed step out of many is proof.
     let undisturbed = (0..200).any(|_| {
-        let before = chainrule_tensor::pool::stats().allocated;
+        let before = chainrule_tensor::buffer_pool::stats().allocated;
         step();
-        chainrule_tensor::pool::stats().allocated == before
+        chainrule_tensor::buffer_pool::stats().allocated == before
     });
     assert!(undisturbed);
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use chainrule_tensor::cuda::{ImageBatch, ImageStep, MOST_STEPS, image_batch};
+use chainrule_tensor::cuda::{ImageBatch, ImageStep, MAX_STEPS, image_batch};
 use chainrule_tensor::{Device, Key, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
@@ -148,7 +148,7 @@ impl Loader {
     /// The transforms as a GPU makes them, if batches are for one and it knows all of them.
     fn gpu_steps(&self) -> Option<Vec<ImageStep>> {
         let steps: Option<Vec<ImageStep>> = self.transforms.iter().map(|transform| transform.on_gpu()).collect();
-        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MOST_STEPS)
+        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MAX_STEPS)
     }
 
     /// The set that batches are made of.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::cuda;
 use crate::error::TensorError;
+use crate::gpu::{self, Gpu};
 
 /// Where a tensor's numbers are stored and computed on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -34,8 +34,15 @@ impl Device {
     pub fn ready(self) -> Result<Self, TensorError> {
         match self {
             Self::Cpu => Ok(self),
-            Self::Cuda(ordinal) => cuda::ready(ordinal).map(|()| self),
+            Self::Cuda(ordinal) => gpu::open(ordinal).map(|_| self),
         }
+    }
+}
+
+impl Gpu {
+    /// The device as others name it.
+    pub(crate) fn device(&self) -> Device {
+        Device::Cuda(self.ordinal())
     }
 }
 

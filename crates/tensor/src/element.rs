@@ -1,96 +1,22 @@
-//! The element types of tensors.
+//! The element types of tensors: scalars for which there are kernels.
 
-use std::fmt::{Debug, Display};
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
-
-use crate::cpu::math::Elementary;
-use crate::cpu::simd::Wide;
 use crate::kernel::{ElementKernels, FloatKernels};
+use crate::scalar::{Real, Scalar};
 use crate::tensor::TensorOf;
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-    impl Sealed for i32 {}
-    impl Sealed for u8 {}
-}
-
 /// What a tensor can hold: `f32`, `f64`, `i32` (labels and indices) and `u8` (pixels and masks).
-pub trait Element:
-    sealed::Sealed + ElementKernels + Copy + PartialEq + PartialOrd + Default + Debug + Display + Send + Sync + 'static
-{
-    /// Its name: `f32`, `f64`, `i32`, `u8`.
-    const NAME: &'static str;
-    /// The number 0.
-    const ZERO: Self;
-    /// The number 1.
-    const ONE: Self;
-    /// The lowest value: −∞ for floats.
-    const LOWEST: Self;
-    /// The highest value: +∞ for floats.
-    const HIGHEST: Self;
-
-    /// This number as an `f64`.
-    fn to_f64(self) -> f64;
-    /// The nearest number of this type (integers: rounded towards zero, cut off at the type's ends).
-    fn from_f64(x: f64) -> Self;
-    /// Whether this is NaN; never for integers.
-    fn is_nan(self) -> bool;
+pub trait Element: Scalar + ElementKernels {
     /// A tensor's elements as this type; see [`TensorOf::cast`].
     #[doc(hidden)]
     fn cast<T: Element>(x: &TensorOf<T>) -> TensorOf<Self>;
 }
 
 /// `f32` or `f64`: what can be differentiated.
-pub trait Float:
-    Element
-    + FloatKernels
-    + Elementary
-    + Wide
-    + Add<Output = Self>
-    + Sub<Output = Self>
-    + Mul<Output = Self>
-    + Div<Output = Self>
-    + Neg<Output = Self>
-    + AddAssign
-    + SubAssign
-    + MulAssign
-    + DivAssign
-{
-    /// The distance from 1 to the next number.
-    const EPSILON: Self;
-
-    /// The absolute value.
-    #[must_use]
-    fn abs(self) -> Self;
-    /// The square root, correctly rounded; NaN below 0.
-    #[must_use]
-    fn sqrt(self) -> Self;
-}
+pub trait Float: Element + Real + FloatKernels {}
 
 macro_rules! element {
-    ($t:ty, $cast:ident, $low:expr, $high:expr, |$x:ident| $nan:expr) => {
+    ($t:ty, $cast:ident) => {
         impl Element for $t {
-            const NAME: &'static str = stringify!($t);
-            const ZERO: Self = 0 as $t;
-            const ONE: Self = 1 as $t;
-            const LOWEST: Self = $low;
-            const HIGHEST: Self = $high;
-
-            #[inline]
-            fn to_f64(self) -> f64 {
-                f64::from(self)
-            }
-            #[inline]
-            fn from_f64(x: f64) -> Self {
-                x as $t
-            }
-            #[inline]
-            fn is_nan(self) -> bool {
-                let $x = self;
-                $nan
-            }
             fn cast<T: Element>(x: &TensorOf<T>) -> TensorOf<Self> {
                 ElementKernels::$cast(x)
             }
@@ -98,27 +24,10 @@ macro_rules! element {
     };
 }
 
-element!(f32, to_f32, f32::NEG_INFINITY, f32::INFINITY, |x| f32::is_nan(x));
-element!(f64, to_f64, f64::NEG_INFINITY, f64::INFINITY, |x| f64::is_nan(x));
-element!(i32, to_i32, i32::MIN, i32::MAX, |_x| false);
-element!(u8, to_u8, u8::MIN, u8::MAX, |_x| false);
+element!(f32, to_f32);
+element!(f64, to_f64);
+element!(i32, to_i32);
+element!(u8, to_u8);
 
-macro_rules! float {
-    ($t:ty) => {
-        impl Float for $t {
-            const EPSILON: Self = <$t>::EPSILON;
-
-            #[inline]
-            fn abs(self) -> Self {
-                <$t>::abs(self)
-            }
-            #[inline]
-            fn sqrt(self) -> Self {
-                <$t>::sqrt(self)
-            }
-        }
-    };
-}
-
-float!(f32);
-float!(f64);
+impl Float for f32 {}
+impl Float for f64 {}

@@ -1,96 +1,77 @@
 //! The table of contents of the kernels: one function for each, its contract and shapes, and nothing else.
 //!
 //! A kernel is numbers in, numbers out. It trusts its callers (the methods of [`TensorOf`]) to have checked shapes.
-//! A kernel runs where its tensors are: `= family::function` names the one of `cpu` and the one of `cuda`. A tensor of one
-//! element may come from this machine's memory to a kernel on a GPU.
+//! `= family::function` names the function of `cpu` and the one of `cuda`: `dispatch` calls the one where the tensors are.
 //!
-//! Kernels are compiled here, once for each element type, so that a debug build of a user's program stays fast: the
-//! sealed traits [`ElementKernels`] and [`FloatKernels`] are how a generic function reaches the one for its type.
+//! The traits [`ElementKernels`] and [`FloatKernels`] are how a generic function reaches the kernel for its type, and how
+//! what lies below the kernels, such as a view that needs a copy, calls them.
 //!
 //! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
 
-use crate::cpu;
-use crate::cuda::{self, Placed};
 use crate::device::Device;
 use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-pub use crate::cpu::batch_norm::{BatchNormGradients, BatchNormThen};
-pub use crate::cpu::elementwise::{Binary, Compare, Unary};
-pub use crate::cpu::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
-pub use crate::cpu::pooling::PoolPlaces;
+pub use crate::parameters::elementwise::{Binary, Compare, Unary};
+pub use crate::parameters::image::{BatchNormGradients, BatchNormThen, Moments, PoolPlaces, Tap};
+pub use crate::parameters::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
-/// What a convolution learned about the channels of its result while it was made, for the batch normalization of that
-/// result to begin with: sums over stretches of each channel's elements.
-pub struct Moments<T> {
-    /// The stretches' sums, and the sums of their squared deviations from the stretch's mean: (2, stretches, C).
-    pub(crate) sums: TensorOf<T>,
-    /// The elements of a stretch; the last one may have fewer.
-    pub(crate) length: usize,
-    /// The shape of the convolution's result.
-    pub(crate) of: Shape,
-}
+pub(crate) type Mask = TensorOf<u8>;
+pub(crate) type Index = TensorOf<i32>;
 
-type Mask = TensorOf<u8>;
-type Index = TensorOf<i32>;
-
-macro_rules! kernels {
+/// Declares a trait from its table: each function without the families that hold it.
+macro_rules! declare {
     ($(#[$about:meta])* trait $name:ident for $($t:ty),+;
-     $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $path:ident $(:: $rest:ident)*;)+) => {
+     $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $family:ident::$function:ident;)+) => {
         $(#[$about])*
         pub trait $name: Sized {
             $($(#[$doc])* #[doc(hidden)] fn $kernel($($arg: $ty),*) $(-> $out)?;)+
         }
-        kernels!(@types [$($t),+] $name { $(fn $kernel($($arg: $ty),*) $(-> $out)? = $path $(:: $rest)*;)+ });
     };
-    (@types [$($t:ty),+] $name:ident $body:tt) => { $(kernels!(@impl $t, $name $body);)+ };
-    (@impl $t:ty, $name:ident { $(fn $kernel:ident($($arg:ident: $ty:ty),*) $(-> $out:ty)? = $path:ident $(:: $rest:ident)*;)+ }) => {
-        impl $name for $t {
-            $(fn $kernel($($arg: $ty),*) $(-> $out)? {
-                match None$(.or_else(|| Placed::gpu(&$arg)))* {
-                    None => cpu::$path$(::$rest)*($($arg),*),
-                    Some(gpu) => cuda::$path$(::$rest)*(gpu, $($arg),*),
-                }
-            })+
+}
+
+/// Hands the table of the kernels for every element type to a macro.
+macro_rules! element_kernels {
+    ($with:ident) => {
+        $with! {
+            /// Kernels for every element type.
+            trait ElementKernels for f32, f64, i32, u8;
+
+            /// Every element is `value`.
+            fn full(device: Device, shape: Shape, value: Self) -> TensorOf<Self> = copy::full;
+            /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer nobody else holds.
+            fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = copy::copy;
+            /// `1` where the relation holds, else `0`, with broadcasting.
+            fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = elementwise::compare;
+            /// `a` where the mask is not 0, else `b`, with broadcasting of all three.
+            fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::select;
+            /// The elements as another type.
+            fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = elementwise::cast;
+            /// The elements as another type.
+            fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = elementwise::cast;
+            /// The elements as another type.
+            fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = elementwise::cast;
+            /// The elements as another type.
+            fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = elementwise::cast;
+            /// The largest element along the marked axes, each kept with length 1. NaN wins.
+            fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::max;
+            /// The smallest element along the marked axes, each kept with length 1. NaN wins.
+            fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::min;
+            /// The index of the first largest element along an axis, which is kept with length 1. The first NaN wins.
+            fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = sort::argmax;
+            /// The `k` largest elements along an axis in descending order, and their indices; equal ones by index, NaN first.
+            fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = sort::topk;
+            /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` has the shape of `y`, which equals x's but for the axis.
+            fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = gather::gather;
         }
     };
 }
+element_kernels!(declare);
 
-kernels! {
-    /// Kernels for every element type.
-    trait ElementKernels for f32, f64, i32, u8;
-
-    /// Every element is `value`.
-    fn full(device: Device, shape: Shape, value: Self) -> TensorOf<Self> = copy::full;
-    /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer nobody else holds.
-    fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = copy::copy;
-    /// `1` where the relation holds, else `0`, with broadcasting.
-    fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = elementwise::compare;
-    /// `a` where the mask is not 0, else `b`, with broadcasting of all three.
-    fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::select;
-    /// The elements as another type.
-    fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = elementwise::cast;
-    /// The elements as another type.
-    fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = elementwise::cast;
-    /// The elements as another type.
-    fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = elementwise::cast;
-    /// The elements as another type.
-    fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = elementwise::cast;
-    /// The largest element along the marked axes, each kept with length 1. NaN wins.
-    fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::max;
-    /// The smallest element along the marked axes, each kept with length 1. NaN wins.
-    fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::min;
-    /// The index of the first largest element along an axis, which is kept with length 1. The first NaN wins.
-    fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = sort::argmax;
-    /// The `k` largest elements along an axis in descending order, and their indices; equal ones by index, NaN first.
-    fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = sort::topk;
-    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` has the shape of `y`, which equals x's but for the axis.
-    fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = gather::gather;
-}
-
-kernels! {
+/// Hands the table of the kernels for floats to a macro.
+macro_rules! float_kernels { ($with:ident) => { $with! {
     /// Kernels for floats.
     trait FloatKernels for f32, f64;
 
@@ -195,15 +176,7 @@ kernels! {
     fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
     /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.
     fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = optimizer::adam_step;
-}
+} } }
+float_kernels!(declare);
 
-/// Where an output row or column of a resampled image comes from: `lower_weight · x[lower] + (1 − lower_weight) · x[upper]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tap {
-    /// The row or column in front.
-    pub lower: usize,
-    /// The row or column behind.
-    pub upper: usize,
-    /// The weight of the one in front.
-    pub lower_weight: f64,
-}
+pub(crate) use {element_kernels, float_kernels};

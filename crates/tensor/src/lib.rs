@@ -3,19 +3,23 @@
 //! This crate is numbers only and knows nothing of gradients. From the bottom up: a [`Layout`] says where elements lie
 //! in a pooled buffer, a [`TensorOf`] is both together, `kernel` lists what can be computed, and `cpu` computes it.
 
+pub mod buffer_pool;
 mod cpu;
 pub mod cuda;
 mod device;
+mod dispatch;
 mod element;
 mod error;
+mod gpu;
 mod kernel;
 mod layout;
 pub mod machine;
 mod methods;
 mod parallel;
-pub mod pool;
+mod parameters;
 mod print;
 mod random;
+mod scalar;
 mod shape;
 pub mod shape_rules;
 mod shared;
@@ -33,6 +37,7 @@ pub use kernel::{
 pub use layout::Layout;
 pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_threads};
 pub use random::{Key, Purpose, Rng};
+pub use scalar::{Real, Scalar};
 pub use shape::{MAX_RANK, Shape};
 pub use shape_rules::{Conv2dOptions, Pool2dOptions, Window};
 pub use shared::Shared;

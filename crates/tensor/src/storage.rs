@@ -4,12 +4,12 @@ use std::marker::PhantomData;
 use std::mem::size_of;
 use std::ptr::NonNull;
 
-use crate::cuda::CudaBuffer;
-use crate::element::Element;
-use crate::pool;
+use crate::buffer_pool;
+use crate::gpu::CudaBuffer;
+use crate::scalar::Scalar;
 use crate::shared::Shared;
 
-/// A whole number of words for elements in place: as many bytes as the pool's smallest block.
+/// A whole number of words for elements in place: as many bytes as the buffer pool's smallest block.
 const WORDS: usize = 8;
 
 /// Where the elements of a tensor are.
@@ -22,7 +22,7 @@ pub(crate) enum Storage<T> {
     Cuda(Shared<CudaBuffer<T>>),
 }
 
-impl<T: Element> Storage<T> {
+impl<T: Scalar> Storage<T> {
     /// Room for `len` elements, which are whatever numbers were there before.
     #[inline]
     pub(crate) fn new(len: usize) -> Self {
@@ -50,7 +50,7 @@ impl<T: Element> Storage<T> {
             Self::Few(_) => true,
             Self::Many(buffer) => buffer.get_mut().is_some(),
             // What is stored as bf16 is not written in place: it is copied to its own type first.
-            Self::Cuda(buffer) => buffer.get_mut().is_some_and(|buffer| !buffer.is_narrow()),
+            Self::Cuda(buffer) => buffer.get_mut().is_some_and(|buffer| !buffer.is_bf16()),
         }
     }
 
@@ -87,7 +87,7 @@ pub(crate) struct Few<T> {
     element: PhantomData<T>,
 }
 
-impl<T: Element> Few<T> {
+impl<T: Scalar> Few<T> {
     #[inline]
     fn as_slice(&self) -> &[T] {
         // SAFETY: `Storage::new` saw that `len` elements fit, a word is aligned for every element type, and every bit
@@ -110,14 +110,14 @@ pub(crate) struct Buffer<T> {
 }
 
 // SAFETY: the buffer owns its block, and elements are plain numbers.
-unsafe impl<T: Element> Send for Buffer<T> {}
+unsafe impl<T: Scalar> Send for Buffer<T> {}
 // SAFETY: a shared buffer is only read.
-unsafe impl<T: Element> Sync for Buffer<T> {}
+unsafe impl<T: Scalar> Sync for Buffer<T> {}
 
-impl<T: Element> Buffer<T> {
+impl<T: Scalar> Buffer<T> {
     /// A buffer of `len` elements that holds whatever numbers its block held before.
     fn new(len: usize) -> Self {
-        Self { block: pool::take(len * size_of::<T>()), len, element: PhantomData }
+        Self { block: buffer_pool::take(len * size_of::<T>()), len, element: PhantomData }
     }
 
     #[inline]
@@ -137,6 +137,6 @@ impl<T: Element> Buffer<T> {
 impl<T> Drop for Buffer<T> {
     fn drop(&mut self) {
         // SAFETY: the block came from `take` with the same number of bytes and is not used again.
-        unsafe { pool::give_back(self.block, self.len * size_of::<T>()) }
+        unsafe { buffer_pool::give_back(self.block, self.len * size_of::<T>()) }
     }
 }

@@ -1,11 +1,9 @@
 //! The tensor: an immutable value over shared storage.
 
-use crate::cuda::{CudaBuffer, Gpu};
 use crate::device::Device;
-use crate::element::{Element, Float};
-use crate::kernel::FloatKernels;
+use crate::gpu::{CudaBuffer, Gpu};
 use crate::layout::Layout;
-use crate::random::Key;
+use crate::scalar::Scalar;
 use crate::shape::Shape;
 use crate::shared::Shared;
 use crate::storage::Storage;
@@ -52,7 +50,7 @@ impl<T> TensorOf<T> {
     }
 }
 
-impl<T: Element> TensorOf<T> {
+impl<T: Scalar> TensorOf<T> {
     /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
     #[inline]
     pub(crate) fn uninitialized(layout: Layout) -> Self {
@@ -62,7 +60,7 @@ impl<T: Element> TensorOf<T> {
 
     /// As [`uninitialized`](Self::uninitialized), on the device of this tensor.
     #[inline]
-    pub(crate) fn uninitialized_like<U: Element>(&self, layout: Layout) -> TensorOf<U> {
+    pub(crate) fn uninitialized_like<U: Scalar>(&self, layout: Layout) -> TensorOf<U> {
         self.gpu().map_or_else(|| TensorOf::uninitialized(layout), |gpu| gpu.tensor(layout))
     }
 
@@ -80,6 +78,26 @@ impl<T: Element> TensorOf<T> {
                 self.shape()
             ),
         }
+    }
+
+    /// A tensor for these elements in another layout without gaps, where they are and stored as they are.
+    pub(crate) fn uninitialized_as_stored(&self, layout: Layout) -> Self {
+        match self.gpu() {
+            Some(gpu) if self.is_bf16() => Self::on_gpu(layout, CudaBuffer::new_bf16(gpu, layout.numel())),
+            Some(gpu) => gpu.tensor(layout),
+            None => Self::uninitialized(layout),
+        }
+    }
+
+    /// Whether the elements, which lie on a GPU, are stored as bf16.
+    pub(crate) fn is_bf16(&self) -> bool {
+        self.cuda_buffer().is_bf16()
+    }
+
+    /// Where the first element lies on a GPU, if it is stored as bf16.
+    pub(crate) fn bf16_address(&self) -> Option<u64> {
+        let start = self.cuda_buffer().bf16_address()?;
+        Some(start + (self.layout().offset() * size_of::<u16>()) as u64)
     }
 
     /// The same storage seen through another layout.
@@ -107,36 +125,8 @@ impl<T: Element> TensorOf<T> {
     /// A row-major tensor whose elements `fill` writes.
     pub(crate) fn filled_by(shape: Shape, fill: impl FnOnce(&mut [T])) -> Self {
         let mut y = Self::uninitialized(Layout::contiguous(shape));
-        fill(y.buffer_mut().0);
+        fill(y.own_buffer_mut().0);
         y
-    }
-
-    /// Every element is `value`.
-    pub fn full(shape: impl Into<Shape>, value: T) -> Self {
-        Self::full_on(Device::Cpu, shape, value)
-    }
-
-    /// Every element is `value`, on a device that can be used.
-    ///
-    /// # Panics
-    /// If it cannot: ask [`Device::ready`] first.
-    pub fn full_on(device: Device, shape: impl Into<Shape>, value: T) -> Self {
-        T::full(device, shape.into(), value)
-    }
-
-    /// Every element is 0.
-    pub fn zeros(shape: impl Into<Shape>) -> Self {
-        Self::full(shape, T::ZERO)
-    }
-
-    /// Every element is 1.
-    pub fn ones(shape: impl Into<Shape>) -> Self {
-        Self::full(shape, T::ONE)
-    }
-
-    /// One element, no axes.
-    pub fn scalar(value: T) -> Self {
-        Self::full((), value)
     }
 
     /// Element `i`, counted in row-major order, is `f(i)`.
@@ -147,16 +137,6 @@ impl<T: Element> TensorOf<T> {
                 *slot = f(i);
             }
         })
-    }
-
-    /// 0, 1, … n − 1: shape (n,).
-    pub fn arange(n: usize) -> Self {
-        Self::from_fn(n, |i| T::from_f64(i as f64))
-    }
-
-    /// The identity matrix: shape (n, n).
-    pub fn eye(n: usize) -> Self {
-        Self::from_fn([n, n], |i| if i / n == i % n { T::ONE } else { T::ZERO })
     }
 
     /// The lengths of the axes.
@@ -194,33 +174,16 @@ impl<T: Element> TensorOf<T> {
         self.0.storage.as_slice()
     }
 
-    /// Makes the storage this tensor's alone: copies if anyone else holds it, or if elements share a place in it, since
-    /// writing one would change the others.
-    #[inline]
-    pub(crate) fn make_own(&mut self) {
-        if !self.is_unshared() {
-            self.copy_to_own();
-        }
-    }
-
     /// Whether nobody else holds the storage: writing changes it in place.
     pub fn is_unshared(&mut self) -> bool {
         !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_alone())
     }
 
-    /// The whole storage for writing, with the layout; made this tensor's own first.
+    /// The whole storage of a tensor that nobody else holds for writing, with the layout.
     #[inline]
-    pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
-        self.make_own();
+    pub(crate) fn own_buffer_mut(&mut self) -> (&mut [T], Layout) {
         let parts = self.0.get_mut().expect("nobody else holds it now");
         (parts.storage.as_mut_slice().expect("nobody else holds it now"), parts.layout)
-    }
-
-    #[cold]
-    fn copy_to_own(&mut self) {
-        let mut own = self.uninitialized_like(self.layout().dense_like());
-        T::copy(&mut own, self);
-        *self = own;
     }
 
     /// Replaces the layout of a tensor that nobody else holds, such as after [`buffer_mut`](Self::buffer_mut).
@@ -234,120 +197,16 @@ impl<T: Element> TensorOf<T> {
         let here = self.layout().is_contiguous() && self.gpu().is_none();
         here.then(|| &self.buffer()[start..start + self.numel()])
     }
+}
 
-    /// The elements in row-major order, for writing. Copies first if they lie otherwise or anyone else holds the storage.
-    ///
-    /// # Panics
-    /// If the tensor lies on a GPU.
-    pub fn make_mut(&mut self) -> &mut [T] {
-        if !self.layout().is_contiguous() {
-            *self = self.contiguous();
-        }
-        let n = self.numel();
-        let (buffer, layout) = self.buffer_mut();
-        &mut buffer[layout.offset()..layout.offset() + n]
-    }
-
-    /// The elements in row-major order; waits for a GPU that is to compute them.
-    pub fn to_vec(&self) -> Vec<T> {
-        match self.as_slice() {
-            Some(slice) => slice.to_vec(),
-            None => self.to(Device::Cpu).contiguous().to_vec(),
-        }
-    }
-
-    /// The one element of a tensor that has only one; waits for a GPU that is to compute it.
-    ///
-    /// # Panics
-    /// If there are more elements, or none.
-    #[track_caller]
-    pub fn item(&self) -> T {
-        assert!(self.numel() == 1, "item: a tensor of shape {} has {} elements, not one", self.shape(), self.numel());
-        if self.gpu().is_some() {
-            return self.to(Device::Cpu).item();
-        }
-        self.buffer()[self.layout().offset()]
-    }
-
-    /// The element at `index`, one number for each axis.
-    ///
-    /// # Panics
-    /// If the index has another number of axes or lies outside.
-    #[track_caller]
-    pub fn at(&self, index: &[usize]) -> T {
-        let shape = self.shape();
-        assert!(
-            index.len() == shape.rank() && index.iter().zip(shape.iter()).all(|(i, n)| i < n),
-            "at: {index:?} lies outside of the shape {shape}"
-        );
-        if self.gpu().is_some() {
-            return self.to(Device::Cpu).at(index);
-        }
-        self.buffer()[self.layout().position(index)]
+impl Gpu {
+    /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
+    pub(crate) fn tensor<T: Scalar>(&'static self, layout: Layout) -> TensorOf<T> {
+        TensorOf::on_gpu(layout, CudaBuffer::new(self, layout.numel()))
     }
 }
 
-impl<T: Float> TensorOf<T> {
-    /// Uniform in [0, 1): element i, counted in row-major order, is a pure function of the key and i.
-    pub fn random_uniform(key: Key, shape: impl Into<Shape>) -> Self {
-        Self::random_uniform_on(Device::Cpu, key, shape)
-    }
-
-    /// As [`random_uniform`](Self::random_uniform), the same numbers on every device.
-    pub fn random_uniform_on(device: Device, key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_uniform(device, key, shape.into())
-    }
-
-    /// Standard normal; element i, counted in row-major order, is a pure function of the key and i.
-    pub fn random_normal(key: Key, shape: impl Into<Shape>) -> Self {
-        Self::random_normal_on(Device::Cpu, key, shape)
-    }
-
-    /// As [`random_normal`](Self::random_normal); on another device the last digits differ.
-    pub fn random_normal_on(device: Device, key: Key, shape: impl Into<Shape>) -> Self {
-        <T as FloatKernels>::random_normal(device, key, shape.into())
-    }
-}
-
-impl<T: Element> PartialEq for TensorOf<T> {
-    /// Equal shapes and equal elements; NaN equals nothing, as for floats.
-    fn eq(&self, other: &Self) -> bool {
-        self.shape() == other.shape() && self.to_vec() == other.to_vec()
-    }
-}
-
-impl<T: Element> From<T> for TensorOf<T> {
-    fn from(value: T) -> Self {
-        Self::scalar(value)
-    }
-}
-
-impl<T: Element, const N: usize> From<[T; N]> for TensorOf<T> {
-    fn from(row: [T; N]) -> Self {
-        Self::from_slice(&row, N)
-    }
-}
-
-impl<T: Element, const N: usize, const M: usize> From<[[T; N]; M]> for TensorOf<T> {
-    fn from(rows: [[T; N]; M]) -> Self {
-        Self::from_slice(rows.as_flattened(), [M, N])
-    }
-}
-
-impl<T: Element, const N: usize, const M: usize, const L: usize> From<[[[T; N]; M]; L]> for TensorOf<T> {
-    fn from(planes: [[[T; N]; M]; L]) -> Self {
-        Self::from_slice(planes.as_flattened().as_flattened(), [L, M, N])
-    }
-}
-
-impl<T: Element> From<Vec<T>> for TensorOf<T> {
-    fn from(row: Vec<T>) -> Self {
-        Self::from_slice(&row, row.len())
-    }
-}
-
-impl<T: Element> From<&TensorOf<T>> for TensorOf<T> {
-    fn from(x: &TensorOf<T>) -> Self {
-        x.clone()
-    }
+/// Where the first element of a tensor on a device lies.
+pub(crate) fn address<T: Scalar>(x: &TensorOf<T>) -> u64 {
+    x.cuda_buffer().address() + (x.layout().offset() * size_of::<T>()) as u64
 }

@@ -4,49 +4,15 @@ mod squares;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-use std::sync::Arc;
-
 use self::squares::{Largest, Spread};
 use crate::cpu::images::{Images, LANES, Plane};
 use crate::cpu::simd::dispatch_tiled;
 use crate::element::Float;
+use crate::kernel::PoolPlaces;
 use crate::parallel::Disjoint;
+use crate::parameters::image::is_halving;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
-
-/// Where the maxima of windows were; only max pooling makes it.
-#[derive(Clone)]
-pub struct PoolPlaces {
-    /// (N,C,oh,ow): `row·W + column` of the input's plane, or −1 for a maximum that relu made 0.
-    index: TensorOf<i32>,
-    /// Whether the windows are 2×2 side by side, each with its place inside.
-    squares: bool,
-    /// The windows themselves, for a GPU, where each pixel looks for the windows around it.
-    windows: Option<Arc<[Vec<Window>; 2]>>,
-}
-
-impl PoolPlaces {
-    pub(crate) fn new(index: TensorOf<i32>, windows: &[Vec<Window>; 2]) -> Self {
-        let windows_of_gpu = index.gpu().map(|_| Arc::new(windows.clone()));
-        Self { index, squares: windows.iter().all(|axis| is_halving(axis)), windows: windows_of_gpu }
-    }
-
-    /// Those of some images.
-    pub(crate) fn narrow(&self, images: Range<usize>) -> Self {
-        Self { index: self.index.narrow(0, images), squares: self.squares, windows: self.windows.clone() }
-    }
-
-    /// The windows, of places that lie on a GPU.
-    pub(crate) fn windows(&self) -> &[Vec<Window>; 2] {
-        self.windows.as_ref().expect("places on a GPU have their windows")
-    }
-
-    /// The places as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
-    pub fn index(&self) -> &TensorOf<i32> {
-        &self.index
-    }
-}
 
 /// The number of pixels that windows visit.
 fn visits(windows: &[Vec<Window>; 2]) -> usize {
@@ -124,7 +90,7 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], re
             }
         }
     });
-    (y, PoolPlaces { index, squares: halves, windows: None })
+    (y, PoolPlaces::new(index, windows))
 }
 
 /// The maximum and its place, or with relu 0 without one where it is not above 0 (NaN stays).
@@ -143,13 +109,8 @@ fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
-/// Whether the windows are pairs of neighbors side by side.
-fn is_halving(windows: &[Window]) -> bool {
-    windows.iter().enumerate().all(|(k, w)| w.start == 2 * k && w.end == 2 * k + 2)
-}
-
 pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> TensorOf<T> {
-    let index = &places.index;
+    let index = places.index();
     let (images, places) = (Images::new(x.layout()), Images::new(index.layout()));
     let [_, width] = images.hw();
     let [rows, columns] = places.hw();
@@ -175,7 +136,7 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> Tensor
 }
 
 pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<T> {
-    let (index, squares) = (&places.index, places.squares);
+    let (index, squares) = (places.index(), places.squares());
     let (images, places) = (Images::new(dy.layout()), Images::new(index.layout()));
     let [rows, columns] = images.hw();
     let layout = images.same_format(hw);

@@ -2,16 +2,15 @@
 
 use chainrule_kernels::Family;
 
-use super::launch::{Argument, Grid, THREADS};
 use super::random::Key;
-use super::walk::{address, checked};
+use crate::gpu::launch::{Argument, Grid, THREADS, checked};
 use crate::layout::Layout;
 use crate::random;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, TensorOf};
+use crate::tensor::{Tensor, TensorOf, address};
 
 /// The most steps that a batch's images go through.
-pub const MOST_STEPS: usize = 4;
+pub const MAX_STEPS: usize = 4;
 
 /// What is done to an image on its way into a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +44,9 @@ pub struct ImageBatch<'a> {
 #[derive(Default)]
 struct Steps {
     count: i32,
-    kind: [i32; MOST_STEPS],
-    padding: [i32; MOST_STEPS],
-    purpose: [u32; MOST_STEPS],
+    kind: [i32; MAX_STEPS],
+    padding: [i32; MAX_STEPS],
+    purpose: [u32; MAX_STEPS],
 }
 
 // SAFETY: the same fields of the same sizes in the same order.
@@ -56,14 +55,14 @@ unsafe impl Argument for Steps {}
 /// The batch as numbers, (n,C,H,W).
 ///
 /// # Panics
-/// If the pixels or the samples are not on the same GPU, there are more than [`MOST_STEPS`] steps, or the tables are not as
+/// If the pixels or the samples are not on the same GPU, there are more than [`MAX_STEPS`] steps, or the tables are not as
 /// many as the channels.
 pub fn image_batch(batch: ImageBatch<'_>) -> Tensor {
     let ImageBatch { pixels, samples, tables, steps, key } = batch;
     let gpu = pixels.gpu().expect("the images are on a GPU");
     let (pixels, samples) = (pixels.contiguous(), gpu.operand(samples).contiguous());
     let [n, c, h, w] = [samples.numel(), pixels.shape()[1], pixels.shape()[2], pixels.shape()[3]];
-    assert!(steps.len() <= MOST_STEPS, "image_batch: {} steps, at most {MOST_STEPS}", steps.len());
+    assert!(steps.len() <= MAX_STEPS, "image_batch: {} steps, at most {MAX_STEPS}", steps.len());
     assert!(tables.len() == 1 || tables.len() == c, "image_batch: {} tables for {c} channels", tables.len());
     let mut of_kernel = Steps { count: steps.len() as i32, ..Steps::default() };
     for (k, (step, purpose)) in steps.iter().enumerate() {
@@ -77,7 +76,7 @@ pub fn image_batch(batch: ImageBatch<'_>) -> Tensor {
     checked(y.numel());
     let (to, from, order, table) = (address(&y), address(&pixels), address(&samples), gpu.table(tables));
     let [tables, images, c, h, w] = [tables.len(), pixels.shape()[0], c, h, w].map(|length| length as i32);
-    let fault = gpu.board.fault();
+    let fault = gpu.step_block.fault();
     let arguments: [&dyn Argument; 12] =
         [&to, &from, &order, &table, &tables, &images, &c, &h, &w, &Key::from(key), &of_kernel, &fault];
     let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS };

@@ -2,16 +2,15 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::copy::in_format;
-use super::launch::{Argument, Grid, THREADS};
-use super::walk::{address, checked};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, THREADS, checked};
 use crate::kernel::{BatchNormGradients, BatchNormThen, Moments};
 use crate::layout::Layout;
 use crate::shape::Shape;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// The most threads that stand side by side on different channels of a pixel.
 const WIDEST: usize = 32;

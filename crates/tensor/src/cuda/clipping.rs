@@ -2,14 +2,14 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::Grid;
-use super::slots::{Tensors, for_launches, ordered, owned};
-use super::walk::{address, checked, order_of};
+use super::multi_tensor::{Tensors, for_launches, ordered, owned};
+use super::strided_index::order_of;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Grid, checked};
 use crate::layout::Layout;
 use crate::shape::Shape;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 pub(crate) fn sum_of_squares<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -> TensorOf<f64> {
     let prepare = |x: &&TensorOf<T>| {

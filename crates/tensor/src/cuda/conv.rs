@@ -5,18 +5,17 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::Argument;
 use super::matmul::{TILE, add_splits, splits, tiles};
 use super::pooling;
 use super::tensor_core::{self, Plan, channels_last};
-use super::walk::{address, checked};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, checked};
 use crate::kernel::{Moments, PoolPlaces};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// The numbers that every kernel for convolutions begins with: `Convolution` of `convolution.cuh`, and the first of those of
 /// `product.cu`.

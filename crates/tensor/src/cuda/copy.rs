@@ -2,13 +2,13 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::elementwise;
-use super::launch::{Argument, Grid};
-use super::walk::{Walk, order_of};
+use super::strided_index::{Walk, order_of};
 use crate::device::Device;
 use crate::element::Element;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;

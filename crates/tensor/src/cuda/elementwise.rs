@@ -4,15 +4,16 @@ use std::any::Any;
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::{BF16, Stored};
-use super::launch::{Argument, Grid};
-use super::walk::{Walk, address, checked, order_of, result_layout};
+use super::strided_index::{Walk, order_of, result_layout};
 use crate::element::{Element, Float};
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, checked};
 use crate::kernel::{Binary, Compare, Unary};
 use crate::layout::Layout;
+use crate::scalar::Scalar;
 use crate::shape_rules;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 const FAMILY: Family = Family::Elementwise;
 
@@ -108,7 +109,7 @@ pub(crate) fn unary<T: Float>(gpu: &'static Gpu, op: Unary, x: &TensorOf<T>) -> 
 pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w: &TensorOf<T>) -> TensorOf<T> {
     let (v, w) = (gpu.operand(v), gpu.operand(w));
     // As bf16 only if both are: a factor such as a dropout's would lose digits, the same ones everywhere.
-    let stored = if v.is_narrow() && w.is_narrow() { BF16 } else { Stored(T::NAME) };
+    let stored = if v.is_bf16() && w.is_bf16() { BF16 } else { Stored(T::NAME) };
     let (y, walk) = result(gpu, stored, [v.layout(), w.layout()]);
     let (op, a, b) = binary_code(op);
     let [to, from_v, from_w] = [&y, &v, &w].map(|x| stored.address(x));
@@ -120,7 +121,7 @@ pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w
 
 pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {
     let x = gpu.operand(x);
-    if y.is_narrow() && x.is_narrow() {
+    if y.is_bf16() && x.is_bf16() {
         *y = binary(gpu, Binary::Add, y, &x);
         return;
     }

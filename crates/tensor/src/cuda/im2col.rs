@@ -2,16 +2,15 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::conv::pair;
 use super::images::Images;
-use super::launch::{Argument, Grid};
-use super::walk::{address, checked};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, checked};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions};
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// `Windows` of the kernels.
 #[repr(C)]

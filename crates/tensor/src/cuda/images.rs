@@ -1,7 +1,6 @@
 //! Image batches as the kernels of `kernels/cuda/image.cu` see them.
 
-use super::launch::Argument;
-use super::walk::checked;
+use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
 
 /// `Images` of the kernels.

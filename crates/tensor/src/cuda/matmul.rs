@@ -2,15 +2,15 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::Stored;
-use super::launch::{Argument, Grid, THREADS};
+use super::strided_index::Walk;
 use super::tensor_core::{self, Plan};
-use super::walk::{Walk, address, checked};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, THREADS, checked};
 use crate::layout::Layout;
 use crate::shape::Shape;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// Rows and columns of a result that a block makes: TILE of the kernels.
 pub(super) const TILE: usize = 64;
@@ -19,10 +19,10 @@ const DEPTH: usize = 16;
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 256;
 /// The most threads that share the splits of an element, and the threads that keep a large GPU busy.
-const MOST_ROWS: usize = 32;
+const MAX_ROWS: usize = 32;
 const ENOUGH: usize = 1 << 17;
 /// The least terms of a sum that are worth a block.
-const LEAST_TERMS: usize = 256;
+const MIN_TERMS: usize = 256;
 
 /// `Matrices` of the kernels.
 #[repr(C)]
@@ -40,7 +40,7 @@ unsafe impl Argument for Matrices {}
 
 /// Among how many blocks the terms of a sum are divided, for a result of so many tiles: by shapes alone.
 pub(super) fn splits(tiles: usize, terms: usize) -> usize {
-    let wanted = (BUSY / tiles.max(1)).min(terms / LEAST_TERMS).max(1);
+    let wanted = (BUSY / tiles.max(1)).min(terms / MIN_TERMS).max(1);
     let pieces = terms.div_ceil(DEPTH).max(1);
     // No split is left without terms.
     pieces.div_ceil(pieces.div_ceil(wanted))
@@ -180,7 +180,7 @@ pub(super) fn add_splits<T: Float>(
     let (stored, splits) = (Stored::like(y), partial.shape()[0]);
     // By shapes alone, so that the order is.
     let mut rows = 1;
-    while rows < MOST_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
+    while rows < MAX_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
         rows *= 2;
     }
     let (grid, body) = (Grid::elements(numel * rows), checked(y.numel()));

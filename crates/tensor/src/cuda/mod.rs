@@ -1,25 +1,15 @@
 //! The CUDA backend: the same kernels on a GPU that needs only a driver.
 //!
-//! `gpu` opens a device, `memory` is its pool, `launch` starts kernels, `slots` gives one many tensors, `transfer` moves
-//! numbers between host and device, `graph` records a step and replays it. The other files each hold the launchers of a
-//! family of kernels, whose sources are `kernels/cuda/*.cu`. All work of a device is on one stream: what is launched
-//! later sees what was launched before.
+//! Each file holds the launchers of a family of kernels, whose sources are `kernels/cuda/*.cu`. The device below them is
+//! `gpu`.
 
 mod augment;
 mod bf16;
-mod board;
-mod driver;
-mod gpu;
-mod graph;
 mod images;
-mod launch;
-mod memory;
-mod place;
-mod slots;
-mod table;
+mod multi_tensor;
+mod operand;
+mod strided_index;
 mod tensor_core;
-mod transfer;
-mod walk;
 
 pub(crate) mod batch_norm;
 pub(crate) mod clipping;
@@ -37,18 +27,16 @@ pub(crate) mod resample;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 
-pub(crate) use gpu::{Gpu, Placed};
-pub(crate) use memory::CudaBuffer;
-
-pub use augment::{ImageBatch, ImageStep, MOST_STEPS, image_batch};
-pub use driver::{DeviceReport, DriverReport, report};
-pub use gpu::CudaStats;
-pub use graph::{Graph, GraphMemory};
+pub use augment::{ImageBatch, ImageStep, MAX_STEPS, image_batch};
 pub use tensor_core::{Precision, precision, set_precision};
 
+pub use crate::gpu::context::CudaStats;
+pub use crate::gpu::driver::{DeviceReport, DriverReport, report};
+pub use crate::gpu::graph::{Graph, GraphMemory};
 pub use chainrule_kernels::Family;
 
 use crate::error::TensorError;
+use crate::gpu;
 
 /// What a device holds and did.
 ///
@@ -73,9 +61,4 @@ pub fn trim(ordinal: usize) -> Result<(), TensorError> {
 /// If the device cannot be used.
 pub fn try_load(ordinal: usize, family: Family) -> Result<Option<String>, TensorError> {
     Ok(gpu::open(ordinal)?.try_load(family).err())
-}
-
-/// Opens a device.
-pub(crate) fn ready(ordinal: usize) -> Result<(), TensorError> {
-    gpu::open(ordinal).map(|_| ())
 }

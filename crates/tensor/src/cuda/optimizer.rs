@@ -2,11 +2,11 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::{Argument, Grid};
-use super::slots::{Slots, Tensors, for_launches, ordered, owned};
-use super::walk::order_of;
+use super::multi_tensor::{Slots, Tensors, for_launches, ordered, owned};
+use super::strided_index::order_of;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::{AdamSlot, SgdSlot};
 
 /// `Sgd` of the kernels.
@@ -64,7 +64,12 @@ pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>) 
         };
         // SAFETY: all tensors of a slot have its number of elements, and those that are written nobody else has.
         unsafe {
-            gpu.launch(Family::Optimizer, ("sgd_step", T::NAME), grid, [slots, &settings, &gpu.board.dials()]);
+            gpu.launch(
+                Family::Optimizer,
+                ("sgd_step", T::NAME),
+                grid,
+                [slots, &settings, &gpu.step_block.parameters()],
+            );
         }
     });
 }
@@ -89,7 +94,12 @@ pub(crate) fn adam_step<T: Float>(gpu: &'static Gpu, slots: Vec<AdamSlot<'_, T>>
         };
         // SAFETY: as above.
         unsafe {
-            gpu.launch(Family::Optimizer, ("adam_step", T::NAME), grid, [slots, &settings, &gpu.board.dials()]);
+            gpu.launch(
+                Family::Optimizer,
+                ("adam_step", T::NAME),
+                grid,
+                [slots, &settings, &gpu.step_block.parameters()],
+            );
         }
     });
 }

@@ -2,18 +2,17 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::Stored;
 use super::conv::same_format;
 use super::copy::arranged;
 use super::images::{Images, Span, around};
-use super::launch::{Argument, Grid};
-use super::walk::address;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::PoolPlaces;
 use crate::layout::Layout;
 use crate::shape_rules::Window;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 const FAMILY: Family = Family::Image;
 

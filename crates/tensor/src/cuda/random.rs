@@ -2,15 +2,14 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::{Argument, Grid};
-use super::walk::{address, checked};
 use crate::device::Device;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, checked};
 use crate::layout::Layout;
 use crate::random;
 use crate::shape::Shape;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// `Key` of `kernels/cuda/philox.cuh`.
 #[repr(C)]
@@ -59,10 +58,10 @@ pub(crate) fn dropout_mask<T: Float + Argument>(
     // As on the processor, so that the same elements are dropped.
     let bound = (p * (1u64 << 32) as f64).ceil() as u64;
     let keep = T::from_f64(1.0 / (1.0 - p));
-    let (to, key, dials) = (address(&y), Key::from(key), gpu.board.dials());
-    // SAFETY: y has so many elements, and the dials are the board's.
+    let (to, key, step) = (address(&y), Key::from(key), gpu.step_block.parameters());
+    // SAFETY: y has so many elements, and the step parameters are the device's.
     unsafe {
-        gpu.launch(Family::Random, ("dropout_mask", T::NAME), grid(shape), [&to, &numel, &key, &bound, &keep, &dials]);
+        gpu.launch(Family::Random, ("dropout_mask", T::NAME), grid(shape), [&to, &numel, &key, &bound, &keep, &step]);
     }
     y
 }

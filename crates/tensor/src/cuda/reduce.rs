@@ -2,14 +2,14 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::Stored;
-use super::launch::{Grid, THREADS};
-use super::walk::{Walk, address, order_of};
+use super::strided_index::{Walk, order_of};
 use crate::element::{Element, Float};
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Grid, THREADS};
 use crate::layout::Layout;
 use crate::shape::Shape;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// The most results that a block has side by side where neighbors in memory are kept: 128 bytes of `f32`.
 const SIDE_BY_SIDE: usize = 32;

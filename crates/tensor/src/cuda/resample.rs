@@ -2,14 +2,13 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::conv::same_format;
 use super::images::{Images, around};
-use super::launch::{Argument, Grid};
-use super::walk::address;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::Tap;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// `Mix` of the kernels.
 #[repr(C)]

@@ -2,12 +2,12 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::{Argument, Grid};
-use super::walk::{Walk, address, order_of};
+use super::strided_index::{Walk, order_of};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::layout::Layout;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// The longest line that a thread takes by itself.
 const SHORT: usize = 32;
@@ -81,7 +81,7 @@ pub(crate) fn cross_entropy<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, labels
     let lines = Walk::new(labels.shape(), &order_of(results[0].layout()), [&from, labels.layout()]);
     let (classes, step) = (x.shape()[CLASSES], x.layout().strides()[CLASSES] as i64);
     let (name, grid) = choose(["cross_entropy_by_thread", "cross_entropy_by_warp"], lines.numel, classes);
-    let ([loss, max, ln], classes, fault) = (results.each_ref().map(address), classes as i32, gpu.board.fault());
+    let ([loss, max, ln], classes, fault) = (results.each_ref().map(address), classes as i32, gpu.step_block.fault());
     let (x, labels) = (address(&x), address(&labels));
     let arguments: [&dyn Argument; 9] = [&loss, &max, &ln, &x, &labels, &lines, &classes, &step, &fault];
     // SAFETY: the walk stays within x and the labels, and the results have an element for each label.

@@ -2,12 +2,12 @@
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
-use super::launch::{Argument, Grid};
-use super::walk::{Walk, address, order_of};
+use super::strided_index::{Walk, order_of};
 use crate::element::Element;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::layout::Layout;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 pub(crate) fn argmax<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, axis: usize) -> TensorOf<i32> {
     let indices = gpu.tensor(Layout::contiguous(x.shape().with(axis, 1)));

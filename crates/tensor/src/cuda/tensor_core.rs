@@ -7,19 +7,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use chainrule_kernels::Family;
 
-use super::Gpu;
 use super::bf16::{BF16, Stored};
 use super::conv::Sizes;
 use super::copy::in_format;
-use super::launch::{Argument, Grid};
 use super::matmul::add_splits;
-use super::walk::address;
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::Moments;
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`.
 const TILE: [usize; 2] = [128, 64];
@@ -27,12 +26,12 @@ const TILE_THREADS: u32 = 128;
 /// The `f32` of a chunk of 16 bytes.
 const CHUNK: usize = 4;
 /// The most tiles side by side: what the second axis of a grid can count.
-const MOST_COLUMNS: usize = 65535;
+const MAX_COLUMNS: usize = 65535;
 /// Sums so short that one more row of tiles costs little.
 const FEW_PIXELS: usize = 1024;
 /// Blocks that keep a large GPU busy, and the least steps that are worth a block.
 const BUSY: usize = 256;
-const LEAST_STEPS: usize = 8;
+const MIN_STEPS: usize = 8;
 
 /// How exactly a GPU computes products of `f32`; sums are `f32` always, as is everything that is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +96,7 @@ impl Plan {
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()
             && options.groups == 1
-            && channels.max(outputs) <= TILE[1] * MOST_COLUMNS
+            && channels.max(outputs) <= TILE[1] * MAX_COLUMNS
             && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
         let factors = match precision() {
             Precision::Fp32 => Factors::Tf32x3,
@@ -148,7 +147,7 @@ impl Plan {
     fn grid(&self, m: usize, n: usize, terms: usize) -> Grid {
         let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
         let steps = terms.div_ceil(if matches!(self.factors, Factors::Bf16) { 32 } else { 16 });
-        let wanted = (BUSY / (rows * columns)).min(steps / LEAST_STEPS).max(1);
+        let wanted = (BUSY / (rows * columns)).min(steps / MIN_STEPS).max(1);
         // No split is left without a step.
         let splits = steps.div_ceil(steps.div_ceil(wanted));
         Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
@@ -272,7 +271,7 @@ pub(super) fn weight_gradient<T: Float>(
         Some(partial) => (address(partial), address(partial) + (dw.numel() * size_of::<T>()) as u64, numel as i64),
         None => (address(dw), sums.as_ref().map_or(0, address), 0),
     };
-    let ones = if sums.is_some() { gpu.board.ones(plan.stored::<T>()) } else { 0 };
+    let ones = if sums.is_some() { gpu.step_block.ones(plan.stored::<T>() == BF16) } else { 0 };
     let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
     // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw and the sums, and there is a
     // partial result for each split.

@@ -1,9 +1,12 @@
 //! The numeric methods of tensors: each checks its shapes by [`crate::shape_rules`] and calls its kernel.
 
-mod any;
+mod access;
+mod create;
+mod elements;
 mod float;
 mod image;
 mod train;
+mod transfer;
 
 use crate::element::Element;
 use crate::error::OrPanic;

@@ -3,9 +3,9 @@
 //! Work is divided among threads, sums are not: a kernel that adds up numbers cuts them into chunks that depend on the
 //! shape alone and combines the partial sums in a fixed order. So results are the same bits on any number of threads.
 //!
-//! The threads are rayon's, and as many as rayon has; `team` says why they do not use its `join`.
+//! The threads are rayon's, and as many as rayon has; `worker_pool` says why they do not use its `join`.
 
-mod team;
+mod worker_pool;
 
 use std::ops::Range;
 
@@ -30,7 +30,7 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
     let pieces = (len / grain.max(1)).clamp(1, 4 * threads);
     #[cfg(test)]
     let inherit = crate::cpu::simd::inherit();
-    let shared = team::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
+    let shared = worker_pool::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
         #[cfg(test)]
         inherit();
         body(len * piece / pieces..len * (piece + 1) / pieces);
@@ -43,7 +43,7 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
 /// Whether the calling thread is at work on a part of something, so that what it hands out it does all by itself. A
 /// kernel may then cut its work into larger pieces, if its results do not depend on them.
 pub(crate) fn is_shared() -> bool {
-    team::at_work()
+    worker_pool::at_work()
 }
 
 /// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).

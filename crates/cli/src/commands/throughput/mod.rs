@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use chainrule::prelude::*;
 use chainrule::tensor::cuda;
-use chainrule::tensor::pool;
+use chainrule::tensor::buffer_pool;
 use clap::Args;
 use nets::{Net, Work};
 use serde_json::json;
@@ -157,7 +157,7 @@ impl<'a> Steps<'a> {
 fn allocations(device: Device) -> Result<u64, Failure> {
     Ok(match device {
         Device::Cuda(ordinal) => cuda::stats(ordinal)?.allocated,
-        _ => pool::stats().allocated,
+        _ => buffer_pool::stats().allocated,
     })
 }
 
@@ -171,5 +171,5 @@ fn peak_memory(device: Device) -> Result<u64, Failure> {
     let kilobytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kilobytes.map_or(pool::stats().peak_in_use as u64, |kb| 1024 * kb))
+    Ok(kilobytes.map_or(buffer_pool::stats().peak_in_use as u64, |kb| 1024 * kb))
 }

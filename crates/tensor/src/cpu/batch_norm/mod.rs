@@ -14,26 +14,16 @@ mod tests;
 
 use crate::cpu::strided::in_order;
 use crate::element::Float;
-use crate::kernel::Moments;
+use crate::kernel::{BatchNormGradients, BatchNormThen, Moments};
 use crate::layout::Layout;
 use crate::parallel::Disjoint;
+use crate::scalar::Real;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 use channels::{Backward, Forward};
 use format::Format;
 use functions::{Deviation, Gradient, InputGradient, Map, Scale, ScaleRelu, Term, Value};
 use lanes::{ROWS_OF_1, ROWS_OF_2};
-
-/// What follows normalization in the same pass.
-#[derive(Clone, Copy)]
-pub enum BatchNormThen<'a, T> {
-    /// Nothing.
-    Nothing,
-    /// The rectified linear unit.
-    Relu,
-    /// A residual is added, then the rectified linear unit taken.
-    AddRelu(&'a TensorOf<T>),
-}
 
 /// The mean and the biased variance of each channel, in two passes.
 pub(crate) fn statistics<T: Float>(x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
@@ -58,7 +48,7 @@ fn moments<T: Float>(format: &Format, x: &[T]) -> (TensorOf<T>, TensorOf<T>) {
 
 /// `1/√(var + ε)`.
 fn inverse_deviation<T: Float>(variance: T, eps: T) -> T {
-    T::ONE / Float::sqrt(variance + eps)
+    T::ONE / Real::sqrt(variance + eps)
 }
 
 /// `y = γ·(x − mean)/√(var + ε) + β` and what follows, with x's own statistics, and these: mean, var, 1/√(var + ε).
@@ -141,9 +131,6 @@ pub(crate) fn apply<T: Float>(
     };
     y
 }
-
-/// The gradients that `TensorOf::batch_norm_backward` gives: dx, dγ, dβ, and dr if wanted.
-pub type BatchNormGradients<T> = (TensorOf<T>, TensorOf<T>, TensorOf<T>, Option<TensorOf<T>>);
 
 /// With `dz = dy`, or if y is given, `dz = dy` where y > 0 and else 0: `dβ = Σ dz`, `dγ = istd · Σ dz·(x − mean)`,
 /// `dx = γ·istd · (dz − dβ/m − (x − mean) · istd·dγ/m)`, m being the number of elements of a channel, and if it is

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use crate::cpu::conv::{add_pairwise, conv2d, input_gradient, scratch, weight_gradient};
 use crate::cpu::images::Images;
-use crate::cpu::pooling::{PoolPlaces, max_pool, scatter2d};
+use crate::cpu::pooling::{max_pool, scatter2d};
 use crate::cpu::reduce;
 use crate::element::Float;
+use crate::kernel::PoolPlaces;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};

@@ -15,73 +15,12 @@ use crate::cpu::strided::{in_order, lies_in_order};
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
+use crate::parameters::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
+use crate::scalar::Real;
 use crate::tensor::TensorOf;
 
 /// The least number of elements worth a task of its own: some 10 µs of one thread.
 const GRAIN: usize = 16 * 1024;
-
-/// What a step of stochastic gradient descent needs to know, as in `torch.optim.SGD`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdStep {
-    /// The learning rate.
-    pub lr: f64,
-    /// The share of the running direction that is kept.
-    pub momentum: f64,
-    /// The share of the gradient that does not enter the running direction.
-    pub dampening: f64,
-    /// Whether to look ahead along the running direction (Nesterov).
-    pub nesterov: bool,
-    /// The factor of the parameter that is added to its gradient.
-    pub weight_decay: f64,
-    /// Whether this is the parameter's first step, at which the running direction becomes the gradient itself.
-    pub first: bool,
-}
-
-/// What a step of Adam needs to know, as in `torch.optim.Adam` and `AdamW`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamStep {
-    /// The learning rate.
-    pub lr: f64,
-    /// The share of the running mean that is kept.
-    pub beta1: f64,
-    /// The share of the running mean of squares that is kept.
-    pub beta2: f64,
-    /// Added to the root of the running mean of squares.
-    pub eps: f64,
-    /// The factor of the parameter that is added to its gradient or, decoupled, the share of the parameter that
-    /// lr times this takes away.
-    pub weight_decay: f64,
-    /// Whether the decay bypasses the moments (`AdamW`).
-    pub decoupled: bool,
-    /// The number of this step, from 1.
-    pub step: u64,
-}
-
-/// A parameter and what a step of stochastic gradient descent changes it by.
-pub struct SgdSlot<'a, T> {
-    /// What is changed.
-    pub parameter: &'a mut TensorOf<T>,
-    /// Its gradient, of the same shape.
-    pub gradient: &'a TensorOf<T>,
-    /// The running direction, of the same shape, if there is momentum.
-    pub momentum: Option<&'a mut TensorOf<T>>,
-    /// The settings.
-    pub step: SgdStep,
-}
-
-/// A parameter and what a step of Adam changes it by.
-pub struct AdamSlot<'a, T> {
-    /// What is changed.
-    pub parameter: &'a mut TensorOf<T>,
-    /// Its gradient, of the same shape.
-    pub gradient: &'a TensorOf<T>,
-    /// The running mean, of the same shape.
-    pub mean: &'a mut TensorOf<T>,
-    /// The running mean of squares, of the same shape.
-    pub square: &'a mut TensorOf<T>,
-    /// The settings.
-    pub step: AdamStep,
-}
 
 /// The elements of `x` for writing, with the axes in `order`; laid out anew first if they lie otherwise.
 fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoint<'a, T> {
@@ -240,7 +179,7 @@ impl<T: Float> Vectorized for AdamPiece<'_, T> {
             // Interpolated from the nearer end, as by PyTorch's lerp: with β₁ = 0 the mean is exactly the gradient.
             *m = if near { *m + rest1 * (g - *m) } else { g - (g - *m) * (T::ONE - rest1) };
             *v = *v * kept2 + rest2 * g * g;
-            *p = old - size * *m / (Float::sqrt(*v) * root + eps);
+            *p = old - size * *m / (Real::sqrt(*v) * root + eps);
         }
     }
 }

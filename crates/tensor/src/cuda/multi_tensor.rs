@@ -1,11 +1,10 @@
 //! Many tensors in one launch: `Slots` of `kernels/cuda/optimizer.cu`.
 
-use super::Gpu;
-use super::launch::{Argument, Grid};
-use super::walk::{address, checked};
 use crate::element::Float;
+use crate::gpu::Gpu;
+use crate::gpu::launch::{Argument, Grid, checked};
 use crate::layout::Layout;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, address};
 
 /// Slots of one launch.
 const SLOTS: usize = 64;

@@ -129,7 +129,7 @@ fn device(ordinal: c_int) -> Result<DeviceReport, DriverError> {
 }
 
 /// The device with this number, if it can be used.
-pub(super) fn usable(ordinal: usize) -> Result<DeviceReport, String> {
+pub(crate) fn usable(ordinal: usize) -> Result<DeviceReport, String> {
     let devices = report()?.devices;
     let count = devices.len();
     let device = devices
@@ -143,7 +143,7 @@ pub(super) fn usable(ordinal: usize) -> Result<DeviceReport, String> {
 }
 
 /// The driver's own name and words for an error.
-pub(super) fn describe(error: DriverError) -> String {
+pub(crate) fn describe(error: DriverError) -> String {
     let text = |found: Result<&std::ffi::CStr, DriverError>| {
         found.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())
     };

@@ -1,10 +1,8 @@
 //! How a kernel walks over tensors of any strides.
 
-use super::launch::Argument;
-use crate::element::Element;
+use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
-use crate::tensor::TensorOf;
 
 /// `Walk` of `kernels/cuda/prelude.cuh`: lengths of axes from the outermost in, and each operand's strides.
 #[repr(C)]
@@ -63,18 +61,6 @@ impl<const OPERANDS: usize> Walk<OPERANDS> {
     }
 }
 
-/// A number of elements as kernels count them.
-///
-/// # Panics
-/// If there are too many for that.
-pub(super) fn checked(numel: usize) -> u32 {
-    assert!(
-        i32::try_from(numel).is_ok(),
-        "a kernel on a GPU takes at most 2³¹ − 1 elements, not {numel}; use smaller batches"
-    );
-    numel as u32
-}
-
 /// The layout of an elementwise result: the first operand of the whole shape gives the order of axes in memory.
 pub(super) fn result_layout(shape: Shape, operands: &[&Layout]) -> Layout {
     let whole = operands.iter().find(|layout| layout.shape() == shape && !layout.repeats());
@@ -85,9 +71,4 @@ pub(super) fn result_layout(shape: Shape, operands: &[&Layout]) -> Layout {
 pub(super) fn order_of(layout: &Layout) -> Vec<usize> {
     let (order, rank) = layout.memory_order();
     order[..rank].to_vec()
-}
-
-/// Where the first element of a tensor on a device lies.
-pub(super) fn address<T: Element>(x: &TensorOf<T>) -> u64 {
-    x.cuda_buffer().address() + (x.layout().offset() * size_of::<T>()) as u64
 }

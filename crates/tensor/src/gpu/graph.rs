@@ -1,17 +1,19 @@
 //! Recorded steps: what a step launches is recorded once and then started as one.
 //!
 //! A replay does the very same with the very same addresses. So a step's buffers come from memory of its own, which
-//! nobody else takes from, and what changes from step to step lies on the device's board.
+//! nobody else takes from, and what changes from step to step is in the device's step parameters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chainrule_kernels::Family;
 use cudarc::driver::{result, sys};
 
-use super::board::Dials;
-use super::gpu::{self, Gpu};
-use super::memory::{Heap, with_heap};
+use super::context::{self, Gpu};
+use super::heap::{Heap, with_heap};
+use super::launch::{Argument, Grid};
+use super::step_parameters::StepParameters;
 use crate::error::TensorError;
 
 /// The memory of a recorded step.
@@ -35,7 +37,7 @@ impl GraphMemory {
     /// # Errors
     /// If the device cannot be used.
     pub fn new(ordinal: usize) -> Result<Self, TensorError> {
-        Ok(Self(Arc::new(Owned { gpu: gpu::open(ordinal)?, heap: Arc::default() })))
+        Ok(Self(Arc::new(Owned { gpu: context::open(ordinal)?, heap: Arc::default() })))
     }
 
     /// Runs a step as any other, but in this memory: afterwards it has all the blocks that such a step needs.
@@ -49,9 +51,9 @@ impl GraphMemory {
     /// If the step panics, reads a number from the device or sends one there.
     pub fn record<R>(&self, step: impl FnOnce() -> R) -> (Graph, R) {
         let gpu = self.0.gpu;
-        let _turn = gpu.enter();
+        let _lock = gpu.enter();
         // Whatever a first launch of it needs, such as loading the kernel, is done before.
-        gpu.set_dials(Dials { steps: 0, rate: 1.0 });
+        gpu.set_step_parameters(StepParameters { steps: 0, rate: 1.0 });
         gpu.set_recording(true);
         // Relaxed: memory may be asked for, which happens if this step needs more than the one before.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
@@ -60,7 +62,7 @@ impl GraphMemory {
         let outcome = begun.map(|()| {
             catch_unwind(AssertUnwindSafe(|| {
                 let returned = self.run(step);
-                gpu.set_dials(Dials { steps: 0, rate: 1.0 });
+                gpu.set_step_parameters(StepParameters { steps: 0, rate: 1.0 });
                 returned
             }))
         });
@@ -79,6 +81,18 @@ impl GraphMemory {
     }
 }
 
+impl Gpu {
+    /// Sets the step parameters for what is launched from now on.
+    fn set_step_parameters(&self, parameters: StepParameters) {
+        let StepParameters { steps, rate } = parameters;
+        // SAFETY: the block's step parameters are where the kernel writes.
+        unsafe {
+            let arguments: [&dyn Argument; 3] = [&self.step_block.parameters(), &steps, &rate];
+            self.launch(Family::Optimizer, ("set", "step_parameters"), Grid { blocks: [1; 3], threads: 32 }, arguments);
+        }
+    }
+}
+
 /// A recorded step.
 pub struct Graph {
     executable: sys::CUgraphExec,
@@ -89,8 +103,8 @@ impl Graph {
     /// Runs the step once more: `steps` after the recorded one, with the learning rate a multiple `rate` of its.
     pub fn replay(&self, steps: u64, rate: f64) {
         let gpu = self.memory.0.gpu;
-        let _turn = gpu.enter();
-        gpu.set_dials(Dials { steps, rate });
+        let _lock = gpu.enter();
+        gpu.set_step_parameters(StepParameters { steps, rate });
         gpu.counters.replays.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the recorded step is ready, and its memory is there.
         gpu.check("replaying a step", unsafe { result::graph::launch(self.executable, gpu.stream) });
@@ -99,7 +113,7 @@ impl Graph {
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        let _turn = self.memory.0.gpu.enter();
+        let _lock = self.memory.0.gpu.enter();
         // SAFETY: nobody has it any more; the driver lets a run under way come to its end.
         let outcome = unsafe { result::graph::exec_destroy(self.executable) };
         if !std::thread::panicking() {

@@ -1,0 +1,146 @@
+//! Where a kernel runs: on the processor, or on the GPU that holds its tensors.
+//!
+//! A tensor of one element may come from this machine's memory to a kernel on a GPU. Kernels are compiled here, once for
+//! each element type, so that a debug build of a user's program stays fast.
+
+use crate::device::Device;
+use crate::gpu::{self, Gpu};
+use crate::kernel::{
+    AdamSlot, BatchNormGradients, BatchNormThen, Binary, Compare, Conv2dOptions, ElementKernels, FloatKernels, Index,
+    Mask, Moments, PoolPlaces, SgdSlot, Tap, Unary, Window, element_kernels, float_kernels,
+};
+use crate::random::Key;
+use crate::shape::Shape;
+use crate::tensor::TensorOf;
+use crate::{cpu, cuda};
+
+/// Implements a table's trait for its types.
+macro_rules! dispatch {
+    ($(#[$about:meta])* trait $name:ident for $($t:ty),+; $($body:tt)+) => {
+        dispatch!(@types [$($t),+] $name { $($body)+ });
+    };
+    (@types [$($t:ty),+] $name:ident $body:tt) => { $(dispatch!(@impl $t, $name $body);)+ };
+    (@impl $t:ty, $name:ident {
+        $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $family:ident::$function:ident;)+
+    }) => {
+        impl $name for $t {
+            $(fn $kernel($($arg: $ty),*) $(-> $out)? {
+                match None$(.or_else(|| Placed::gpu(&$arg)))* {
+                    None => cpu::$family::$function($($arg),*),
+                    Some(gpu) => cuda::$family::$function(gpu, $($arg),*),
+                }
+            })+
+        }
+    };
+}
+
+element_kernels!(dispatch);
+float_kernels!(dispatch);
+
+/// What a kernel is called with: where it lies, if it is a tensor. A kernel runs where any of its tensors is.
+trait Placed {
+    /// The GPU that it lies on, if it does.
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        None
+    }
+}
+
+impl<T> Placed for &TensorOf<T> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        TensorOf::gpu(self)
+    }
+}
+
+impl<T> Placed for &mut TensorOf<T> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        TensorOf::gpu(self)
+    }
+}
+
+impl<P: Placed> Placed for Option<P> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.as_ref().and_then(Placed::gpu)
+    }
+}
+
+impl<T, const N: usize> Placed for [&TensorOf<T>; N] {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.iter().find_map(|x| TensorOf::gpu(x))
+    }
+}
+
+impl<T> Placed for &Moments<T> {}
+
+impl<T> Placed for &[&TensorOf<T>] {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.iter().find_map(|x| TensorOf::gpu(x))
+    }
+}
+
+impl<T> Placed for Vec<&mut TensorOf<T>> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.iter().find_map(|x| TensorOf::gpu(x))
+    }
+}
+
+impl Placed for Device {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        match *self {
+            Self::Cpu => None,
+            Self::Cuda(ordinal) => Some(gpu::open(ordinal).unwrap_or_else(|error| panic!("{error}"))),
+        }
+    }
+}
+
+impl Placed for &PoolPlaces {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.index().gpu()
+    }
+}
+
+impl<T> Placed for Vec<SgdSlot<'_, T>> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.first().and_then(|slot| slot.parameter.gpu())
+    }
+}
+
+impl<T> Placed for Vec<AdamSlot<'_, T>> {
+    #[inline]
+    fn gpu(&self) -> Option<&'static Gpu> {
+        self.first().and_then(|slot| slot.parameter.gpu())
+    }
+}
+
+/// Arguments that are no tensors.
+macro_rules! nowhere {
+    ($($t:ty),+ $(,)?) => { $(impl Placed for $t {})+ };
+}
+nowhere!(
+    Unary,
+    Binary,
+    Compare,
+    Shape,
+    Key,
+    Conv2dOptions,
+    f32,
+    f64,
+    i32,
+    u8,
+    bool,
+    usize,
+    [usize; 2],
+    [bool; 3],
+    &[bool]
+);
+nowhere!(&[Vec<Window>; 2], &[Vec<Tap>; 2]);
+impl<T> Placed for BatchNormThen<'_, T> {}

@@ -1,0 +1,56 @@
+//! The kernels that are loaded on a device.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::Mutex;
+
+use chainrule_kernels::Family;
+use cudarc::driver::result::DriverError;
+use cudarc::driver::{result, sys};
+
+use super::heap::lock;
+
+/// The kernels that are loaded.
+#[derive(Default)]
+pub(super) struct Functions(Mutex<Loaded>);
+
+#[derive(Default)]
+struct Loaded {
+    modules: HashMap<Family, sys::CUmodule>,
+    functions: HashMap<(Family, &'static str, &'static str), sys::CUfunction>,
+}
+
+// SAFETY: the driver's handles may be used from any thread.
+unsafe impl Send for Functions {}
+
+impl Functions {
+    /// Kernel `name_kind` of a family, loaded at the first call; or what failed, and how.
+    pub(super) fn get(
+        &self,
+        family: Family,
+        name: &'static str,
+        kind: &'static str,
+    ) -> Result<sys::CUfunction, (String, DriverError)> {
+        let mut loaded = lock(&self.0);
+        if let Some(&function) = loaded.functions.get(&(family, name, kind)) {
+            return Ok(function);
+        }
+        let module = match loaded.modules.get(&family) {
+            Some(&module) => module,
+            None => load(family).map_err(|error| (format!("loading the kernels '{}'", family.name()), error))?,
+        };
+        loaded.modules.insert(family, module);
+        let symbol = CString::new(format!("{name}_{kind}")).expect("names have no zeros");
+        // SAFETY: the module is loaded and never unloaded.
+        let function = unsafe { result::module::get_function(module, symbol) };
+        let function = function.map_err(|error| (format!("finding kernel {name}_{kind}"), error))?;
+        loaded.functions.insert((family, name, kind), function);
+        Ok(function)
+    }
+}
+
+/// Loads a family of kernels into the context of this thread.
+pub(super) fn load(family: Family) -> Result<sys::CUmodule, DriverError> {
+    // SAFETY: the image is PTX, ended by a zero.
+    unsafe { result::module::load_data(family.ptx().as_ptr().cast()) }
+}

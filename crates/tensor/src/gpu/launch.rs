@@ -1,0 +1,107 @@
+//! Starting kernels.
+
+use std::ffi::c_void;
+use std::sync::atomic::Ordering;
+
+use chainrule_kernels::Family;
+use cudarc::driver::result;
+
+use super::context::Gpu;
+use super::driver::describe;
+use super::functions::load;
+
+/// The most blocks of a kernel that walks over its elements by itself: a few for each multiprocessor of a large GPU.
+const MAX_BLOCKS: u32 = 4096;
+/// Threads of a block, unless a kernel says otherwise: THREADS of `kernels/cuda/prelude.cuh`.
+pub(crate) const THREADS: u32 = 256;
+
+/// An argument of a kernel, passed by value as its bytes lie in memory.
+///
+/// # Safety
+/// The type has the size and the layout of the kernel's parameter.
+pub(crate) unsafe trait Argument {}
+
+// SAFETY: float, double, int, unsigned, unsigned long long and a device's address.
+unsafe impl Argument for f32 {}
+// SAFETY: as above.
+unsafe impl Argument for f64 {}
+// SAFETY: as above.
+unsafe impl Argument for i32 {}
+// SAFETY: as above.
+unsafe impl Argument for u32 {}
+// SAFETY: as above.
+unsafe impl Argument for u64 {}
+// SAFETY: long long.
+unsafe impl Argument for i64 {}
+// SAFETY: an unsigned char.
+unsafe impl Argument for u8 {}
+
+/// How many blocks, of how many threads.
+#[derive(Clone, Copy)]
+pub(crate) struct Grid {
+    pub(crate) blocks: [u32; 3],
+    pub(crate) threads: u32,
+}
+
+impl Grid {
+    /// For a kernel that walks over `n` elements, whatever its number of threads.
+    pub(crate) fn elements(n: usize) -> Self {
+        Self::blocks(n.div_ceil(THREADS as usize).min(MAX_BLOCKS as usize))
+    }
+
+    /// `n` blocks of the usual number of threads.
+    pub(crate) fn blocks(n: usize) -> Self {
+        Self { blocks: [n as u32, 1, 1], threads: THREADS }
+    }
+}
+
+/// A number of elements as kernels count them.
+///
+/// # Panics
+/// If there are too many for that.
+pub(crate) fn checked(numel: usize) -> u32 {
+    assert!(
+        i32::try_from(numel).is_ok(),
+        "a kernel on a GPU takes at most 2³¹ − 1 elements, not {numel}; use smaller batches"
+    );
+    numel as u32
+}
+
+impl Gpu {
+    /// Starts kernel `name_kind` of a family with these arguments, in the order of its parameters.
+    ///
+    /// # Safety
+    /// The arguments are the kernel's parameters, addresses lead to as many elements as it reads and writes, and what it
+    /// writes nobody else holds.
+    pub(crate) unsafe fn launch<const N: usize>(
+        &self,
+        family: Family,
+        (name, kind): (&'static str, &'static str),
+        grid: Grid,
+        arguments: [&dyn Argument; N],
+    ) {
+        if grid.blocks.contains(&0) {
+            return;
+        }
+        let _lock = self.enter();
+        let function = self.functions.get(family, name, kind);
+        let function = function.unwrap_or_else(|(what, error)| self.check(&what, Err(error)));
+        let mut pointers = arguments.map(|argument| std::ptr::from_ref(argument).cast::<c_void>().cast_mut());
+        let [x, y, z] = grid.blocks;
+        self.counters.launches.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: promised by the caller; the driver copies the arguments before it returns.
+        let started =
+            unsafe { result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), 0, self.stream, &mut pointers) };
+        if let Err(error) = started {
+            panic!("{self}: kernel {name}_{kind} did not start: {}", describe(error));
+        }
+    }
+
+    /// Loads a family of kernels, to see whether the driver takes it.
+    pub(crate) fn try_load(&self, family: Family) -> Result<(), String> {
+        let _lock = self.enter();
+        let module = load(family).map_err(describe)?;
+        // SAFETY: it was just loaded and nobody has a function of it.
+        unsafe { result::module::unload(module) }.map_err(describe)
+    }
+}

@@ -1,0 +1,137 @@
+//! A device's pool of memory: what a dropped tensor gives back is handed to the next one of its size class.
+//!
+//! Asking the driver for memory takes long, and giving it back synchronizes. A block can be handed on at once, for all
+//! work is on one stream: whoever gets it writes it after the last one read it.
+
+use std::sync::Arc;
+
+use cudarc::driver::{result, sys};
+
+use super::context::Gpu;
+use super::driver::describe;
+use super::heap::{Heap, lock};
+use crate::buffer_pool;
+
+/// The least bytes of a block: what the driver rounds up to by itself.
+const SMALLEST: usize = 512;
+
+/// Bytes on a device, given back when dropped.
+pub(crate) struct Block {
+    gpu: &'static Gpu,
+    address: sys::CUdeviceptr,
+    bytes: usize,
+    heap: Arc<Heap>,
+}
+
+impl Gpu {
+    /// A block of at least `bytes` bytes, which hold whatever they held before.
+    ///
+    /// # Panics
+    /// If the device has no more memory: with what was asked, held and free.
+    pub(crate) fn allocate(&'static self, bytes: usize) -> Block {
+        let _lock = self.enter();
+        let size = if buffer_pool::is_exact() { bytes.max(1) } else { buffer_pool::size_for(bytes).max(SMALLEST) };
+        let heap = self.memory.heap(self.ordinal());
+        let waiting = heap.take(size);
+        let reused = waiting.is_some();
+        let address = waiting.unwrap_or_else(|| self.ask_driver(size, bytes));
+        let mut usage = lock(&self.memory.usage);
+        usage.in_use += size;
+        usage.peak_in_use = usage.peak_in_use.max(usage.in_use);
+        if reused {
+            usage.held -= size;
+        } else {
+            usage.allocated += 1;
+        }
+        Block { gpu: self, address, bytes: size, heap }
+    }
+
+    fn ask_driver(&'static self, size: usize, asked: usize) -> sys::CUdeviceptr {
+        // SAFETY: the address is used only through the block that is made of it.
+        let attempt = || unsafe { result::malloc_sync(size) };
+        if let Ok(address) = attempt() {
+            return address;
+        }
+        // Blocks of other sizes may be free: with them given back there may be room. Not while a graph is recorded,
+        // when the device cannot be waited for.
+        if !self.is_recording() {
+            self.trim();
+        }
+        attempt().unwrap_or_else(|error| {
+            if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
+                return self.check("asking for memory", Err(error));
+            }
+            let usage = self.memory.usage();
+            let free = result::mem_get_info().map_or(0, |(free, _)| free);
+            let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+            panic!(
+                "{self}: out of memory: {:.1} MiB asked, {:.1} MiB in use, {:.1} MiB held for reuse, {:.1} MiB free ({})\n  \
+                 rule: use a smaller batch or --precision bf16, or close what else uses the GPU",
+                mib(asked),
+                mib(usage.in_use),
+                mib(usage.held),
+                mib(free),
+                describe(error)
+            )
+        })
+    }
+
+    /// Gives the free blocks that everybody may take back to the driver, and restarts the high-water mark.
+    pub(crate) fn trim(&'static self) {
+        let _lock = self.enter();
+        let mut given = 0;
+        for (bytes, address) in self.memory.common.drain(false) {
+            self.free_block(address);
+            given += bytes;
+        }
+        let mut usage = lock(&self.memory.usage);
+        usage.held -= given;
+        usage.peak_in_use = usage.in_use;
+    }
+
+    fn free_block(&self, address: sys::CUdeviceptr) {
+        // SAFETY: the block came from `malloc_sync`, and nobody has it any more. The driver waits for work under way.
+        self.check("giving memory back", unsafe { result::free_sync(address) });
+    }
+
+    /// Hands the blocks of a heap, those that come back to it later too, to the common heap.
+    pub(super) fn close(&self, heap: &Heap) {
+        for (bytes, address) in heap.drain(true) {
+            self.memory.common.put(bytes, address);
+        }
+    }
+}
+
+impl Block {
+    /// Where it begins.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+
+    /// The device that it lies on.
+    #[inline]
+    pub(crate) fn gpu(&self) -> &'static Gpu {
+        self.gpu
+    }
+
+    /// Where it begins; it is never given back.
+    pub(super) fn leak(self) -> u64 {
+        std::mem::ManuallyDrop::new(self).address
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let mut usage = lock(&self.gpu.memory.usage);
+        usage.in_use -= self.bytes;
+        if buffer_pool::is_exact() && !self.gpu.is_recording() {
+            drop(usage);
+            let _lock = self.gpu.enter();
+            return self.gpu.free_block(self.address);
+        }
+        usage.held += self.bytes;
+        if !self.heap.put(self.bytes, self.address) {
+            self.gpu.memory.common.put(self.bytes, self.address);
+        }
+    }
+}

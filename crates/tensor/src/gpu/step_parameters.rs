@@ -1,0 +1,58 @@
+//! A fixed block of a device's memory: the faults that kernels report to the host, the step parameters that the host sets
+//! for kernels, and the constants that kernels read.
+
+use cudarc::driver::result::DriverError;
+use cudarc::driver::{result, sys};
+
+/// What changes from one replay of a recorded step to the next: `StepParameters` of `kernels/cuda/prelude.cuh`.
+///
+/// A step that is not recorded finds 0 and 1 there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct StepParameters {
+    /// Steps since the one that was recorded: added to the optimizers' and the random numbers' step.
+    pub(super) steps: u64,
+    /// The learning rate as a multiple of the recorded one.
+    pub(super) rate: f64,
+}
+
+/// A `Fault` and `StepParameters` of `kernels/cuda/prelude.cuh`, then constants.
+pub(crate) struct StepBlock(sys::CUdeviceptr);
+
+/// The bytes in front of the step parameters: a fault.
+const PARAMETERS: u64 = 8;
+/// What is in front of the ones, which begin at a multiple of 16.
+const ONES: u64 = 32;
+const BYTES: usize = 64;
+
+impl StepBlock {
+    pub(super) fn new(stream: sys::CUstream) -> Result<Self, DriverError> {
+        let mut start = [0; BYTES];
+        start[PARAMETERS as usize + 8..][..8].copy_from_slice(&1f64.to_ne_bytes());
+        start[ONES as usize..][..4].copy_from_slice(&1f32.to_ne_bytes());
+        // The upper half of the same.
+        start[ONES as usize + 16..][..2].copy_from_slice(&((1f32.to_bits() >> 16) as u16).to_ne_bytes());
+        // SAFETY: the address is the block's own, kept until the process ends, and is written as a whole.
+        unsafe {
+            let address = result::malloc_sync(BYTES)?;
+            result::memcpy_htod_async(address, &start, stream)?;
+            result::stream::synchronize(stream)?;
+            Ok(Self(address))
+        }
+    }
+
+    /// Where kernels report faults.
+    pub(crate) fn fault(&self) -> u64 {
+        self.0
+    }
+
+    /// Where kernels read the step parameters.
+    pub(crate) fn parameters(&self) -> u64 {
+        self.0 + PARAMETERS
+    }
+
+    /// 16 bytes of a one and zeros, as `f32` or as bf16.
+    pub(crate) fn ones(&self, bf16: bool) -> u64 {
+        self.0 + ONES + if bf16 { 16 } else { 0 }
+    }
+}
