@@ -94,12 +94,12 @@ impl fmt::Display for CheckError {
             }
             Self::Zero { name, input } => write!(
                 f,
-                "gradcheck: the gradient of {name} in input {input} is zero everywhere\n  cure: check at another point, or set allow_zero if it is meant"
+                "gradcheck: the gradient of {name} in input {input} is zero everywhere\n  help: check at another point, or set allow_zero if it is meant"
             ),
             Self::NotFinite { name } => {
                 write!(
                     f,
-                    "gradcheck: {name} is not finite at the point of the check or beside it\n  cure: check elsewhere"
+                    "gradcheck: {name} is not finite at the point of the check or beside it\n  help: check elsewhere"
                 )
             }
         }

@@ -14,7 +14,7 @@ pub use chainrule_data as data;
 pub use chainrule_nn as nn;
 pub use chainrule_tensor as tensor;
 
-/// What most programs use.
+/// The items that most programs use.
 pub mod prelude {
     pub use chainrule_autograd::{
         CrossEntropy, Gradients, GradientsOf, NodeOf, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,

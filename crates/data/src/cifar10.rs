@@ -1,7 +1,7 @@
 //! CIFAR-10: 50 000 training and 10 000 test images of ten classes, (3, 32, 32).
 //!
-//! By A. Krizhevsky, V. Nair and G. Hinton. The binary version: records of one label byte and 3072 pixels, the red,
-//! the green and the blue plane, each row-major. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
+//! By A. Krizhevsky, V. Nair and G. Hinton. The binary version has records of one label byte and
+//! 3072 pixels: the red, green and blue planes, each row-major. Source: <https://www.cs.toronto.edu/~kriz/cifar.html>.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -29,7 +29,7 @@ const META: &str = "batches.meta.txt";
 const FOLDER: &str = "cifar-10-batches-bin";
 const ARCHIVE: &str = "cifar-10-binary.tar.gz";
 
-/// The published archive, at its authors' and in the copy that the tutorials of `MindSpore` use; its md5 as published is
+/// The published archive, from its authors and from the `MindSpore` tutorials' copy; its published md5 is
 /// c32a1d4ab5d03f1284b67883e8d87530.
 #[cfg(feature = "download")]
 const REMOTE: RemoteFile<'static> = RemoteFile {
@@ -42,11 +42,11 @@ const REMOTE: RemoteFile<'static> = RemoteFile {
     ],
 };
 
-/// Reads CIFAR-10 from whatever `path` is: the archive, a directory that holds it, the batches themselves or their
-/// folder, or (feature `images`) a folder of images, `train/<class>/*.png` and `test/<class>/*.png`.
+/// Reads CIFAR-10 from `path`: the archive, a directory that contains the archive or the batch files (directly or in
+/// `cifar-10-batches-bin`), or (feature `images`) a folder of images, `train/<class>/*.png` and `test/<class>/*.png`.
 ///
 /// # Errors
-/// When nothing of the kind is there, or what is there is damaged.
+/// If `path` has none of these, or a file is damaged.
 pub fn from_path(path: &Path) -> Result<Dataset> {
     if path.is_file() {
         return from_archive(path);
@@ -68,10 +68,10 @@ pub fn from_path(path: &Path) -> Result<Dataset> {
     Err(missing(&looked_for.into_iter().chain(images).collect::<Vec<_>>(), " or ", path))
 }
 
-/// Reads the six batches of a directory, and the classes' names if `batches.meta.txt` is there.
+/// Reads the six batch files of a directory, and the class names from `batches.meta.txt` if it exists.
 ///
 /// # Errors
-/// When a batch is missing or damaged; the text names all that are missing.
+/// If a batch is missing or damaged; the message lists all missing files.
 pub fn from_dir(directory: &Path) -> Result<Dataset> {
     let mut batches = BTreeMap::new();
     for name in TRAIN.into_iter().chain([TEST, META]) {
@@ -83,10 +83,10 @@ pub fn from_dir(directory: &Path) -> Result<Dataset> {
     from_batches(&batches, directory)
 }
 
-/// Reads the published `.tar.gz`, whatever its top folder is called.
+/// Reads the published `.tar.gz`; the name of its top folder does not matter.
 ///
 /// # Errors
-/// When it is no gzipped tar, or a batch in it is missing or damaged.
+/// If it is not a gzipped tar archive, or a batch in it is missing or damaged.
 pub fn from_archive(path: &Path) -> Result<Dataset> {
     let damaged = |source| files::cannot_read(path, source);
     let mut archive = Archive::new(files::open_gz(path)?);
@@ -104,16 +104,16 @@ pub fn from_archive(path: &Path) -> Result<Dataset> {
     from_batches(&batches, path)
 }
 
-/// Reads the archive from the downloader's cache, fetching it if it is not there yet.
+/// Reads the archive from the downloader's cache, and downloads it first if needed.
 ///
 /// # Errors
-/// When no mirror gives it, when it is missing and the downloader is offline, or when the cache cannot be written.
+/// If every mirror fails, if the archive is not cached and the downloader is offline, or if the cache is not writable.
 #[cfg(feature = "download")]
 pub fn download(downloader: &Downloader, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
     from_archive(&downloader.fetch(&REMOTE, progress)?)
 }
 
-/// From `data_dir` if given, else from the cache or the network.
+/// Reads from `data_dir` if given, else from the cache or the network.
 ///
 /// # Errors
 /// Those of [`from_path`] and [`download()`].
@@ -125,7 +125,7 @@ pub fn load(data_dir: Option<&Path>, offline: bool, progress: &mut dyn FnMut(Pro
     }
 }
 
-/// The dataset from the files' contents by name; `place` is the directory or archive that they come from.
+/// Builds the dataset from file contents by name; `place` is their directory or archive.
 fn from_batches(batches: &BTreeMap<&str, Vec<u8>>, place: &Path) -> Result<Dataset> {
     let absent: Vec<String> =
         TRAIN.into_iter().chain([TEST]).filter(|name| !batches.contains_key(name)).map(str::to_owned).collect();
@@ -150,7 +150,7 @@ fn parse_batch(bytes: &[u8], path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec
         return Err(DataError::WrongLength {
             path: path.into(),
             detail: format!("{} whole records of {RECORD} bytes, then {}", bytes.len() / RECORD, bytes.len() % RECORD),
-            // A truncated file is by far the most common: it misses the rest of its last record.
+            // By far the most common cause is a truncated last record.
             expected: (bytes.len() / RECORD + 1) as u64 * RECORD as u64,
             found: bytes.len() as u64,
         });
@@ -167,7 +167,7 @@ fn parse_batch(bytes: &[u8], path: &Path, pixels: &mut Vec<u8>, labels: &mut Vec
     Ok(())
 }
 
-/// The names of `batches.meta.txt`, one a line, or the ten that everybody knows.
+/// The class names from `batches.meta.txt`, one per line, or the standard ten.
 fn class_names(meta: Option<&[u8]>, path: &Path) -> Result<Vec<String>> {
     let Some(meta) = meta else {
         return Ok(CLASSES.map(str::to_owned).to_vec());
@@ -178,7 +178,7 @@ fn class_names(meta: Option<&[u8]>, path: &Path) -> Result<Vec<String>> {
         return Err(DataError::Inconsistent {
             what: path.display().to_string(),
             problem: format!("{} class names, expected {}", names.len(), CLASSES.len()),
-            cure: "remove the file to use CIFAR-10's own names, or write one name a line",
+            help: "remove the file to use CIFAR-10's own names, or write one name per line",
         });
     }
     Ok(names)
@@ -189,8 +189,6 @@ fn missing(names: &[String], separator: &str, path: &Path) -> DataError {
         dataset: NAME,
         missing: names.join(separator),
         path: path.into(),
-        cure: format!(
-            "put the files of {ARCHIVE} (or the archive) there, or pass the place that holds them (--data-dir)"
-        ),
+        help: format!("put {ARCHIVE} or its files there, or pass the directory that contains them (--data-dir)"),
     }
 }

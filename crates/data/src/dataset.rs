@@ -1,4 +1,4 @@
-//! The one in-memory form of every dataset: 8-bit images with labels, a training and a test part.
+//! The in-memory form of every dataset: 8-bit images with labels, in a training and a test set.
 
 use std::ops::Range;
 
@@ -14,38 +14,38 @@ pub struct Images {
 }
 
 impl Images {
-    /// Images from `pixels` (N, C, H, W), row-major, and `labels` (N), each below the number of `classes`.
+    /// Images from `pixels` (N, C, H, W), row-major, and `labels` (N), each less than the number of `classes`.
     ///
     /// # Errors
-    /// [`DataError::Inconsistent`] when a dimension is 0, when `pixels` or `labels` have another length than `shape`
-    /// asks for, or when a label names no class.
+    /// [`DataError::Inconsistent`] if a dimension is 0, if the length of `pixels` or `labels` does not match `shape`, or
+    /// if a label is out of range.
     pub fn new(pixels: Vec<u8>, shape: [usize; 4], labels: Vec<u8>, classes: Vec<String>) -> Result<Self> {
-        let error = |problem: String, cure| Err(DataError::Inconsistent { what: "Images::new".into(), problem, cure });
+        let error = |problem: String, help| Err(DataError::Inconsistent { what: "Images::new".into(), problem, help });
         let [n, c, h, w] = shape;
         if shape.contains(&0) {
-            return error(format!("(N,C,H,W) = ({n}, {c}, {h}, {w}) is empty"), "give at least one image");
+            return error(format!("(N,C,H,W) = ({n}, {c}, {h}, {w}) is empty"), "pass at least one image");
         }
         let expected = shape.iter().try_fold(1_usize, |product, &d| product.checked_mul(d));
         if expected != Some(pixels.len()) {
             return error(
-                format!("{} pixels do not make (N,C,H,W) = ({n}, {c}, {h}, {w})", pixels.len()),
+                format!("{} pixels do not match (N,C,H,W) = ({n}, {c}, {h}, {w})", pixels.len()),
                 "pass N·C·H·W pixels",
             );
         }
         if labels.len() != n {
-            return error(format!("{n} images but {} labels", labels.len()), "pass one label for each image");
+            return error(format!("{n} images but {} labels", labels.len()), "pass one label per image");
         }
         if let Some(i) = labels.iter().position(|&label| usize::from(label) >= classes.len()) {
             return error(
-                format!("label {} of sample {i}, but {} classes", labels[i], classes.len()),
-                "name every class, and count them from 0",
+                format!("label {} of sample {i} is out of range for {} classes", labels[i], classes.len()),
+                "name every class, and number labels from 0",
             );
         }
         Ok(Self { pixels, shape, labels, classes })
     }
 
-    /// Number of images, N; never 0.
-    #[expect(clippy::len_without_is_empty, reason = "the constructor refuses an empty set")]
+    /// The number of images, N; never 0.
+    #[expect(clippy::len_without_is_empty, reason = "the constructor rejects an empty set")]
     pub fn len(&self) -> usize {
         self.shape[0]
     }
@@ -78,22 +78,22 @@ impl Images {
         &self.labels
     }
 
-    /// The classes' names, in the order of the labels.
+    /// The class names, in label order.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// The images of a range, to hold some out or to try things on a few.
+    /// A copy of a range of images, such as a validation set.
     ///
     /// # Panics
-    /// When the range is empty or goes past the end.
+    /// If the range is empty or out of bounds.
     #[must_use]
     #[track_caller]
     pub fn slice(&self, range: Range<usize>) -> Self {
         let n = self.len();
         assert!(
             !range.is_empty() && range.end <= n,
-            "Images::slice: range {range:?} of {n} images is empty or goes past the end"
+            "Images::slice: range {range:?} of {n} images is empty or out of bounds"
         );
         let size: usize = self.image_shape().iter().product();
         let [c, h, w] = self.image_shape();
@@ -115,15 +115,15 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Puts two sets together.
+    /// Combines a training and a test set.
     ///
     /// # Errors
-    /// [`DataError::Inconsistent`] when they differ in (C, H, W) or in their classes.
+    /// [`DataError::Inconsistent`] if they differ in (C, H, W) or in their classes.
     pub fn new(name: impl Into<String>, train: Images, test: Images) -> Result<Self> {
         let name = name.into();
         let error = |problem: String| {
-            let cure = "take the training and the test set from the same dataset";
-            Err(DataError::Inconsistent { what: name.clone(), problem, cure })
+            let help = "take the training and the test set from the same dataset";
+            Err(DataError::Inconsistent { what: name.clone(), problem, help })
         };
         if train.image_shape() != test.image_shape() {
             let ([c, h, w], [tc, th, tw]) = (train.image_shape(), test.image_shape());
@@ -139,7 +139,7 @@ impl Dataset {
         Ok(Self { name, train, test })
     }
 
-    /// What people call it, such as "MNIST".
+    /// The name, such as "MNIST".
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -173,35 +173,36 @@ mod tests {
     }
 
     #[test]
-    fn constructor_says_what_disagrees() {
+    fn constructor_reports_mismatches() {
         assert_eq!(
             message(Images::new(vec![0; 7], [2, 1, 2, 2], vec![0, 1], names(2))),
-            "Images::new: 7 pixels do not make (N,C,H,W) = (2, 1, 2, 2)\n  cure: pass N·C·H·W pixels"
+            "Images::new: 7 pixels do not match (N,C,H,W) = (2, 1, 2, 2)\n  help: pass N·C·H·W pixels"
         );
         assert_eq!(
             message(Images::new(vec![], [0, 1, 2, 2], vec![], names(2))),
-            "Images::new: (N,C,H,W) = (0, 1, 2, 2) is empty\n  cure: give at least one image"
+            "Images::new: (N,C,H,W) = (0, 1, 2, 2) is empty\n  help: pass at least one image"
         );
         assert_eq!(
             message(Images::new(vec![0; 8], [2, 1, 2, 2], vec![0], names(2))),
-            "Images::new: 2 images but 1 labels\n  cure: pass one label for each image"
+            "Images::new: 2 images but 1 labels\n  help: pass one label per image"
         );
         assert_eq!(
             message(Images::new(vec![0; 8], [2, 1, 2, 2], vec![0, 2], names(2))),
-            "Images::new: label 2 of sample 1, but 2 classes\n  cure: name every class, and count them from 0"
+            "Images::new: label 2 of sample 1 is out of range for 2 classes\n  \
+             help: name every class, and number labels from 0"
         );
         assert!(Images::new(vec![], [usize::MAX, 2, 1, 1], vec![], names(2)).is_err());
     }
 
     #[test]
-    fn parts_must_agree() {
+    fn training_and_test_set_must_match() {
         let images = |shape: [usize; 4], classes| {
             Images::new(vec![0; shape.iter().product()], shape, vec![0; shape[0]], names(classes)).unwrap()
         };
         assert_eq!(
             message(Dataset::new("toy", images([1, 1, 2, 2], 2), images([1, 3, 2, 2], 2))),
             "toy: training images are (C,H,W) = (1, 2, 2), test images (3, 2, 2)\n  \
-             cure: take the training and the test set from the same dataset"
+             help: take the training and the test set from the same dataset"
         );
         assert!(
             message(Dataset::new("toy", images([1, 1, 2, 2], 2), images([1, 1, 2, 2], 3)))
@@ -218,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Images::slice: range 2..4 of 3 images is empty or goes past the end")]
+    #[should_panic(expected = "Images::slice: range 2..4 of 3 images is empty or out of bounds")]
     fn slice_past_the_end_panics() {
         let _ = Images::new(vec![0; 3], [3, 1, 1, 1], vec![0; 3], names(1)).unwrap().slice(2..4);
     }

@@ -1,4 +1,4 @@
-//! Fetching a file from its mirrors into a cache: checked by SHA-256, written beside its place, then renamed into it.
+//! Downloads a file from its mirrors into a cache: verified by SHA-256, written to a temporary file, then renamed.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -11,31 +11,31 @@ use ureq::Agent;
 
 use crate::error::{DataError, Result};
 
-/// A file that mirrors offer, with what is known of it.
+/// A file on mirrors, with its known length and checksum.
 #[derive(Clone, Copy, Debug)]
 pub struct RemoteFile<'a> {
-    /// Its name, at the mirrors and in the cache.
+    /// The file name, on the mirrors and in the cache.
     pub name: &'a str,
-    /// Its length.
+    /// The length in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in lower-case hexadecimal.
+    /// The SHA-256, in lower-case hexadecimal.
     pub sha256: &'a str,
-    /// The addresses that `/name` is put behind, the first one to be tried first.
+    /// The base URLs to which `/name` is appended, in the order in which they are tried.
     pub mirrors: &'a [&'a str],
 }
 
-/// How far a download has come.
+/// The progress of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The file's name.
     pub file: &'a str,
-    /// Bytes that have arrived; begins at 0 again with the next mirror.
+    /// Bytes received; starts at 0 again for each mirror.
     pub done: u64,
-    /// Bytes in all.
+    /// The total number of bytes.
     pub total: u64,
 }
 
-/// Fetches files into a cache directory.
+/// Downloads files into a cache directory.
 #[derive(Clone, Debug)]
 pub struct Downloader {
     cache: PathBuf,
@@ -44,16 +44,16 @@ pub struct Downloader {
     read_timeout: Duration,
 }
 
-/// Why one mirror did not do.
+/// Why a download from one mirror failed.
 enum Failure {
-    /// Another mirror may: the reason.
+    /// The mirror or the network failed, for this reason; the next mirror may succeed.
     Mirror(String),
-    /// This machine cannot keep the file, wherever it comes from.
+    /// The file cannot be written on this machine; no other mirror can help.
     Disk(DataError),
 }
 
 impl Downloader {
-    /// A downloader into `cache`, which is made when something is fetched.
+    /// A downloader into `cache`, which is created on the first download.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
@@ -63,26 +63,26 @@ impl Downloader {
         }
     }
 
-    /// A downloader into `chainrule/<dataset>` of the user's cache directory, as XDG has it.
+    /// A downloader into `chainrule/<dataset>` of the user's cache directory (XDG).
     ///
     /// # Errors
-    /// [`DataError::NoCacheDirectory`] when neither `XDG_CACHE_HOME` nor a home directory is set.
+    /// [`DataError::NoCacheDirectory`] if neither `XDG_CACHE_HOME` nor a home directory is set.
     pub fn in_user_cache(dataset: &str) -> Result<Self> {
         match etcetera::choose_base_strategy() {
             Ok(strategy) => Ok(Self::new(strategy.cache_dir().join("chainrule").join(dataset))),
             Err(_) => Err(DataError::NoCacheDirectory {
-                cure: "set one of them, or pass the directory that holds the data (--data-dir)".into(),
+                help: "set one of them, or pass the directory that contains the data (--data-dir)".into(),
             }),
         }
     }
 
-    /// Whether to use what is in the cache only.
+    /// Whether to use only files that are already in the cache.
     #[must_use]
     pub fn offline(self, offline: bool) -> Self {
         Self { offline, ..self }
     }
 
-    /// How long to wait for a connection (10 s), and for the next bytes on it (30 s).
+    /// The timeouts for connecting (default 10 s) and for each read (default 30 s).
     #[must_use]
     pub fn timeouts(self, connect: Duration, read: Duration) -> Self {
         Self { connect_timeout: connect, read_timeout: read, ..self }
@@ -93,26 +93,27 @@ impl Downloader {
         &self.cache
     }
 
-    /// The path of `file` in the cache, after fetching it if it is not there yet.
+    /// The path of `file` in the cache; downloads it first if needed.
     ///
-    /// A file gets its name only when it is whole and its SHA-256 is right, so what has the name is taken as it is.
+    /// A file is renamed to its final name only when it is complete and its SHA-256 matches, so a file with that name is
+    /// not verified again.
     ///
     /// # Errors
-    /// [`DataError::Offline`] when it is not there and may not be fetched, [`DataError::Download`] when no mirror
-    /// gives it, [`DataError::Io`] when it cannot be written.
+    /// [`DataError::Offline`] if it is not cached and the downloader is offline, [`DataError::Download`] if every mirror
+    /// fails, [`DataError::Io`] if it cannot be written.
     pub fn fetch(&self, file: &RemoteFile<'_>, progress: &mut dyn FnMut(Progress<'_>)) -> Result<PathBuf> {
         let path = self.cache.join(file.name);
         if path.is_file() {
             return Ok(path);
         }
         let by_hand = format!(
-            "put {} into {}, or pass the directory that holds it (--data-dir)",
+            "put {} into {}, or pass the directory that contains it (--data-dir)",
             file.name,
             self.cache.display()
         );
         if self.offline {
-            let cure = format!("{by_hand}, or run once without --offline");
-            return Err(DataError::Offline { path, reason: "nothing may be downloaded (--offline)", cure });
+            let help = format!("{by_hand}, or run once without --offline");
+            return Err(DataError::Offline { path, reason: "downloads are disabled (--offline)", help });
         }
         fs::create_dir_all(&self.cache).map_err(|source| cannot_write(&self.cache, source))?;
         let agent = self.agent();
@@ -125,12 +126,12 @@ impl Downloader {
                 Err(Failure::Disk(error)) => return Err(error),
             }
         }
-        let cure = format!("check the network, or {by_hand}");
-        Err(DataError::Download { file: file.name.into(), attempts, cure })
+        let help = format!("check the network, or {by_hand}");
+        Err(DataError::Download { file: file.name.into(), attempts, help })
     }
 
     fn agent(&self) -> Agent {
-        // No limit on the whole: slow is not broken. Each read has its own limit, so a silent server is.
+        // No total timeout, since a slow download is valid; the timeout per read detects a stalled server.
         Agent::config_builder()
             .timeout_resolve(Some(self.connect_timeout))
             .timeout_connect(Some(self.connect_timeout))
@@ -141,7 +142,7 @@ impl Downloader {
     }
 }
 
-/// Fetches `url` into `path`, by way of a `.part` file that is gone again if anything fails.
+/// Downloads `url` to `path` through a `.part` file, which is removed on failure.
 fn fetch_from(
     agent: &Agent,
     url: &str,
@@ -149,7 +150,7 @@ fn fetch_from(
     path: &Path,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
-    // Before the request: a disk that cannot be written should not cost a download.
+    // Before the request, so that an unwritable disk fails without a download.
     let mut part = PartFile::create(path).map_err(Failure::Disk)?;
     let mirror = |reason: &dyn std::fmt::Display| Failure::Mirror(reason.to_string());
     let mut body = agent.get(url).call().map_err(|error| mirror(&error))?.into_body().into_reader();
@@ -164,12 +165,12 @@ fn fetch_from(
             Ok(n) => n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => {
-                return Err(Failure::Mirror(format!("broke off after {done} of {} bytes: {error}", file.bytes)));
+                return Err(Failure::Mirror(format!("connection lost after {done} of {} bytes: {error}", file.bytes)));
             }
         };
         done += n as u64;
         if done > file.bytes {
-            return Err(Failure::Mirror(format!("sent more than the expected {} bytes", file.bytes)));
+            return Err(Failure::Mirror(format!("too long: expected {} bytes", file.bytes)));
         }
         digest.update(&buffer[..n]);
         part.write(&buffer[..n]).map_err(Failure::Disk)?;
@@ -193,20 +194,20 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> DataError {
-    let cure =
-        "free or choose a writable place (XDG_CACHE_HOME), or pass the directory that holds the data (--data-dir)";
-    DataError::Io { action: "write", path: path.into(), cure, source }
+    let help = "free disk space, choose a writable directory (XDG_CACHE_HOME), \
+                or pass the directory that contains the data (--data-dir)";
+    DataError::Io { action: "write", path: path.into(), help, source }
 }
 
-/// A file that is removed again unless it is renamed.
+/// A temporary file that is removed on drop unless it has been renamed.
 struct PartFile {
     file: File,
     path: PathBuf,
 }
 
 impl PartFile {
-    /// Beside `path`, since renaming is atomic only within a file system; with the process in its name, since two
-    /// programs may fetch the same file at once.
+    /// Next to `path`, since a rename is atomic only within a file system. The name contains the process id, since two
+    /// programs may download the same file at once.
     fn create(path: &Path) -> Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
@@ -222,14 +223,14 @@ impl PartFile {
     }
 
     fn rename_to(self, path: &Path) -> Result<()> {
-        // On the disk before it has its name, or a power cut could leave an empty file under it.
+        // Synced before the rename, or a power failure could leave an empty file with the final name.
         self.file.sync_all().and_then(|()| fs::rename(&self.path, path)).map_err(|source| cannot_write(path, source))
     }
 }
 
 impl Drop for PartFile {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name; a failure here has no one to go to.
+        // Fails after a rename, when the file no longer exists; drop cannot report other errors.
         let _ = fs::remove_file(&self.path);
     }
 }

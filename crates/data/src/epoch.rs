@@ -1,7 +1,7 @@
-//! The batches of one epoch, made on demand or ahead by threads.
+//! The batches of one epoch, prepared on demand or prefetched by worker threads.
 //!
-//! Worker k of W makes batches k, k + W, k + 2W … into a channel of its own, and the iterator takes from the channels in
-//! turn: the order is that of the batches, however fast each worker is.
+//! Worker k of W prepares batches k, k + W, k + 2W … and sends them to its own channel; the iterator reads the channels
+//! round-robin, so batches arrive in order whatever the speed of the workers.
 
 use std::ops::Range;
 use std::panic::resume_unwind;
@@ -11,10 +11,10 @@ use std::thread::{Builder, JoinHandle};
 use crate::loader::{Batch, BatchMaker};
 use crate::transform::Sample;
 
-/// Finished batches that wait in each worker's channel: one to be taken, while the next is being made.
+/// The capacity of a worker's channel: one finished batch, while the worker prepares the next.
 const AHEAD: usize = 1;
 
-/// An iterator over the batches of an epoch. Dropping it early stops its threads.
+/// An iterator over the batches of an epoch. Dropping it stops its threads.
 #[derive(Debug)]
 pub struct Epoch {
     maker: BatchMaker,
@@ -26,7 +26,7 @@ pub struct Epoch {
 
 #[derive(Debug)]
 struct Worker {
-    /// `None` only while this is being dropped.
+    /// `None` only during drop.
     batches: Option<Receiver<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -35,7 +35,7 @@ impl Epoch {
     pub(crate) fn new(maker: BatchMaker, batches: Range<usize>, workers: usize) -> Self {
         let count = workers.min(batches.len());
         let spawn = |worker| Worker::spawn(maker.clone(), batches.clone().skip(worker).step_by(count));
-        // A system without room for another thread gets its batches all the same, made on demand.
+        // If the system cannot start a thread, batches are prepared on demand.
         let workers = (0..count).map(spawn).collect::<Option<Vec<_>>>().unwrap_or_default();
         Self { maker, first: batches.start, remaining: batches, sample: Sample::default(), workers }
     }
@@ -47,7 +47,7 @@ impl Worker {
         let work = move || {
             let mut sample = Sample::default();
             for index in indices {
-                // Nobody takes it: the epoch was dropped.
+                // The receiver is gone: the epoch was dropped.
                 if sender.send(maker.make(index, &mut sample)).is_err() {
                     return;
                 }
@@ -57,24 +57,24 @@ impl Worker {
         Some(Self { batches: Some(receiver), thread: Some(thread) })
     }
 
-    /// The worker's next batch. If its thread panicked, so does this one, with the same payload.
+    /// The worker's next batch. Propagates a panic of its thread.
     fn next(&mut self) -> Batch {
         if let Some(batch) = self.batches.as_ref().and_then(|batches| batches.recv().ok()) {
             return batch;
         }
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(payload)) => resume_unwind(payload),
-            _ => unreachable!("a loader's thread ended before its last batch without a panic"),
+            _ => unreachable!("a loader thread ended before its last batch without a panic"),
         }
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // The channel first: a thread that waits in `send` must hear that nobody takes the batch.
+        // Close the channel first, so that a thread blocked in `send` returns.
         self.batches = None;
         if let Some(thread) = self.thread.take() {
-            // A panic in a batch that nobody asked for concerns nobody, and panicking in drop would abort.
+            // Ignore panics in batches that were not consumed; a panic in drop could abort the program.
             let _ = thread.join();
         }
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with data from outside: each text says where, what was expected and found, and the cure.
+//! Errors of loading data. Each message says where, what was expected and found, and what to do.
 
 use std::fmt;
 use std::io;
@@ -6,27 +6,27 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// The `Result` of this crate.
+/// This crate's `Result`.
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
 
-/// An error of loading a dataset.
+/// An error while loading a dataset.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// The operating system refused.
-    #[error("cannot {action} {}: {source}\n  cure: {cure}", path.display())]
+    /// An I/O error.
+    #[error("cannot {action} {}: {source}\n  help: {help}", path.display())]
     Io {
-        /// What was tried, such as "read".
+        /// The operation, such as "read".
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// What to do.
-        cure: &'static str,
-        /// The system's reason.
+        help: &'static str,
+        /// The underlying error.
         source: io::Error,
     },
-    /// A dataset is not where it was looked for.
-    #[error("{dataset}: {missing} not found in {}\n  cure: {cure}", path.display())]
+    /// Files of a dataset were not found.
+    #[error("{dataset}: {missing} not found in {}\n  help: {help}", path.display())]
     Missing {
         /// The dataset, such as "MNIST".
         dataset: &'static str,
@@ -35,100 +35,100 @@ pub enum DataError {
         /// The directory or archive.
         path: PathBuf,
         /// What to do.
-        cure: String,
+        help: String,
     },
-    /// An IDX file begins with another magic number.
+    /// An IDX file starts with a different magic number.
     #[error(
         "{}: not an IDX file of {kind}\n  expected magic number {expected:#010x}, found {found:#010x}\n  \
-         cure: check that the images and labels files have not been exchanged, or take a fresh copy", path.display()
+         help: check that the images and labels files are not swapped, or get a fresh copy", path.display()
     )]
     WrongMagic {
         /// The file.
         path: PathBuf,
         /// "images" or "labels".
         kind: &'static str,
-        /// The magic number of that kind.
+        /// The magic number of this kind.
         expected: u32,
         /// The first four bytes.
         found: u32,
     },
-    /// A file's length is not the one that its header or format asks for.
+    /// A file's length does not match its header or format.
     #[error(
-        "{}: {} ({detail})\n  expected {expected} bytes, found {found}\n  cure: take a fresh copy of the file",
+        "{}: {} ({detail})\n  expected {expected} bytes, found {found}\n  help: get a fresh copy of the file",
         path.display(), if found < expected { "truncated" } else { "trailing bytes" }
     )]
     WrongLength {
         /// The file.
         path: PathBuf,
-        /// What the expectation comes from.
+        /// Where the expected length comes from.
         detail: String,
         /// Bytes expected.
         expected: u64,
         /// Bytes found.
         found: u64,
     },
-    /// A header's numbers make no dataset.
-    #[error("{}: the header says {header}, {problem}\n  cure: take a fresh copy of the file", path.display())]
+    /// A header's dimensions are invalid.
+    #[error("{}: the header says {header}, {problem}\n  help: get a fresh copy of the file", path.display())]
     BadHeader {
         /// The file.
         path: PathBuf,
-        /// The header's numbers, by name.
+        /// The header's dimensions, by name.
         header: String,
         /// What is wrong with them.
         problem: &'static str,
     },
-    /// An images file and its labels file are not of one set.
+    /// An images file and its labels file have different counts.
     #[error(
         "the number of images and labels differs\n  {images} images in {}\n  {labels} labels in {}\n  \
-         cure: take both files from the same copy of the dataset", images_path.display(), labels_path.display()
+         help: use both files from the same copy of the dataset", images_path.display(), labels_path.display()
     )]
     CountMismatch {
         /// The images file.
         images_path: PathBuf,
-        /// Images in it.
+        /// The number of images.
         images: usize,
         /// The labels file.
         labels_path: PathBuf,
-        /// Labels in it.
+        /// The number of labels.
         labels: usize,
     },
-    /// A label names no class.
+    /// A label is not a valid class.
     #[error(
         "{}: label {label} of sample {sample} is out of range\n  expected 0 to {}, for {classes} classes\n  \
-         cure: check that this is the labels file of this dataset, or take a fresh copy", path.display(), classes - 1
+         help: check that this is the labels file of this dataset, or get a fresh copy", path.display(), classes - 1
     )]
     LabelOutOfRange {
         /// The file.
         path: PathBuf,
-        /// Index of the sample in the file.
+        /// The index of the sample in the file.
         sample: usize,
-        /// Its label.
+        /// The label.
         label: u8,
-        /// Number of classes.
+        /// The number of classes.
         classes: usize,
     },
-    /// The parts of a dataset do not fit together.
-    #[error("{what}: {problem}\n  cure: {cure}")]
+    /// The parts of a dataset do not match.
+    #[error("{what}: {problem}\n  help: {help}")]
     Inconsistent {
         /// The dataset or the constructor.
         what: String,
-        /// The numbers or names that disagree.
+        /// The mismatch.
         problem: String,
         /// What to do.
-        cure: &'static str,
+        help: &'static str,
     },
     /// An image file cannot be decoded.
     #[cfg(feature = "images")]
-    #[error("cannot decode {}: {source}\n  cure: replace the file, or take it out of the folder", path.display())]
+    #[error("cannot decode {}: {source}\n  help: replace the file, or remove it from the folder", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
-        /// The decoder's reason.
+        /// The decoder's error.
         source: image::ImageError,
     },
-    /// An image file has another size than the first one of its folder.
+    /// An image's size differs from that of the first image in the folder.
     #[error(
-        "{}: image of {}×{} pixels\n  expected {}×{}, the size of {}\n  cure: bring all images to one size",
+        "{}: image of {}×{} pixels\n  expected {}×{}, the size of {}\n  help: resize all images to the same size",
         path.display(), found.1, found.0, expected.1, expected.0, first.display()
     )]
     ImageSize {
@@ -141,35 +141,35 @@ pub enum DataError {
         /// Its (height, width).
         expected: (usize, usize),
     },
-    /// The data are not on this machine, and nothing may be fetched.
-    #[error("{} is not there, and {reason}\n  cure: {cure}", path.display())]
+    /// A file is not cached, and downloads are disabled.
+    #[error("{} not found, and {reason}\n  help: {help}", path.display())]
     Offline {
-        /// Where the file was looked for.
+        /// The expected path of the file.
         path: PathBuf,
-        /// Why it is not fetched.
+        /// Why it is not downloaded.
         reason: &'static str,
         /// What to do.
-        cure: String,
+        help: String,
     },
-    /// No mirror gave the file.
-    #[error("could not download {file}{}\n  cure: {cure}", Attempts(attempts))]
+    /// Every mirror failed.
+    #[error("could not download {file}{}\n  help: {help}", Attempts(attempts))]
     Download {
         /// The file's name.
         file: String,
-        /// Each mirror's address, and why it failed.
+        /// Each mirror's URL, and why it failed.
         attempts: Vec<(String, String)>,
         /// What to do.
-        cure: String,
+        help: String,
     },
     /// The user's cache directory is unknown.
-    #[error("the cache directory is unknown: neither XDG_CACHE_HOME nor a home directory is set\n  cure: {cure}")]
+    #[error("the cache directory is unknown: neither XDG_CACHE_HOME nor a home directory is set\n  help: {help}")]
     NoCacheDirectory {
         /// What to do.
-        cure: String,
+        help: String,
     },
 }
 
-/// One indented line for each mirror.
+/// Formats one indented line per mirror.
 struct Attempts<'a>(&'a [(String, String)]);
 
 impl fmt::Display for Attempts<'_> {

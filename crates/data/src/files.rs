@@ -1,4 +1,4 @@
-//! Reading files, plain and gzipped, with the path in every error.
+//! Reads plain and gzipped files, with the path in every error.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -8,14 +8,14 @@ use flate2::read::MultiGzDecoder;
 
 use crate::error::{DataError, Result};
 
-/// Turns the system's error on reading `path` into ours.
+/// Converts an I/O error while reading `path`.
 pub(crate) fn cannot_read(path: &Path, source: io::Error) -> DataError {
-    let cure = match source.kind() {
+    let help = match source.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "make it readable for this user",
-        _ => "take a fresh copy: this one is damaged or cannot be read",
+        _ => "get a fresh copy: this file is damaged or unreadable",
     };
-    DataError::Io { action: "read", path: path.into(), cure, source }
+    DataError::Io { action: "read", path: path.into(), help, source }
 }
 
 /// The bytes of a file.
@@ -23,13 +23,13 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| cannot_read(path, source))
 }
 
-/// A reader of what a gzipped file unpacks to.
+/// A reader of the decompressed contents of a gzipped file.
 pub(crate) fn open_gz(path: &Path) -> Result<impl Read> {
     let file = File::open(path).map_err(|source| cannot_read(path, source))?;
     Ok(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)))
 }
 
-/// The bytes that a gzipped file unpacks to.
+/// The decompressed contents of a gzipped file.
 pub(crate) fn read_gz(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_gz(path)?.read_to_end(&mut bytes).map_err(|source| cannot_read(path, source))?;

@@ -1,8 +1,8 @@
-//! The IDX format of MNIST and its relatives: a big-endian header, then bytes.
+//! The IDX format of MNIST and similar datasets: a big-endian header, then bytes.
 //!
 //! Images: magic 0x00000803, count, rows, columns, then count·rows·columns pixels.
 //! Labels: magic 0x00000801, count, then count labels.
-//! Source: the page of the MNIST database, section "File formats".
+//! Source: the MNIST database page, section "File formats".
 
 use std::path::Path;
 
@@ -16,29 +16,28 @@ const LABELS_MAGIC: u32 = 0x0000_0801;
 pub struct IdxImages<'a> {
     /// Pixels, row-major.
     pub pixels: &'a [u8],
-    /// Number of images.
+    /// The number of images.
     pub count: usize,
-    /// Height of each.
+    /// The height of each image.
     pub rows: usize,
-    /// Width of each.
+    /// The width of each image.
     pub columns: usize,
 }
 
-/// Reads an images file; `path` is for the error's text.
+/// Parses an images file; `path` is used in error messages.
 ///
 /// # Errors
-/// When the magic number is another one, the file shorter or longer than its header says, or the images empty.
+/// If the magic number or the length is wrong, or the file has no images.
 pub fn parse_images<'a>(bytes: &'a [u8], path: &Path) -> Result<IdxImages<'a>> {
     let ([count, rows, columns], pixels) =
         parse::<3>(bytes, path, "images", IMAGES_MAGIC, ["images", "rows", "columns"])?;
     Ok(IdxImages { pixels, count, rows, columns })
 }
 
-/// Reads a labels file, (N); `path` is for the error's text.
+/// Parses a labels file, (N); `path` is used in error messages.
 ///
 /// # Errors
-/// When the magic number is another one, the file shorter or longer than its header says, the labels none, or one of
-/// them not below `classes`.
+/// If the magic number or the length is wrong, the file has no labels, or a label is not less than `classes`.
 pub fn parse_labels<'a>(bytes: &'a [u8], classes: usize, path: &Path) -> Result<&'a [u8]> {
     let (_, labels) = parse::<1>(bytes, path, "labels", LABELS_MAGIC, ["labels"])?;
     match labels.iter().position(|&label| usize::from(label) >= classes) {
@@ -47,7 +46,7 @@ pub fn parse_labels<'a>(bytes: &'a [u8], classes: usize, path: &Path) -> Result<
     }
 }
 
-/// The header's `D` dimensions and the bytes behind it, as many as the dimensions ask for.
+/// The header's `D` dimensions, and the bytes after the header.
 fn parse<'a, const D: usize>(
     bytes: &'a [u8],
     path: &Path,
@@ -68,7 +67,7 @@ fn parse<'a, const D: usize>(
     };
     let truncated_header = || length(header_length as u64, format!("the header of an IDX file of {kind}"));
 
-    // The magic number first: a file of another kind is best named as such, however long it is.
+    // The magic number first, so that a file of another kind is reported as such whatever its length.
     let found = word(0).ok_or_else(truncated_header)?;
     if found != magic {
         return Err(DataError::WrongMagic { path: path.into(), kind, expected: magic, found });
@@ -80,15 +79,15 @@ fn parse<'a, const D: usize>(
 
     let header = names.iter().zip(dimensions).map(|(name, d)| format!("{d} {name}")).collect::<Vec<_>>().join(", ");
     if dimensions.contains(&0) {
-        return Err(DataError::BadHeader { path: path.into(), header, problem: "which is empty" });
+        return Err(DataError::BadHeader { path: path.into(), header, problem: "but the dataset must not be empty" });
     }
-    // u32 dimensions: three of them can exceed u64.
+    // The product of three u32 dimensions can overflow u64.
     let Some(expected) = dimensions
         .iter()
         .try_fold(1_u64, |product, &d| product.checked_mul(d as u64))
         .and_then(|n| n.checked_add(header_length as u64))
     else {
-        return Err(DataError::BadHeader { path: path.into(), header, problem: "more than any file can hold" });
+        return Err(DataError::BadHeader { path: path.into(), header, problem: "which overflows a 64-bit length" });
     };
     if bytes.len() as u64 != expected {
         return Err(length(expected, format!("the header says {header}")));
@@ -118,26 +117,26 @@ mod tests {
     }
 
     #[test]
-    fn wrong_magic_names_both() {
+    fn wrong_magic_reports_expected_and_found() {
         assert_eq!(
             images_error(&idx(LABELS_MAGIC, &[1], &[0])),
             "dir/images: not an IDX file of images\n  expected magic number 0x00000803, found 0x00000801\n  \
-             cure: check that the images and labels files have not been exchanged, or take a fresh copy"
+             help: check that the images and labels files are not swapped, or get a fresh copy"
         );
     }
 
     #[test]
-    fn wrong_length_names_both() {
+    fn wrong_length_reports_expected_and_found() {
         let whole = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
         assert_eq!(
             images_error(&whole[..20]),
             "dir/images: truncated (the header says 2 images, 1 rows, 3 columns)\n  \
-             expected 22 bytes, found 20\n  cure: take a fresh copy of the file"
+             expected 22 bytes, found 20\n  help: get a fresh copy of the file"
         );
         assert_eq!(
             images_error(&[&whole[..], &[7]].concat()),
             "dir/images: trailing bytes (the header says 2 images, 1 rows, 3 columns)\n  \
-             expected 22 bytes, found 23\n  cure: take a fresh copy of the file"
+             expected 22 bytes, found 23\n  help: get a fresh copy of the file"
         );
     }
 
@@ -150,23 +149,23 @@ mod tests {
     }
 
     #[test]
-    fn absurd_headers_are_refused() {
+    fn invalid_headers_are_rejected() {
         let huge = idx(IMAGES_MAGIC, &[u32::MAX; 3], &[]);
-        assert!(images_error(&huge).contains("more than any file can hold"));
+        assert!(images_error(&huge).contains("overflows a 64-bit length"));
         assert_eq!(
             images_error(&idx(IMAGES_MAGIC, &[0, 28, 28], &[])),
-            "dir/images: the header says 0 images, 28 rows, 28 columns, which is empty\n  \
-             cure: take a fresh copy of the file"
+            "dir/images: the header says 0 images, 28 rows, 28 columns, but the dataset must not be empty\n  \
+             help: get a fresh copy of the file"
         );
     }
 
     #[test]
-    fn label_out_of_range_names_the_sample() {
+    fn label_out_of_range_reports_the_sample() {
         let bytes = idx(LABELS_MAGIC, &[3], &[0, 9, 10]);
         assert_eq!(
             parse_labels(&bytes, 10, Path::new("dir/labels")).unwrap_err().to_string(),
             "dir/labels: label 10 of sample 2 is out of range\n  expected 0 to 9, for 10 classes\n  \
-             cure: check that this is the labels file of this dataset, or take a fresh copy"
+             help: check that this is the labels file of this dataset, or get a fresh copy"
         );
     }
 }

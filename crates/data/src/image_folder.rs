@@ -1,4 +1,4 @@
-//! Folders of images: `train/<class>/*.{png,jpg,jpeg}` and `test/<class>/…`, one folder for each class.
+//! Folders of images: `train/<class>/*.{png,jpg,jpeg}` and `test/<class>/…`, one folder per class.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,35 +9,38 @@ use crate::dataset::{Dataset, Images};
 use crate::error::{DataError, Result};
 use crate::files;
 
-/// Labels are bytes.
-const MOST_CLASSES: usize = 256;
+/// Labels are stored as bytes.
+const MAX_CLASSES: usize = 256;
 
-/// Reads both parts of a folder as RGB, (3, H, W); gray images get three equal channels.
+/// Reads the training and the test set of a folder as RGB, (3, H, W); grayscale images get three equal channels.
 ///
-/// Classes are sorted by name, images by class, then by file name, whatever the number of threads that decode them.
-/// Files with other extensions, and hidden ones, are passed over.
+/// Classes are sorted by name, images by class and then by file name, independent of the number of decoding threads.
+/// Hidden files and files with other extensions are skipped.
 ///
 /// # Errors
-/// When a part, a class or its images are missing, a file cannot be decoded, or images differ in size; the text names
-/// the file.
+/// If a set, a class or its images are missing, if a file cannot be decoded, or if images differ in size; the message
+/// names the file.
 pub fn load(name: &str, directory: &Path) -> Result<Dataset> {
     Dataset::new(name, load_part(&directory.join("train"))?, load_part(&directory.join("test"))?)
 }
 
-/// Reads one part, a directory with one folder for each class.
+/// Reads one set, a directory with one folder per class.
 ///
 /// # Errors
-/// As [`load`].
+/// As for [`load`].
 pub fn load_part(directory: &Path) -> Result<Images> {
     let class_directories = entries(directory, Path::is_dir)?;
     if class_directories.is_empty() {
         return Err(missing("class folders", directory));
     }
-    if class_directories.len() > MOST_CLASSES {
+    if class_directories.len() > MAX_CLASSES {
         return Err(DataError::Inconsistent {
             what: directory.display().to_string(),
-            problem: format!("{} class folders, at most {MOST_CLASSES} can be told apart", class_directories.len()),
-            cure: "merge classes, or split the dataset",
+            problem: format!(
+                "{} class folders, but at most {MAX_CLASSES} classes are supported",
+                class_directories.len()
+            ),
+            help: "merge classes, or split the dataset",
         });
     }
     let mut classes = Vec::new();
@@ -58,15 +61,15 @@ pub fn load_part(directory: &Path) -> Result<Images> {
     Images::new(pixels, [paths.len(), 3, h, w], labels, classes)
 }
 
-/// Pixels (N, 3, H, W) of files that must all be of one size.
+/// Pixels (N, 3, H, W) of files, which must all have the same size.
 fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
     let plane = h * w;
     let mut pixels = vec![0; paths.len() * 3 * plane];
-    // Each image has its place in `pixels`, so the order does not depend on the threads.
+    // Each image has a fixed range in `pixels`, so the order does not depend on the threads.
     let failures: Vec<Option<DataError>> = pixels
         .par_chunks_exact_mut(3 * plane)
         .zip(paths)
-        .map(|(into, path)| {
+        .map(|(output, path)| {
             let image = match decode(path) {
                 Ok(image) => image,
                 Err(error) => return Some(error),
@@ -79,13 +82,13 @@ fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
             // (H, W, 3) → (3, H, W)
             for (i, rgb) in image.as_raw().chunks_exact(3).enumerate() {
                 for (channel, &value) in rgb.iter().enumerate() {
-                    into[channel * plane + i] = value;
+                    output[channel * plane + i] = value;
                 }
             }
             None
         })
         .collect();
-    // The first failure in file order: the same text on any number of threads.
+    // Reports the first failure in file order, so the message does not depend on the threads.
     match failures.into_iter().flatten().next() {
         Some(error) => Err(error),
         None => Ok(pixels),
@@ -93,7 +96,7 @@ fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
 }
 
 fn decode(path: &Path) -> Result<image::RgbImage> {
-    // The format is told by the contents: files called .jpg that are PNG are common.
+    // The format is detected from the contents: PNG files named .jpg are common.
     let bytes = files::read(path)?;
     match image::load_from_memory(&bytes) {
         Ok(image) => Ok(image.into_rgb8()),
@@ -101,7 +104,7 @@ fn decode(path: &Path) -> Result<image::RgbImage> {
     }
 }
 
-/// The visible entries that `keep` accepts, sorted by name.
+/// The non-hidden entries that `keep` accepts, sorted by name.
 fn entries(directory: &Path, keep: impl Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let cannot_read = |source| files::cannot_read(directory, source);
     let mut found = Vec::new();
@@ -129,6 +132,6 @@ fn missing(what: &str, path: &Path) -> DataError {
         dataset: "image folder",
         missing: what.into(),
         path: path.into(),
-        cure: "lay the images out as train/<class>/*.png and test/<class>/*.png (or jpg)".into(),
+        help: "arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg)".into(),
     }
 }

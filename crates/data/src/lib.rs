@@ -1,7 +1,7 @@
 //! MNIST, CIFAR-10, image folders, transforms and a prefetching loader for chainrule.
 //!
-//! Every source ends in one in-memory form, [`Dataset`]: 8-bit [`Images`] with labels. What comes from outside (files,
-//! network) is a [`Result`] whose text says where, what was expected and found, and what to do.
+//! Every source is loaded into one in-memory form, [`Dataset`]: 8-bit [`Images`] with labels. Reading files or the network
+//! returns a [`Result`] whose error says where, what was expected and found, and what to do.
 
 pub mod cifar10;
 mod dataset;

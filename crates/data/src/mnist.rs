@@ -14,11 +14,11 @@ use crate::download::{Downloader, Progress, RemoteFile};
 
 const NAME: &str = "MNIST";
 const CLASSES: usize = 10;
-/// (images, labels) of the training and of the test set.
+/// The (images, labels) files of the training and the test set.
 const FILES: [[&str; 2]; 2] =
     [["train-images-idx3-ubyte", "train-labels-idx1-ubyte"], ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]];
 
-/// The published .gz files on their two lasting mirrors.
+/// The published .gz files on their two long-term mirrors.
 #[cfg(feature = "download")]
 const REMOTE: [RemoteFile<'static>; 4] = {
     const MIRRORS: &[&str] =
@@ -51,10 +51,10 @@ const REMOTE: [RemoteFile<'static>; 4] = {
     ]
 };
 
-/// The digits embedded in the program.
+/// The dataset embedded in the program.
 ///
 /// # Panics
-/// Never: what is embedded is known.
+/// Never: the embedded data are valid.
 #[cfg(feature = "embedded-mnist")]
 pub fn embedded() -> Dataset {
     let raw = chainrule_mnist::unpack();
@@ -67,10 +67,10 @@ pub fn embedded() -> Dataset {
     train.and_then(|train| Dataset::new(NAME, train, test?)).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Reads the four IDX files of a directory, each of them raw or with `.gz` behind its name.
+/// Reads the four IDX files of a directory, each of them raw or gzipped (`.gz`).
 ///
 /// # Errors
-/// When a file is missing, damaged or of another kind; the text names all that are missing.
+/// If a file is missing, damaged or of another kind; the message lists all missing files.
 pub fn from_dir(directory: &Path) -> Result<Dataset> {
     let find = |name: &str| {
         let raw = directory.join(name);
@@ -83,13 +83,12 @@ pub fn from_dir(directory: &Path) -> Result<Dataset> {
             dataset: NAME,
             missing: missing.join(", "),
             path: directory.into(),
-            cure: "put the files there, raw or with .gz behind their names, \
-                   or pass the directory that holds them (--data-dir)"
+            help: "put the files there, raw or gzipped (.gz), or pass the directory that contains them (--data-dir)"
                 .into(),
         });
     }
     let read = |name: &str| -> Result<(Vec<u8>, PathBuf)> {
-        // A file that vanished meanwhile is reported by the read.
+        // If the file has disappeared since, the read reports it.
         let path = find(name).unwrap_or_else(|| directory.join(name));
         let gzipped = path.extension().is_some_and(|extension| extension == "gz");
         let bytes = if gzipped { files::read_gz(&path) } else { files::read(&path) }?;
@@ -103,10 +102,10 @@ pub fn from_dir(directory: &Path) -> Result<Dataset> {
     Dataset::new(NAME, set(FILES[0])?, set(FILES[1])?)
 }
 
-/// Reads the files from the downloader's cache, fetching what is not there yet.
+/// Reads the files from the downloader's cache, and downloads missing ones first.
 ///
 /// # Errors
-/// When no mirror gives a file, when it is missing and the downloader is offline, or when the cache cannot be written.
+/// If every mirror fails, if a file is not cached and the downloader is offline, or if the cache is not writable.
 #[cfg(feature = "download")]
 pub fn download(downloader: &Downloader, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Dataset> {
     for file in &REMOTE {
@@ -115,7 +114,7 @@ pub fn download(downloader: &Downloader, progress: &mut dyn FnMut(Progress<'_>))
     from_dir(downloader.cache())
 }
 
-/// From `data_dir` if given, else the embedded digits if the program has them, else the cache or the network.
+/// Reads from `data_dir` if given, else the embedded dataset (feature `embedded-mnist`), else the cache or the network.
 ///
 /// # Errors
 /// Those of [`from_dir`] and [`download()`].
@@ -133,7 +132,7 @@ pub fn load(data_dir: Option<&Path>, offline: bool, progress: &mut dyn FnMut(Pro
     download(&Downloader::in_user_cache("mnist")?.offline(offline), progress)
 }
 
-/// One set from its two files.
+/// Builds one set from its two files.
 fn parse_set((images, images_path): (&[u8], &Path), (labels, labels_path): (&[u8], &Path)) -> Result<Images> {
     let images = idx::parse_images(images, images_path)?;
     let labels = idx::parse_labels(labels, CLASSES, labels_path)?;

@@ -1,30 +1,30 @@
-//! What happens to an image on its way into a batch: 8-bit transforms, then normalization to `f32`.
+//! Image preprocessing: 8-bit transforms, then normalization to `f32`.
 
 use std::fmt::Debug;
 
 use chainrule_tensor::Rng;
 use chainrule_tensor::cuda::ImageStep;
 
-/// One 8-bit image, (C, H, W) row-major, that transforms change in turn.
+/// One 8-bit image, (C, H, W) row-major, to which transforms are applied in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     pixels: Vec<u8>,
     shape: [usize; 3],
-    /// Where the next image is built; kept so that a warm loader allocates nothing.
+    /// The output buffer of [`rebuild`](Self::rebuild), kept so that a warm loader does not allocate.
     spare: Vec<u8>,
 }
 
 impl Sample {
-    /// Takes over a copy of an image's pixels, (C, H, W).
+    /// Replaces the image by a copy of `pixels` (C, H, W).
     ///
     /// # Panics
-    /// If there are not C·H·W pixels.
+    /// If the number of pixels is not C·H·W.
     #[track_caller]
     pub fn set(&mut self, pixels: &[u8], shape: [usize; 3]) {
         let [c, h, w] = shape;
         assert!(
             pixels.len() == c * h * w,
-            "Sample::set: {} pixels do not make (C,H,W) = ({c}, {h}, {w})",
+            "Sample::set: {} pixels do not match (C,H,W) = ({c}, {h}, {w})",
             pixels.len()
         );
         self.pixels.clear();
@@ -42,12 +42,12 @@ impl Sample {
         self.shape
     }
 
-    /// The image's rows, (C·H) of W pixels, to be changed in place.
+    /// The C·H rows of W pixels, mutably.
     pub fn rows_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         self.pixels.chunks_exact_mut(self.shape[2])
     }
 
-    /// Puts an image of another `shape` in this one's place: `fill(old, new)` writes `new`, which is all zeros.
+    /// Replaces the image by one of the given `shape`: `fill(old, new)` writes `new`, which is zeroed.
     pub fn rebuild(&mut self, shape: [usize; 3], fill: impl FnOnce(&[u8], &mut [u8])) {
         self.spare.clear();
         self.spare.resize(shape.iter().product(), 0);
@@ -57,24 +57,24 @@ impl Sample {
     }
 }
 
-/// A change of one image; its randomness comes from `rng` alone, which depends on nothing but the seed, the epoch,
-/// the sample's index in its set and the transform's place in the list.
+/// A transform of one image. All randomness comes from `rng`, which is a function of the seed, the epoch, the sample
+/// index and the position of the transform in the list.
 pub trait Transform: Debug + Send + Sync {
-    /// Changes the image.
+    /// Transforms the image in place.
     fn apply(&self, sample: &mut Sample, rng: &mut Rng);
 
-    /// (C, H, W) of what comes out of an image of this shape; the same for every image.
+    /// The output shape (C, H, W) for an input of this shape; the same for every image.
     fn output_shape(&self, shape: [usize; 3]) -> [usize; 3] {
         shape
     }
 
-    /// The same change as a GPU makes it, with the same draws; `None` if it has to be made on the processor.
+    /// The equivalent GPU transform, with the same random numbers; `None` if it must run on the CPU.
     fn on_gpu(&self) -> Option<ImageStep> {
         None
     }
 }
 
-/// Pads with zeros on all sides, then cuts a window of the old size out at a random place.
+/// Pads with zeros on all sides, then crops a window of the original size at a random position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomCrop {
     /// Zeros on each side; 4 is usual for CIFAR-10.
@@ -87,7 +87,7 @@ impl Transform for RandomCrop {
         let (top, left) = (rng.below(places) as usize, rng.below(places) as usize);
         let p = self.padding;
         let [_, h, w] = sample.shape();
-        // Columns of the window that lie on the image: window column j is image column j + left − p.
+        // The columns of the window that overlap the image: window column j is image column j + left − p.
         let from = p.saturating_sub(left).min(w);
         let to = (w + p).saturating_sub(left).min(w).max(from);
         sample.rebuild(sample.shape(), |old, new| {
@@ -108,7 +108,7 @@ impl Transform for RandomCrop {
     }
 }
 
-/// Mirrors left and right with probability ½.
+/// Flips left and right with probability ½.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomHorizontalFlip;
 
@@ -124,47 +124,47 @@ impl Transform for RandomHorizontalFlip {
     }
 }
 
-/// From bytes to `f32`: y = (x / 255 − mean) / std, each channel with its own mean and standard deviation.
+/// Converts bytes to `f32`: y = (x / 255 − mean) / std, with a mean and standard deviation per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalize {
-    /// y for each byte, for each channel: a table, since 256 divisions are fewer than an image's.
+    /// y for each byte value, per channel: a lookup table saves a division per pixel.
     tables: Vec<[f32; 256]>,
 }
 
 impl Normalize {
-    /// The mean and standard deviation of each channel, of pixels scaled to [0, 1]. One pair serves all channels.
+    /// `channels` are (mean, std) pairs per channel, for pixels scaled to [0, 1]. A single pair applies to all channels.
     ///
     /// # Panics
-    /// If there is no pair, if one number is not finite or a standard deviation is not above 0.
+    /// If there is no pair, if a number is not finite, or if a standard deviation is not positive.
     #[track_caller]
     pub fn new(channels: &[(f32, f32)]) -> Self {
-        assert!(!channels.is_empty(), "Normalize: give one (mean, std) for all channels, or one for each");
+        assert!(!channels.is_empty(), "Normalize: no (mean, std) given; pass one for all channels, or one per channel");
         let table = |&(mean, std): &(f32, f32)| {
             assert!(
                 mean.is_finite() && std.is_finite() && std > 0.0,
-                "Normalize: mean {mean} and std {std}: both must be finite, and std above 0"
+                "Normalize: mean {mean} and std {std}: both must be finite, and std must be positive"
             );
             std::array::from_fn(|x| (x as f32 / 255.0 - mean) / std)
         };
         Self { tables: channels.iter().map(table).collect() }
     }
 
-    /// To [0, 1].
+    /// Scales to [0, 1].
     pub fn to_unit() -> Self {
         Self::new(&[(0.0, 1.0)])
     }
 
-    /// To [−1, 1]: mean ½, standard deviation ½.
+    /// Scales to [−1, 1]: mean ½, standard deviation ½.
     pub fn to_symmetric() -> Self {
         Self::new(&[(0.5, 0.5)])
     }
 
-    /// Number of channels it is made for; `None` when it serves any.
+    /// The number of channels; `None` if one pair applies to all.
     pub fn channels(&self) -> Option<usize> {
         (self.tables.len() > 1).then_some(self.tables.len())
     }
 
-    /// What each byte becomes, for all channels alike or for each.
+    /// The lookup table for all channels, or one per channel.
     pub(crate) fn tables(&self) -> &[[f32; 256]] {
         &self.tables
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn normalization_has_a_table_for_each_channel() {
+    fn each_channel_is_normalized_by_its_own_mean_and_std() {
         let mut y = [0.0; 4];
         Normalize::new(&[(0.5, 0.5), (0.0, 2.0)]).write(&[0, 255, 0, 255], 2, &mut y);
         assert_eq!(y, [-1.0, 1.0, 0.0, 0.5]);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "Normalize: mean 0.5 and std 0: both must be finite, and std above 0")]
+    #[should_panic(expected = "Normalize: mean 0.5 and std 0: both must be finite, and std must be positive")]
     fn zero_deviation_panics() {
         Normalize::new(&[(0.5, 0.0)]);
     }
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn crop_reaches_every_place_of_the_padded_image() {
+    fn crop_reaches_every_offset() {
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..200 {
             let mut sample = sample(&[9], [1, 1, 1]);
@@ -239,9 +239,9 @@ mod tests {
     }
 
     proptest! {
-        // The reference pads for real and cuts.
+        // The reference pads explicitly, then crops.
         #[test]
-        fn crop_is_pad_then_cut(h in 1_usize..6, w in 1_usize..6, padding in 0_usize..8, seed in 0_u64..1000) {
+        fn crop_equals_pad_then_slice(h in 1_usize..6, w in 1_usize..6, padding in 0_usize..8, seed in 0_u64..1000) {
             let pixels: Vec<u8> = (1..=2 * h * w).map(|x| x as u8).collect();
             let mut sample = sample(&pixels, [2, h, w]);
             RandomCrop { padding }.apply(&mut sample, &mut rng(seed));

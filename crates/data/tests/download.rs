@@ -1,4 +1,4 @@
-//! Downloads, from a small server on this machine: good and bad mirrors, and what is left on the disk.
+//! Downloads from a local server: working and failing mirrors, and what remains on disk.
 #![cfg(feature = "download")]
 
 use std::fs;
@@ -14,7 +14,7 @@ const BODY: &[u8] = b"the digits";
 /// SHA-256 of BODY, by sha256sum.
 const SHA256: &str = "8691aae1ea820206b1a1a4193673e1205a6b03449c894942657abf520725b222";
 
-/// Answers each connection with `respond`; the address of the mirror.
+/// Serves each connection with `respond`; returns the mirror's URL.
 fn serve(respond: impl Fn(&mut TcpStream) + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -35,7 +35,7 @@ fn serve(respond: impl Fn(&mut TcpStream) + Send + 'static) -> String {
 
 fn respond_with(status: &'static str, length: usize, body: &'static [u8]) -> String {
     serve(move |stream| {
-        // A client that has heard enough closes the connection: the error is its right.
+        // The client may close the connection early, so write errors are ignored.
         let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
         let _ = stream.write_all(body);
     })
@@ -45,7 +45,7 @@ fn good() -> String {
     respond_with("200 OK", BODY.len(), BODY)
 }
 
-/// Fetches from the mirrors into `cache`; the error's text with addresses and directory replaced.
+/// Downloads from the mirrors into `cache`; in the error message, URLs and the directory are replaced.
 fn fetch(cache: &Path, mirrors: &[String]) -> Result<Vec<u8>, String> {
     let mirrors: Vec<&str> = mirrors.iter().map(String::as_str).collect();
     let file = RemoteFile { name: "digits.gz", bytes: BODY.len() as u64, sha256: SHA256, mirrors: &mirrors };
@@ -59,23 +59,23 @@ fn fetch(cache: &Path, mirrors: &[String]) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The reason that the error gives for a mirror; nothing may be left on the disk.
+/// The reason that the error gives for a mirror; also checks that nothing remains on disk.
 fn reason(mirror: String) -> String {
     let cache = tempfile::tempdir().unwrap();
     let text = fetch(cache.path(), &[mirror]).unwrap_err();
-    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0, "something is left in the cache");
+    assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 0, "a file remains in the cache");
     let reason = text.strip_prefix("could not download digits.gz\n  MIRROR0/digits.gz: ").unwrap();
     reason
         .strip_suffix(
-            "\n  cure: check the network, or put digits.gz into CACHE, \
-             or pass the directory that holds it (--data-dir)",
+            "\n  help: check the network, or put digits.gz into CACHE, \
+             or pass the directory that contains it (--data-dir)",
         )
         .unwrap()
         .to_owned()
 }
 
 #[test]
-fn a_good_file_arrives_once() {
+fn a_file_is_downloaded_once() {
     let cache = tempfile::tempdir().unwrap();
     let directory = cache.path().join("made/on/demand");
     let mirror = good();
@@ -87,13 +87,13 @@ fn a_good_file_arrives_once() {
     assert_eq!(seen.first().unwrap(), &("digits.gz".to_owned(), 0, 10));
     assert_eq!(seen.last().unwrap(), &("digits.gz".to_owned(), 10, 10));
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
-    // The second time neither a network nor a mirror is needed.
+    // The second time needs no network and no mirror.
     let file = RemoteFile { mirrors: &[], ..file };
     assert_eq!(Downloader::new(&directory).offline(true).fetch(&file, &mut |_| ()).unwrap(), path);
 }
 
 #[test]
-fn the_second_mirror_serves_when_the_first_is_bad() {
+fn the_second_mirror_is_used_if_the_first_fails() {
     for bad in [
         respond_with("200 OK", 10, b"the giDits"),
         respond_with("200 OK", 10, b"the"),
@@ -107,7 +107,7 @@ fn the_second_mirror_serves_when_the_first_is_bad() {
 }
 
 #[test]
-fn two_bad_mirrors_are_both_named() {
+fn all_failing_mirrors_are_reported() {
     let cache = tempfile::tempdir().unwrap();
     let bad = || respond_with("200 OK", 10, b"the giDits");
     let text = fetch(cache.path(), &[bad(), respond_with("404 Not Found", 0, b"")]).unwrap_err();
@@ -118,24 +118,24 @@ fn two_bad_mirrors_are_both_named() {
 }
 
 #[test]
-fn every_failure_has_its_reason() {
+fn every_failure_reports_its_reason() {
     assert_eq!(
         reason(respond_with("200 OK", 10, b"the giDits")),
         format!(
             "wrong checksum: expected SHA-256 {SHA256}, found 4ae91c1205bc9333d22e0076408770d174ad78211bbe3aca8b14e3f8ac036f5d"
         )
     );
-    let broken_off = reason(respond_with("200 OK", 10, b"the"));
-    assert!(broken_off.starts_with("broke off after 3 of 10 bytes: "), "{broken_off}");
+    let interrupted = reason(respond_with("200 OK", 10, b"the"));
+    assert!(interrupted.starts_with("connection lost after 3 of 10 bytes: "), "{interrupted}");
     assert_eq!(reason(respond_with("200 OK", 3, b"the")), "truncated: expected 10 bytes, found 3");
-    assert_eq!(reason(respond_with("200 OK", 12, b"the digits!!")), "sent more than the expected 10 bytes");
+    assert_eq!(reason(respond_with("200 OK", 12, b"the digits!!")), "too long: expected 10 bytes");
     assert_eq!(reason(respond_with("503 Service Unavailable", 0, b"")), "http status: 503");
 }
 
 #[test]
-fn a_silent_server_is_given_up() {
+fn a_stalled_server_times_out() {
     let started = Instant::now();
-    // Before the header, and in the middle of the body.
+    // Before the header, and within the body.
     let before = serve(|_| thread::sleep(Duration::from_secs(60)));
     assert!(reason(before).contains("timeout"));
     let within = serve(|stream| {
@@ -143,12 +143,12 @@ fn a_silent_server_is_given_up() {
         thread::sleep(Duration::from_secs(60));
     });
     let text = reason(within);
-    assert!(text.starts_with("broke off after 3 of 10 bytes: "), "{text}");
+    assert!(text.starts_with("connection lost after 3 of 10 bytes: "), "{text}");
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
-fn a_place_that_cannot_be_written_is_no_mirrors_fault() {
+fn an_unwritable_cache_is_reported_without_trying_mirrors() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     fs::write(&file, "").unwrap();
@@ -156,21 +156,21 @@ fn a_place_that_cannot_be_written_is_no_mirrors_fault() {
     assert!(text.starts_with("cannot write CACHE: "), "{text}");
     assert!(
         text.ends_with(
-            "cure: free or choose a writable place (XDG_CACHE_HOME), \
-             or pass the directory that holds the data (--data-dir)"
+            "help: free disk space, choose a writable directory (XDG_CACHE_HOME), \
+             or pass the directory that contains the data (--data-dir)"
         ),
         "{text}"
     );
 }
 
 #[test]
-fn offline_says_what_to_do() {
+fn offline_reports_what_to_do() {
     let cache = tempfile::tempdir().unwrap();
     let file = RemoteFile { name: "digits.gz", bytes: 10, sha256: SHA256, mirrors: &["http://127.0.0.1:1"] };
     let error = Downloader::new(cache.path()).offline(true).fetch(&file, &mut |_| ()).unwrap_err();
     assert_eq!(
         error.to_string().replace(&cache.path().display().to_string(), "CACHE"),
-        "CACHE/digits.gz is not there, and nothing may be downloaded (--offline)\n  cure: put digits.gz into CACHE, \
-         or pass the directory that holds it (--data-dir), or run once without --offline"
+        "CACHE/digits.gz not found, and downloads are disabled (--offline)\n  help: put digits.gz into CACHE, \
+         or pass the directory that contains it (--data-dir), or run once without --offline"
     );
 }

@@ -1,4 +1,4 @@
-//! Image folders: classes and order by name, gray to RGB, and clear texts for what does not fit.
+//! Image folders: classes and order by name, grayscale to RGB, and error messages.
 #![cfg(feature = "images")]
 
 use std::fs;
@@ -12,7 +12,7 @@ fn save_rgb(path: &Path, (w, h): (u32, u32), color: [u8; 3]) {
     RgbImage::from_pixel(w, h, Rgb(color)).save(path).unwrap();
 }
 
-/// Two classes, out of order on purpose; one gray image, one file that is no image.
+/// Two classes, intentionally out of order; one grayscale image, and files that are not images.
 fn write_folder(root: &Path) {
     save_rgb(&root.join("train/zebra/b.png"), (3, 2), [1, 2, 3]);
     save_rgb(&root.join("train/zebra/a.PNG"), (3, 2), [4, 5, 6]);
@@ -42,19 +42,19 @@ fn classes_and_images_are_sorted_by_name() {
     assert_eq!(train.image(0), [7; 18]);
     assert_eq!(train.image(1), [[4; 6], [5; 6], [6; 6]].concat());
     assert_eq!(train.image(2), [[1; 6], [2; 6], [3; 6]].concat());
-    // JPEG keeps a plain gray to within rounding.
+    // JPEG preserves a uniform gray up to rounding.
     assert!(dataset.test().image(1).iter().all(|&x| x.abs_diff(200) <= 1));
 }
 
 #[test]
-fn another_size_names_the_file() {
+fn a_different_size_names_the_file() {
     let root = tempfile::tempdir().unwrap();
     write_folder(root.path());
     save_rgb(&root.path().join("train/zebra/c.png"), (4, 2), [0; 3]);
     assert_eq!(
         text(root.path()),
         "DIR/train/zebra/c.png: image of 4×2 pixels\n  expected 3×2, the size of DIR/train/ant/gray.png\n  \
-         cure: bring all images to one size"
+         help: resize all images to the same size"
     );
 }
 
@@ -65,18 +65,18 @@ fn a_broken_image_names_the_file() {
     fs::write(root.path().join("train/ant/broken.png"), "no image").unwrap();
     let text = text(root.path());
     assert!(text.starts_with("cannot decode DIR/train/ant/broken.png: "), "{text}");
-    assert!(text.ends_with("cure: replace the file, or take it out of the folder"), "{text}");
+    assert!(text.ends_with("help: replace the file, or remove it from the folder"), "{text}");
 }
 
 #[test]
-fn missing_parts_are_named() {
+fn missing_files_and_folders_are_named() {
     let root = tempfile::tempdir().unwrap();
     write_folder(root.path());
     fs::remove_file(root.path().join("test/ant/t.jpeg")).unwrap();
     assert_eq!(
         text(root.path()),
         "image folder: images (*.png, *.jpg, *.jpeg) not found in DIR/test/ant\n  \
-         cure: lay the images out as train/<class>/*.png and test/<class>/*.png (or jpg)"
+         help: arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg)"
     );
     fs::remove_dir(root.path().join("test/ant")).unwrap();
     assert!(text(root.path()).starts_with("toy: training classes are ant zebra, test classes zebra\n"));

@@ -1,4 +1,4 @@
-//! The loader: every sample once, the same batches whatever the threads, resuming in the middle, and stopping early.
+//! The loader: every sample once, the same batches on any number of threads, resuming, and early drop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +7,7 @@ use chainrule_data::{Batch, Images, Loader, Normalize, RandomCrop, RandomHorizon
 use chainrule_tensor::Rng;
 use proptest::prelude::*;
 
-/// `n` images of (1, 2, 3), each pixel telling its image.
+/// `n` images of (1, 2, 3); every pixel is the index of its image.
 fn numbered(n: usize) -> Arc<Images> {
     let pixels = (0..n * 6).map(|i| (i / 6) as u8).collect();
     let labels = (0..n).map(|i| (i % 7) as u8).collect();
@@ -28,7 +28,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn an_order_is_a_permutation_and_a_function_of_seed_and_epoch(n in 1_usize..200, seed: u64, epoch: u32) {
+    fn order_is_a_permutation_and_a_function_of_seed_and_epoch(n in 1_usize..200, seed: u64, epoch: u32) {
         let loader = Loader::new(numbered(n), 4).shuffle(seed);
         let order = loader.order(epoch);
         prop_assert_eq!(&order, &loader.order(epoch));
@@ -38,7 +38,7 @@ proptest! {
     }
 
     #[test]
-    fn every_sample_comes_once_with_its_own_label(n in 1_usize..100, batch_size in 1_usize..40, drop_last: bool) {
+    fn every_sample_appears_once_with_its_label(n in 1_usize..100, batch_size in 1_usize..40, drop_last: bool) {
         prop_assume!(!drop_last || batch_size <= n);
         let loader = Loader::new(numbered(n), batch_size)
             .shuffle(5)
@@ -112,7 +112,7 @@ struct Watched {
 impl Transform for Watched {
     fn apply(&self, sample: &mut Sample, _rng: &mut Rng) {
         self.made.fetch_add(1, Ordering::SeqCst);
-        assert!(self.panic_at != Some(sample.pixels()[0]), "image {} is cursed", sample.pixels()[0]);
+        assert!(self.panic_at != Some(sample.pixels()[0]), "image {} fails", sample.pixels()[0]);
     }
 }
 
@@ -123,12 +123,12 @@ fn watched(n: usize, panic_at: Option<u8>) -> (Loader, Arc<AtomicUsize>) {
 }
 
 #[test]
-fn a_panic_in_a_worker_arrives_at_its_batch() {
+fn a_panic_in_a_worker_is_propagated_at_its_batch() {
     let (loader, _) = watched(20, Some(7));
     let mut epoch = loader.epoch(0);
     assert_eq!(epoch.by_ref().take(7).count(), 7);
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| epoch.next())).unwrap_err();
-    assert_eq!(panic.downcast_ref::<String>().unwrap(), "image 7 is cursed");
+    assert_eq!(panic.downcast_ref::<String>().unwrap(), "image 7 fails");
 }
 
 #[test]
@@ -136,11 +136,11 @@ fn dropping_an_epoch_stops_its_threads() {
     let (loader, made) = watched(200, None);
     let mut epoch = loader.epoch(0);
     epoch.next();
-    // Joins the threads: afterwards nothing is made any more.
+    // Drop joins the threads; no batch is prepared afterwards.
     drop(epoch);
     let after = made.load(Ordering::SeqCst);
-    assert!((1..20).contains(&after), "{after} images made for one batch taken");
-    assert_eq!(Arc::strong_count(&made), 2, "the loader's own transform and ours: no thread holds another");
+    assert!((1..20).contains(&after), "{after} images prepared for one consumed batch");
+    assert_eq!(Arc::strong_count(&made), 2, "held by the loader's transform and this test, not by a thread");
 }
 
 #[test]
@@ -149,18 +149,18 @@ fn bounds_are_checked() {
         let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_err();
         panic.downcast_ref::<String>().cloned().unwrap_or_else(|| panic.downcast_ref::<&str>().unwrap().to_string())
     };
-    assert_eq!(text(&|| drop(Loader::new(numbered(3), 0))), "Loader: batch size 0; a batch holds at least one image");
+    assert_eq!(text(&|| drop(Loader::new(numbered(3), 0))), "Loader: batch size 0; the batch size must be at least 1");
     assert_eq!(
         text(&|| drop(Loader::new(numbered(3), 4).drop_last(true))),
-        "Loader: drop_last leaves no batch, for the batch size 4 is larger than the set of 3 images"
+        "Loader: drop_last leaves no batch: the batch size 4 is larger than the set of 3 images"
     );
     assert_eq!(
         text(&|| drop(Loader::new(numbered(3), 2).epoch_from(1, 3))),
-        "Loader: epoch 1 has 2 batches, it cannot begin at batch 3"
+        "Loader: epoch 1 has 2 batches, cannot start at batch 3"
     );
     assert_eq!(
         text(&|| drop(Loader::new(numbered(3), 2).normalize(Normalize::new(&[(0.0, 1.0); 3])))),
-        "Loader: Normalize is made for 3 channels, the images are (C,H,W) = (1, 2, 3)"
+        "Loader: Normalize has 3 channels, but the images are (C,H,W) = (1, 2, 3)"
     );
     assert_eq!(Loader::new(numbered(3), 2).epoch_from(0, 2).count(), 0);
 }

@@ -1,4 +1,4 @@
-//! Reading MNIST and CIFAR-10 from directories and archives, and what each kind of damage is called.
+//! Reading MNIST and CIFAR-10 from directories and archives, and the error for each kind of damage.
 
 use std::fs;
 use std::io::Write;
@@ -44,13 +44,13 @@ fn check_mnist(dataset: &Dataset) {
     assert_eq!(dataset.train().classes().concat(), "0123456789");
 }
 
-/// The error's text, with the directory's own name taken out.
+/// The error message, with the directory replaced by DIR.
 fn text(result: Result<Dataset, DataError>, directory: &Path) -> String {
     result.unwrap_err().to_string().replace(&directory.display().to_string(), "DIR")
 }
 
 #[test]
-fn mnist_raw_and_gzipped_are_the_same() {
+fn mnist_raw_and_gzipped_files_are_equivalent() {
     let directory = tempfile::tempdir().unwrap();
     write_mnist(directory.path());
     check_mnist(&mnist::from_dir(directory.path()).unwrap());
@@ -63,7 +63,7 @@ fn mnist_raw_and_gzipped_are_the_same() {
 }
 
 #[test]
-fn mnist_names_all_that_is_missing() {
+fn mnist_lists_all_missing_files() {
     let directory = tempfile::tempdir().unwrap();
     write_mnist(directory.path());
     fs::remove_file(directory.path().join(MNIST_FILES[0])).unwrap();
@@ -71,8 +71,7 @@ fn mnist_names_all_that_is_missing() {
     assert_eq!(
         text(mnist::from_dir(directory.path()), directory.path()),
         "MNIST: train-images-idx3-ubyte, t10k-labels-idx1-ubyte not found in DIR\n  \
-         cure: put the files there, raw or with .gz behind their names, \
-         or pass the directory that holds them (--data-dir)"
+         help: put the files there, raw or gzipped (.gz), or pass the directory that contains them (--data-dir)"
     );
     assert!(
         text(mnist::from_dir(&directory.path().join("nowhere")), directory.path()).contains("not found in DIR/nowhere")
@@ -80,19 +79,19 @@ fn mnist_names_all_that_is_missing() {
 }
 
 #[test]
-fn mnist_counts_must_agree() {
+fn mnist_counts_must_match() {
     let directory = tempfile::tempdir().unwrap();
     write_mnist(directory.path());
     fs::write(directory.path().join(MNIST_FILES[1]), idx_labels(&[1, 2])).unwrap();
     assert_eq!(
         text(mnist::from_dir(directory.path()), directory.path()),
         "the number of images and labels differs\n  3 images in DIR/train-images-idx3-ubyte\n  \
-         2 labels in DIR/train-labels-idx1-ubyte\n  cure: take both files from the same copy of the dataset"
+         2 labels in DIR/train-labels-idx1-ubyte\n  help: use both files from the same copy of the dataset"
     );
 }
 
 #[test]
-fn a_truncated_gz_says_so() {
+fn a_truncated_gz_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     write_mnist(directory.path());
     let raw = directory.path().join(MNIST_FILES[2]);
@@ -101,12 +100,12 @@ fn a_truncated_gz_says_so() {
     fs::write(directory.path().join("t10k-images-idx3-ubyte.gz"), &whole[..whole.len() - 4]).unwrap();
     let text = text(mnist::from_dir(directory.path()), directory.path());
     assert!(text.starts_with("cannot read DIR/t10k-images-idx3-ubyte.gz: "), "{text}");
-    assert!(text.ends_with("cure: take a fresh copy: this one is damaged or cannot be read"), "{text}");
+    assert!(text.ends_with("help: get a fresh copy: this file is damaged or unreadable"), "{text}");
 }
 
 #[cfg(feature = "embedded-mnist")]
 #[test]
-fn embedded_mnist_is_whole() {
+fn embedded_mnist_is_complete() {
     let dataset = mnist::embedded();
     assert_eq!((dataset.train().shape(), dataset.test().shape()), ([60_000, 1, 28, 28], [10_000, 1, 28, 28]));
     assert_eq!(dataset.train().labels()[..8], [5, 0, 4, 1, 9, 2, 1, 3]);
@@ -115,7 +114,7 @@ fn embedded_mnist_is_whole() {
     assert_eq!(count, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
 }
 
-/// Two records of the given labels; pixels tell the plane.
+/// Two records with the given labels; the pixels identify their plane.
 fn batch(labels: [u8; 2]) -> Vec<u8> {
     let record = |label| [vec![label], vec![label; 1024], vec![100; 1024], vec![200; 1024]].concat();
     labels.into_iter().flat_map(record).collect()
@@ -158,7 +157,7 @@ fn cifar10_is_found_in_every_form() {
 }
 
 #[test]
-fn cifar10_takes_the_names_of_its_meta_file() {
+fn cifar10_reads_class_names_from_its_meta_file() {
     let directory = tempfile::tempdir().unwrap();
     write_cifar10(directory.path());
     let meta = directory.path().join("batches.meta.txt");
@@ -168,19 +167,19 @@ fn cifar10_takes_the_names_of_its_meta_file() {
     assert_eq!(
         text(cifar10::from_dir(directory.path()), directory.path()),
         "DIR/batches.meta.txt: 2 class names, expected 10\n  \
-         cure: remove the file to use CIFAR-10's own names, or write one name a line"
+         help: remove the file to use CIFAR-10's own names, or write one name per line"
     );
 }
 
 #[test]
-fn damaged_cifar10_says_where() {
+fn damaged_cifar10_names_the_file() {
     let directory = tempfile::tempdir().unwrap();
     write_cifar10(directory.path());
     fs::write(directory.path().join("data_batch_3.bin"), &batch([1, 2])[..6000]).unwrap();
     assert_eq!(
         text(cifar10::from_dir(directory.path()), directory.path()),
         "DIR/data_batch_3.bin: truncated (1 whole records of 3073 bytes, then 2927)\n  \
-         expected 6146 bytes, found 6000\n  cure: take a fresh copy of the file"
+         expected 6146 bytes, found 6000\n  help: get a fresh copy of the file"
     );
     fs::write(directory.path().join("data_batch_3.bin"), batch([1, 10])).unwrap();
     assert!(
@@ -193,26 +192,29 @@ fn damaged_cifar10_says_where() {
     write_archive(&archive, directory.path());
     for place in [directory.path(), &archive] {
         let text = text(cifar10::from_path(place), place);
-        assert!(text.starts_with("CIFAR-10: data_batch_3.bin not found in DIR\n  cure: put the files of"), "{text}");
+        assert!(
+            text.starts_with("CIFAR-10: data_batch_3.bin not found in DIR\n  help: put cifar-10-binary.tar.gz"),
+            "{text}"
+        );
     }
 }
 
 #[test]
-fn no_cifar10_at_all_lists_what_would_do() {
+fn missing_cifar10_lists_the_accepted_forms() {
     let directory = tempfile::tempdir().unwrap();
     let images = if cfg!(feature = "images") { " or train/<class>/*.{png,jpg}" } else { "" };
     assert_eq!(
         text(cifar10::from_path(directory.path()), directory.path()),
         format!(
             "CIFAR-10: data_batch_1.bin or cifar-10-batches-bin/data_batch_1.bin or cifar-10-binary.tar.gz{images} \
-             not found in DIR\n  cure: put the files of cifar-10-binary.tar.gz (or the archive) there, \
-             or pass the place that holds them (--data-dir)"
+             not found in DIR\n  help: put cifar-10-binary.tar.gz or its files there, \
+             or pass the directory that contains them (--data-dir)"
         )
     );
 }
 
 #[test]
-fn a_file_that_is_no_archive_is_refused() {
+fn a_file_that_is_not_an_archive_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("notes.txt");
     fs::write(&path, "not gzip").unwrap();

@@ -1,7 +1,7 @@
-//! The MNIST digits, embedded: the four IDX files as published, unpacked in memory on demand.
+//! The embedded MNIST dataset: the four IDX files as published, decompressed in memory on demand.
 //!
-//! The digits are by Y. `LeCun`, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0 (LICENSE-MNIST.md); the code is
-//! MIT OR Apache-2.0. `scripts/make_mnist_archive.sh` of the repository makes the archive.
+//! The data are by Y. `LeCun`, C. Cortes and C. J. C. Burges, under CC BY-SA 3.0 (LICENSE-MNIST.md); the code is
+//! MIT OR Apache-2.0. `scripts/make_mnist_archive.sh` in the repository creates the archive.
 //!
 //! ```
 //! let raw = chainrule_mnist::unpack();
@@ -25,25 +25,25 @@ pub struct Raw {
     pub test_labels: Vec<u8>,
 }
 
-/// Unpacks the embedded archive, in about 0.2 s when optimized.
+/// Decompresses the embedded archive, in about 0.2 s in an optimized build.
 ///
-/// It cannot fail: the archive is part of the program, and a test compares what comes out with the published digests.
+/// It cannot fail: the archive is part of the program, and a test compares its contents with the published digests.
 pub fn unpack() -> Raw {
     let decoder = ruzstd::decoding::StreamingDecoder::new(ARCHIVE).expect("the embedded archive is a zstd frame");
     let mut archive = tar::Archive::new(decoder);
     let mut raw = Raw { train_images: vec![], train_labels: vec![], test_images: vec![], test_labels: vec![] };
-    for entry in archive.entries().expect("the embedded archive is a tar") {
-        let mut entry = entry.expect("the embedded archive is whole");
+    for entry in archive.entries().expect("the embedded archive is a tar file") {
+        let mut entry = entry.expect("the embedded archive is complete");
         let file = match &*entry.path_bytes() {
             b"train-images-idx3-ubyte" => &mut raw.train_images,
             b"train-labels-idx1-ubyte" => &mut raw.train_labels,
             b"t10k-images-idx3-ubyte" => &mut raw.test_images,
             b"t10k-labels-idx1-ubyte" => &mut raw.test_labels,
-            other => unreachable!("the embedded archive holds {}", String::from_utf8_lossy(other)),
+            other => unreachable!("the embedded archive contains {}", String::from_utf8_lossy(other)),
         };
-        // Room for the whole file at once: growing 47 MB by doubling would copy it several times.
+        // Reserve the whole file: growing to 47 MB by doubling would copy it several times.
         file.reserve_exact(entry.size() as usize);
-        entry.read_to_end(file).expect("the embedded archive is whole");
+        entry.read_to_end(file).expect("the embedded archive is complete");
     }
     raw
 }

@@ -11,7 +11,7 @@ fn sha256(bytes: &[u8]) -> String {
     })
 }
 
-// SHA-256 of the raw files whose md5 are the published ones (scripts/make_mnist_archive.sh checks those).
+// SHA-256 of the raw files; scripts/make_mnist_archive.sh checks their published md5.
 #[test]
 fn raw_files_have_the_published_digests() {
     let raw = chainrule_mnist::unpack();
@@ -25,6 +25,6 @@ fn raw_files_have_the_published_digests() {
 fn archive_fits_into_a_published_crate() {
     let archive = concat!(env!("CARGO_MANIFEST_DIR"), "/data/mnist.tar.zst");
     let bytes = std::fs::metadata(archive).unwrap().len();
-    // crates.io's limit is 10 MiB for the packed crate; the rest of it is a few kB.
+    // The limit of crates.io is 10 MiB for the package; its other files are a few kB.
     assert!(bytes < 10_000_000, "mnist.tar.zst has {bytes} bytes");
 }
