@@ -1,7 +1,7 @@
-//! Saved states: everything that a run needs to go on to the same bits.
+//! Checkpoints: everything that a run needs to resume with the same bits.
 //!
-//! A state is one safetensors file. Parameters and buffers are `model.<path>`, what an optimizer remembers is
-//! `optimizer.<path>.<name>`; counts, progress and settings are JSON in the header's metadata.
+//! A checkpoint is one safetensors file. Parameters and buffers are `model.<path>`, optimizer state is
+//! `optimizer.<path>.<name>`; counters, progress and settings are JSON in the header's metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -18,24 +18,24 @@ use crate::module::{Item, Module, Visitor};
 use crate::optim::Optimizer;
 use crate::schedule::Schedule;
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// The run's seed.
     pub seed: u64,
-    /// Epochs that are done.
+    /// Completed epochs.
     pub epoch: u64,
-    /// Batches of the next epoch that are done.
+    /// Completed batches of the current epoch.
     pub batch: u64,
-    /// Steps that are done in all.
+    /// Completed steps in total.
     pub step: u64,
-    /// How the learning rate changes, if it does.
+    /// The learning-rate schedule, if any.
     pub schedule: Option<Schedule>,
-    /// What a program wants to find again.
+    /// The program's own settings.
     pub settings: BTreeMap<String, String>,
 }
 
-/// What the header's metadata holds.
+/// The contents of the header's metadata.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Header {
     progress: Progress,
@@ -48,7 +48,7 @@ struct Header {
 /// The key of the header in the metadata.
 const HEADER: &str = "chainrule";
 
-/// The state of a run.
+/// The saved state of a run.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -56,7 +56,7 @@ pub struct Checkpoint {
     tensors: BTreeMap<String, Stored>,
 }
 
-/// A tensor as a file holds it.
+/// A tensor as stored in a file.
 #[derive(Clone, Debug)]
 struct Stored {
     dtype: Dtype,
@@ -84,7 +84,7 @@ impl Stored {
     }
 }
 
-/// A number's bytes in a file. Through `f64`, which holds every `f32` exactly.
+/// A number's bytes in a file. The conversion to `f64` is exact for every `f32`.
 fn le_bytes(value: f64, name: &str) -> Vec<u8> {
     if name == "f32" { (value as f32).to_le_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
 }
@@ -96,7 +96,7 @@ fn dtype<T: Float>() -> Dtype {
 /// Tensors by path.
 type Named<T> = Vec<(String, TensorOf<T>)>;
 
-/// Parameters and buffers by path, in the module's order, and counts by path.
+/// Parameters and buffers by path, in the module's order, and counters by path.
 fn contents<T: Float>(net: &dyn Module<T>) -> (Named<T>, BTreeMap<String, u64>) {
     let mut tensors: Named<T> = net.named_parameters().into_iter().map(|(path, var)| (path, var.value())).collect();
     let mut counters = BTreeMap::new();
@@ -121,7 +121,7 @@ pub fn weights_sha256<T: Float>(net: &dyn Module<T>) -> String {
 }
 
 impl Checkpoint {
-    /// The state as it is now.
+    /// Captures the current state.
     pub fn capture<T: Float>(net: &dyn Module<T>, optimizer: &dyn Optimizer<T>, progress: &Progress) -> Self {
         let (tensors, counters) = contents(net);
         let mut stored: BTreeMap<String, Stored> =
@@ -141,15 +141,15 @@ impl Checkpoint {
         Self { path: PathBuf::new(), header, tensors: stored }
     }
 
-    /// How far the run was.
+    /// The progress of the saved run.
     pub fn progress(&self) -> &Progress {
         &self.header.progress
     }
 
-    /// Writes the state, atomically: at any moment the file is the old one or the new one, whole.
+    /// Writes the checkpoint atomically: the file is always either the complete old one or the complete new one.
     ///
     /// # Errors
-    /// [`NnError::Write`], with the path. The file that was there before is untouched then.
+    /// [`NnError::Write`], with the path; a previous file is unchanged.
     pub fn save(&self, path: &Path) -> Result<(), NnError> {
         let failed = |source| NnError::Write { path: path.into(), source };
         let header = serde_json::to_string(&self.header).map_err(|e| failed(e.into()))?;
@@ -164,7 +164,7 @@ impl Checkpoint {
         write_atomically(path, &bytes).map_err(failed)
     }
 
-    /// Reads a state.
+    /// Reads a checkpoint.
     ///
     /// # Errors
     /// [`NnError::Read`] or [`NnError::Damaged`], with the path.
@@ -176,12 +176,12 @@ impl Checkpoint {
             .metadata()
             .as_ref()
             .and_then(|map| map.get(HEADER))
-            .ok_or_else(|| damaged("it has weights, but nothing of a run".into()))?;
+            .ok_or_else(|| damaged("it has weights, but no run state".into()))?;
         let header = serde_json::from_str(header).map_err(|e| damaged(e.to_string()))?;
         Ok(Self { path: path.into(), header, tensors: read_tensors(&bytes).map_err(damaged)? })
     }
 
-    /// Puts the state back, and returns how far the run was. Nothing is changed unless everything fits.
+    /// Restores the state and returns the progress. If anything does not match, nothing is changed.
     ///
     /// # Errors
     /// [`NnError::OtherNet`] or [`NnError::OtherOptimizer`].
@@ -196,7 +196,7 @@ impl Checkpoint {
             return Err(NnError::OtherOptimizer { path: self.path.clone(), saved: saved.clone(), used: used.into() });
         }
         let model = self.tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)));
-        put_back(&self.path, net, model.collect(), &self.header.counters)?;
+        restore_module(&self.path, net, model.collect(), &self.header.counters)?;
         let mut state = Vec::new();
         for (i, parameter) in parameters.iter().enumerate() {
             let prefix = format!("optimizer.{}.", parameter.name());
@@ -213,20 +213,20 @@ impl Checkpoint {
     }
 }
 
-/// Loads the weights and buffers of a net alone, from a saved state or from any safetensors file whose names are the
-/// net's paths, such as one written by `PyTorch`.
+/// Loads only the weights and buffers of a net, from a checkpoint or from any safetensors file whose names are the net's
+/// paths, such as one written by `PyTorch`.
 ///
 /// # Errors
-/// [`NnError::Read`], [`NnError::Damaged`] or [`NnError::OtherNet`]; nothing is changed then.
+/// [`NnError::Read`], [`NnError::Damaged`] or [`NnError::OtherNet`]; in that case nothing is changed.
 pub fn load_weights<T: Float>(net: &dyn Module<T>, path: &Path) -> Result<(), NnError> {
     let bytes = fs::read(path).map_err(|source| NnError::Read { path: path.into(), source })?;
     let tensors = read_tensors(&bytes).map_err(|why| NnError::Damaged { path: path.into(), why })?;
-    let of_a_run = tensors.keys().any(|name| name.starts_with("model."));
+    let is_checkpoint = tensors.keys().any(|name| name.starts_with("model."));
     let name_of = |name: &str| -> Option<String> {
-        if of_a_run { name.strip_prefix("model.").map(Into::into) } else { Some(name.into()) }
+        if is_checkpoint { name.strip_prefix("model.").map(Into::into) } else { Some(name.into()) }
     };
     let model = tensors.iter().filter_map(|(name, stored)| Some((name_of(name)?, stored))).collect();
-    put_back(path, net, model, &BTreeMap::new())
+    restore_module(path, net, model, &BTreeMap::new())
 }
 
 fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
@@ -235,8 +235,8 @@ fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
     Ok(file.tensors().into_iter().map(|(name, t)| (name, stored(&t))).collect())
 }
 
-/// Puts weights, buffers and counts into a net, if all fit.
-fn put_back<T: Float>(
+/// Restores a net's weights, buffers and counters, if all of them match.
+fn restore_module<T: Float>(
     path: &Path,
     net: &dyn Module<T>,
     mut model: BTreeMap<String, &Stored>,
@@ -246,15 +246,15 @@ fn put_back<T: Float>(
     let mut fitting: BTreeMap<String, TensorOf<T>> = BTreeMap::new();
     for (name, own) in contents(net).0 {
         match model.remove(&name) {
-            None => differences.push(format!("  missing    {name} {}", own.shape())),
+            None => differences.push(format!("  missing     {name} {}", own.shape())),
             Some(stored) if stored.shape[..] != *own.shape() => {
                 let saved = Shape::from(stored.shape.clone());
-                differences.push(format!("  differs    {name}: saved {saved}, the net has {}", own.shape()));
+                differences.push(format!("  mismatch    {name}: saved {saved}, the net has {}", own.shape()));
             }
             Some(stored) => match stored.tensor() {
                 Some(x) => drop(fitting.insert(name, x)),
                 None => differences.push(format!(
-                    "  differs    {name}: saved as {:?}, the net has {}",
+                    "  mismatch    {name}: saved as {:?}, the net has {}",
                     stored.dtype,
                     T::NAME
                 )),
@@ -265,7 +265,7 @@ fn put_back<T: Float>(
         model
             .iter()
             .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .map(|(name, _)| format!("  left over  {name}")),
+            .map(|(name, _)| format!("  unexpected  {name}")),
     );
     if !differences.is_empty() {
         let more = differences.len().saturating_sub(8);
@@ -276,7 +276,7 @@ fn put_back<T: Float>(
         return Err(NnError::OtherNet { path: path.into(), differences: differences.join("\n") });
     }
     for (name, var) in net.named_parameters() {
-        // In place: on a GPU filters stay as its convolutions read them.
+        // In place, so that on a GPU filters keep the memory format of its convolutions.
         var.update(|value| value.copy_from(&fitting[&name].to(value.device())));
     }
     net.visit(&mut Visitor::new(&mut |path, item| match item {
@@ -287,9 +287,10 @@ fn put_back<T: Float>(
     Ok(())
 }
 
-/// Writes a file beside the old one, makes sure it is on the disk, and renames it.
+/// Writes a temporary file next to the target, syncs it to disk, and renames it.
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
+    let name =
+        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
     let mut part = name.to_owned();
     part.push(".part");
     let part = path.with_file_name(part);
@@ -298,11 +299,11 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         file.sync_all()
     });
     if let Err(error) = written.and_then(|()| fs::rename(&part, path)) {
-        // The error that is reported is the first one; a file that cannot be removed either changes nothing.
+        // Report the first error; a failure to remove the temporary file is ignored.
         let _ = fs::remove_file(&part);
         return Err(error);
     }
-    // The new name has to reach the disk too. Not every system lets a directory be opened for that.
+    // Sync the rename as well. Not every system allows opening a directory for that.
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(directory) = File::open(directory) {
         directory.sync_all()?;

@@ -1,54 +1,54 @@
-//! The errors of this crate.
+//! This crate's errors.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// What can go wrong with saved states.
+/// An error while saving or loading a checkpoint.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NnError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("cannot read {}: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The underlying error.
         source: io::Error,
     },
-    /// The file cannot be written; what was there before is still there.
-    #[error("{}: cannot be written: {source}; what was there before is untouched", path.display())]
+    /// The file cannot be written; a previous file is unchanged.
+    #[error("cannot write {}: {source}; a previous file is unchanged", path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The underlying error.
         source: io::Error,
     },
-    /// The file is no saved state, or only a part of one.
-    #[error("{}: is no saved state, or a damaged one: {why}; use another file, or train anew", path.display())]
+    /// The file is not a checkpoint, or it is damaged.
+    #[error("{}: not a checkpoint, or a damaged one: {why}; use another file, or train from scratch", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// What is wrong.
         why: String,
     },
-    /// The saved state is that of another net.
-    #[error("{}: was saved by another net\n{differences}\nbuild the net as it was when it was saved", path.display())]
+    /// The checkpoint does not match the net.
+    #[error("{}: does not match the net\n{differences}\nuse the same net as when the file was saved", path.display())]
     OtherNet {
         /// The file.
         path: PathBuf,
-        /// What is missing, what is left over and whose shape differs, a line each.
+        /// Missing, unexpected and differing tensors, one per line.
         differences: String,
     },
-    /// The saved state is that of another optimizer.
-    #[error("{}: was saved with the optimizer '{saved}', this run uses '{used}'; use the same, or load the weights alone", path.display())]
+    /// The checkpoint was saved with a different optimizer.
+    #[error("{}: saved with the optimizer '{saved}', but this run uses '{used}'; use the same, or load only the weights", path.display())]
     OtherOptimizer {
         /// The file.
         path: PathBuf,
         /// The optimizer that saved it.
         saved: String,
-        /// The optimizer that is to go on.
+        /// The optimizer of this run.
         used: String,
     },
 }

@@ -1,14 +1,14 @@
 //! Initial weights.
 //!
-//! Numbers are drawn in f64 and rounded, so that a net of f32 and one of f64 start alike.
+//! Numbers are drawn in f64 and rounded, so that an f32 and an f64 net start with the same weights.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Rng, Shape, TensorOf};
 
-/// What follows a layer, for the gain by which its weights are enlarged so that the variance of signals stays.
+/// The nonlinearity after a layer, which determines the gain that preserves the variance of activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Nonlinearity {
-    /// None, or the sigmoid: gain 1.
+    /// No nonlinearity, or the sigmoid: gain 1.
     Linear,
     /// tanh: gain 5/3.
     Tanh,
@@ -30,17 +30,17 @@ impl Nonlinearity {
     }
 }
 
-/// Which of a weight's fans the variance is kept for.
+/// The fan for which the variance is preserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fan {
-    /// The inputs of an output: signals keep their variance on the way forward.
+    /// Inputs per output: preserves the variance of activations in the forward pass.
     #[default]
     In,
-    /// The outputs of an input: gradients keep their variance on the way back.
+    /// Outputs per input: preserves the variance of gradients in the backward pass.
     Out,
 }
 
-/// How many inputs an output has and how many outputs an input: `(I·kh·kw, O·kh·kw)` for a weight (O, I, kh, kw).
+/// (`fan_in`, `fan_out`), the inputs per output and outputs per input: `(I·kh·kw, O·kh·kw)` for a weight (O, I, kh, kw).
 ///
 /// # Panics
 /// If there are fewer than two axes.
@@ -51,10 +51,10 @@ pub fn fans(weight: Shape) -> (usize, usize) {
     (weight[1] * field, weight[0] * field)
 }
 
-/// Sets every element to a number.
+/// Sets every element to `value`.
 ///
 /// # Panics
-/// If this is no parameter.
+/// If this is not a parameter.
 #[track_caller]
 pub fn constant<T: Float>(parameter: &VarOf<T>, value: f64) {
     parameter.set(&TensorOf::full(parameter.shape(), T::from_f64(value)));
@@ -63,7 +63,7 @@ pub fn constant<T: Float>(parameter: &VarOf<T>, value: f64) {
 /// Draws from the uniform distribution on [low, high).
 ///
 /// # Panics
-/// If this is no parameter.
+/// If this is not a parameter.
 #[track_caller]
 pub fn uniform<T: Float>(parameter: &VarOf<T>, low: f64, high: f64, rng: &mut Rng) {
     parameter.set(&uniform_tensor(parameter.shape(), low, high, rng));
@@ -74,10 +74,10 @@ pub(crate) fn uniform_tensor<T: Float>(shape: Shape, low: f64, high: f64, rng: &
     TensorOf::from_fn(shape, |_| T::from_f64(low + (high - low) * rng.uniform()))
 }
 
-/// Draws from the normal distribution, by Box and Muller's transform.
+/// Draws from the normal distribution, by the Box–Muller transform.
 ///
 /// # Panics
-/// If this is no parameter.
+/// If this is not a parameter.
 #[track_caller]
 pub fn normal<T: Float>(parameter: &VarOf<T>, mean: f64, std: f64, rng: &mut Rng) {
     let key = rng.layer_key();
@@ -85,20 +85,20 @@ pub fn normal<T: Float>(parameter: &VarOf<T>, mean: f64, std: f64, rng: &mut Rng
     parameter.set(&TensorOf::from_fn(parameter.shape(), |i| T::from_f64(mean + std * drawn[i])));
 }
 
-/// He's initialization, uniform on ±gain·√(3/fan) (He and others: "Delving deep into rectifiers", 2015).
+/// Kaiming (He) initialization, uniform on ±gain·√(3/fan) (He and others: "Delving deep into rectifiers", 2015).
 ///
 /// # Panics
-/// If this is no parameter of at least two axes.
+/// If this is not a parameter, or has fewer than two axes.
 #[track_caller]
 pub fn kaiming_uniform<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinearity, rng: &mut Rng) {
     let bound = kaiming_std(parameter.shape(), fan, after) * 3f64.sqrt();
     uniform(parameter, -bound, bound, rng);
 }
 
-/// He's initialization, normal with standard deviation gain/√fan.
+/// Kaiming (He) initialization, normal with standard deviation gain/√fan.
 ///
 /// # Panics
-/// If this is no parameter of at least two axes.
+/// If this is not a parameter, or has fewer than two axes.
 #[track_caller]
 pub fn kaiming_normal<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinearity, rng: &mut Rng) {
     normal(parameter, 0.0, kaiming_std(parameter.shape(), fan, after), rng);
@@ -111,21 +111,21 @@ fn kaiming_std(weight: Shape, fan: Fan, after: Nonlinearity) -> f64 {
     after.gain() / (fan as f64).sqrt()
 }
 
-/// Glorot's initialization, uniform on ±gain·√(6/(`fan_in` + `fan_out`)) (Glorot, Bengio: "Understanding the difficulty of
+/// Xavier (Glorot) initialization, uniform on ±gain·√(6/(`fan_in` + `fan_out`)) (Glorot, Bengio: "Understanding the difficulty of
 /// training deep feedforward neural networks", 2010).
 ///
 /// # Panics
-/// If this is no parameter of at least two axes.
+/// If this is not a parameter, or has fewer than two axes.
 #[track_caller]
 pub fn xavier_uniform<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) {
     let bound = xavier_std(parameter.shape(), gain) * 3f64.sqrt();
     uniform(parameter, -bound, bound, rng);
 }
 
-/// Glorot's initialization, normal with standard deviation gain·√(2/(`fan_in` + `fan_out`)).
+/// Xavier (Glorot) initialization, normal with standard deviation gain·√(2/(`fan_in` + `fan_out`)).
 ///
 /// # Panics
-/// If this is no parameter of at least two axes.
+/// If this is not a parameter, or has fewer than two axes.
 #[track_caller]
 pub fn xavier_normal<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) {
     normal(parameter, 0.0, xavier_std(parameter.shape(), gain), rng);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn means_deviations_and_bounds_are_those_of_the_papers() {
+    fn means_deviations_and_bounds_match_the_papers() {
         let n = 9000f64;
         type Init = fn(&VarOf<f64>, &mut Rng);
         let cases: [(Init, f64, bool); 5] = [
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn f32_and_f64_start_alike() {
+    fn f32_and_f64_draw_the_same_numbers() {
         let (a, b) = (
             VarOf::<f32>::parameter("a", TensorOf::zeros([7, 5])),
             VarOf::<f64>::parameter("b", TensorOf::zeros([7, 5])),

@@ -1,4 +1,4 @@
-//! Training steps that a GPU runs as one: recorded once, replayed from then on.
+//! CUDA graph capture and replay of training steps.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::cuda::{Graph, GraphMemory, Precision, precision};
@@ -7,32 +7,31 @@ use chainrule_tensor::{Device, Float, TensorOf};
 use crate::module::{Item, Module, Visitor};
 use crate::optim::Optimizer;
 
-/// Steps of a kind that run one by one before one is recorded: the first makes the optimizer's state, the second finds
-/// all other memory that a step needs.
+/// Eager steps before a capture: the first one allocates the optimizer state, the second all other memory of a step.
 const WARM_UP: u32 = 2;
-/// Recordings that may come to nothing, as where somebody always holds a parameter, before no more are made.
-const MOST_FAILURES: u32 = 3;
+/// Failed captures before falling back to eager steps for good, for instance if a parameter always has a live alias.
+const MAX_FAILURES: u32 = 3;
 
-/// What a step of training is given.
+/// The arguments of a training step.
 pub struct Step<'a, T: Float = f32> {
     /// The batch's inputs, such as images (N,C,H,W).
     pub inputs: &'a TensorOf<T>,
-    /// Its labels.
+    /// The batch's labels.
     pub labels: &'a TensorOf<i32>,
-    /// What changes the parameters.
+    /// The optimizer.
     pub optimizer: &'a mut dyn Optimizer<T>,
-    /// Sums over many steps, such as of losses: what the step adds to, to be read whenever somebody wants to.
+    /// Running totals, such as of the loss, to which the step adds. They can be read between steps.
     pub totals: &'a mut [TensorOf<f64>],
 }
 
-/// Runs training steps. On the processor that is all it does; on a GPU it records the third step for each shape of batch
-/// as one CUDA graph and replays that for all further ones. Small nets spend most of their time starting kernels one by
-/// one, a replay starts them all at once.
+/// Runs training steps. On the CPU it just calls the step. On a GPU it captures the third step of each batch shape as a
+/// CUDA graph and replays the graph from then on: small nets spend most of their time launching kernels one by one, and a
+/// replay launches all of them at once.
 ///
-/// The step has to do the same each time, apart from the batch, the learning rate and the count of steps: it makes one step
-/// of the optimizer, reads no number from the GPU, sends none there, and leaves the GPU to this thread. The net and the optimizer change as if each step had run by itself;
-/// where somebody holds on to a parameter, a running statistic or a total, the next step runs by itself and another is
-/// recorded, so that what is held stays as it was.
+/// The step must do the same work each time, except for the batch, the learning rate and the step count. It performs one
+/// optimizer step, downloads no value from the GPU, uploads none, and no other thread uses the GPU meanwhile. The net and
+/// the optimizer change as if each step ran eagerly. If a parameter, buffer, optimizer state or total has a live alias, the
+/// next step runs eagerly and another one is captured, so that the alias keeps its value.
 ///
 /// ```
 /// use chainrule_autograd::Var;
@@ -56,47 +55,48 @@ pub struct Replay<'a, T: Float = f32> {
     net: &'a dyn Module<T>,
     parameters: Vec<VarOf<T>>,
     device: Device,
-    kinds: Vec<Kind<T>>,
+    captures: Vec<Capture<T>>,
 }
 
-/// Steps of one shape of batch.
-struct Kind<T: Float> {
+/// The captured step of one batch shape.
+struct Capture<T: Float> {
     memory: GraphMemory,
     inputs: TensorOf<T>,
     labels: TensorOf<i32>,
-    warm: u32,
-    /// Recordings that came to nothing since the last that did not.
+    /// Eager steps so far.
+    warm_up: u32,
+    /// Failed captures since the last successful one.
     failures: u32,
-    recorded: Option<Recorded>,
+    captured: Option<Captured>,
 }
 
-/// A recorded step, and what was so when it was recorded.
-struct Recorded {
+/// A captured step, and the conditions under which it is valid.
+struct Captured {
     graph: Graph,
-    /// What decides what a step does: the precision, which parameters are frozen, which layers are training.
+    /// The settings that determine what a step does: precision, frozen parameters, layers in training mode.
     settings: (Precision, Vec<bool>),
     addresses: Vec<u64>,
     counts: Vec<Count>,
     lr: f64,
 }
 
-/// What a counter of the net or a parameter's count of steps was at the start of a step, and by how much the step raised it.
+/// A counter of the net, or the step count of a parameter: its value before the captured step, and its increment.
 #[derive(Clone, Copy)]
 struct Count {
     before: u64,
-    by: u64,
+    increment: u64,
 }
 
 impl<'a, T: Float> Replay<'a, T> {
-    /// For steps that train a net on the device that it lies on.
+    /// For steps that train `net`, whose parameters are on `device`.
     pub fn new(net: &'a dyn Module<T>, device: Device) -> Self {
-        Self { net, parameters: net.parameters(), device, kinds: Vec::new() }
+        Self { net, parameters: net.parameters(), device, captures: Vec::new() }
     }
 
-    /// Runs a step, recorded where that is possible.
+    /// Runs a step, as a replay if possible.
     ///
     /// # Panics
-    /// If the step does, or if a step that is recorded reads from the GPU.
+    /// If the step panics, or if a step downloads values from the GPU while it is captured.
     #[track_caller]
     pub fn run(
         &mut self,
@@ -116,70 +116,73 @@ impl<'a, T: Float> Replay<'a, T> {
                 parameters.push(parameter);
             }
         }
-        let kind = self.kind(ordinal, inputs, labels);
-        kind.inputs.copy_from(inputs);
-        kind.labels.copy_from(labels);
-        let batch = [kind.inputs.gpu_address(), kind.labels.gpu_address()];
+        let capture = self.capture(ordinal, inputs, labels);
+        capture.inputs.copy_from(inputs);
+        capture.labels.copy_from(labels);
+        let batch = [capture.inputs.gpu_address(), capture.labels.gpu_address()];
         let parameters: Vec<&VarOf<T>> = parameters.iter().collect();
         let mut state = State { net, parameters: &parameters, batch, optimizer, totals };
-        if let Some(recorded) = &kind.recorded {
-            if let Some((steps, rate)) = recorded.fits(&mut state) {
-                recorded.graph.replay(steps, rate);
-                return state.count(&recorded.counts);
+        if let Some(captured) = &capture.captured {
+            if let Some((steps, rate)) = captured.step_parameters(&mut state) {
+                captured.graph.replay(steps, rate);
+                return state.add_counts(&captured.counts);
             }
-            (kind.recorded, kind.warm) = (None, WARM_UP - 1);
+            (capture.captured, capture.warm_up) = (None, WARM_UP - 1);
         }
-        let Kind { memory, inputs, labels, warm, failures, recorded } = kind;
-        if *warm < WARM_UP || *failures == MOST_FAILURES {
-            *warm = WARM_UP.min(*warm + 1);
+        let Capture { memory, inputs, labels, warm_up, failures, captured } = capture;
+        if *warm_up < WARM_UP || *failures == MAX_FAILURES {
+            *warm_up = WARM_UP.min(*warm_up + 1);
             return memory.run(|| step(Step { inputs, labels, optimizer: state.optimizer, totals: state.totals }));
         }
         let (addresses, before, lr) = (state.addresses(), state.counts(), state.optimizer.lr());
         let settings = state.settings();
         let (graph, ()) =
             memory.record(|| step(Step { inputs, labels, optimizer: state.optimizer, totals: state.totals }));
-        // Recorded is not run.
+        // Capturing does not execute the step.
         graph.replay(0, 1.0);
-        let counts: Vec<Count> =
-            before.iter().zip(state.counts()).map(|(&before, after)| Count { before, by: after - before }).collect();
-        // If something moved, a replay would read what the first run left at its old place.
-        let stays = addresses.is_some() && state.addresses() == addresses;
+        let counts: Vec<Count> = before
+            .iter()
+            .zip(state.counts())
+            .map(|(&before, after)| Count { before, increment: after - before })
+            .collect();
+        // If a tensor moved, a replay would use its old address.
+        let unmoved = addresses.is_some() && state.addresses() == addresses;
         *failures += 1;
-        if stays && counts.iter().all(|count| count.by <= 1) {
+        if unmoved && counts.iter().all(|count| count.increment <= 1) {
             *failures = 0;
-            *recorded = addresses.map(|addresses| Recorded { graph, settings, addresses, counts, lr });
+            *captured = addresses.map(|addresses| Captured { graph, settings, addresses, counts, lr });
         }
     }
 
-    /// The kind of step for batches of this shape.
-    fn kind(&mut self, ordinal: usize, inputs: &TensorOf<T>, labels: &TensorOf<i32>) -> &mut Kind<T> {
-        let found = self
-            .kinds
+    /// The capture for batches of this shape.
+    fn capture(&mut self, ordinal: usize, inputs: &TensorOf<T>, labels: &TensorOf<i32>) -> &mut Capture<T> {
+        let existing = self
+            .captures
             .iter()
-            .position(|kind| kind.inputs.shape() == inputs.shape() && kind.labels.shape() == labels.shape());
-        let at = found.unwrap_or_else(|| {
+            .position(|capture| capture.inputs.shape() == inputs.shape() && capture.labels.shape() == labels.shape());
+        let index = existing.unwrap_or_else(|| {
             let memory = GraphMemory::new(ordinal).unwrap_or_else(|error| panic!("{error}"));
-            self.kinds.push(Kind {
+            self.captures.push(Capture {
                 memory,
                 inputs: TensorOf::full_on(self.device, inputs.shape(), T::ZERO),
                 labels: TensorOf::full_on(self.device, labels.shape(), 0),
-                warm: 0,
+                warm_up: 0,
                 failures: 0,
-                recorded: None,
+                captured: None,
             });
-            self.kinds.len() - 1
+            self.captures.len() - 1
         });
-        &mut self.kinds[at]
+        &mut self.captures[index]
     }
 }
 
-impl Recorded {
-    /// How many steps after the recorded one the next is, and its learning rate as a multiple of the recorded one; `None`
-    /// if the recorded step cannot stand for it.
-    fn fits<T: Float>(&self, state: &mut State<'_, T>) -> Option<(u64, f64)> {
+impl Captured {
+    /// The step parameters of the next step: the number of steps since the captured one, and the learning rate as a multiple
+    /// of the captured one; `None` if the captured step is not valid for it.
+    fn step_parameters<T: Float>(&self, state: &mut State<'_, T>) -> Option<(u64, f64)> {
         let steps = {
             let now = state.counts();
-            let mut passed = self.counts.iter().zip(now).filter(|(count, _)| count.by == 1);
+            let mut passed = self.counts.iter().zip(now).filter(|(count, _)| count.increment == 1);
             let since = |(count, now): (&Count, u64)| now.checked_sub(count.before);
             let first = passed.next().map_or(Some(0), since)?;
             passed.all(|pair| since(pair) == Some(first)).then_some(first)?
@@ -193,37 +196,37 @@ impl Recorded {
     }
 }
 
-/// All that a step changes.
+/// Everything that a step changes.
 struct State<'a, T: Float> {
     net: &'a dyn Module<T>,
     parameters: &'a [&'a VarOf<T>],
-    /// Where the batch is.
+    /// The addresses of the batch.
     batch: [Option<u64>; 2],
     optimizer: &'a mut dyn Optimizer<T>,
     totals: &'a mut [TensorOf<f64>],
 }
 
 impl<T: Float> State<'_, T> {
-    /// Where everything lies on the GPU, if nobody else holds any of it and all of it lies there.
+    /// The GPU addresses of everything that a step changes; `None` if a tensor is aliased or not on the GPU.
     fn addresses(&mut self) -> Option<Vec<u64>> {
         let mut addresses = self.batch.to_vec();
-        let mut own = true;
-        let mut see = |x: &mut TensorOf<T>| {
-            own &= x.is_unshared();
+        let mut exclusive = true;
+        let mut visit = |x: &mut TensorOf<T>| {
+            exclusive &= x.is_unshared();
             addresses.push(x.gpu_address());
         };
-        VarOf::update_all(self.parameters, |values| values.into_iter().for_each(&mut see));
+        VarOf::update_all(self.parameters, |values| values.into_iter().for_each(&mut visit));
         self.net.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Buffer(buffer) = item {
-                buffer.update(&mut see);
+                buffer.update(&mut visit);
             }
         }));
-        self.optimizer.visit_state(&mut see);
+        self.optimizer.visit_state(&mut visit);
         for total in self.totals.iter_mut() {
-            own &= total.is_unshared();
+            exclusive &= total.is_unshared();
             addresses.push(total.gpu_address());
         }
-        addresses.into_iter().collect::<Option<Vec<u64>>>().filter(|_| own)
+        addresses.into_iter().collect::<Option<Vec<u64>>>().filter(|_| exclusive)
     }
 
     fn settings(&self) -> (Precision, Vec<bool>) {
@@ -236,7 +239,7 @@ impl<T: Float> State<'_, T> {
         (precision(), settings)
     }
 
-    /// All counts that steps raise: the net's, then the parameters'.
+    /// All counters that steps increment: the net's counters, then the step counts of the parameters.
     fn counts(&self) -> Vec<u64> {
         let mut counts = Vec::new();
         self.net.visit(&mut Visitor::new(&mut |_, item| {
@@ -248,12 +251,12 @@ impl<T: Float> State<'_, T> {
         counts
     }
 
-    /// Counts a replay of the step that raised the counts so.
-    fn count(&mut self, counts: &[Count]) {
-        let mut raised = counts.iter();
+    /// Increments all counters after a replay.
+    fn add_counts(&mut self, counts: &[Count]) {
+        let mut counts = counts.iter();
         self.net.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Counter(counter) = item {
-                counter.set(counter.get() + raised.next().map_or(0, |count| count.by));
+                counter.set(counter.get() + counts.next().map_or(0, |count| count.increment));
             }
         }));
         self.optimizer.count_step();

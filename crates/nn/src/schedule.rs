@@ -1,8 +1,8 @@
-//! Learning rates that change from step to step: pure functions of the step, so there is nothing to save but the step.
+//! Learning-rate schedules: pure functions of the step, so only the step has to be saved.
 
 use serde::{Deserialize, Serialize};
 
-/// The learning rate at each step or epoch, whichever the program counts.
+/// A learning rate as a function of the step or epoch, whichever the program counts.
 ///
 /// ```
 /// use chainrule_nn::Schedule;
@@ -30,7 +30,7 @@ impl Schedule {
         Self { curve, warm_up: 0 }
     }
 
-    /// Always the same.
+    /// A constant learning rate.
     pub fn constant(lr: f64) -> Self {
         Self::new(Curve::Constant { lr })
     }
@@ -45,35 +45,35 @@ impl Schedule {
         Self::new(Curve::Step { lr, size, gamma })
     }
 
-    /// From `lr` down to `end` along half a cosine over `steps` steps, then `end`
+    /// Cosine annealing from `lr` to `end` over `steps` steps, then constant
     /// (Loshchilov, Hutter: "SGDR: stochastic gradient descent with warm restarts", 2017; without the restarts).
     ///
     /// # Panics
-    /// If there are no steps.
+    /// If `steps` is 0.
     #[track_caller]
     pub fn cosine(lr: f64, end: f64, steps: u64) -> Self {
         assert!(steps > 0, "schedule: a cosine of 0 steps\n  rule: steps ≥ 1");
         Self::new(Curve::Cosine { lr, end, steps })
     }
 
-    /// Up from `peak`/25 to `peak` over the first 30 % of the steps and down to `peak`/250000 over the rest, along cosines
+    /// Rises from `peak`/25 to `peak` over the first 30 % of the steps, then falls to `peak`/250000, both along cosines
     /// (Smith, Topin: "Super-convergence", 2018; `torch.optim.lr_scheduler.OneCycleLR`).
     ///
     /// # Panics
-    /// If there are fewer than two steps.
+    /// If `steps` is less than 2.
     #[track_caller]
     pub fn one_cycle(peak: f64, steps: u64) -> Self {
         assert!(steps > 1, "schedule: a cycle of {steps} steps\n  rule: steps ≥ 2");
         Self::new(Curve::OneCycle { peak, steps, rising: 0.3, start_divisor: 25.0, end_divisor: 1e4 })
     }
 
-    /// The same after a linear rise over `steps` steps: step t has (t + 1)/steps of the curve's first rate.
+    /// Adds a linear warm-up of `steps` steps: step t has (t + 1)/steps of the schedule's first rate.
     #[must_use]
     pub fn with_warm_up(self, steps: u64) -> Self {
         Self { warm_up: steps, ..self }
     }
 
-    /// The learning rate at a step, counted from 0.
+    /// The learning rate at a step, starting from 0.
     pub fn lr(&self, step: u64) -> f64 {
         if step < self.warm_up {
             return self.curve.lr(0) * (step + 1) as f64 / self.warm_up as f64;
@@ -82,9 +82,9 @@ impl Schedule {
     }
 }
 
-/// From `from` to `to` along half a cosine; `share` goes from 0 to 1.
-fn half_cosine(from: f64, to: f64, share: f64) -> f64 {
-    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+/// Interpolates from `from` to `to` along half a cosine; `progress` goes from 0 to 1.
+fn half_cosine(from: f64, to: f64, progress: f64) -> f64 {
+    to + (from - to) * 0.5 * (1.0 + (std::f64::consts::PI * progress).cos())
 }
 
 impl Curve {

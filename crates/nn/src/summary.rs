@@ -1,4 +1,4 @@
-//! The table of what a module owns.
+//! The summary table of a module.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use chainrule_tensor::Float;
 
 use crate::module::{Item, Visitor};
 
-/// A line for each parameter and buffer that `visit` shows, and the totals; a shared parameter counts once.
+/// One line per visited parameter and buffer, then the totals; a shared parameter is counted once.
 pub(crate) fn table<T: Float>(visit: impl FnOnce(&mut Visitor<'_, T>)) -> String {
     let mut rows = vec![["path".to_owned(), "shape".to_owned(), "count".to_owned(), String::new()]];
     let (mut seen, mut total, mut frozen, mut buffers) = (HashSet::new(), 0, 0, 0);

@@ -3,7 +3,7 @@
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf};
 
-use super::{Group, Groups, Optimizer, Turn, scale_lr};
+use super::{Group, Groups, Optimizer, Update, scale_lr};
 
 const MEAN: &str = "exp_avg";
 const SQUARES: &str = "exp_avg_sq";
@@ -25,21 +25,21 @@ impl<T: Float> Groups<T, Settings, 2> {
 
     #[track_caller]
     fn adam_step(&mut self, gradients: &GradientsOf<T>, decoupled: bool) {
-        self.step(gradients, |turns| {
-            TensorOf::adam_step(turns.into_iter().map(|(p, turn)| slot(p, turn, decoupled)).collect());
+        self.step(gradients, |updates| {
+            TensorOf::adam_step(updates.into_iter().map(|(p, update)| slot(p, update, decoupled)).collect());
         });
     }
 }
 
 fn slot<'a, T: Float>(
     parameter: &'a mut TensorOf<T>,
-    turn: Turn<'a, T, Settings, 2>,
+    update: Update<'a, T, Settings, 2>,
     decoupled: bool,
 ) -> AdamSlot<'a, T> {
-    let Settings { lr, beta1, beta2, eps, weight_decay } = *turn.settings;
-    let step = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: turn.step };
-    let gradient = turn.gradient;
-    let [mean, square] = turn.state();
+    let Settings { lr, beta1, beta2, eps, weight_decay } = *update.settings;
+    let step = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: update.step };
+    let gradient = update.gradient;
+    let [mean, square] = update.state();
     AdamSlot { parameter, gradient, mean, square, step }
 }
 
@@ -54,7 +54,7 @@ macro_rules! adam {
                 Self(Groups::adam(parameters, lr, $decay))
             }
 
-            /// A further group; the settings that follow are its own, those before are copied from the group before.
+            /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
             #[must_use]
             pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
                 let settings = Settings { lr, ..*self.0.last() };
@@ -62,21 +62,21 @@ macro_rules! adam {
                 self
             }
 
-            /// The shares of the running mean and of the running mean of squares that are kept (of the last group).
+            /// Sets the decay rates of the running mean and the running mean of squares, of the last group.
             #[must_use]
             pub fn betas(mut self, beta1: f64, beta2: f64) -> Self {
                 (self.0.last().beta1, self.0.last().beta2) = (beta1, beta2);
                 self
             }
 
-            /// Added to the root of the running mean of squares (of the last group).
+            /// Sets the constant that is added to the denominator, of the last group.
             #[must_use]
             pub fn eps(mut self, eps: f64) -> Self {
                 self.0.last().eps = eps;
                 self
             }
 
-            /// How strongly parameters are pulled towards 0 (of the last group).
+            /// Sets the weight decay of the last group.
             #[must_use]
             pub fn weight_decay(mut self, weight_decay: f64) -> Self {
                 self.0.last().weight_decay = weight_decay;
@@ -114,8 +114,8 @@ macro_rules! adam {
                 self.0.steps()
             }
 
-            fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
-                self.0.visit_state(see);
+            fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
+                self.0.visit_state(visit);
             }
 
             fn count_step(&mut self) {

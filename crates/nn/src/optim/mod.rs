@@ -1,4 +1,4 @@
-//! Optimizers: how a parameter changes by its gradient.
+//! Optimizers: update parameters from their gradients.
 
 mod adam;
 mod sgd;
@@ -9,18 +9,18 @@ use chainrule_tensor::{Float, TensorOf};
 pub use adam::{Adam, AdamW};
 pub use sgd::Sgd;
 
-/// An optimizer of parameters in groups, each with settings of its own.
+/// An optimizer over parameter groups, each with its own settings.
 pub trait Optimizer<T: Float = f32> {
-    /// Changes every parameter by its gradient, in place.
+    /// Updates every parameter in place from its gradient.
     ///
     /// # Panics
-    /// If a parameter that is not frozen has no gradient: with the names of all such.
+    /// If parameters that are not frozen have no gradient; the message lists their names.
     fn step(&mut self, gradients: &GradientsOf<T>);
 
     /// The learning rate of the first group.
     fn lr(&self) -> f64;
 
-    /// Sets the learning rate of the first group; the others' keep their ratios to it.
+    /// Sets the learning rate of the first group; the other groups keep their ratio to it.
     fn set_lr(&mut self, lr: f64);
 
     /// The optimizer's name, such as `sgd`.
@@ -29,24 +29,23 @@ pub trait Optimizer<T: Float = f32> {
     /// The parameters of all groups, in order.
     fn parameters(&self) -> Vec<VarOf<T>>;
 
-    /// What is remembered of each parameter, by the parameter's place and the value's name, such as `exp_avg`; a
-    /// parameter that has made no step has none.
+    /// The state tensors by parameter index and name, such as `exp_avg`; a parameter without a step has none.
     fn state(&self) -> Vec<(usize, &'static str, TensorOf<T>)>;
 
-    /// How many steps each parameter has made.
+    /// The number of steps of each parameter.
     fn steps(&self) -> Vec<u64>;
 
-    /// Shows everything that is remembered, to be changed in place.
-    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>));
+    /// Visits all state tensors mutably.
+    fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>));
 
-    /// Counts a step of every parameter that is not frozen, which was made by other means: by the replay of a recorded one.
+    /// Increments the step count of every parameter that is not frozen, after the replay of a captured step.
     fn count_step(&mut self);
 
-    /// Puts back what [`state`](Self::state) and [`steps`](Self::steps) gave.
+    /// Restores the results of [`state`](Self::state) and [`steps`](Self::steps).
     fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]);
 }
 
-/// One parameter with the N tensors that are remembered of it, which are there from its first step on.
+/// A parameter with its N state tensors, which are allocated at its first step.
 struct Slot<T: Float, const N: usize> {
     parameter: VarOf<T>,
     steps: u64,
@@ -66,25 +65,25 @@ impl<T: Float, S, const N: usize> Group<T, S, N> {
     }
 }
 
-/// The groups of an optimizer, with what all optimizers do alike.
+/// The parameter groups of an optimizer, with the code common to all optimizers.
 struct Groups<T: Float, S, const N: usize> {
     groups: Vec<Group<T, S, N>>,
-    /// The names of what is remembered, in alphabetical order.
+    /// The names of the state tensors, in alphabetical order.
     names: [&'static str; N],
 }
 
-/// A parameter whose turn it is.
-struct Turn<'a, T: Float, S, const N: usize> {
+/// The update of one parameter: its gradient, settings and state.
+struct Update<'a, T: Float, S, const N: usize> {
     parameter: &'a VarOf<T>,
     settings: &'a S,
     gradient: &'a TensorOf<T>,
-    /// The number of this step, from 1.
+    /// The number of this step, starting from 1.
     step: u64,
     state: &'a mut [Option<TensorOf<T>>; N],
 }
 
-impl<'a, T: Float, S, const N: usize> Turn<'a, T, S, N> {
-    /// What is remembered; zeros at first.
+impl<'a, T: Float, S, const N: usize> Update<'a, T, S, N> {
+    /// The state tensors, initially zero.
     fn state(self) -> [&'a mut TensorOf<T>; N] {
         let zeros = || TensorOf::full_on(self.gradient.device(), self.gradient.shape(), T::ZERO);
         self.state.each_mut().map(|state| state.get_or_insert_with(zeros))
@@ -96,7 +95,7 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
         Self { groups: vec![Group::new(parameters, settings)], names }
     }
 
-    /// The settings of the last group, to which those that follow apply.
+    /// The settings of the last group, which the builder methods change.
     fn last(&mut self) -> &mut S {
         &mut self.groups.last_mut().expect("there is always a group").settings
     }
@@ -122,13 +121,13 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
         self.slots().map(|slot| slot.steps).collect()
     }
 
-    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
+    fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
         self.groups
             .iter_mut()
             .flat_map(|group| &mut group.slots)
             .flat_map(|slot| &mut slot.state)
             .flatten()
-            .for_each(see);
+            .for_each(visit);
     }
 
     fn count_step(&mut self) {
@@ -150,13 +149,13 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
         }
     }
 
-    /// Calls `change` with all parameters that are not frozen, their values beside: once, unless a parameter is in the
-    /// list more than once, which then makes its steps one after the other.
+    /// Calls `apply` with the values and updates of all parameters that are not frozen: once, unless a parameter is listed
+    /// more than once, whose steps are then applied one after the other.
     #[track_caller]
     fn step(
         &mut self,
         gradients: &GradientsOf<T>,
-        change: impl for<'a> Fn(Vec<(&'a mut TensorOf<T>, Turn<'a, T, S, N>)>),
+        apply: impl for<'a> Fn(Vec<(&'a mut TensorOf<T>, Update<'a, T, S, N>)>),
     ) {
         let missing: Vec<String> = self
             .slots()
@@ -165,14 +164,14 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
             .collect();
         assert!(
             missing.is_empty(),
-            "step: no gradient for {}\n  rule: the loss depends on every parameter; freeze those that are not to be trained",
+            "step: no gradient for {}\n  rule: the loss depends on every parameter; freeze parameters that are not trained",
             missing.join(", ")
         );
-        let take = |turns: Vec<Turn<'_, T, S, N>>| {
-            let parameters: Vec<&VarOf<T>> = turns.iter().map(|turn| turn.parameter).collect();
-            VarOf::update_all(&parameters, |values| change(values.into_iter().zip(turns).collect()));
+        let apply_all = |updates: Vec<Update<'_, T, S, N>>| {
+            let parameters: Vec<&VarOf<T>> = updates.iter().map(|update| update.parameter).collect();
+            VarOf::update_all(&parameters, |values| apply(values.into_iter().zip(updates).collect()));
         };
-        let mut turns: Vec<Turn<'_, T, S, N>> = Vec::new();
+        let mut updates: Vec<Update<'_, T, S, N>> = Vec::new();
         for group in &mut self.groups {
             for Slot { parameter, steps, state } in &mut group.slots {
                 if !parameter.requires_grad() {
@@ -180,23 +179,23 @@ impl<T: Float, S, const N: usize> Groups<T, S, N> {
                 }
                 let Some(gradient) = gradients.get(parameter) else { continue };
                 *steps += 1;
-                // Parameters mostly come in the order of their creation, and then none comes twice.
-                let older = turns.last().is_some_and(|last| last.parameter.id() >= parameter.id());
-                if older && turns.iter().any(|turn| turn.parameter.id() == parameter.id()) {
-                    take(std::mem::take(&mut turns));
+                // Parameters usually come in order of creation; then the last id is enough to exclude duplicates.
+                let out_of_order = updates.last().is_some_and(|last| last.parameter.id() >= parameter.id());
+                if out_of_order && updates.iter().any(|update| update.parameter.id() == parameter.id()) {
+                    apply_all(std::mem::take(&mut updates));
                 }
-                turns.push(Turn { parameter, settings: &group.settings, gradient, step: *steps, state });
+                updates.push(Update { parameter, settings: &group.settings, gradient, step: *steps, state });
             }
         }
-        take(turns);
+        apply_all(updates);
     }
 }
 
-/// Scales all groups' learning rates so that the first one's is `lr`.
+/// Scales all learning rates so that the first one is `lr`.
 fn scale_lr<'a>(mut rates: impl Iterator<Item = &'a mut f64>, lr: f64) {
     let Some(first) = rates.next() else { return };
     let ratio = lr / *first;
-    // A rate of 0 has no ratio to anything: then all groups get the same.
+    // If the first rate is 0 there is no ratio: all groups get `lr`.
     let scaled = |rate: f64| if ratio.is_finite() { rate * ratio } else { lr };
     for rate in rates {
         *rate = scaled(*rate);

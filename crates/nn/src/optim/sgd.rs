@@ -3,11 +3,11 @@
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf};
 
-use super::{Group, Groups, Optimizer, Turn, scale_lr};
+use super::{Group, Groups, Optimizer, Update, scale_lr};
 
 const MOMENTUM: &str = "momentum_buffer";
 
-/// Stochastic gradient descent, with momentum, dampening, Nesterov's look-ahead and weight decay as in `torch.optim.SGD`
+/// Stochastic gradient descent, with momentum, dampening, Nesterov momentum and weight decay as in `torch.optim.SGD`
 /// (Sutskever and others: "On the importance of initialization and momentum in deep learning", 2013).
 ///
 /// `g ← g + decay·p`, `v ← momentum·v + (1 − dampening)·g` (at the first step `v ← g`), then `p ← p − lr·v`, or with
@@ -30,7 +30,7 @@ impl<T: Float> Sgd<T> {
         Self(Groups::new(parameters, settings, [MOMENTUM]))
     }
 
-    /// A further group; the settings that follow are its own, those before are copied from the group before.
+    /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
     #[must_use]
     pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
         let settings = Settings { lr, ..*self.0.last() };
@@ -38,28 +38,28 @@ impl<T: Float> Sgd<T> {
         self
     }
 
-    /// The share of the running direction that is kept (of the last group).
+    /// Sets the momentum factor of the last group.
     #[must_use]
     pub fn momentum(mut self, momentum: f64) -> Self {
         self.0.last().momentum = momentum;
         self
     }
 
-    /// The share of the gradient that does not enter the running direction (of the last group).
+    /// Sets the dampening for momentum of the last group.
     #[must_use]
     pub fn dampening(mut self, dampening: f64) -> Self {
         self.0.last().dampening = dampening;
         self
     }
 
-    /// Whether to look ahead along the running direction (of the last group).
+    /// Enables Nesterov momentum for the last group.
     #[must_use]
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.0.last().nesterov = nesterov;
         self
     }
 
-    /// The factor of a parameter that is added to its gradient (of the last group).
+    /// Sets the weight decay (L2 penalty) of the last group.
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
         self.0.last().weight_decay = weight_decay;
@@ -67,12 +67,12 @@ impl<T: Float> Sgd<T> {
     }
 }
 
-fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, turn: Turn<'a, T, Settings, 1>) -> SgdSlot<'a, T> {
-    let Settings { lr, momentum, dampening, nesterov, weight_decay } = *turn.settings;
-    let step = SgdStep { lr, momentum, dampening, nesterov, weight_decay, first: turn.step == 1 };
-    let gradient = turn.gradient;
+fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, update: Update<'a, T, Settings, 1>) -> SgdSlot<'a, T> {
+    let Settings { lr, momentum, dampening, nesterov, weight_decay } = *update.settings;
+    let step = SgdStep { lr, momentum, dampening, nesterov, weight_decay, first: update.step == 1 };
+    let gradient = update.gradient;
     let velocity = || {
-        let [velocity] = turn.state();
+        let [velocity] = update.state();
         velocity
     };
     SgdSlot { parameter, gradient, momentum: (momentum != 0.0).then(velocity), step }
@@ -81,8 +81,8 @@ fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, turn: Turn<'a, T, Settings
 impl<T: Float> Optimizer<T> for Sgd<T> {
     #[track_caller]
     fn step(&mut self, gradients: &GradientsOf<T>) {
-        self.0.step(gradients, |turns| {
-            TensorOf::sgd_step(turns.into_iter().map(|(p, turn)| slot(p, turn)).collect());
+        self.0.step(gradients, |updates| {
+            TensorOf::sgd_step(updates.into_iter().map(|(p, update)| slot(p, update)).collect());
         });
     }
 
@@ -110,8 +110,8 @@ impl<T: Float> Optimizer<T> for Sgd<T> {
         self.0.steps()
     }
 
-    fn visit_state(&mut self, see: &mut dyn FnMut(&mut TensorOf<T>)) {
-        self.0.visit_state(see);
+    fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
+        self.0.visit_state(visit);
     }
 
     fn count_step(&mut self) {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frozen_parameter_stays_and_rates_keep_their_ratio() {
+    fn a_frozen_parameter_is_unchanged_and_rates_keep_their_ratio() {
         let (p, q) = (VarOf::<f64>::parameter("p", 1.0), VarOf::<f64>::parameter("q", 1.0));
         let mut sgd = Sgd::new(vec![p.clone()], 0.1).group(vec![q.clone()], 0.2);
         sgd.set_lr(0.05);
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_named_twice_makes_two_steps() {
+    fn a_parameter_listed_twice_takes_two_steps() {
         let (p, q) = (VarOf::<f64>::parameter("p", 1.0), VarOf::<f64>::parameter("q", 1.0));
         let mut sgd = Sgd::new(vec![q.clone(), p.clone(), p.clone()], 0.1).group(vec![p.clone()], 0.2);
         sgd.step(&(&p * 2.0 + &q).backward());
