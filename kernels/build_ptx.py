@@ -1,9 +1,9 @@
-"""Compiles cuda/*.cu to ptx/*.ptx with NVIDIA's run-time compiler, which is a package on PyPI and needs no GPU.
+"""Compiles cuda/*.cu to ptx/*.ptx with NVRTC, which is a package on PyPI and needs no GPU.
 
     python3 kernels/build_ptx.py [--check] [--ptxas]
 
---check compares with the files that are there, byte for byte, and changes nothing; --ptxas also has the PTX assembled for
-every generation of GPU that it is for, and fails if a kernel keeps registers in memory (spills).
+--check compares with the existing files, byte for byte, and changes nothing. --ptxas also assembles the PTX for every
+supported GPU generation, and fails if a kernel spills registers.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-# The oldest GPU that a file is for: 7.0 in general, 8.0 where it uses the tensor cores' newer instructions.
+# The minimum compute capability of a file: 7.0, or 8.0 for the newer tensor core instructions.
 ARCHITECTURES = {"tensor_core": "compute_80"}
 DEFAULT = "compute_70"
 ASSEMBLE_FOR = {"compute_70": ["sm_75", "sm_80", "sm_90"], "compute_80": ["sm_80", "sm_90"]}
@@ -30,7 +30,7 @@ def package(name):
 
 def compiler():
     libraries = package("cuda_nvrtc") / "lib"
-    # The compiler looks for this one by name, which is answered by what is loaded already.
+    # NVRTC opens this library by name; it must be loaded first.
     ctypes.CDLL(str(next(libraries.glob("libnvrtc-builtins.so.*"))), mode=ctypes.RTLD_GLOBAL)
     return ctypes.CDLL(str(next(libraries.glob("libnvrtc.so.*"))))
 
@@ -65,7 +65,7 @@ def check(nvrtc, status):
 
 
 def assemble(path, architecture):
-    """Prints each kernel's registers and returns the names of those that spill."""
+    """Prints the maximum register count, and returns the names of kernels that spill."""
     ptxas = package("cuda_nvcc") / "bin" / "ptxas"
     ptxas.chmod(0o755)
     spilling = []
@@ -88,8 +88,8 @@ def assemble(path, architecture):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with the files that are there")
-    parser.add_argument("--ptxas", action="store_true", help="assemble, and fail on spills")
+    parser.add_argument("--check", action="store_true", help="compare with the existing files")
+    parser.add_argument("--ptxas", action="store_true", help="assemble, and fail on register spills")
     arguments = parser.parse_args()
     nvrtc = compiler()
     headers = sorted((HERE / "cuda").glob("*.cuh"))
@@ -110,7 +110,7 @@ def main():
     if stale:
         sys.exit(f"stale: {', '.join(stale)}; run scripts/build_ptx.sh")
     if spilling:
-        sys.exit(f"registers are kept in memory by: {', '.join(spilling)}")
+        sys.exit(f"register spills in: {', '.join(spilling)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes kernels/ptx from kernels/cuda with a pinned compiler from PyPI: nothing of CUDA's needs to be installed.
-# Arguments go to kernels/build_ptx.py: --check compares, --ptxas reports registers.
+# Compiles kernels/cuda to kernels/ptx with a pinned compiler from PyPI. No CUDA installation is needed.
+# Arguments are passed to kernels/build_ptx.py: --check compares, --ptxas reports registers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=target/ptx-venv

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the tensor crate's unit tests, and with them every kernel, under valgrind: reads and writes outside of a buffer, and
-# decisions on numbers that nobody wrote.
+# Runs the unit tests of the tensor crate, which cover every kernel, under valgrind. Finds out-of-bounds accesses and branches
+# on uninitialized values.
 #   scripts/check_memory.sh [TEST FILTER]
-# Valgrind knows AVX2 but not AVX-512; kernels are written once for all, so what is shown is shown for the others too.
+# Valgrind supports AVX2 but not AVX-512. Kernels are written once for all levels, so the results carry over.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 binary=$(cargo test --release -p chainrule-tensor --lib --no-run 2>&1 | sed -n 's/.*(\(target[^)]*\)).*/\1/p')

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tensor crate's unit tests, and with them every kernel's NEON path, on an emulated ARM processor.
+# Runs the unit tests of the tensor crate, which cover the NEON path of every kernel, on an emulated ARM processor.
 # Needs: rustup target add aarch64-unknown-linux-gnu; apt install qemu-user gcc-aarch64-linux-gnu
 #   scripts/check_neon.sh [TEST FILTER]
 set -euo pipefail

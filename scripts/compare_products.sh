@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Multiplies the same matrices here and in PyTorch, in turn, and prints GFLOP/s side by side.
+# Times the same matrix products in chainrule and PyTorch, alternately, and prints GFLOP/s side by side.
 #   PYTHON=/path/to/python3-with-torch scripts/compare_products.sh [THREADS]
 set -euo pipefail
 cd "$(dirname "$0")/.."

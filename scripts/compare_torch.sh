@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains the same nets here and in PyTorch, in turn, and prints images a second side by side.
+# Trains the same nets in chainrule and PyTorch, alternately, and prints images per second side by side.
 #   PYTHON=/path/to/python3-with-torch scripts/compare_torch.sh [THREADS] [SECONDS] [NET...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,7 +15,7 @@ for net in "${@:-mnist cifar resnet18 unet}"; do
     : >"$out/torch"
     for mode in eager fused channels_last both compile; do
       "$python" scripts/torch_throughput.py "$net" "$mode" "$threads" "$seconds" >>"$out/torch" 2>/dev/null ||
-        echo "# PyTorch's mode $mode failed for $net" >&2
+        echo "# PyTorch mode $mode failed for $net" >&2
     done
     ./target/release/chainrule throughput --net "$net" --threads "$threads" --seconds "$seconds" --json "$out/after" >/dev/null
     "$python" - "$out" <<'PY'
@@ -27,7 +27,7 @@ rates = [run["images_per_second"] for run in ours]
 rate = sum(rates) / 2
 print(f'{best["net"]}, batch {best["batch"]}, {best["threads"]} threads: chainrule {rate:.0f} images/s '
       f'({rates[0]:.0f} before, {rates[1]:.0f} after), PyTorch {best["images_per_second"]:.0f} ({best["mode"]}); '
-      f'{rate / best["images_per_second"]:.2f} times; peak memory {ours[0]["peak_memory_bytes"] / 1e6:.0f} MB against '
+      f'{rate / best["images_per_second"]:.2f} times; peak memory {ours[0]["peak_memory_bytes"] / 1e6:.0f} MB, PyTorch '
       f'{best["peak_memory_bytes"] / 1e6:.0f} MB')
 for run in torch:
     print(f'    PyTorch {run["mode"]}: {run["images_per_second"]:.0f}')

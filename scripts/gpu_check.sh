@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Everything that wants a GPU, in two halves, for a GPU machine that may have neither Rust nor a network.
+# All checks and measurements that need a GPU, in two stages: the GPU machine needs neither Rust nor network access.
 #
-#   scripts/gpu_check.sh pack            builds what is needed into gpu-check.tar.gz, some 25 MB with MNIST inside
-#   scripts/gpu_check.sh run [RESULTS]   on the machine with the GPU: tests, training, speed beside PyTorch, a table
-#   scripts/gpu_check.sh                 both, where both can be done
+#   scripts/gpu_check.sh pack            builds the programs into gpu-check.tar.gz, about 25 MB including MNIST
+#   scripts/gpu_check.sh run [RESULTS]   on the GPU machine: tests, training, speed beside PyTorch, tables
+#   scripts/gpu_check.sh                 both stages on one machine
 #
-# Set CIFAR=DIRECTORY for `run` to train on CIFAR-10's binary files too, PYTHON for a python3 with PyTorch, and SECONDS_EACH
-# for how long each speed is measured. PARTS="doctor tests throughput" runs only parts whose names begin so: doctor, tests,
-# mnist, cifar10, throughput, torch, layers.
+# Variables of `run`: CIFAR=DIRECTORY also trains on CIFAR-10's binary files; PYTHON is a python3 with PyTorch; SECONDS_EACH
+# is the duration of each measurement. PARTS="doctor tests throughput" selects parts by the start of their names: doctor,
+# tests, mnist, cifar10, throughput, torch, layers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kit=target/gpu-check archive=gpu-check.tar.gz
@@ -17,7 +17,7 @@ pack() {
   mkdir -p "$kit"
   cargo build --release --locked -p chainrule-cli
   cp target/release/chainrule "$kit/"
-  # The file of a test or bench has a hash in its name, which cargo tells.
+  # The executable of a test or bench has a hash in its name, which cargo reports.
   find_built() {
     "$@" --message-format json 2>/dev/null |
       python3 -c 'import json,sys; print([m["executable"] for m in map(json.loads, sys.stdin) if m.get("executable") and m["target"]["name"] == sys.argv[1]][-1])' "$name"
@@ -29,7 +29,7 @@ pack() {
   du -h "$archive"
 }
 
-# Each part runs whatever became of the one before; the table says what failed.
+# Every part runs, even if an earlier one failed; failures are printed.
 run() {
   local out=${1:-$kit/results} python=${PYTHON:-python3} seconds=${SECONDS_EACH:-3}
   mkdir -p "$kit" "$out"

@@ -1,4 +1,4 @@
-"""Makes tables of what scripts/gpu_check.sh has left in a directory.
+"""Prints tables of the results that scripts/gpu_check.sh wrote to a directory.
 
     python3 scripts/gpu_table.py DIRECTORY
 """
@@ -9,7 +9,7 @@ import sys
 
 
 def lines(path):
-    """The JSON objects of a file, which may be missing or hold other lines too."""
+    """The JSON objects of a file, one per line; the file may be missing or contain other lines."""
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
@@ -34,14 +34,14 @@ def about(out):
 def steps(out):
     rows = []
     for net in ("mnist", "cifar", "resnet18", "unet"):
-        rivals = {run["mode"]: run for run in lines(out / f"torch_{net}.txt") if "images_per_second" in run}
+        baselines = {run["mode"]: run for run in lines(out / f"torch_{net}.txt") if "images_per_second" in run}
         for precision in ("fp32", "tf32", "bf16"):
             for ours in lines(out / f"throughput_{net}_{precision}.json"):
                 rate = ours["images_per_second"]
-                beside = [f'{rate / rival["images_per_second"]:.2f}× {mode}' for mode, rival in rivals.items()]
+                ratios = [f'{rate / run["images_per_second"]:.2f}× {mode}' for mode, run in baselines.items()]
                 rows.append([f'{net}, {ours["batch"]}', precision, f"{rate:.0f}",
-                             f'{ours["milliseconds_per_step"]:.3f}', "; ".join(beside)])
-    table(["net, batch", "precision", "images/s", "ms a step", "times PyTorch's"], rows)
+                             f'{ours["milliseconds_per_step"]:.3f}', "; ".join(ratios)])
+    table(["net, batch", "precision", "images/s", "ms/step", "speed relative to PyTorch"], rows)
 
 
 def layers(out):
@@ -56,7 +56,7 @@ def layers(out):
         theirs = cudnn.get(key)
         ratio = [f"{theirs:.1f}", f'{theirs / ours["microseconds"]:.2f}'] if theirs else ["", ""]
         rows.append([*key, f'{ours["microseconds"]:.1f}', f'{ours["tflops"]:.1f}', *ratio])
-    table(["layer", "direction", "precision", "µs", "TFLOP/s", "cuDNN's µs", "speed over cuDNN's"], rows)
+    table(["layer", "direction", "precision", "µs", "TFLOP/s", "cuDNN µs", "speed relative to cuDNN"], rows)
 
 
 def main():

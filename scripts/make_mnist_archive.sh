@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Makes crates/mnist/data/mnist.tar.zst from a directory that holds the four MNIST files, gzipped.
-# The gzip wrapping differs between copies, so what is verified is the raw files' md5, as published.
-# The same bytes come out on every run: fixed order, owner, time and mode in the tar, one zstd thread.
-# The checked-in archive was made with zstd 1.5.4 and GNU tar; another zstd may compress differently.
+# Creates crates/mnist/data/mnist.tar.zst from a directory with the four gzipped MNIST files.
+# Copies differ in their gzip headers, so the published md5 of the decompressed files is verified.
+# The output is reproducible: fixed order, owner, time and mode in the tar, one zstd thread.
+# The checked-in archive was created with zstd 1.5.4 and GNU tar; another zstd version may give different bytes.
 set -euo pipefail
 
 source=${1:?usage: make_mnist_archive.sh DIRECTORY_OF_GZ_FILES [OUTPUT]}
@@ -22,7 +22,7 @@ done
 a25bea736e30d166cdddb491f175f624  train-labels-idx1-ubyte
 SUMS
 
-# -19 and not --ultra -22: 2.8 % larger, but it unpacks a third faster, and stays below 10 MB either way.
+# -19 instead of --ultra -22: 2.8 % larger but decompresses a third faster; both stay below 10 MB.
 tar --format=ustar --owner=0 --group=0 --numeric-owner --mtime=@0 --mode=0644 -C "$raw" -cf - "${names[@]}" |
     zstd -19 --single-thread --quiet --force -o "$output.part"
 mv "$output.part" "$output"

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""The same training runs in PyTorch eager, to put beside `chainrule mnist` and `chainrule cifar10`.
+"""The training runs of `chainrule mnist` and `chainrule cifar10` in eager PyTorch, for comparison.
 
     pip install torch==2.15.0 numpy
     python scripts/torch_baseline.py --data-dir DIR                                  # MNIST, IDX files, raw or .gz
     python scripts/torch_baseline.py --dataset cifar10 --net small --data-dir DIR    # CIFAR-10 binary batches
 
-Prints one JSON object a line: a start event, an event per epoch, a result, with the keys of the program's --json
-(no weights_sha256: the weights cannot be the same). `train_loss` and `train_accuracy` are collected while the epoch
-trains: the loss is the mean over batches, the accuracy that over images. An epoch's `seconds` are those of its
-training alone, evaluation and loading not counted; the result's are those of the whole run after loading.
+Prints one JSON object per line: a start event, an event per epoch and a result, with the keys of the program's --json
+output, except weights_sha256, since the weights differ. `train_loss` and `train_accuracy` are collected during
+training: the loss is averaged over batches, the accuracy over images. The `seconds` of an epoch cover only its
+training, without evaluation and loading; those of the result cover the whole run after loading.
 
-The data lies in memory as one float tensor scaled to [-1, 1], and an epoch indexes it by a random permutation:
-no DataLoader, no worker processes, no transforms on the way. That is the fastest plain loop that a user would write.
---channels-last and --fused give PyTorch its two cheap accelerations on a CPU.
+The data are one float tensor in memory, scaled to [-1, 1], which each epoch indexes by a random permutation: no
+DataLoader, no worker processes, no transforms. This is the fastest simple loop that a user would write.
+--channels-last and --fused enable PyTorch's two inexpensive optimizations on a CPU.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def read_idx(directory, name):
     elif packed.exists():
         content = gzip.decompress(packed.read_bytes())
     else:
-        sys.exit(f"{raw}: no such file, nor {packed.name}; --data-dir must name the folder of MNIST's four IDX files")
+        sys.exit(f"neither {raw} nor {packed.name} found; --data-dir must be the directory of the four MNIST IDX files")
     if content[:3] != b"\0\0\x08":
         sys.exit(f"{raw}: not an IDX file of unsigned bytes")
     ndim = content[3]
@@ -51,17 +51,17 @@ def read_mnist(directory):
 
 
 def read_cifar10(directory):
-    """Records of 1 label byte and 3072 pixel bytes: the R plane, then G, then B, each 32 x 32."""
+    """Records of 1 label byte and 3072 pixel bytes: the R, G and B planes, each 32 x 32."""
     for names in ([f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"]):
         for name in names:
             if not (directory / name).exists():
-                sys.exit(f"{directory / name}: no such file; --data-dir must name the folder cifar-10-batches-bin")
+                sys.exit(f"{directory / name}: not found; --data-dir must be the directory cifar-10-batches-bin")
         records = np.concatenate([np.fromfile(directory / name, np.uint8).reshape(-1, 3073) for name in names])
         yield records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
 
 
 def load(dataset, directory):
-    """((images, labels) for training, the same for testing), images (N,C,H,W) scaled to [-1, 1]."""
+    """(images, labels) of the training and the test set, images (N,C,H,W) scaled to [-1, 1]."""
     read = read_mnist if dataset == "mnist" else read_cifar10
     return [
         (torch.from_numpy(images.astype(np.float32)).div_(127.5).sub_(1.0), torch.from_numpy(labels.astype(np.int64)))
@@ -89,7 +89,7 @@ def small_net(args, in_channels, side):
 
 
 def report_net(args):
-    """The batch-norm net for CIFAR-10. The paddings of 2 enlarge: 32, pool 16, 18, pool 9, 11, 13, pool 6."""
+    """The batch-norm net for CIFAR-10. Padding 2 enlarges the image; sizes: 32, pool 16, 18, pool 9, 11, 13, pool 6."""
     act, conv_act = lambda: activation(args.activation), lambda: activation(args.conv_activation)
     return nn.Sequential(
         nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), conv_act(),
@@ -134,32 +134,32 @@ def train_epoch(net, optimizer, images, labels, batch_size):
 
 @torch.no_grad()
 def evaluate(net, images, labels):
-    """(mean loss over images, accuracy, accuracy of each class)"""
+    """Returns (mean loss over images, accuracy, accuracy per class)."""
     net.eval()
     logits = torch.cat([net(x) for x in images.split(500)])
-    hit = (logits.argmax(1) == labels).double()
-    per_class = [hit[labels == c].mean().item() for c in range(10)]
-    return F.cross_entropy(logits, labels).item(), hit.mean().item(), per_class
+    correct = (logits.argmax(1) == labels).double()
+    per_class = [correct[labels == c].mean().item() for c in range(10)]
+    return F.cross_entropy(logits, labels).item(), correct.mean().item(), per_class
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--dataset", choices=["mnist", "cifar10"], default="mnist")
-    parser.add_argument("--net", choices=["small", "report"], default="small", help="report: cifar10 only")
+    parser.add_argument("--net", choices=["small", "report"], default="small", help="report: only for cifar10")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--optimizer", choices=["adam", "adamw", "sgd", "momentum", "nesterov"], default="adam")
     parser.add_argument("--activation", default="relu", help="relu, sigmoid, tanh, swish, mish or leaky:SLOPE")
-    parser.add_argument("--conv-activation", help="after the convolutions; the same as --activation by default")
+    parser.add_argument("--conv-activation", help="activation after convolutions [default: --activation]")
     parser.add_argument("--kernel", type=int, choices=[3, 5], default=3)
     parser.add_argument("--channels", type=lambda s: [int(c) for c in s.split(",")], default=[8, 16])
-    parser.add_argument("--dropout", type=float, default=0.0, help="between the two linear layers of the small net")
+    parser.add_argument("--dropout", type=float, default=0.0, help="dropout between the linear layers of the small net")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
-    parser.add_argument("--fused", action="store_true", help="the fused optimizer step")
+    parser.add_argument("--fused", action="store_true", help="use the fused optimizer")
     args = parser.parse_args()
     args.conv_activation = args.conv_activation or args.activation
     for flag, name in (("--activation", args.activation), ("--conv-activation", args.conv_activation)):
@@ -168,9 +168,9 @@ def parse_arguments():
         except (KeyError, ValueError):
             parser.error(f"{flag} {name}: not one of relu, sigmoid, tanh, swish, mish, leaky:SLOPE")
     if len(args.channels) != 2:
-        parser.error("--channels: two numbers are needed, such as 8,16")
+        parser.error("--channels: expected two integers, such as 8,16")
     if args.net == "report" and args.dataset == "mnist":
-        parser.error("--net report is a net for --dataset cifar10")
+        parser.error("--net report requires --dataset cifar10")
     return args
 
 

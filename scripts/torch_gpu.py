@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""The nets of `chainrule throughput` and their convolutions in PyTorch on a GPU, to put beside chainrule's figures.
+"""Times the nets of `chainrule throughput` and their convolutions in PyTorch on a GPU, for comparison with chainrule.
 
     python3 torch_gpu.py about
     python3 torch_gpu.py steps --net mnist --batch 64 [--seconds 3] [--repeats 7] [--modes graphs,compile]
     python3 torch_gpu.py convolutions [--batch 512] [--layers 64x32x32] [--precisions bf16]
 
-Prints one JSON object a line; whatever PyTorch has to say besides goes to the standard error.
+Prints one JSON object per line; PyTorch's other output goes to standard error.
 
-`steps` times whole training steps, forward, backward and optimizer, on one random batch that stays on the device. The
-modes differ in nothing but what they name: eager, graphs (the step is one CUDA graph) or compile (torch.compile of net
-and loss, "max-autotune" unless that fails), with fp32 (TF32 off), tf32 or bf16 (autocast, channels_last). The compiled
-ones are all channels_last. cuDNN's benchmark and the fused optimizer are always on. The host does not wait for a step
-before it starts the next one, unless --read-loss makes it read every loss.
+`steps` times whole training steps (forward, backward, optimizer) on one random batch that stays on the device. A mode
+combines a runner and a precision. Runners: eager, graphs (the step is one CUDA graph), compile (torch.compile of net and
+loss, channels_last, "max-autotune" unless that fails). Precisions: fp32 (TF32 off), tf32, bf16 (autocast,
+channels_last). cuDNN benchmarking and the fused optimizer are always on. Steps are not synchronized, unless --read-loss
+reads the loss of every step.
 
-`convolutions` times each direction of a layer by itself, without bias: on a GPU with CUDA events around the replay of
-a graph of many calls, so that the launching of kernels from Python does not count.
+`convolutions` times each direction of a layer separately, without bias. On a GPU it uses CUDA events around the replay of
+a graph of many calls, so that Python's launch overhead is excluded.
 
---device cpu tries the program out where there is no GPU.
+--device cpu runs the script on a machine without a GPU.
 """
 
 import argparse
@@ -44,7 +44,7 @@ COMPILERS = ["max-autotune", "reduce-overhead"]
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to run the step: eager, graphs or compile, in fp32, tf32 or bf16."""
+    """A runner (eager, graphs or compile) and a precision (fp32, tf32 or bf16)."""
 
     runner: str
     precision: str
@@ -71,7 +71,7 @@ MODES = [
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution of images of `side` by `side` pixels, padded by half its kernel."""
+    """A convolution of images of `side` by `side` pixels, padded by half the kernel size."""
 
     from_: int
     side: int
@@ -142,7 +142,7 @@ def synchronize(device):
 
 
 def wall_seconds(function, calls, device):
-    """Seconds that `calls` calls take, from an idle device to an idle device."""
+    """Wall-clock seconds of `calls` calls, with the device synchronized before and after."""
     synchronize(device)
     start = time.perf_counter()
     for _ in range(calls):
@@ -163,7 +163,7 @@ def event_seconds(function, calls, _device):
 
 
 def median_seconds(clock, seconds, repeats):
-    """The median seconds a call; `clock` tells the seconds of some number of calls, already warmed up."""
+    """The median seconds per call. `clock(calls)` returns the seconds of that many warmed-up calls."""
     calls, taken = 1, clock(1)
     while taken < 0.2 * seconds:
         calls *= 2
@@ -178,10 +178,10 @@ def warm_up(function):
 
 
 class Captured:
-    """A CUDA graph of `calls` calls of a function: replays them and returns the last one's result."""
+    """A CUDA graph of `calls` calls of a function. A call replays it and returns the last result."""
 
     def __init__(self, function, calls=1):
-        self.function = function  # its tensors are the graph's, and must live as long
+        self.function = function  # keeps the tensors alive that the graph uses
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -198,7 +198,7 @@ class Captured:
 
 
 def compiled(training, compiler):
-    """The step of a training whose net and loss are compiled, with nothing left of what was compiled before."""
+    """The training step with net and loss compiled, after clearing earlier compilations."""
     torch.compiler.reset()
     training.model = torch.compile(training.model, mode=compiler)
     warm_up(training.step)
@@ -206,7 +206,7 @@ def compiled(training, compiler):
 
 
 def compiled_step(build, compilers):
-    """The compiled step of a new training by the first of the compilers that works, and that compiler."""
+    """The compiled step of a new training with the first compiler mode that works, and that mode."""
     *preferred, last = compilers
     for compiler in preferred:
         try:
@@ -218,7 +218,7 @@ def compiled_step(build, compilers):
 
 
 def prepared_step(mode, build, compilers):
-    """A step in `mode` and what is to be told of it."""
+    """The step in `mode`, and additional fields of its report."""
     if mode.runner == "compile":
         step, compiler = compiled_step(build, compilers)
         return step, {"compiler": compiler}
@@ -229,15 +229,15 @@ def prepared_step(mode, build, compilers):
 def measure_steps(mode, args):
     set_precision(mode.precision)
     build = functools.partial(Training, NETS[args.net], args.batch, mode, args.device)
-    step, told = prepared_step(mode, build, [args.compiler] if args.compiler else COMPILERS)
+    step, fields = prepared_step(mode, build, [args.compiler] if args.compiler else COMPILERS)
     run = (lambda: step().item()) if args.read_loss else step
     warm_up(run)
     seconds = median_seconds(lambda calls: wall_seconds(run, calls, args.device), args.seconds, args.repeats)
-    return {"images_per_second": args.batch / seconds, "milliseconds_per_step": 1e3 * seconds, **told}
+    return {"images_per_second": args.batch / seconds, "milliseconds_per_step": 1e3 * seconds, **fields}
 
 
 def directions(layer, batch, precision, device):
-    """The calls of a layer's three directions by their names."""
+    """Functions that compute a layer's three directions, by name."""
     layout = torch.channels_last if "channels_last" in precision else torch.contiguous_format
     dtype = torch.bfloat16 if "bf16" in precision else torch.float32
 
@@ -279,14 +279,14 @@ def first_line(error):
 
 
 def release_memory():
-    """Gives the memory back that nothing uses any more."""
+    """Releases unused memory."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def report(key, needs_cuda, device, measure):
-    """Prints a line with `key` and what `measure` returns, or why there is nothing."""
+    """Prints `key` with the result of `measure`, or why it is missing."""
     if needs_cuda and device != "cuda":
         print(json.dumps({**key, "skipped": "needs CUDA"}), flush=True)
         return
@@ -317,7 +317,7 @@ def convolutions(args):
 
 
 def driver():
-    """The version of NVIDIA's driver, or None where nvidia-smi is not there or does not tell."""
+    """The version of the NVIDIA driver, or None if nvidia-smi is missing or fails."""
     if not shutil.which("nvidia-smi"):
         return None
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -334,17 +334,17 @@ def about(_):
     }))  # fmt: skip
 
 
-def selected(things, texts, name):
-    """The things whose names contain one of the comma-separated texts; all of them without texts."""
-    found = [thing for thing in things if any(text in name(thing) for text in texts.split(","))]
-    return found or sys.exit(f"{texts}: none of {', '.join(map(name, things))}")
+def selected(items, texts, name):
+    """The items whose names contain one of the comma-separated texts; all items if `texts` is empty."""
+    found = [item for item in items if any(text in name(item) for text in texts.split(","))]
+    return found or sys.exit(f"{texts}: matches none of {', '.join(map(name, items))}")
 
 
 def positive(kind):
     def parse(text):
         value = kind(text)
         if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text} is not above 0 and finite")
+            raise argparse.ArgumentTypeError(f"{text}: expected a finite positive number")
         return value
 
     return parse
@@ -353,8 +353,8 @@ def positive(kind):
 def add_measuring(parser, seconds):
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="[default: cuda]")
     parser.add_argument("--seconds", type=positive(float), default=seconds,
-                        help=f"of one measurement, divided among its repeats [default: {seconds:g}]")  # fmt: skip
-    parser.add_argument("--repeats", type=positive(int), default=7, help="of which the median is told [default: 7]")
+                        help=f"seconds per measurement, split among its repeats [default: {seconds:g}]")  # fmt: skip
+    parser.add_argument("--repeats", type=positive(int), default=7, help="repeats, of which the median is reported [default: 7]")
 
 
 def parse_arguments():
@@ -365,17 +365,17 @@ def parse_arguments():
     command = commands.add_parser("steps", help="time training steps")
     command.set_defaults(run=steps)
     command.add_argument("--net", choices=NETS, required=True)
-    command.add_argument("--batch", type=positive(int), help="images [default: what the net is usually timed with]")
-    command.add_argument("--modes", default="", help="those whose name contains one of these, comma-separated")
-    command.add_argument("--compiler", choices=COMPILERS, help="torch.compile's mode, without falling back")
-    command.add_argument("--read-loss", action="store_true", help="wait for every step's loss")
+    command.add_argument("--batch", type=positive(int), help="batch size [default: the usual one of the net]")
+    command.add_argument("--modes", default="", help="run only modes whose name contains one of these, comma-separated")
+    command.add_argument("--compiler", choices=COMPILERS, help="the mode of torch.compile, without fallback")
+    command.add_argument("--read-loss", action="store_true", help="read the loss after every step")
     add_measuring(command, 3.0)
 
     command = commands.add_parser("convolutions", help="time convolutions and their gradients")
     command.set_defaults(run=convolutions)
-    command.add_argument("--batch", type=positive(int), default=512, help="images [default: 512]")
-    command.add_argument("--layers", default="", help="those whose name contains one of these, comma-separated")
-    command.add_argument("--precisions", default="", help="those whose name contains one of these, comma-separated")
+    command.add_argument("--batch", type=positive(int), default=512, help="batch size [default: 512]")
+    command.add_argument("--layers", default="", help="run only layers whose name contains one of these, comma-separated")
+    command.add_argument("--precisions", default="", help="run only precisions whose name contains one of these, comma-separated")
     add_measuring(command, 0.2)
     return parser.parse_args()
 
@@ -383,7 +383,7 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     if args.command != "about" and args.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("PyTorch finds no CUDA device; --device cpu tries the program out without one")
+        sys.exit("PyTorch finds no CUDA device; use --device cpu to run without one")
     args.run(args)
 
 

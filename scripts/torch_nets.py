@@ -1,4 +1,4 @@
-"""The nets of `chainrule throughput` in PyTorch, and what each is trained on and with."""
+"""The nets of `chainrule throughput` in PyTorch, with their inputs and optimizers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def conv_bn(from_, to, kernel, stride):
 
 
 class Block(nn.Module):
-    """Two convolutions and the way around them."""
+    """Two convolutions with a residual connection."""
 
     def __init__(self, from_, to, stride):
         super().__init__()
@@ -59,7 +59,7 @@ def resnet18():
 
 
 class Unet(nn.Module):
-    """Down twice and up twice, each level joined with its counterpart."""
+    """Two levels down and two up, with skip connections."""
 
     def __init__(self):
         super().__init__()
@@ -84,13 +84,13 @@ def adam(parameters, fused, capturable=False):
 
 
 def sgd(parameters, fused, capturable=False):
-    """Unlike Adam's, its step can be captured as it is."""
+    """Unlike Adam, SGD needs no `capturable` option."""
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=fused)
 
 
 @dataclass(frozen=True)
 class Net:
-    """A net with what it is trained on: `image` is (C,H,W), `label` the shape of the classes of one image."""
+    """A net with its input: `image` is (C,H,W), `label` the shape of the labels of one image."""
 
     build: Callable
     optimizer: Callable

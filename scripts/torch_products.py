@@ -1,6 +1,6 @@
-"""Products of matrices in PyTorch (MKL, where it was built with it): python3 torch_products.py THREADS MxKxN...
+"""Times matrix products in PyTorch (MKL, if built with it): python3 torch_products.py THREADS MxKxN...
 
-Prints "MxKxN GFLOP/s", each the median of nine measurements.
+Prints "MxKxN GFLOP/s", the median of nine measurements.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The nets of `chainrule throughput` in PyTorch, timed alike: python3 torch_throughput.py NET MODE THREADS SECONDS
+"""Times the nets of `chainrule throughput` in PyTorch in the same way: python3 torch_throughput.py NET MODE THREADS SECONDS
 
 NET is mnist, cifar, resnet18 or unet; MODE eager, fused, channels_last, both or compile. Prints one JSON object.
 """
