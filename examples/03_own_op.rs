@@ -17,8 +17,8 @@ impl<T: Float> Rule<T> for Cube {
     fn derivative(&self) -> &'static str {
         "dx = 3x² · dy"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(3.0 * node.parent(0).square() * dy)]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(3.0 * op.parent(0).square() * dy)]
     }
 }
 
@@ -39,8 +39,8 @@ impl<T: Float> Rule<T> for WrongCube {
     fn derivative(&self) -> &'static str {
         "dx = x² · dy"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(node.parent(0).square() * dy)]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(op.parent(0).square() * dy)]
     }
 }
 
@@ -52,7 +52,7 @@ fn main() {
     println!("dx = 3x² = {}", y.sum().backward()[&x]);
     println!("6x       = {}", y.sum().gradient(&x).sum().gradient(&x));
 
-    let point = [x.value()];
+    let point = [x.value().clone()];
     gradcheck(|x| cube(&x[0]), &point).expect("the rule is right");
     gradgradcheck(|x| cube(&x[0]), &point).expect("and so is the derivative of the rule");
     println!("\ngradcheck and gradgradcheck of cube: passed");

@@ -185,7 +185,7 @@ pub fn held() {
     let work = WORK[1];
     let held = train(work, GPU, Way::Replayed, &mut |i, net| {
         if i == 7 {
-            copies = net.parameters().iter().map(Var::value).collect();
+            copies = net.parameters().iter().map(|p| p.value().clone()).collect();
             seen = copies.iter().map(Tensor::to_vec).collect();
         }
     });

@@ -28,7 +28,7 @@ fn rearranged<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
 
 /// The processor's results are what plain loops give; what the GPU is compared with is right.
 fn checked_here(row: &Row) {
-    let y = (row.f64)(&parameters(&row.inputs())).value();
+    let y = (row.f64)(&parameters(&row.inputs())).value().clone();
     near(row.name, "forward", &y.to_vec(), &(row.reference)(&row.inputs()), 1e-12);
 }
 

@@ -182,7 +182,7 @@ fn key(options: &CheckOptions, step: u32) -> Key {
 
 /// The function's value. Inputs are parameters, because a function may itself take gradients.
 fn evaluate(f: &impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Tensor64 {
-    f(&variables(inputs)).value()
+    f(&variables(inputs)).value().clone()
 }
 
 fn variables(inputs: &[Tensor64]) -> Vec<Var64> {

@@ -12,11 +12,16 @@
 //! assert!((dy.value().item() - 4.0 * 4f64.exp()).abs() < 1e-12);
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod attribute;
 mod check;
+mod edges;
 mod gradients;
+mod operation;
 mod operators;
 mod ops;
+mod parameter;
 mod pending;
 mod recording;
 mod var;
@@ -25,9 +30,10 @@ mod walk;
 pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
+pub use operation::{Operation, Rule};
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
 pub use recording::{is_recording, no_grad, watch_records};
-pub use var::{NodeOf, Rule, Var, Var64, VarOf};
+pub use var::{Value, Var, Var64, VarOf};
 pub use walk::Observer;
 
 /// The gradients of an `f32` graph.

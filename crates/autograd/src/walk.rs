@@ -8,15 +8,16 @@ use chainrule_tensor::{Float, TensorOf};
 use smallvec::SmallVec;
 
 use crate::gradients::GradientsOf;
+use crate::operation::Operation;
 use crate::pending::{Entry, Pending};
 use crate::recording::{is_recording, with_recording};
-use crate::var::{NodeOf, VarOf};
+use crate::var::VarOf;
 
 /// Watches a backward walk.
 pub trait Observer<T: Float> {
     /// A node's rule has run: `dy` came in, `gradients` go to its parents.
-    fn node_done(&mut self, node: &NodeOf<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
-        let _ = (node, dy, gradients);
+    fn node_done(&mut self, op: &Operation<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
+        let _ = (op, dy, gradients);
     }
 
     /// A parameter's gradient is complete.
@@ -115,12 +116,15 @@ fn leading_to<T: Float>(root: &VarOf<T>, targets: &BTreeSet<u64>) -> BTreeSet<u6
     let mut stack = vec![root.clone()];
     while let Some(var) = stack.pop() {
         if nodes.insert(var.id(), var.clone()).is_none() {
-            stack.extend(var.computed().into_iter().flat_map(|c| &c.edges).map(|edge| edge.parent.clone()));
+            stack.extend(
+                var.operation().into_iter().flat_map(|op| op.recorded.edges.iter()).map(|edge| edge.parent.clone()),
+            );
         }
     }
     let mut leading = BTreeSet::new();
     for (id, var) in nodes {
-        let through = var.computed().is_some_and(|c| c.edges.iter().any(|edge| leading.contains(&edge.parent.id())));
+        let through =
+            var.operation().is_some_and(|op| op.recorded.edges.iter().any(|edge| leading.contains(&edge.parent.id())));
         if targets.contains(&id) || through {
             leading.insert(id);
         }
@@ -150,41 +154,42 @@ fn walk<T: Float>(
         if keep.contains(&var.id()) {
             found.push((var.clone(), dy.clone()));
         }
-        let Some(node) = var.as_node() else { continue };
-        let computed = node.computed();
-        let op = || computed.rule.name();
-        let mut needs: SmallVec<[bool; 8]> = SmallVec::from_elem(false, computed.edges.len());
-        for (need, edge) in needs.iter_mut().zip(&computed.edges) {
-            *need = edge.walk(op).requires_grad() && wanted(&edge.parent);
+        let Some(op) = var.operation() else { continue };
+        let name = || op.rule().name();
+        let mut needs: SmallVec<[bool; 8]> = SmallVec::from_elem(false, op.parents());
+        for (i, need) in needs.iter_mut().enumerate() {
+            let parent = op.parent(i);
+            *need = parent.requires_grad() && wanted(parent);
         }
         if !needs.contains(&true) {
             continue;
         }
-        let gradients = computed.rule.backward(node, &dy, &needs);
+        let gradients = op.rule().backward(&op, &dy, &needs);
         assert!(
             gradients.len() == needs.len(),
             "backward: the rule of '{}' returned {} gradients for {} parents",
-            op(),
+            name(),
             gradients.len(),
             needs.len()
         );
-        observer.node_done(node, &dy, &gradients);
+        observer.node_done(&op, &dy, &gradients);
         drop(dy);
-        for (i, ((edge, need), gradient)) in computed.edges.iter().zip(needs).zip(gradients).enumerate() {
+        for (i, (need, gradient)) in needs.into_iter().zip(gradients).enumerate() {
             if !need {
                 continue;
             }
+            let parent = op.parent(i);
             let Some(gradient) = gradient else {
-                panic!("backward: the rule of '{}' returned no gradient for parent {i}, which needs one", op());
+                panic!("backward: the rule of '{}' returned no gradient for parent {i}, which needs one", name());
             };
             assert!(
-                gradient.shape_ref() == edge.parent.shape_ref(),
+                gradient.shape() == parent.shape(),
                 "backward: the rule of '{}' returned a gradient of shape {} for parent {i} of shape {}",
-                op(),
+                name(),
                 gradient.shape(),
-                edge.parent.shape()
+                parent.shape()
             );
-            pending.arrive(&edge.parent, gradient, add);
+            pending.arrive(parent, gradient, add);
         }
     }
     found
@@ -197,7 +202,7 @@ fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
     } else {
         // In place, unless the rule kept a handle of what came before.
         let mut total = std::mem::replace(sum, gradient).into_value();
-        total.add_assign(&sum.numbers());
+        total.add_assign(&sum.value());
         VarOf::constant(total)
     };
 }
@@ -209,13 +214,13 @@ fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
 /// depends on another, and stays on the graph.
 #[track_caller]
 pub(crate) fn composed_gradients<T: Float>(
-    node: &NodeOf<T>,
+    op: &Operation<T>,
     dy: &VarOf<T>,
     needs: &[bool],
     f: impl FnOnce(&[VarOf<T>]) -> VarOf<T>,
 ) -> Vec<Option<VarOf<T>>> {
     with_recording(true, || {
-        let stand_ins: Vec<VarOf<T>> = (0..needs.len()).map(|i| 1.0 * node.parent(i)).collect();
+        let stand_ins: Vec<VarOf<T>> = (0..needs.len()).map(|i| 1.0 * op.parent(i)).collect();
         let y = (f(&stand_ins) * dy).sum();
         let wanted: Vec<&VarOf<T>> = stand_ins.iter().zip(needs).filter(|&(_, &need)| need).map(|(x, _)| x).collect();
         let mut found = y.gradients(&wanted).into_iter();

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use chainrule_autograd::{Gradients, NodeOf, Observer, Rule, Var, Var64, VarOf, is_recording, no_grad, watch_records};
+use chainrule_autograd::{
+    Gradients, Observer, Operation, Rule, Var, Var64, VarOf, is_recording, no_grad, watch_records,
+};
 use chainrule_tensor::{Conv2dOptions, Float, Shape, Tensor64, TensorOf, Unary};
 
 /// Adds 0, and holds on to something whose handles are counted.
@@ -17,13 +19,13 @@ impl<T: Float> Rule<T> for Counted {
     fn derivative(&self) -> &'static str {
         "dx = dy"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.clone())]
     }
 }
 
 fn counted(x: &Var64, count: &Arc<()>) -> Var64 {
-    Var64::record(x.value(), [x], Counted { _held: Arc::clone(count) })
+    Var64::record(x.value().clone(), [x], Counted { _held: Arc::clone(count) })
 }
 
 #[test]
@@ -50,12 +52,12 @@ fn walking_twice_gives_the_same() {
 #[test]
 fn constants_and_what_is_computed_without_recording_make_no_node() {
     let (x, c) = (Var64::parameter("x", 2.0), Var64::constant(3.0));
-    assert!((&x * &c).node().is_some());
-    assert!((&c * &c).node().is_none());
-    assert!((&x.detach() * &x.detach()).node().is_none());
-    assert!(no_grad(|| &x * &x).node().is_none());
+    assert!((&x * &c).operation().is_some());
+    assert!((&c * &c).operation().is_none());
+    assert!((&x.detach() * &x.detach()).operation().is_none());
+    assert!(no_grad(|| &x * &x).operation().is_none());
     x.set_frozen(true);
-    assert!((&x * &c).node().is_none(), "a frozen parameter is a constant");
+    assert!((&x * &c).operation().is_none(), "a frozen parameter is a constant");
     x.set_frozen(false);
     assert!(std::panic::catch_unwind(|| no_grad(|| panic!("on purpose"))).is_err());
     assert!(is_recording(), "recording is on again after a panic");
@@ -87,10 +89,10 @@ fn an_observer_sees_each_node_once_and_each_gradient_when_it_is_final() {
     #[derive(Default)]
     struct Seen(Vec<String>);
     impl Observer<f64> for Seen {
-        fn node_done(&mut self, node: &NodeOf<f64>, dy: &Var64, gradients: &[Option<Var64>]) {
-            assert_eq!(gradients.len(), node.parents());
-            assert_eq!(dy.shape(), node.output().shape());
-            self.0.push(node.rule().name().into());
+        fn node_done(&mut self, op: &Operation<f64>, dy: &Var64, gradients: &[Option<Var64>]) {
+            assert_eq!(gradients.len(), op.parents());
+            assert_eq!(dy.shape(), op.output().shape());
+            self.0.push(op.rule().name().into());
         }
         fn gradient_final(&mut self, parameter: &Var64, gradient: &Var64) {
             self.0.push(format!("{} {}", parameter.name(), gradient.item()));
@@ -108,10 +110,10 @@ fn an_observer_sees_each_node_once_and_each_gradient_when_it_is_final() {
 fn rules_count_the_multiply_adds_of_their_product() {
     struct Count(Vec<(String, usize)>);
     impl Observer<f64> for Count {
-        fn node_done(&mut self, node: &NodeOf<f64>, _dy: &Var64, _gradients: &[Option<Var64>]) {
-            let count = node.rule().multiply_adds(node);
+        fn node_done(&mut self, op: &Operation<f64>, _dy: &Var64, _gradients: &[Option<Var64>]) {
+            let count = op.rule().multiply_adds(op);
             if count > 0 {
-                self.0.push((node.rule().name().into(), count));
+                self.0.push((op.rule().name().into(), count));
             }
         }
     }

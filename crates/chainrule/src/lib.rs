@@ -9,6 +9,8 @@
 //! println!("{}", loss.backward()[&w]);
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub use chainrule_autograd as autograd;
 pub use chainrule_data as data;
 pub use chainrule_nn as nn;
@@ -17,7 +19,7 @@ pub use chainrule_tensor as tensor;
 /// The items that most programs use.
 pub mod prelude {
     pub use chainrule_autograd::{
-        CrossEntropy, Gradients, GradientsOf, NodeOf, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
+        CrossEntropy, Gradients, GradientsOf, Operation, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
         no_grad,
     };
     pub use chainrule_nn::{

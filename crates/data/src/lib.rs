@@ -3,6 +3,8 @@
 //! Every source is loaded into one in-memory form, [`Dataset`]: 8-bit [`Images`] with labels. Reading files or the network
 //! returns a [`Result`] whose error says where, what was expected and found, and what to do.
 
+#![forbid(unsafe_code)]
+
 pub mod cifar10;
 mod dataset;
 #[cfg(feature = "download")]

@@ -8,6 +8,8 @@
 //! assert_eq!(raw.test_labels[8..12], [7, 2, 1, 0]);
 //! ```
 
+#![forbid(unsafe_code)]
+
 use std::io::Read;
 
 static ARCHIVE: &[u8] = include_bytes!("../data/mnist.tar.zst");

@@ -98,7 +98,8 @@ type Named<T> = Vec<(String, TensorOf<T>)>;
 
 /// Parameters and buffers by path, in the module's order, and counters by path.
 fn contents<T: Float>(net: &dyn Module<T>) -> (Named<T>, BTreeMap<String, u64>) {
-    let mut tensors: Named<T> = net.named_parameters().into_iter().map(|(path, var)| (path, var.value())).collect();
+    let mut tensors: Named<T> =
+        net.named_parameters().into_iter().map(|(path, var)| (path, var.value().clone())).collect();
     let mut counters = BTreeMap::new();
     net.visit(&mut Visitor::new(&mut |path, item| match item {
         Item::Buffer(buffer) => tensors.push((path.into(), buffer.get())),

@@ -2,6 +2,8 @@
 //!
 //! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
 
+#![forbid(unsafe_code)]
+
 mod checkpoint;
 mod containers;
 mod error;

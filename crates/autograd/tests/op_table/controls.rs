@@ -1,9 +1,9 @@
 //! Negative controls: rules made wrong on purpose have to be caught.
 
-use chainrule_autograd::{CheckError, NodeOf, Rule, Var64, VarOf, gradcheck, gradgradcheck};
+use chainrule_autograd::{CheckError, Operation, Rule, Var64, VarOf, gradcheck, gradgradcheck};
 use chainrule_tensor::{Float, Tensor64, Unary};
 
-type Backward<T> = fn(&NodeOf<T>, &VarOf<T>) -> Vec<Option<VarOf<T>>>;
+type Backward<T> = fn(&Operation<T>, &VarOf<T>) -> Vec<Option<VarOf<T>>>;
 
 /// A square whose rule is whatever the control wants.
 struct Wrong<T: Float>(Backward<T>);
@@ -15,8 +15,8 @@ impl<T: Float> Rule<T> for Wrong<T> {
     fn derivative(&self) -> &'static str {
         "dx = something else"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        (self.0)(node, dy)
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        (self.0)(op, dy)
     }
 }
 
@@ -30,22 +30,22 @@ fn point() -> [Tensor64; 1] {
 
 #[test]
 fn the_right_rule_passes() {
-    gradcheck(|x| square(&x[0], |node, dy| vec![Some(2.0 * node.parent(0) * dy)]).exp(), &point()).unwrap();
-    gradgradcheck(|x| square(&x[0], |node, dy| vec![Some(2.0 * node.parent(0) * dy)]).exp(), &point()).unwrap();
+    gradcheck(|x| square(&x[0], |op, dy| vec![Some(2.0 * op.parent(0) * dy)]).exp(), &point()).unwrap();
+    gradgradcheck(|x| square(&x[0], |op, dy| vec![Some(2.0 * op.parent(0) * dy)]).exp(), &point()).unwrap();
 }
 
 #[test]
 fn wrong_numbers_are_found_and_told() {
     let wrong: [Backward<f64>; 3] = [
-        |node, dy| vec![Some(2.02 * node.parent(0) * dy)],
-        |node, dy| vec![Some(node.parent(0) * dy)],
-        |node, _| vec![Some(2.0 * node.parent(0))],
+        |op, dy| vec![Some(2.02 * op.parent(0) * dy)],
+        |op, dy| vec![Some(op.parent(0) * dy)],
+        |op, _| vec![Some(2.0 * op.parent(0))],
     ];
     for (i, backward) in wrong.into_iter().enumerate() {
         let error = gradcheck(|x| square(&x[0], backward).exp(), &point()).expect_err("a wrong rule");
         assert!(matches!(error, CheckError::Mismatch { input: 0, .. }), "control {i}: {error}");
     }
-    let error = gradcheck(|x| square(&x[0], |node, dy| vec![Some(2.02 * node.parent(0) * dy)]), &point());
+    let error = gradcheck(|x| square(&x[0], |op, dy| vec![Some(2.02 * op.parent(0) * dy)]), &point());
     let text = error.expect_err("one per cent too much").to_string();
     for piece in ["output [2] in input 0 at [2]", "analytic  4.04", "numeric ", "error     9.9", "step 1.2e-5"] {
         assert!(text.contains(piece), "no '{piece}' in:\n{text}");
@@ -65,7 +65,7 @@ fn a_gradient_of_zeros_is_found() {
 #[test]
 fn a_wrong_second_derivative_is_found() {
     // Right at first order, but the factor is taken for a constant.
-    let backward: Backward<f64> = |node, dy| vec![Some(2.0 * node.parent(0).detach() * dy)];
+    let backward: Backward<f64> = |op, dy| vec![Some(2.0 * op.parent(0).detach() * dy)];
     gradcheck(|x| square(&x[0], backward), &point()).unwrap();
     gradgradcheck(|x| square(&x[0], backward), &point()).expect_err("a detached factor");
 }

@@ -22,7 +22,7 @@ fn bits<T: Float>(x: &[TensorOf<T>]) -> Vec<u64> {
 #[test]
 fn forward_agrees_with_plain_loops() {
     for row in rows::all() {
-        let y = (row.f64)(&parameters(&row.inputs())).value();
+        let y = (row.f64)(&parameters(&row.inputs())).value().clone();
         near(row.name, "forward", &y.to_vec(), &(row.reference)(&row.inputs()), 1e-12);
     }
 }
@@ -149,7 +149,7 @@ fn an_empty_batch_goes_through() {
     for row in rows::batched() {
         let inputs: Vec<Tensor> = row.inputs::<f32>();
         let batch = inputs[0].narrow(0, 0..0);
-        let y = (row.f32)(&parameters(&[&[batch][..], &inputs[1..]].concat())).value();
+        let y = (row.f32)(&parameters(&[&[batch][..], &inputs[1..]].concat())).value().clone();
         assert_eq!(y.shape()[0], 0, "{}", row.name);
     }
 }
@@ -159,14 +159,14 @@ fn rules(var: &Var64, found: &mut BTreeSet<String>) {
     let mut stack = vec![var.clone()];
     let mut seen = BTreeSet::new();
     while let Some(var) = stack.pop() {
-        let Some(node) = var.node() else { continue };
+        let Some(op) = var.operation() else { continue };
         if !seen.insert(var.id()) {
             continue;
         }
-        let rule = node.rule();
+        let rule = op.rule();
         assert!(!rule.derivative().is_empty() && !rule.saved().is_empty(), "{}: it cannot say itself", rule.name());
         found.insert(rule.name().to_owned());
-        stack.extend((0..node.parents()).map(|i| node.parent(i)));
+        stack.extend((0..op.parents()).map(|i| op.parent(i).clone()));
     }
 }
 
@@ -202,9 +202,9 @@ fn leads_to(root: &Var64, x: &Var64) -> bool {
             return true;
         }
         if seen.insert(var.id())
-            && let Some(node) = var.node()
+            && let Some(op) = var.operation()
         {
-            stack.extend((0..node.parents()).map(|i| node.parent(i)));
+            stack.extend((0..op.parents()).map(|i| op.parent(i).clone()));
         }
     }
     false

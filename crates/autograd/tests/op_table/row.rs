@@ -54,7 +54,7 @@ pub fn value_and_gradients<T: Float>(f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[T
     let y = f(&x);
     let c = VarOf::constant(spread::<T>(&y.shape(), (0.5, 1.5), 7).to(y.device()));
     let gradients = (bent(&y) * c).sum().backward();
-    std::iter::once(y.value()).chain(x.iter().map(|x| gradients[x].clone())).collect()
+    std::iter::once(y.value().clone()).chain(x.iter().map(|x| gradients[x].clone())).collect()
 }
 
 /// Fails unless two lists of numbers agree, relative to the largest.

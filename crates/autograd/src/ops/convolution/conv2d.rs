@@ -4,7 +4,8 @@
 
 use chainrule_tensor::{Conv2dOptions, Float, Moments};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The convolution (cross-correlation, as everywhere in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus
@@ -19,7 +20,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
-        let y = self.value().conv2d(&w.value(), b.map(Self::value).as_ref(), options);
+        let y = self.value().conv2d(&w.value(), b.map(Self::value).as_deref(), options);
         Self::record(y, [self, w].into_iter().chain(b), Conv2d(options))
     }
 
@@ -31,7 +32,7 @@ impl<T: Float> VarOf<T> {
         b: Option<&Self>,
         options: Conv2dOptions,
     ) -> (Self, Option<Moments<T>>) {
-        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_ref(), options);
+        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_deref(), options);
         (Self::record(y, [self, w].into_iter().chain(b), Conv2d(options)), moments)
     }
 
@@ -95,14 +96,14 @@ impl<T: Float> Rule<T> for Conv2d {
     fn saved(&self) -> &'static str {
         "x, w"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
         // Each output is the sum of one filter.
-        let w = node.parent(1).shape();
-        node.output().shape().numel() * w[1] * w[2] * w[3]
+        let w = op.parent(1).shape();
+        op.output().shape().numel() * w[1] * w[2] * w[3]
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, w) = (node.parent(0), node.parent(1));
-        let dx = needs[0].then(|| dy.conv2d_input_gradient(&w, x.hw(), self.0));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, w) = (op.parent(0), op.parent(1));
+        let dx = needs[0].then(|| dy.conv2d_input_gradient(w, x.hw(), self.0));
         let [dw, db] = x.conv2d_parameter_gradients(dy, w.hw(), self.0, [needs[1], needs.get(2) == Some(&true)]);
         [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
     }
@@ -121,15 +122,15 @@ impl<T: Float> Rule<T> for InputGradient {
     fn saved(&self) -> &'static str {
         "dy, w"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
-        let w = node.parent(1).shape();
-        node.parent(0).shape().numel() * w[1] * w[2] * w[3]
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
+        let w = op.parent(1).shape();
+        op.parent(0).shape().numel() * w[1] * w[2] * w[3]
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, w) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, w) = (op.parent(0), op.parent(1));
         vec![
-            needs[0].then(|| dz.conv2d(&w, None, self.0)),
-            needs[1].then(|| dz.conv2d_weight_gradient(&dy, w.hw(), self.0)),
+            needs[0].then(|| dz.conv2d(w, None, self.0)),
+            needs[1].then(|| dz.conv2d_weight_gradient(dy, w.hw(), self.0)),
         ]
     }
 }
@@ -147,12 +148,12 @@ impl<T: Float> Rule<T> for WeightGradient {
     fn saved(&self) -> &'static str {
         "x, dy"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
-        let dw = node.output().shape();
-        node.parent(1).shape().numel() * dw[1] * dw[2] * dw[3]
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
+        let dw = op.output().shape();
+        op.parent(1).shape().numel() * dw[1] * dw[2] * dw[3]
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, dy) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, dy) = (op.parent(0), op.parent(1));
         vec![
             needs[0].then(|| dy.conv2d_input_gradient(dz, x.hw(), self.0)),
             needs[1].then(|| x.conv2d(dz, None, self.0)),

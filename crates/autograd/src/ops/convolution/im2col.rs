@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Conv2dOptions, Float};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
@@ -47,8 +48,8 @@ impl<T: Float> Rule<T> for Im2col {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.col2im(self.khw, node.parent(0).hw(), self.options))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.col2im(self.khw, op.parent(0).hw(), self.options))]
     }
 }
 
@@ -67,7 +68,7 @@ impl<T: Float> Rule<T> for Col2im {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.im2col(self.khw, self.options))]
     }
 }

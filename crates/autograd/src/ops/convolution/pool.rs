@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Pool2dOptions, PoolPlaces, Window, shape_rules};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 /// The windows of a pooling, vertical and horizontal.
 type Windows = [Vec<Window>; 2];
@@ -81,8 +82,8 @@ impl<T: Float> Rule<T> for MaxPool {
     fn saved(&self) -> &'static str {
         "the places of the maxima"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter2d(&self.places, node.parent(0).hw()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.scatter2d(&self.places, op.parent(0).hw()))]
     }
 }
 
@@ -105,8 +106,8 @@ impl<T: Float> Rule<T> for Scatter {
     fn saved(&self) -> &'static str {
         "the places of the maxima"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let _ = node;
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let _ = op;
         vec![Some(VarOf::record(dz.value().gather2d(&self.0), [dz], Gather(self.0.clone())))]
     }
 }
@@ -123,8 +124,8 @@ impl<T: Float> Rule<T> for Gather {
     fn saved(&self) -> &'static str {
         "the places of the maxima"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter2d(&self.0, node.parent(0).hw()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.scatter2d(&self.0, op.parent(0).hw()))]
     }
 }
 
@@ -144,8 +145,8 @@ impl<T: Float> Rule<T> for AvgPool {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().avg_pool2d_adjoint(&self.0, node.parent(0).hw());
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dx = dy.value().avg_pool2d_adjoint(&self.0, op.parent(0).hw());
         vec![Some(VarOf::record(dx, [dy], AvgPoolBackward(self.0.clone())))]
     }
 }
@@ -162,7 +163,7 @@ impl<T: Float> Rule<T> for AvgPoolBackward {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(average(dz, self.0.clone()))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Tap};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Every pixel repeated: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx sums dy over the copies.
@@ -69,8 +70,8 @@ impl<T: Float> Rule<T> for Upsample {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().resample2d_adjoint(&self.0, node.parent(0).hw());
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dx = dy.value().resample2d_adjoint(&self.0, op.parent(0).hw());
         vec![Some(VarOf::record(dx, [dy], UpsampleBackward(self.0.clone())))]
     }
 }
@@ -87,7 +88,7 @@ impl<T: Float> Rule<T> for UpsampleBackward {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(resample(dz, self.0.clone()))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = |x|`; `dx = dy · sign x`, 0 at 0 as in `PyTorch`.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Abs {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy * VarOf::constant(node.parent(0).value().unary(Unary::Sign)))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy * VarOf::constant(op.parent(0).value().unary(Unary::Sign)))]
     }
 }
 

@@ -2,30 +2,31 @@
 
 use chainrule_tensor::{Binary, Float};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 /// `a + b`.
 #[track_caller]
 pub(crate) fn add<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(a.numbers().binary(Binary::Add, &b.numbers()), [a, b], Add)
+    VarOf::record(a.value().binary(Binary::Add, &b.value()), [a, b], Add)
 }
 
 /// `a − b`.
 #[track_caller]
 pub(crate) fn sub<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(a.numbers().binary(Binary::Sub, &b.numbers()), [a, b], Sub)
+    VarOf::record(a.value().binary(Binary::Sub, &b.value()), [a, b], Sub)
 }
 
 /// `a · b`.
 #[track_caller]
 pub(crate) fn mul<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(a.numbers().binary(Binary::Mul, &b.numbers()), [a, b], Mul)
+    VarOf::record(a.value().binary(Binary::Mul, &b.value()), [a, b], Mul)
 }
 
 /// `a / b`.
 #[track_caller]
 pub(crate) fn div<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(a.numbers().binary(Binary::Div, &b.numbers()), [a, b], Div)
+    VarOf::record(a.value().binary(Binary::Div, &b.value()), [a, b], Div)
 }
 
 /// A rule of two parents whose gradients are computed as if nothing had been broadcast; the repeats are summed here.
@@ -43,8 +44,8 @@ macro_rules! rule {
             fn saved(&self) -> &'static str {
                 $saved
             }
-            fn backward(&self, node: &NodeOf<T>, $dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-                let ($a, $b) = (node.input(0), node.input(1));
+            fn backward(&self, op: &Operation<T>, $dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+                let ($a, $b) = (op.parent(0), op.parent(1));
                 vec![needs[0].then(|| $da.sum_to($a.shape())), needs[1].then(|| $db.sum_to($b.shape()))]
             }
         }

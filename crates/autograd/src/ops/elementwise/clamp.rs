@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, TensorOf, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = max(lo, min(x, hi))`; `dx = dy` where lo ≤ x ≤ hi, else 0. NaN stays NaN.
@@ -29,8 +30,8 @@ impl<T: Float> Rule<T> for Clamp {
     fn saved(&self) -> &'static str {
         "x, lo, hi"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, node.parent(0).value(), self.0, self.1))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0).value().clone(), self.0, self.1))]
     }
 }
 
@@ -56,8 +57,8 @@ impl<T: Float> Rule<T> for ClampBackward<T> {
     fn saved(&self) -> &'static str {
         "x, lo, hi"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let _ = (node, needs);
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let _ = (op, needs);
         vec![Some(backward(dz, self.x.clone(), self.lo, self.hi))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = eˣ`; `dx = dy · y`.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Exp {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy * node.output())]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy * op.output())]
     }
 }
 

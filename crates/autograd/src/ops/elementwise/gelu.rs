@@ -4,7 +4,8 @@ use std::f64::consts::PI;
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 /// The weight of x³ in the approximation.
 const CUBIC: f64 = 0.044_715;
@@ -36,8 +37,8 @@ impl<T: Float> Rule<T> for Gelu {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.parent(0)))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0)))]
     }
 }
 
@@ -59,10 +60,10 @@ impl<T: Float> Rule<T> for GeluBackward {
     fn saved(&self) -> &'static str {
         "dy, x"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (op.parent(0), op.parent(1));
         let density = || (-0.5 * x.square()).exp() * (1.0 / (2.0 * PI).sqrt());
-        vec![needs[0].then(|| backward(dz, &x)), needs[1].then(|| dz * dy * density() * (2.0 - x.square()))]
+        vec![needs[0].then(|| backward(dz, x)), needs[1].then(|| dz * dy * density() * (2.0 - x.square()))]
     }
 }
 
@@ -78,8 +79,8 @@ impl<T: Float> Rule<T> for GeluTanh {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(tanh_backward(dy, &node.parent(0)))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(tanh_backward(dy, op.parent(0)))]
     }
 }
 
@@ -101,16 +102,16 @@ impl<T: Float> Rule<T> for GeluTanhBackward {
     fn saved(&self) -> &'static str {
         "dy, x"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (op.parent(0), op.parent(1));
         let curve = || {
             let c = (2.0 / PI).sqrt();
-            let t = (c * (&x + CUBIC * x.pow(3.0))).tanh();
+            let t = (c * (x + CUBIC * x.pow(3.0))).tanh();
             let u1 = c * (1.0 + (3.0 * CUBIC) * x.square());
-            let u2 = (c * 6.0 * CUBIC) * &x;
-            (1.0 - t.square()) * (&u1 + 0.5 * (&x * u2) - &x * &t * u1.square())
+            let u2 = (c * 6.0 * CUBIC) * x;
+            (1.0 - t.square()) * (&u1 + 0.5 * (x * u2) - x * &t * u1.square())
         };
-        vec![needs[0].then(|| tanh_backward(dz, &x)), needs[1].then(|| dz * dy * curve())]
+        vec![needs[0].then(|| tanh_backward(dz, x)), needs[1].then(|| dz * dy * curve())]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, TensorOf, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x` where x > 0, else `αx`; `dx = dy` where x > 0, else `α·dy` (at 0 too). Any slope will do: 0 is relu,
@@ -25,8 +26,8 @@ impl<T: Float> Rule<T> for LeakyRelu {
     fn saved(&self) -> &'static str {
         "x, α"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, node.parent(0).value(), self.0))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0).value().clone(), self.0))]
     }
 }
 
@@ -51,8 +52,8 @@ impl<T: Float> Rule<T> for LeakyReluBackward<T> {
     fn saved(&self) -> &'static str {
         "x, α"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let _ = (node, needs);
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let _ = (op, needs);
         vec![Some(backward(dz, self.x.clone(), self.slope))]
     }
 }

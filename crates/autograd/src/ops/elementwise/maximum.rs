@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Compare, Float, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = max(a, b)`; dy goes to the larger, half to each where they are equal (as in `PyTorch`). NaN if either is.
@@ -27,15 +28,15 @@ impl<T: Float> VarOf<T> {
 }
 
 /// 1 where `a op b`, ½ where they are equal, else 0: the share of dy that goes to a. A constant almost everywhere.
-fn share<T: Float>(a: &TensorOf<T>, op: Compare, b: &TensorOf<T>) -> TensorOf<T> {
+fn share<T: Float>(a: &TensorOf<T>, is: Compare, b: &TensorOf<T>) -> TensorOf<T> {
     let half = TensorOf::scalar(T::from_f64(0.5));
-    let strict = TensorOf::scalar(T::ONE).select(&a.compare(op, b), &TensorOf::scalar(T::ZERO));
+    let strict = TensorOf::scalar(T::ONE).select(&a.compare(is, b), &TensorOf::scalar(T::ZERO));
     half.select(&a.compare(Compare::Equal, b), &strict)
 }
 
-fn gradients<T: Float>(node: &NodeOf<T>, op: Compare, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-    let (a, b) = (node.parent(0).value(), node.parent(1).value());
-    let to = |x: &TensorOf<T>, other: &TensorOf<T>| (dy * VarOf::constant(share(x, op, other))).sum_to(x.shape());
+fn gradients<T: Float>(op: &Operation<T>, is: Compare, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    let (a, b) = (op.parent(0).value(), op.parent(1).value());
+    let to = |x: &TensorOf<T>, other: &TensorOf<T>| (dy * VarOf::constant(share(x, is, other))).sum_to(x.shape());
     vec![needs[0].then(|| to(&a, &b)), needs[1].then(|| to(&b, &a))]
 }
 
@@ -51,8 +52,8 @@ impl<T: Float> Rule<T> for Maximum {
     fn saved(&self) -> &'static str {
         "a, b"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        gradients(node, Compare::Greater, dy, needs)
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        gradients(op, Compare::Greater, dy, needs)
     }
 }
 
@@ -68,8 +69,8 @@ impl<T: Float> Rule<T> for Minimum {
     fn saved(&self) -> &'static str {
         "a, b"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        gradients(node, Compare::Less, dy, needs)
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        gradients(op, Compare::Less, dy, needs)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·t`, `t = tanh(softplus x)`; `dx = dy · (t + x(1 − t²)·σ(x))`.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Mish {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.parent(0)))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0)))]
     }
 }
 
@@ -47,13 +48,13 @@ impl<T: Float> Rule<T> for MishBackward {
     fn saved(&self) -> &'static str {
         "dy, x"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (op.parent(0), op.parent(1));
         let slope = || {
             let (t, s) = (x.softplus().tanh(), x.sigmoid());
-            (1.0 - t.square()) * &s * (2.0 + &x * (1.0 - &s) - 2.0 * (&x * t * &s))
+            (1.0 - t.square()) * &s * (2.0 + x * (1.0 - &s) - 2.0 * (x * t * &s))
         };
-        vec![needs[0].then(|| backward(dz, &x)), needs[1].then(|| dz * dy * slope())]
+        vec![needs[0].then(|| backward(dz, x)), needs[1].then(|| dz * dy * slope())]
     }
 }
 

@@ -2,25 +2,26 @@
 
 use chainrule_tensor::{Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = xᵖ`; `dx = dy · p·xᵖ⁻¹`, and 0 for p = 0. NaN for x < 0 unless p is an integer.
     #[must_use]
     pub fn pow(&self, p: f64) -> Self {
-        Self::record(self.numbers().unary(Unary::Pow(p)), [self], Pow(p))
+        Self::record(self.value().unary(Unary::Pow(p)), [self], Pow(p))
     }
 
     /// `y = x²`; `dx = 2x · dy`.
     #[must_use]
     pub fn square(&self) -> Self {
-        Self::record(self.numbers().unary(Unary::Square), [self], Square)
+        Self::record(self.value().unary(Unary::Square), [self], Square)
     }
 
     /// `y = √x`; `dx = dy / 2y`. Infinite at 0, NaN below.
     #[must_use]
     pub fn sqrt(&self) -> Self {
-        Self::record(self.numbers().unary(Unary::Sqrt), [self], Sqrt)
+        Self::record(self.value().unary(Unary::Sqrt), [self], Sqrt)
     }
 }
 
@@ -36,11 +37,11 @@ impl<T: Float> Rule<T> for Pow {
     fn saved(&self) -> &'static str {
         "x, p"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let slope = match self.0 {
             0.0 => return vec![Some(0.0 * dy)],
             1.0 => return vec![Some(dy.clone())],
-            p => p * node.input(0).pow(p - 1.0),
+            p => p * op.parent(0).pow(p - 1.0),
         };
         vec![Some(dy * slope)]
     }
@@ -58,8 +59,8 @@ impl<T: Float> Rule<T> for Square {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(2.0 * (node.input(0) * dy))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(2.0 * (op.parent(0) * dy))]
     }
 }
 
@@ -75,8 +76,8 @@ impl<T: Float> Rule<T> for Sqrt {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy / (2.0 * node.output()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy / (2.0 * op.output()))]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, TensorOf, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = max(x, 0)`; `dx = dy` where x > 0, else 0 (0 at 0 too, as in `PyTorch`). NaN stays NaN.
@@ -24,14 +25,14 @@ impl<T: Float> Rule<T> for Relu {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.output()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.output()))]
     }
 }
 
 /// The gradient as an op of its own: linear in dy, and flat in y wherever it has a derivative.
 fn backward<T: Float>(dy: &VarOf<T>, y: &VarOf<T>) -> VarOf<T> {
-    let y = y.value();
+    let y = y.value().clone();
     let dx = dy.value().binary(Binary::ReluBackward, &y);
     VarOf::record(dx, [dy], ReluBackward { y })
 }
@@ -50,8 +51,8 @@ impl<T: Float> Rule<T> for ReluBackward<T> {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let _ = (node, needs);
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let _ = (op, needs);
         vec![Some(backward(dz, &VarOf::constant(&self.y)))]
     }
 }

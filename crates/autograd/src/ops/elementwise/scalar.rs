@@ -2,26 +2,27 @@
 
 use chainrule_tensor::{Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 /// `x + s`.
 pub(crate) fn shift<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.numbers().unary(Unary::Add(s)), [x], Shift)
+    VarOf::record(x.value().unary(Unary::Add(s)), [x], Shift)
 }
 
 /// `s − x`.
 pub(crate) fn subtract_from<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.numbers().unary(Unary::SubFrom(s)), [x], SubtractFrom)
+    VarOf::record(x.value().unary(Unary::SubFrom(s)), [x], SubtractFrom)
 }
 
 /// `s · x`.
 pub(crate) fn scale<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.numbers().unary(Unary::Mul(s)), [x], Scale(s))
+    VarOf::record(x.value().unary(Unary::Mul(s)), [x], Scale(s))
 }
 
 /// `s / x`.
 pub(crate) fn divide_into<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.numbers().unary(Unary::DivInto(s)), [x], DivideInto(s))
+    VarOf::record(x.value().unary(Unary::DivInto(s)), [x], DivideInto(s))
 }
 
 impl<T: Float> VarOf<T> {
@@ -44,7 +45,7 @@ impl<T: Float> Rule<T> for Shift {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.clone())]
     }
 }
@@ -61,7 +62,7 @@ impl<T: Float> Rule<T> for SubtractFrom {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(-dy)]
     }
 }
@@ -78,7 +79,7 @@ impl<T: Float> Rule<T> for Scale {
     fn saved(&self) -> &'static str {
         "s"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(scale(dy, self.0))]
     }
 }
@@ -95,8 +96,8 @@ impl<T: Float> Rule<T> for DivideInto {
     fn saved(&self) -> &'static str {
         "x, s"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scale(&(dy / node.input(0).square()), -self.0))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(scale(&(dy / op.parent(0).square()), -self.0))]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// This variable where the mask is not 0, else `other`; all three broadcast. Each gets dy where it was chosen.
@@ -31,11 +32,11 @@ impl<T: Float> Rule<T> for Select {
     fn saved(&self) -> &'static str {
         "the mask"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let zero = VarOf::constant(TensorOf::scalar(T::ZERO));
         vec![
-            needs[0].then(|| dy.select(&self.mask, &zero).sum_to(node.parent(0).shape())),
-            needs[1].then(|| zero.select(&self.mask, dy).sum_to(node.parent(1).shape())),
+            needs[0].then(|| dy.select(&self.mask, &zero).sum_to(op.parent(0).shape())),
+            needs[1].then(|| zero.select(&self.mask, dy).sum_to(op.parent(1).shape())),
         ]
     }
 }

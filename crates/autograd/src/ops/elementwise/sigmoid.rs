@@ -2,13 +2,14 @@
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = σ(x) = 1/(1 + e⁻ˣ)`; `dx = dy · y(1 − y)`. No overflow at any x.
     #[must_use]
     pub fn sigmoid(&self) -> Self {
-        Self::record(self.numbers().unary(Unary::Sigmoid), [self], Sigmoid)
+        Self::record(self.value().unary(Unary::Sigmoid), [self], Sigmoid)
     }
 }
 
@@ -24,14 +25,14 @@ impl<T: Float> Rule<T> for Sigmoid {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, node.result()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.output()))]
     }
 }
 
 /// The gradient as an op of its own, so that it can be differentiated again.
 fn backward<T: Float>(dy: &VarOf<T>, y: &VarOf<T>) -> VarOf<T> {
-    let dx = dy.numbers().binary(Binary::SigmoidBackward, &y.numbers());
+    let dx = dy.value().binary(Binary::SigmoidBackward, &y.value());
     VarOf::record(dx, [dy, y], SigmoidBackward)
 }
 
@@ -47,9 +48,9 @@ impl<T: Float> Rule<T> for SigmoidBackward {
     fn saved(&self) -> &'static str {
         "dy, y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, y) = (node.parent(0), node.parent(1));
-        vec![needs[0].then(|| backward(dz, &y)), needs[1].then(|| dz * dy * (1.0 - 2.0 * &y))]
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, y) = (op.parent(0), op.parent(1));
+        vec![needs[0].then(|| backward(dz, y)), needs[1].then(|| dz * dy * (1.0 - 2.0 * y))]
     }
 }
 

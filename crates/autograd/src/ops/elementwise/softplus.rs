@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = ln(1 + eˣ)`, computed as `max(x, 0) + ln(1 + e^−|x|)`; `dx = dy · σ(x)`.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Softplus {
     fn saved(&self) -> &'static str {
         "x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.parent(0)))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0)))]
     }
 }
 
@@ -47,13 +48,13 @@ impl<T: Float> Rule<T> for SoftplusBackward {
     fn saved(&self) -> &'static str {
         "dy, x"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (op.parent(0), op.parent(1));
         let slope = || {
             let s = x.sigmoid();
             &s * (1.0 - &s)
         };
-        vec![needs[0].then(|| backward(dz, &x)), needs[1].then(|| dz * dy * slope())]
+        vec![needs[0].then(|| backward(dz, x)), needs[1].then(|| dz * dy * slope())]
     }
 }
 

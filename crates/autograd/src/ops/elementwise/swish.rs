@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·σ(βx)`; `dx = dy · (s + βx·s(1 − s))` with s = σ(βx). β → 0 gives x/2, β → ∞ gives relu.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Swish {
     fn saved(&self) -> &'static str {
         "x, β"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.parent(0), self.0))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.parent(0), self.0))]
     }
 }
 
@@ -47,13 +48,13 @@ impl<T: Float> Rule<T> for SwishBackward {
     fn saved(&self) -> &'static str {
         "dy, x, β"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x, beta) = (node.parent(0), node.parent(1), self.0);
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x, beta) = (op.parent(0), op.parent(1), self.0);
         let slope = || {
-            let s = (beta * &x).sigmoid();
-            beta * (&s * (1.0 - &s) * (2.0 + beta * &x * (1.0 - 2.0 * &s)))
+            let s = (beta * x).sigmoid();
+            beta * (&s * (1.0 - &s) * (2.0 + beta * x * (1.0 - 2.0 * &s)))
         };
-        vec![needs[0].then(|| backward(dz, &x, beta)), needs[1].then(|| dz * dy * slope())]
+        vec![needs[0].then(|| backward(dz, x, beta)), needs[1].then(|| dz * dy * slope())]
     }
 }
 

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = tanh x`; `dx = dy · (1 − y²)`.
@@ -24,8 +25,8 @@ impl<T: Float> Rule<T> for Tanh {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(backward(dy, &node.output()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(backward(dy, op.output()))]
     }
 }
 
@@ -47,9 +48,9 @@ impl<T: Float> Rule<T> for TanhBackward {
     fn saved(&self) -> &'static str {
         "dy, y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, y) = (node.parent(0), node.parent(1));
-        vec![needs[0].then(|| backward(dz, &y)), needs[1].then(|| -2.0 * (dz * dy * &y))]
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, y) = (op.parent(0), op.parent(1));
+        vec![needs[0].then(|| backward(dz, y)), needs[1].then(|| -2.0 * (dz * dy * y))]
     }
 }
 

@@ -2,8 +2,9 @@
 
 use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolPlaces, shape_rules};
 
+use crate::operation::{Operation, Rule};
 use crate::recording::is_recording;
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// [`conv2d`](Self::conv2d) with w (O,C/groups,kh,kw) and b (O), then
@@ -30,7 +31,7 @@ impl<T: Float> VarOf<T> {
             .unwrap_or_else(|error| panic!("{error}"));
         let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool.into());
         let windows = windows.unwrap_or_else(|error| panic!("{error}"));
-        let (y, places) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_ref(), options, &windows);
+        let (y, places) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
         Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, places, hw: [z[2], z[3]] })
     }
 }
@@ -52,18 +53,18 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     fn saved(&self) -> &'static str {
         "x, w, the places of the maxima"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
         // Each number that is pooled is the sum of one filter.
-        let w = node.parent(1).shape();
-        node.parent(0).shape()[0] * w[0] * self.hw[0] * self.hw[1] * w[1] * w[2] * w[3]
+        let w = op.parent(1).shape();
+        op.parent(0).shape()[0] * w[0] * self.hw[0] * self.hw[1] * w[1] * w[2] * w[3]
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, w) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, w) = (op.parent(0), op.parent(1));
         let need = |parent: usize| needs.get(parent).is_some_and(|&need| need);
         let mut gradients = if is_recording() {
             // The same by ops, which can be differentiated again.
             let dz = dy.scatter2d(&self.places, self.hw);
-            let dx = need(0).then(|| dz.conv2d_input_gradient(&w, x.hw(), self.options));
+            let dx = need(0).then(|| dz.conv2d_input_gradient(w, x.hw(), self.options));
             let [dw, db] = x.conv2d_parameter_gradients(&dz, w.hw(), self.options, [need(1), need(2)]);
             vec![dx, dw, db]
         } else {

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::Float;
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).
@@ -15,7 +16,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
-        let y = self.numbers().linear(&w.numbers(), b.map(Self::numbers).as_deref());
+        let y = self.value().linear(&w.value(), b.map(Self::value).as_deref());
         Self::record(y, [self, w].into_iter().chain(b), Linear)
     }
 }
@@ -32,16 +33,16 @@ impl<T: Float> Rule<T> for Linear {
     fn saved(&self) -> &'static str {
         "x, w"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
-        node.output().shape().numel() * node.parent(1).shape()[1]
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
+        op.output().shape().numel() * op.parent(1).shape()[1]
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, w) = (node.input(0), node.input(1));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, w) = (op.parent(0), op.parent(1));
         // (N, I) = (N, O) · (O, I)
         let dx = needs[0].then(|| dy.matmul(w));
         // (O, I) = (O, N) · (N, I)
         let need_b = needs.get(2) == Some(&true);
-        let found = needs[1].then(|| x.numbers().linear_weight_gradient(&dy.numbers(), need_b));
+        let found = needs[1].then(|| x.value().linear_weight_gradient(&dy.value(), need_b));
         let (dw, sums) = found.unzip();
         let dw = dw.map(|found| dy.transpose(0, 1).matmul_found(x, found));
         let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum_found(sums.clone().flatten())));

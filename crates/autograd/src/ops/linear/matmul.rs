@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The matrix product of the last two axes, leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
@@ -14,7 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
-        self.matmul_found(b, self.numbers().matmul(&b.numbers()))
+        self.matmul_found(b, self.value().matmul(&b.value()))
     }
 
     /// The same, its value having been found already.
@@ -35,12 +36,12 @@ impl<T: Float> Rule<T> for Matmul {
     fn saved(&self) -> &'static str {
         "a, b"
     }
-    fn multiply_adds(&self, node: &NodeOf<T>) -> usize {
-        let a = node.parent(0).shape();
-        node.output().shape().numel() * a[a.rank() - 1]
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
+        let a = op.parent(0).shape();
+        op.output().shape().numel() * a[a.rank() - 1]
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (a, b) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (a, b) = (op.parent(0), op.parent(1));
         vec![
             // (M, K) = (M, N) · (N, K)
             needs[0].then(|| dy.matmul(&b.transpose(-1, -2)).sum_to(a.shape())),

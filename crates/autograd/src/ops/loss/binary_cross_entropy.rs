@@ -3,7 +3,8 @@
 use chainrule_tensor::{Binary, Device, Float, TensorOf, Unary};
 
 use super::mse::{Reduction, same_shape};
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `−t·ln p − (1 − t)·ln(1 − p)` of probabilities p and targets t in [0, 1], reduced;
@@ -72,11 +73,11 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
     fn saved(&self) -> &'static str {
         "p, t"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (p, t) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (p, t) = (op.parent(0), op.parent(1));
         let log = |x: VarOf<T>| x.log().clamp(-100.0, f64::INFINITY);
-        let slope = || (&p - &t) / (&p * (1.0 - &p)).clamp(1e-12, f64::INFINITY);
-        vec![needs[0].then(|| dy * slope()), needs[1].then(|| dy * (log(1.0 - &p) - log(p.clone())))]
+        let slope = || (p - t) / (p * (1.0 - p)).clamp(1e-12, f64::INFINITY);
+        vec![needs[0].then(|| dy * slope()), needs[1].then(|| dy * (log(1.0 - p) - log(p.clone())))]
     }
 }
 

@@ -3,7 +3,8 @@
 use chainrule_tensor::{Float, Shape, TensorOf, Unary};
 
 use super::mse::Reduction;
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]
@@ -99,11 +100,11 @@ impl<T: Float> Rule<T> for Losses<T> {
     fn saved(&self) -> &'static str {
         "x, labels, max x, ln Σ exp(x − max)"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let x = node.parent(0);
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let x = op.parent(0);
         let Self { labels, max, ln } = self;
         let dx = x.value().cross_entropy_backward(&dy.value(), labels, max, ln);
-        vec![Some(VarOf::record(dx, [dy, &x], LossesBackward { labels: labels.clone() }))]
+        vec![Some(VarOf::record(dx, [dy, x], LossesBackward { labels: labels.clone() }))]
     }
 }
 
@@ -122,8 +123,8 @@ impl<T: Float> Rule<T> for LossesBackward {
     fn saved(&self) -> &'static str {
         "dy, x, labels"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, x) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, x) = (op.parent(0), op.parent(1));
         let shape = self.labels.shape();
         let one_each = Shape::new(&[&shape[..1], &[1], &shape[1..]].concat());
         let p = x.softmax(1);

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::Float;
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.
@@ -38,10 +39,10 @@ impl<T: Float> Rule<T> for LogSoftmax {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let y = node.output();
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let y = op.output();
         let dx = y.value().log_softmax_backward(&dy.value(), self.0);
-        vec![Some(VarOf::record(dx, [dy, &y], LogSoftmaxBackward(self.0)))]
+        vec![Some(VarOf::record(dx, [dy, y], LogSoftmaxBackward(self.0)))]
     }
 }
 
@@ -57,8 +58,8 @@ impl<T: Float> Rule<T> for LogSoftmaxBackward {
     fn saved(&self) -> &'static str {
         "dy, y"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (dy, y) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, y) = (op.parent(0), op.parent(1));
         let weighted = dz * y.exp();
         vec![
             needs[0].then(|| dz - weighted.sum_axes(&[self.0], true)),

@@ -3,8 +3,9 @@
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
 
+use crate::operation::{Operation, Rule};
 use crate::ops::reduction::channel_sum::{channels, over};
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::var::VarOf;
 use crate::walk::composed_gradients;
 
 /// The statistics of one batch, from which a layer updates its running ones.
@@ -80,7 +81,7 @@ impl<T: Float> VarOf<T> {
         let x = self.value();
         let r = residual.map(Self::value);
         let (y, [mean, variance, istd]) =
-            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, then_relu(r.as_ref()));
+            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, then_relu(r.as_deref()));
         let count = x.numel() / mean.numel();
         let rule = BatchNormRelu { mean: mean.clone(), istd, eps };
         let y = Self::record(y, [self, gamma, beta].into_iter().chain(residual), rule);
@@ -108,13 +109,13 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
     fn saved(&self) -> &'static str {
         "x, mean, 1/√(var + ε)"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma) = (node.parent(0), node.parent(1));
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma) = (op.parent(0), op.parent(1));
         let (dx, dgamma, dbeta, _) =
             x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), None, false);
         vec![
-            Some(VarOf::record(dx, [dy, &x, &gamma], InputGradient { eps: self.eps, y: None })),
-            Some(VarOf::record(dgamma, [dy, &x], ScaleGradient { eps: self.eps, y: None })),
+            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps: self.eps, y: None })),
+            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps: self.eps, y: None })),
             Some(VarOf::record(dbeta, [dy], ShiftGradient { y: None })),
         ]
     }
@@ -136,15 +137,15 @@ impl<T: Float> Rule<T> for BatchNormRelu<T> {
     fn saved(&self) -> &'static str {
         "x, mean, 1/√(var + ε), y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma, y) = (node.parent(0), node.parent(1), node.output().value());
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma, y) = (op.parent(0), op.parent(1), op.output().value());
         let wanted = needs.get(3).is_some_and(|&need| need);
         let (dx, dgamma, dbeta, dr) =
             x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), Some(&y), wanted);
         let y = || Some(y.clone());
         let mut gradients = vec![
-            Some(VarOf::record(dx, [dy, &x, &gamma], InputGradient { eps: self.eps, y: y() })),
-            Some(VarOf::record(dgamma, [dy, &x], ScaleGradient { eps: self.eps, y: y() })),
+            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps: self.eps, y: y() })),
+            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps: self.eps, y: y() })),
             Some(VarOf::record(dbeta, [dy], ShiftGradient { y: y() })),
         ];
         if needs.len() == 4 {
@@ -175,7 +176,7 @@ impl<T: Float> Rule<T> for Gate<T> {
     fn saved(&self) -> &'static str {
         "y"
     }
-    fn backward(&self, _node: &NodeOf<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(gated(du, Some(&self.y)))]
     }
 }
@@ -203,8 +204,8 @@ impl<T: Float> Rule<T> for InputGradient<T> {
     fn saved(&self) -> &'static str {
         "dy, x, γ, after relu y"
     }
-    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(node, du, needs, |parents| {
+    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        composed_gradients(op, du, needs, |parents| {
             let [dy, x, gamma] = parents else { unreachable!("it was recorded with three parents") };
             let dz = gated(dy, self.y.as_ref());
             let axes = over(x.shape());
@@ -231,8 +232,8 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
     fn saved(&self) -> &'static str {
         "dy, x, after relu y"
     }
-    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(node, du, needs, |parents| {
+    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        composed_gradients(op, du, needs, |parents| {
             let [dy, x] = parents else { unreachable!("it was recorded with two parents") };
             let dz = gated(dy, self.y.as_ref());
             (dz * normalized(x, self.eps).0).channel_sum()
@@ -255,8 +256,8 @@ impl<T: Float> Rule<T> for ShiftGradient<T> {
     fn saved(&self) -> &'static str {
         "the shape of dy, after relu y"
     }
-    fn backward(&self, node: &NodeOf<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = node.parent(0).shape();
+    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = op.parent(0).shape();
         vec![Some(gated(&du.reshape(channels(shape)).broadcast_to(shape), self.y.as_ref()))]
     }
 }

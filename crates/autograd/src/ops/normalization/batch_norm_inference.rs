@@ -3,8 +3,9 @@
 use chainrule_tensor::{BatchNormThen, Binary, Float, TensorOf, Unary};
 
 use super::batch_norm::{gated, then_relu};
+use crate::operation::{Operation, Rule};
 use crate::ops::reduction::channel_sum::channels;
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, as at inference: x (N,C,…), the others (C).
@@ -48,7 +49,7 @@ impl<T: Float> VarOf<T> {
     ) -> Self {
         let (rule, scale) = Inference::new(gamma, mean, variance, eps);
         let r = residual.map(Self::value);
-        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then_relu(r.as_ref()));
+        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then_relu(r.as_deref()));
         Self::record(y, [self, gamma, beta].into_iter().chain(residual), InferenceRelu(rule))
     }
 }
@@ -68,11 +69,11 @@ impl<T: Float> Inference<T> {
     }
 
     /// The gradients of x, γ and β by that of `γ·(x − mean)/√(var + ε) + β`.
-    fn gradients(&self, node: &NodeOf<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma) = (node.parent(0), node.parent(1));
+    fn gradients(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma) = (op.parent(0), op.parent(1));
         let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
         let dx = || dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
-        let dgamma = || (dz * (&x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
+        let dgamma = || (dz * (x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
         vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.channel_sum())]
     }
 }
@@ -87,8 +88,8 @@ impl<T: Float> Rule<T> for Inference<T> {
     fn saved(&self) -> &'static str {
         "x, mean, 1/√(var + ε), γ"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        self.gradients(node, dy, needs)
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        self.gradients(op, dy, needs)
     }
 }
 
@@ -105,9 +106,9 @@ impl<T: Float> Rule<T> for InferenceRelu<T> {
     fn saved(&self) -> &'static str {
         "x, mean, 1/√(var + ε), γ, y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dz = gated(dy, Some(&node.output().value()));
-        let mut gradients = self.0.gradients(node, &dz, needs);
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dz = gated(dy, Some(&op.output().value()));
+        let mut gradients = self.0.gradients(op, &dz, needs);
         if let Some(&residual) = needs.get(3) {
             gradients.push(residual.then_some(dz));
         }

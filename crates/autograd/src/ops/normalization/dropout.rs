@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Key, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·m`, each m being 0 with probability p, else 1/(1 − p), so that the mean stays; `dx = dy·m`.
@@ -36,7 +37,7 @@ impl<T: Float> Rule<T> for Dropout<T> {
     fn saved(&self) -> &'static str {
         "m"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dropped(dy, self.0.clone()))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The sum of each channel of x (N,C,…) over all other axes → (C), as is the gradient of a bias.
@@ -22,7 +23,7 @@ impl<T: Float> VarOf<T> {
     pub(in crate::ops) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
         let shape = self.shape();
         assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
-        let y = found.unwrap_or_else(|| self.numbers().sum(&over(shape), false));
+        let y = found.unwrap_or_else(|| self.value().sum(&over(shape), false));
         Self::record(y, [self], ChannelSum)
     }
 }
@@ -51,8 +52,8 @@ impl<T: Float> Rule<T> for ChannelSum {
     fn saved(&self) -> &'static str {
         "the shape of x"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let x = node.parent(0).shape();
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let x = op.parent(0).shape();
         vec![Some(dy.reshape(channels(x)).broadcast_to(x))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Compare, Float, TensorOf, Unary};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The largest element. See [`max_axes`](Self::max_axes).
@@ -66,11 +67,11 @@ impl<T: Float> Rule<T> for Extreme {
     fn saved(&self) -> &'static str {
         "x, y"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, y) = (node.parent(0).value(), node.output().value());
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, y) = (op.parent(0).value(), op.output().value());
         let one = TensorOf::scalar(T::ONE).select(&x.compare(Compare::Equal, &y), &TensorOf::scalar(T::ZERO));
-        let count = VarOf::constant(&one).sum_to(y.shape()).value();
-        let share = one.binary(chainrule_tensor::Binary::Mul, &count.unary(Unary::Reciprocal));
+        let count = VarOf::constant(&one).sum_to(y.shape());
+        let share = one.binary(chainrule_tensor::Binary::Mul, &count.value().unary(Unary::Reciprocal));
         vec![Some(dy * VarOf::constant(share))]
     }
 }

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Axes of length 1 repeated and axes added in front, without copying.
@@ -14,7 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.numbers().broadcast_to(shape.into()), [self], BroadcastTo)
+        Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
     }
 
     /// The sum over the axes along which a tensor of `shape` would be repeated to have this one's shape: the adjoint of
@@ -29,7 +30,7 @@ impl<T: Float> VarOf<T> {
         if shape == self.shape() {
             return self.clone();
         }
-        Self::record(sum_to(&self.numbers(), shape), [self], SumTo)
+        Self::record(sum_to(&self.value(), shape), [self], SumTo)
     }
 }
 
@@ -63,8 +64,8 @@ impl<T: Float> Rule<T> for BroadcastTo {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.sum_to(node.input(0).shape()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.sum_to(op.parent(0).shape()))]
     }
 }
 
@@ -80,8 +81,8 @@ impl<T: Float> Rule<T> for SumTo {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.broadcast_to(node.input(0).shape()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.broadcast_to(op.parent(0).shape()))]
     }
 }
 

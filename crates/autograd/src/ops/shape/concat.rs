@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::{Value, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// Variables put one behind the other along an axis; each gets its own part of dy.
@@ -11,8 +12,8 @@ impl<T: Float> VarOf<T> {
     /// If there is none, or two differ along another axis.
     #[track_caller]
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
-        let values: Vec<TensorOf<T>> = parts.iter().map(|part| part.value()).collect();
-        let y = TensorOf::concat(&values.iter().collect::<Vec<_>>(), axis);
+        let values: Vec<Value<T>> = parts.iter().map(|part| part.value()).collect();
+        let y = TensorOf::concat(&values.iter().map(|value| &**value).collect::<Vec<_>>(), axis);
         Self::record(y, parts.iter().copied(), Concat(axis))
     }
 }
@@ -29,10 +30,10 @@ impl<T: Float> Rule<T> for Concat {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let mut start = 0;
         let part = |(i, &need): (usize, &bool)| {
-            let shape = node.parent(i).shape();
+            let shape = op.parent(i).shape();
             let axis = if self.0 < 0 { self.0 + shape.rank() as isize } else { self.0 };
             let range = start..start + shape[axis as usize];
             start = range.end;

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape but for the axis. dx collects
@@ -45,8 +46,8 @@ impl<T: Float> Rule<T> for Gather {
     fn saved(&self) -> &'static str {
         "index"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter_add(self.axis, &self.index, node.parent(0).shape()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.scatter_add(self.axis, &self.index, op.parent(0).shape()))]
     }
 }
 
@@ -65,7 +66,7 @@ impl<T: Float> Rule<T> for ScatterAdd {
     fn saved(&self) -> &'static str {
         "index"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.gather(self.axis, &self.index))]
     }
 }

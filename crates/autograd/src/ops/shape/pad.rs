@@ -2,7 +2,8 @@
 
 use chainrule_tensor::Float;
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `value` added around the variable, `widths[axis]` = (before, after); dx is dy without the margins.
@@ -28,8 +29,8 @@ impl<T: Float> Rule<T> for Pad {
     fn saved(&self) -> &'static str {
         "the widths"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = node.parent(0).shape();
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = op.parent(0).shape();
         let cut = |dx: VarOf<T>, (axis, &(before, _)): (usize, &(usize, usize))| {
             dx.narrow(axis as isize, before..before + shape[axis])
         };

@@ -2,7 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::var::{NodeOf, Rule, VarOf};
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Another shape over the same elements in row-major order; `dx` is dy in x's shape.
@@ -12,7 +13,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.numbers().reshape(shape.into()), [self], Reshape)
+        Self::record(self.value().reshape(shape.into()), [self], Reshape)
     }
 
     /// All axes from the second on made one: (N,C,H,W) → (N, C·H·W), in logical order whatever the strides.
@@ -22,7 +23,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn flatten(&self) -> Self {
-        Self::record(self.numbers().flatten(1), [self], Reshape)
+        Self::record(self.value().flatten(1), [self], Reshape)
     }
 
     /// Without the axis, which has length 1.
@@ -32,7 +33,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn squeeze(&self, axis: isize) -> Self {
-        Self::record(self.numbers().squeeze(axis), [self], Reshape)
+        Self::record(self.value().squeeze(axis), [self], Reshape)
     }
 
     /// With an axis of length 1 added in front of `axis`; −1 adds one at the end.
@@ -42,7 +43,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn unsqueeze(&self, axis: isize) -> Self {
-        Self::record(self.numbers().unsqueeze(axis), [self], Reshape)
+        Self::record(self.value().unsqueeze(axis), [self], Reshape)
     }
 
     /// The axes in another order: axis `i` of the result is axis `order[i]` of this; dx is dy in the order before.
@@ -52,7 +53,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn permute(&self, order: &[usize]) -> Self {
-        Self::record(self.numbers().permute(order), [self], Permute(order.to_vec()))
+        Self::record(self.value().permute(order), [self], Permute(order.to_vec()))
     }
 
     /// Two axes exchanged; negative numbers count from the last.
@@ -62,7 +63,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
-        Self::record(self.numbers().transpose(a, b), [self], Transpose(a, b))
+        Self::record(self.value().transpose(a, b), [self], Transpose(a, b))
     }
 
     /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards. dx is dy in their
@@ -74,7 +75,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
         let rule = Slice { axis, start, step };
-        Self::record(self.numbers().slice(axis, start, len, step), [self], rule)
+        Self::record(self.value().slice(axis, start, len, step), [self], rule)
     }
 
     /// Elements `range` of an axis.
@@ -100,8 +101,8 @@ impl<T: Float> Rule<T> for Reshape {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.reshape(node.input(0).shape()))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(dy.reshape(op.parent(0).shape()))]
     }
 }
 
@@ -117,7 +118,7 @@ impl<T: Float> Rule<T> for Permute {
     fn saved(&self) -> &'static str {
         "the order"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let mut back = vec![0; self.0.len()];
         for (to, &from) in self.0.iter().enumerate() {
             back[from] = to;
@@ -138,7 +139,7 @@ impl<T: Float> Rule<T> for Transpose {
     fn saved(&self) -> &'static str {
         "nothing"
     }
-    fn backward(&self, _node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.transpose(self.0, self.1))]
     }
 }
@@ -159,8 +160,8 @@ impl<T: Float> Rule<T> for Slice {
     fn saved(&self) -> &'static str {
         "the places"
     }
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(unslice(dy, node.input(0).shape(), self.axis, self.start, self.step))]
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(unslice(dy, op.parent(0).shape(), self.axis, self.start, self.step))]
     }
 }
 
@@ -187,8 +188,8 @@ impl<T: Float> Rule<T> for Unslice {
     fn saved(&self) -> &'static str {
         "the places"
     }
-    fn backward(&self, node: &NodeOf<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = node.input(0).shape();
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let shape = op.parent(0).shape();
         let axis = if self.axis < 0 { self.axis + shape.rank() as isize } else { self.axis };
         vec![Some(dz.slice(self.axis, self.start, shape[axis as usize], self.step))]
     }

@@ -22,19 +22,19 @@ struct Cost {
 
 /// The floating-point operations of a product inside an op, 2 for each multiply-add: of one pass, forward or towards one
 /// parent. Only products count.
-fn product_flops(node: &NodeOf<f32>) -> f64 {
-    2.0 * node.rule().multiply_adds(node) as f64
+fn product_flops(op: &Operation<f32>) -> f64 {
+    2.0 * op.rule().multiply_adds(op) as f64
 }
 
-/// The passes of a node's backward product: towards the input, unless nobody asks for that, and towards the weight.
-fn passes(node: &NodeOf<f32>) -> f64 {
-    (0..node.parents().min(2)).filter(|&i| node.parent(i).requires_grad()).count() as f64
+/// The passes of an op's backward product: towards the input, unless nobody asks for that, and towards the weight.
+fn passes(op: &Operation<f32>) -> f64 {
+    (0..op.parents().min(2)).filter(|&i| op.parent(i).requires_grad()).count() as f64
 }
 
 /// Bytes of all the operands once.
-fn bytes(node: &NodeOf<f32>) -> f64 {
-    let parents = (0..node.parents()).map(|i| node.parent(i).shape().numel()).sum::<usize>();
-    (size_of::<f32>() * (parents + node.output().shape().numel())) as f64
+fn bytes(op: &Operation<f32>) -> f64 {
+    let parents = (0..op.parents()).map(|i| op.parent(i).shape().numel()).sum::<usize>();
+    (size_of::<f32>() * (parents + op.output().shape().numel())) as f64
 }
 
 /// Takes the time between nodes of a walk.
@@ -46,30 +46,30 @@ struct Clock<'a> {
 }
 
 impl Observer<f32> for Clock<'_> {
-    fn node_done(&mut self, node: &NodeOf<f32>, _dy: &Var, _gradients: &[Option<Var>]) {
+    fn node_done(&mut self, op: &Operation<f32>, _dy: &Var, _gradients: &[Option<Var>]) {
         let seconds = self.last.elapsed().as_secs_f64();
-        let (flops, bytes) = (product_flops(node), bytes(node));
+        let (flops, bytes) = (product_flops(op), bytes(op));
         let mut enter = |direction, seconds, flops, bytes| {
             self.flops += flops;
-            let cost = self.costs.entry((label(node), direction)).or_default();
+            let cost = self.costs.entry((label(op), direction)).or_default();
             cost.calls += 1;
             cost.seconds += seconds;
             cost.flops += flops;
             cost.bytes += bytes;
         };
-        enter("forward", self.forward.get(&node.output().id()).copied().unwrap_or(0.0), flops, bytes);
-        enter("backward", seconds, passes(node) * flops, 2.0 * bytes);
+        enter("forward", self.forward.get(&op.output().id()).copied().unwrap_or(0.0), flops, bytes);
+        enter("backward", seconds, passes(op) * flops, 2.0 * bytes);
         self.last = Instant::now();
     }
 }
 
 /// The op's name, for products with the sizes that say which one it is.
-fn label(node: &NodeOf<f32>) -> String {
-    let name = node.rule().name();
-    if node.rule().multiply_adds(node) == 0 {
+fn label(op: &Operation<f32>) -> String {
+    let name = op.rule().name();
+    if op.rule().multiply_adds(op) == 0 {
         return name.to_owned();
     }
-    format!("{name} {} → {}", node.parent(0).shape(), node.output().shape())
+    format!("{name} {} → {}", op.parent(0).shape(), op.output().shape())
 }
 
 /// The floating-point operations of all products of a training step.

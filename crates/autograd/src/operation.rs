@@ -1,14 +1,15 @@
-//! Recorded operations and their rules.
+//! Recorded operations and their derivative rules.
 
-use chainrule_tensor::Float;
+use chainrule_tensor::{Float, TensorOf};
 
-use super::{Computed, Edge, VarOf};
 use crate::attribute::Attribute;
+use crate::edges::Edges;
+use crate::var::VarOf;
 
 /// The derivative rule of an op: how a gradient passes from its output to its inputs.
 ///
 /// A rule's fields are exactly what the op saved besides its inputs and its output, which it reaches through
-/// [`NodeOf::parent`] and [`NodeOf::output`].
+/// [`Operation::parent`] and [`Operation::output`].
 pub trait Rule<T: Float>: Send + Sync + 'static {
     /// The op's name, as in messages and explanations.
     fn name(&self) -> &str;
@@ -35,7 +36,7 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
 
     /// The multiply-adds of the op's product: forward, and as many towards each of its first two parents. 0 where there is
     /// no product; a profile then goes by the bytes that move.
-    fn multiply_adds(&self, _node: &NodeOf<T>) -> usize {
+    fn multiply_adds(&self, _op: &Operation<T>) -> usize {
         0
     }
 
@@ -43,66 +44,56 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     ///
     /// `needs[i]` says whether anyone asked for parent i's gradient; where not, `None` saves the work. Written on
     /// variables, so that the result can be differentiated again.
-    fn backward(&self, node: &NodeOf<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
 }
 
-/// A recorded operation, as its rule sees it.
-#[repr(transparent)]
-pub struct NodeOf<T: Float>(pub(super) VarOf<T>);
-
-impl<T: Float> Edge<T> {
-    /// The input, if it still has the value that the operation used.
-    #[inline]
-    #[track_caller]
-    pub(crate) fn walk<'a>(&self, op: impl FnOnce() -> &'a str) -> &VarOf<T> {
-        assert!(
-            self.parent.version() == self.version,
-            "backward: parameter '{}' was changed after '{}' had used it\n  rule: call backward() before the optimizer's step, or compute the loss anew",
-            self.parent.name(),
-            op()
-        );
-        &self.parent
-    }
+/// What is kept of an operation: its result, what it was computed from, and its rule.
+pub(crate) struct Recorded<T: Float> {
+    pub(crate) id: u64,
+    pub(crate) value: TensorOf<T>,
+    pub(crate) edges: Edges<T>,
+    pub(crate) rule: Box<dyn Rule<T>>,
 }
 
-impl<T: Float> NodeOf<T> {
-    pub(crate) fn computed(&self) -> &Computed<T> {
-        self.0.computed().expect("a node is only made of a recorded operation")
-    }
+/// A recorded operation, as its rule sees it: its inputs, its output and its rule, borrowed from the graph.
+#[derive(Clone, Copy)]
+pub struct Operation<'a, T: Float> {
+    pub(crate) output: &'a VarOf<T>,
+    pub(crate) recorded: &'a Recorded<T>,
+}
 
+impl<'a, T: Float> Operation<'a, T> {
     /// The i-th variable that the operation was computed from.
     ///
     /// # Panics
     /// If there are fewer, or it is a parameter that was changed since.
+    #[inline]
     #[track_caller]
-    pub fn parent(&self, i: usize) -> VarOf<T> {
-        self.input(i).clone()
-    }
-
-    /// As [`parent`](Self::parent), without another handle: handles are counted, which small ops feel.
-    #[track_caller]
-    pub(crate) fn input(&self, i: usize) -> &VarOf<T> {
-        let computed = self.computed();
-        computed.edges[i].walk(|| computed.rule.name())
+    pub fn parent(&self, i: usize) -> &'a VarOf<T> {
+        let edge = &self.recorded.edges[i];
+        assert!(
+            edge.is_current(),
+            "backward: parameter '{}' was changed after '{}' had used it\n  rule: call backward() before the optimizer's step, or compute the loss anew",
+            edge.parent.name(),
+            self.rule().name()
+        );
+        &edge.parent
     }
 
     /// How many variables the operation was computed from.
     pub fn parents(&self) -> usize {
-        self.computed().edges.len()
+        self.recorded.edges.len()
     }
 
     /// The operation's result.
-    pub fn output(&self) -> VarOf<T> {
-        self.0.clone()
-    }
-
-    /// As [`output`](Self::output), without another handle.
-    pub(crate) fn result(&self) -> &VarOf<T> {
-        &self.0
+    #[inline]
+    pub fn output(&self) -> &'a VarOf<T> {
+        self.output
     }
 
     /// The operation's rule: its name, its formula, what it saved.
-    pub fn rule(&self) -> &dyn Rule<T> {
-        &*self.computed().rule
+    #[inline]
+    pub fn rule(&self) -> &'a dyn Rule<T> {
+        &*self.recorded.rule
     }
 }

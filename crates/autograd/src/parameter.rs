@@ -1,17 +1,44 @@
-//! What only parameters can do: change.
+//! Parameters, and what only they can do: change.
 
-use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::{Float, Shape, TensorOf};
 
-use super::{Content, Parameter, VarOf};
+use crate::var::{Node, VarOf};
+
+/// A parameter: a name and a value that change, behind a lock.
+pub(crate) struct Parameter<T: Float> {
+    pub(crate) id: u64,
+    pub(crate) name: RwLock<String>,
+    pub(crate) shape: Shape,
+    pub(crate) value: RwLock<TensorOf<T>>,
+    /// How often the value was changed.
+    version: AtomicU64,
+    pub(crate) frozen: AtomicBool,
+}
+
+impl<T: Float> Parameter<T> {
+    pub(crate) fn new(id: u64, name: String, value: TensorOf<T>) -> Self {
+        let (shape, value) = (value.shape(), RwLock::new(value));
+        Self { id, name: RwLock::new(name), shape, value, version: AtomicU64::new(0), frozen: AtomicBool::new(false) }
+    }
+}
 
 impl<T: Float> VarOf<T> {
+    /// How often a parameter was changed; 0 for everything else.
+    #[inline]
+    pub(crate) fn version(&self) -> u64 {
+        match &self.0 {
+            Node::Parameter(p) => p.version.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
     #[track_caller]
     fn cell(&self, what: &str) -> &Parameter<T> {
-        match self.content() {
-            Some(Content::Parameter(p)) => p,
+        match &self.0 {
+            Node::Parameter(p) => p,
             _ => panic!("{what}: '{}' is not a parameter\n  rule: only parameters can be changed", self.name()),
         }
     }
@@ -46,7 +73,7 @@ impl<T: Float> VarOf<T> {
         change(&mut value);
         // Nobody else changes it meanwhile: the value is locked.
         cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        if *value.layout().shape_ref() == cell.shape {
+        if value.shape() == cell.shape {
             return;
         }
         let (before, after) = (cell.shape, value.shape());
