@@ -1,4 +1,4 @@
 //! Matrix products.
 
-mod linear;
+mod affine;
 mod matmul;
