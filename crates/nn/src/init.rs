@@ -179,7 +179,7 @@ mod tests {
         {
             draw32(&a, -1.0, 2.0, &mut Rng::seed(3));
             draw64(&b, -1.0, 2.0, &mut Rng::seed(3));
-            assert_eq!(a.value(), b.value().to_f32());
+            assert_eq!(*a.value(), b.value().to_f32());
         }
     }
 }
