@@ -1,4 +1,4 @@
-//! Compiles the kernels, unchanged, and the stand-in driver into one `libcuda.so`, where there is a C++ compiler.
+//! Compiles the unmodified kernels and the stand-in driver into one `libcuda.so`, if there is a C++ compiler.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,12 +11,12 @@ fn main() {
     let built = if cfg!(target_os = "linux") {
         build(&out, &library)
     } else {
-        Err("the stand-in driver is made for Linux".into())
+        Err("the stand-in driver supports only Linux".into())
     };
     match built {
         Ok(()) => println!("cargo:rustc-env=STANDIN_LIBRARY={}", library.display()),
         Err(why) => {
-            println!("cargo:warning=no stand-in for the CUDA driver: {why}");
+            println!("cargo:warning=the stand-in CUDA driver was not built: {why}");
             println!("cargo:rustc-env=STANDIN_LIBRARY=");
             println!("cargo:rustc-env=STANDIN_WHY={}", why.replace('\n', " "));
         }
@@ -38,12 +38,12 @@ fn build(out: &Path, library: &Path) -> Result<(), String> {
     compiler.cpp(true).std("c++17").pic(true).opt_level(2).debug(false).warnings(false);
     let tool = compiler.try_get_compiler().map_err(|error| error.to_string())?;
     let mut objects = Vec::new();
-    // One at a time and not in one command: a unit that did not change is still compiled again, but a failure names it.
+    // One command per unit, so that an error names the file. Unchanged units are recompiled as well.
     for unit in &units {
         let object = out.join(unit.file_stem().expect("a file has a name")).with_extension("o");
         let mut command = tool.to_command();
         command.args(["-fvisibility=hidden", "-fno-extern-tls-init", "-Wno-unknown-pragmas", "-pthread", "-c"]);
-        // Products and sums stay apart, so that a debug and a release build of the stand-in agree.
+        // No contraction to fused multiply-add, so that debug and release builds give the same results.
         command.arg("-ffp-contract=off");
         command.arg("-include").arg(here.join("src/cuda_cpu.h")).arg("-I").arg(&kernels);
         command.args(["-x", "c++"]).arg(unit).arg("-o").arg(&object);
@@ -60,6 +60,6 @@ fn run(command: &mut std::process::Command) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    // A missing compiler is a reason to leave the stand-in out, a kernel that does not compile is not.
+    // A missing compiler skips the stand-in; a kernel that does not compile is an error.
     panic!("{command:?}\n{}", String::from_utf8_lossy(&output.stderr));
 }

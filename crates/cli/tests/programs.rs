@@ -102,7 +102,7 @@ fn flags_out_of_range_are_usage_errors() {
         (&["--channels", "8"], "two numbers from 1 are wanted"),
         (&["--activation", "step"], "relu"),
         (&["--optimizer", "lbfgs"], "adam"),
-        (&["--device", "gpu"], "'gpu' is not known"),
+        (&["--device", "gpu"], "unknown device 'gpu'"),
         (&["--save-every", "5"], "--save"),
         (&["--threads", "0"], "0 is not in 1..=1024"),
     ] {

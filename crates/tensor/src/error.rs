@@ -1,45 +1,45 @@
-//! The errors of this crate.
+//! This crate's errors.
 
 use thiserror::Error;
 
-/// Shapes that do not fit together: the op, the operands with their named dimensions, and the rule that broke.
+/// A shape mismatch: the op, the operands with their named dimensions, and the violated rule.
 ///
-/// Ops panic with this text; [`crate::shape_rules`] returns it, for programs that build a net from what a user gave.
+/// Ops panic with this text; [`crate::shape_rules`] returns it, for programs that build a net from user input.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct ShapeError(String);
 
 impl ShapeError {
-    /// An error with this text.
+    /// An error with the given text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
 
-/// What can go wrong outside of a program's own arithmetic.
+/// An error of this crate.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TensorError {
-    /// Shapes do not fit together.
+    /// A shape mismatch.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A device name that nobody knows.
-    #[error("device '{0}' is not known; use 'auto', 'cpu' or 'cuda:N', N being the number of a GPU from 0")]
+    /// The device name is not valid.
+    #[error("unknown device '{0}'; use 'auto', 'cpu' or 'cuda:N', where N is the index of a GPU, from 0")]
     UnknownDevice(String),
-    /// A device that cannot be used here.
+    /// The device cannot be used.
     #[error("device '{device}' cannot be used: {why}")]
     DeviceUnavailable {
-        /// The device asked for.
+        /// The requested device.
         device: String,
         /// What is missing, and what to do.
         why: String,
     },
-    /// The thread pool was set up before, with another number of threads.
+    /// The thread pool is already running with a different number of threads.
     #[error("the number of threads is already set to {0}; set it before the first tensor is computed")]
     ThreadsAlreadySet(usize),
 }
 
-/// Unwraps, or panics with the error's text alone at the caller's place.
+/// Unwraps, or panics with the plain error text at the caller's location.
 pub(crate) trait OrPanic<T> {
     #[track_caller]
     fn or_panic(self) -> T;

@@ -1,4 +1,4 @@
-//! What the machine can do at best: the two lines of a roofline.
+//! Measures the limits of the machine: the two lines of a roofline.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use crate::cpu::simd::{Level, level};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::parallel::{Disjoint, parallel_for, threads};
 
-/// The vector instructions that the processor's kernels use here.
+/// The vector instructions that CPU kernels use on this machine.
 pub fn features() -> &'static str {
     #[cfg(target_arch = "x86_64")]
     return match level() {
@@ -17,11 +17,11 @@ pub fn features() -> &'static str {
         Level::Portable => "SSE2",
     };
     #[cfg(not(target_arch = "x86_64"))]
-    return if cfg!(target_arch = "aarch64") { "NEON" } else { "what the compiler makes of the portable code" };
+    return if cfg!(target_arch = "aarch64") { "NEON" } else { "portable code" };
 }
 
-/// The most floating-point operations a second in `f32`, an addition and a multiplication counted each, on as many
-/// threads as kernels use: measured on chains of multiply-adds that stay in registers, the best of several runs.
+/// The peak `f32` floating-point operations per second (a multiply-add counts as two) on all kernel threads. Measured on
+/// chains of multiply-adds in registers, best of several runs.
 pub fn peak_flops() -> f64 {
     const ROUNDS: usize = 200_000;
     let threads = threads();
@@ -35,8 +35,8 @@ pub fn peak_flops() -> f64 {
     })
 }
 
-/// The most bytes a second that memory beyond the caches takes and gives, on as many threads as kernels use: measured on
-/// `y = 2·x` over 64 MiB arrays, reading and writing counted each (not what a write reads first), the best of several runs.
+/// The peak memory bandwidth in bytes per second on all kernel threads. Measured on `y = 2·x` over 64 MiB arrays, counting
+/// reads and writes (but not the reads that precede a write), best of several runs.
 pub fn peak_bandwidth() -> f64 {
     const LEN: usize = 16 << 20;
     let x = vec![1f32; LEN];
@@ -54,7 +54,7 @@ pub fn peak_bandwidth() -> f64 {
     })
 }
 
-/// The best of several runs' work by its seconds.
+/// The best rate (work per second) of several runs.
 fn best_rate(mut run: impl FnMut() -> f64) -> f64 {
     let rate = |_| {
         let start = Instant::now();
@@ -63,7 +63,7 @@ fn best_rate(mut run: impl FnMut() -> f64) -> f64 {
     (0..15).map(rate).fold(0.0, f64::max)
 }
 
-/// As many chains as hide the latency of a multiply-add on every processor so far, and fit into 16 registers.
+/// Enough independent chains to hide the latency of a multiply-add on current processors, few enough for 16 registers.
 const CHAINS: usize = 12;
 
 fn flops_of_a_round() -> usize {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn rates_are_plausible() {
         assert!(super::flops_of_a_round().is_power_of_two() || super::flops_of_a_round().is_multiple_of(24));
-        // No lower bounds: nobody knows how slow a machine may be, or how busy.
+        // No meaningful lower bounds, since the machine may be slow or busy.
         assert!((1.0..1e16).contains(&super::peak_flops()));
         assert!((1.0..1e14).contains(&super::peak_bandwidth()));
     }

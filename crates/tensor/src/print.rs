@@ -1,23 +1,24 @@
-//! Printing as `NumPy` does.
+//! Printing in `NumPy`'s format.
 
 use std::fmt;
 
 use crate::element::Element;
 use crate::tensor::TensorOf;
 
-/// Digits after the point of a float, unless the caller asks for another number.
+/// The default number of digits after the decimal point.
 const PRECISION: usize = 8;
-/// A tensor of more elements is printed in part …
+/// A tensor with more elements is summarized.
 const THRESHOLD: usize = 1000;
-/// … namely this many at either end of each axis.
+/// The number of elements shown at each end of an axis in a summary.
 const EDGE: usize = 3;
-/// Columns of a line, one of which is left to the bracket that closes.
+/// The line width, including one column for the closing bracket.
 const WIDTH: usize = 75;
 
-/// As `NumPy`'s `str(array)`: aligned columns, floats by the fewest digits that tell them apart, at most eight of them
-/// after the point or, by `{:.3}`, three. Of a tensor of more than 1000 elements the ends of each axis are printed.
+/// Prints like `NumPy`'s `str(array)`: aligned columns, floats with the fewest digits that identify them, at most eight
+/// after the decimal point, or three with `{:.3}`. A tensor of more than 1000 elements is summarized by the ends of each
+/// axis.
 ///
-/// A scalar is printed as the number itself, for which `{:.3}` means exactly three digits, as for any number.
+/// A scalar is printed as a plain number, for which `{:.3}` means exactly three digits.
 ///
 /// ```
 /// use chainrule_tensor::Tensor;
@@ -45,7 +46,7 @@ impl<T: Element> fmt::Display for TensorOf<T> {
     }
 }
 
-/// The element type and the shape, then the elements as by `Display`.
+/// The element type and the shape, then the elements as in `Display`.
 impl<T: Element> fmt::Debug for TensorOf<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "TensorOf<{}> {}", T::NAME, self.shape())?;
@@ -57,12 +58,12 @@ fn is_float<T: Element>() -> bool {
     T::from_f64(0.5) != T::ZERO
 }
 
-/// The indices of an axis that are printed.
+/// The indices of an axis that are shown.
 fn shown(len: usize, summary: bool) -> Vec<usize> {
     if summary && len > 2 * EDGE { (0..EDGE).chain(len - EDGE..len).collect() } else { (0..len).collect() }
 }
 
-/// The elements at all combinations of the indices that are printed, in row-major order.
+/// Collects the shown elements in row-major order.
 fn collect<T: Element>(x: &TensorOf<T>, shown: &[Vec<usize>], index: &mut Vec<usize>, out: &mut Vec<T>) {
     let Some(here) = shown.get(index.len()) else {
         return out.push(x.at(index));
@@ -74,7 +75,7 @@ fn collect<T: Element>(x: &TensorOf<T>, shown: &[Vec<usize>], index: &mut Vec<us
     }
 }
 
-/// Writes an axis and those within it; `words` are the elements that are printed.
+/// Writes an axis and its inner axes; `words` are the formatted elements.
 fn write_axis(
     text: &mut String,
     shown: &[Vec<usize>],
@@ -85,7 +86,7 @@ fn write_axis(
     let cut = shown[depth].len() < dims[depth];
     let inner = dims.len() - depth - 1;
     let indent = " ".repeat(depth + 1);
-    // Each bracket that closes behind the line takes a column.
+    // Each closing bracket at the end of the line takes a column.
     let width = WIDTH - 1 - depth;
     let mut column = indent.len();
     text.push('[');
@@ -106,7 +107,7 @@ fn write_axis(
         }
         for word in gap.into_iter().chain(words.next()) {
             if k > 0 {
-                // The blank behind the word before counts, unless the line ends there.
+                // The space before the word counts, unless the line is broken there.
                 if column + 1 + word.len() > width {
                     text.truncate(text.trim_end_matches(' ').len());
                     text.push('\n');
@@ -124,7 +125,7 @@ fn write_axis(
     text.push(']');
 }
 
-/// A number alone: `1.5`, `2.0`, `1e+20`.
+/// Formats a scalar: `1.5`, `2.0`, `1e+20`.
 fn scalar<T: Element>(x: T) -> String {
     let size = x.to_f64().abs();
     if !is_float::<T>() || !size.is_finite() {
@@ -139,12 +140,12 @@ fn scalar<T: Element>(x: T) -> String {
     format!("{whole}{point}{fraction}e{}", signed(exponent, 2))
 }
 
-/// An integer, or what is not finite.
+/// Formats an integer, infinity or NaN.
 fn special<T: Element>(x: T) -> String {
     if x.is_nan() { "nan".to_owned() } else { x.to_string() }
 }
 
-/// The elements, all as wide as the widest, points below each other.
+/// Formats the elements in columns of equal width, with aligned decimal points.
 fn columns<T: Element>(x: &[T], precision: usize) -> Vec<String> {
     let finite: Vec<T> = x.iter().copied().filter(|x| x.to_f64().is_finite()).collect();
     if !is_float::<T>() {
@@ -172,7 +173,7 @@ fn columns<T: Element>(x: &[T], precision: usize) -> Vec<String> {
                 let Parts { whole, fraction, .. } = positional(x, precision);
                 return format!("{whole:>left$}.{fraction:<digits$}");
             }
-            // Digits that others need are the true ones, not zeros, although fewer would tell this number apart.
+            // All elements get the same number of correct digits, even if fewer would identify this one.
             let (decimal, power) = rounded(x, digits);
             let (whole, fraction) = decimal.split_once('.').unwrap_or((&decimal, ""));
             format!("{whole:>left$}.{fraction}e{}", signed(power, exponent))
@@ -184,18 +185,19 @@ fn longest<'a>(words: impl Iterator<Item = &'a str>) -> usize {
     words.map(str::len).max().unwrap_or(0)
 }
 
-/// Whether finite floats are too large, too small or too far apart for columns without exponents.
+/// Whether finite floats are too large, too small or of too different magnitude to print without exponents.
 fn needs_exponent<T: Element>(finite: &[T]) -> bool {
     let sizes = || finite.iter().map(|x| x.to_f64().abs()).filter(|&size| size != 0.0);
-    let (least, most) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
-    // Up to here every whole number has a form of its own with as many digits: 6 for f32, else 8.
+    let (smallest, largest) = (sizes().fold(f64::INFINITY, f64::min), sizes().fold(0.0, f64::max));
+    // Larger integers may need more digits than the type has: 6 for f32, else 8.
     let limit = if T::NAME == "f32" { 1e6 } else { 1e8 };
-    // In the element type, so that an f32 next to 0.0001 is not below it.
-    most >= limit
-        || most > 0.0 && (T::from_f64(least) < T::from_f64(1e-4) || T::from_f64(most / least) > T::from_f64(1e3))
+    // Compared in the element type, so that the f32 nearest to 0.0001 is not below it.
+    largest >= limit
+        || largest > 0.0
+            && (T::from_f64(smallest) < T::from_f64(1e-4) || T::from_f64(largest / smallest) > T::from_f64(1e3))
 }
 
-/// A number's digits before the point (with the sign), after it, and the exponent of ten.
+/// A number's digits before the decimal point (with the sign), after it, and the decimal exponent.
 struct Parts {
     whole: String,
     fraction: String,
@@ -203,15 +205,14 @@ struct Parts {
 }
 
 impl Parts {
-    /// The parts of a number in decimal form, without the zeros at its end.
+    /// The parts of a decimal number, without trailing zeros.
     fn new(decimal: &str, exponent: i32) -> Self {
         let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
         Self { whole: whole.to_owned(), fraction: fraction.trim_end_matches('0').to_owned(), exponent }
     }
 }
 
-/// The fewest digits that mean this number and no other, or if there are more than `precision` after the point, the
-/// number rounded there.
+/// The fewest digits that identify the number, rounded to `precision` digits after the decimal point if there are more.
 fn positional<T: Element>(x: T, precision: usize) -> Parts {
     let shortest = Parts::new(&x.to_string(), 0);
     if shortest.fraction.len() <= precision {
@@ -220,7 +221,7 @@ fn positional<T: Element>(x: T, precision: usize) -> Parts {
     Parts::new(&format!("{:.precision$}", x.to_f64()), 0)
 }
 
-/// As [`positional`], with one digit before the point.
+/// As [`positional`], with one digit before the decimal point.
 fn scientific<T: Element>(x: T, precision: usize) -> Parts {
     let text = x.to_string();
     let (sign, text) = text.strip_prefix('-').map_or(("", &*text), |rest| ("-", rest));
@@ -238,14 +239,14 @@ fn scientific<T: Element>(x: T, precision: usize) -> Parts {
     Parts::new(&decimal, exponent)
 }
 
-/// A number with one digit before the point and `digits` after it, and its exponent of ten.
+/// A number rounded to one digit before and `digits` after the decimal point, and its decimal exponent.
 fn rounded<T: Element>(x: T, digits: usize) -> (String, i32) {
     let text = format!("{:.digits$e}", x.to_f64());
     let (decimal, exponent) = text.split_once('e').expect("this format has an exponent");
     (decimal.to_owned(), exponent.parse().expect("an exponent is a small integer"))
 }
 
-/// An exponent with its sign and at least so many digits.
+/// Formats an exponent with its sign and at least `digits` digits.
 fn signed(exponent: i32, digits: usize) -> String {
     format!("{}{:02$}", if exponent < 0 { '-' } else { '+' }, exponent.abs(), digits)
 }

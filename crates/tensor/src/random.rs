@@ -1,44 +1,43 @@
-//! Random numbers as a pure function of what they are for.
+//! Counter-based random numbers: pure functions of a [`Key`] and a position.
 //!
 //! The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
-//! It has no state that advances: a [`Key`] and a position give the numbers, so any number of workers in any order draw
-//! the same ones, on the CPU and on a GPU alike.
+//! It has no state, so any number of workers in any order draw the same numbers, on the CPU and on a GPU.
 
 use rand::rand_core::{Infallible, TryRng};
 
-/// What random numbers are drawn for; streams with different purposes share no number.
+/// The purpose of a random stream; streams with different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Purpose(pub u32);
 
 impl Purpose {
-    /// Initial weights.
+    /// Initial weights of a net.
     pub const INIT: Self = Self(1);
     /// The order of samples in an epoch.
     pub const SHUFFLE: Self = Self(2);
-    /// Random crops, flips and the like.
+    /// Data augmentation, such as random crops and flips.
     pub const AUGMENT: Self = Self(3);
-    /// Gradient checks' random directions.
+    /// Random directions of gradient checks.
     pub const CHECK: Self = Self(4);
-    /// What a program draws for its own ends.
+    /// A program's own random numbers.
     pub const USER: Self = Self(5);
 
-    /// Its number, which enters the generator.
+    /// The number that enters the generator.
     pub(crate) const fn number(self) -> u32 {
         self.0
     }
 
-    /// The stream of one of a net's layers, such as a dropout.
+    /// The stream of a layer, such as dropout.
     pub const fn layer(stream: u32) -> Self {
         Self(0x8000_0000 | stream)
     }
 }
 
-/// The address of a stream of random numbers.
+/// The key of a random stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// The run's seed.
     pub seed: u64,
-    /// What the numbers are for.
+    /// The purpose of the numbers.
     pub purpose: Purpose,
     /// The step or epoch.
     pub step: u32,
@@ -58,19 +57,19 @@ impl Key {
         Self { step, ..self }
     }
 
-    /// The same stream for one sample.
+    /// The same stream for another sample.
     #[must_use]
     pub const fn for_sample(self, sample: u32) -> Self {
         Self { sample, ..self }
     }
 
-    /// Numbers `4·index` to `4·index + 3` of the stream.
+    /// The numbers `4·index` to `4·index + 3` of the stream.
     #[inline]
     pub fn block(self, index: u32) -> [u32; 4] {
         philox4x32_10([index, self.sample, self.step, self.purpose.0], [self.seed as u32, (self.seed >> 32) as u32])
     }
 
-    /// A generator for the traits of the `rand` crate, at the start of the stream.
+    /// A generator at the start of the stream, which implements the traits of the `rand` crate.
     pub fn rng(self) -> Rng {
         Rng { key: self, index: 0, block: [0; 4], left: 0 }
     }
@@ -91,7 +90,7 @@ fn philox4x32_10(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
     [a, b, c, d]
 }
 
-/// A random generator that walks through the stream of a [`Key`]; implements `rand`'s traits.
+/// A random number generator over the stream of a [`Key`]; implements `rand`'s traits.
 #[derive(Clone, Debug)]
 pub struct Rng {
     key: Key,
@@ -101,7 +100,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    /// The generator from which a net's initial weights are drawn.
+    /// The generator for a net's initial weights.
     ///
     /// ```
     /// use chainrule_tensor::Rng;
@@ -115,7 +114,7 @@ impl Rng {
     pub fn next_u32(&mut self) -> u32 {
         if self.left == 0 {
             self.block = self.key.block(self.index);
-            // After 2³² blocks the stream goes on as another sample's; nobody draws that many for one key.
+            // After 2³² blocks the stream continues as the next sample's; no key is used for that many draws.
             self.index = self.index.wrapping_add(1);
             if self.index == 0 {
                 self.key.sample = self.key.sample.wrapping_add(1);
@@ -126,17 +125,17 @@ impl Rng {
         self.block[usize::from(3 - self.left)]
     }
 
-    /// A key of its own for a layer: its stream and the seed of this generator.
+    /// A new key for a layer, with a drawn stream id and the seed of this generator.
     pub fn layer_key(&mut self) -> Key {
         Key::new(self.key.seed, Purpose::layer(self.next_u32()))
     }
 
-    /// A number below `bound`, all equally likely (Lemire's method, "Fast random integer generation in an interval", 2019).
+    /// A uniform integer in `0..bound` (Lemire: "Fast random integer generation in an interval", 2019).
     ///
     /// # Panics
     /// If `bound` is 0.
     pub fn below(&mut self, bound: u32) -> u32 {
-        assert!(bound > 0, "below: there is no number below 0");
+        assert!(bound > 0, "below: the bound is 0; it must be at least 1");
         let reject = bound.wrapping_neg() % bound;
         loop {
             let wide = u64::from(self.next_u32()) * u64::from(bound);
@@ -179,8 +178,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn philox_gives_the_published_numbers() {
-        // The known answers that come with the authors' Random123 library.
+    fn philox_matches_the_published_vectors() {
+        // Known-answer vectors of the authors' Random123 library.
         assert_eq!(philox4x32_10([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(philox4x32_10([u32::MAX; 4], [u32::MAX; 2]), [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]);
         assert_eq!(
@@ -190,18 +189,18 @@ mod tests {
     }
 
     #[test]
-    fn numbers_below_a_bound_are_equally_likely() {
+    fn bounded_integers_are_uniform() {
         let mut rng = Key::new(3, Purpose::USER).rng();
         let mut seen = [0u32; 6];
         for _ in 0..60_000 {
             seen[rng.below(6) as usize] += 1;
         }
-        // Standard deviation 91: five of them.
+        // Five standard deviations of 91.
         assert!(seen.iter().all(|&n| n.abs_diff(10_000) < 460), "{seen:?}");
     }
 
     #[test]
-    fn keys_differ_in_every_part() {
+    fn every_field_of_a_key_matters() {
         let key = Key::new(1, Purpose::USER);
         let others = [key.at_step(1), key.for_sample(1), Key::new(2, Purpose::USER), Key::new(1, Purpose::INIT)];
         assert!(others.iter().all(|other| other.block(0) != key.block(0)));

@@ -1,14 +1,14 @@
-//! The shape rules of all ops, in one place: what shapes go in, what shape comes out.
+//! The shape rules of all ops: input shapes to output shape.
 //!
-//! They return `Result`, so that a program that builds a net from what a user gave can ask first. Ops panic with the
-//! same text.
+//! They return `Result`, so that a program that builds a net from user input can check it first. Ops panic with the same
+//! text.
 
 use crate::error::ShapeError;
 use crate::shape::Shape;
 
 type Rule = Result<Shape, ShapeError>;
 
-/// Fails with the op's name, what disagrees, the operands with their named dimensions and the rule.
+/// Fails with a text that gives the op, the mismatch, the operands with their named dimensions and the rule.
 fn fail<T>(text: String) -> Result<T, ShapeError> {
     Err(ShapeError::new(text))
 }
@@ -16,7 +16,7 @@ fn fail<T>(text: String) -> Result<T, ShapeError> {
 /// `NumPy`'s broadcasting of two shapes.
 ///
 /// # Errors
-/// If some axis, aligned at the last, has two lengths that differ, neither being 1.
+/// If the lengths of an axis, aligned at the last axis, differ and neither is 1.
 pub fn broadcast(op: &str, a: Shape, b: Shape) -> Rule {
     let rank = a.rank().max(b.rank());
     let mut out = [0; crate::shape::MAX_RANK];
@@ -35,17 +35,17 @@ pub fn broadcast(op: &str, a: Shape, b: Shape) -> Rule {
     Ok(Shape::new(&out[..rank]))
 }
 
-/// The axis that `axis` names: negative ones count from the last.
+/// Resolves an axis; a negative axis counts from the last.
 ///
 /// # Errors
-/// If there is no such axis.
+/// If the axis is out of range.
 pub fn axis(op: &str, shape: Shape, axis: isize) -> Result<usize, ShapeError> {
     let rank = shape.rank() as isize;
     let index = if axis < 0 { axis + rank } else { axis };
     if (0..rank).contains(&index) {
         Ok(index as usize)
     } else {
-        fail(format!("{op}: there is no axis {axis}\n  x = {shape}\n  rule: −{rank} ≤ axis < {rank}"))
+        fail(format!("{op}: axis {axis} is out of range\n  x = {shape}\n  rule: −{rank} ≤ axis < {rank}"))
     }
 }
 
@@ -54,16 +54,14 @@ pub fn axis(op: &str, shape: Shape, axis: isize) -> Result<usize, ShapeError> {
 /// # Errors
 /// If an operand has fewer than two axes, K differs or the leading axes do not broadcast.
 pub fn matmul(a: Shape, b: Shape) -> Rule {
-    let text = |what: String| {
-        format!("matmul: {what}\n  a (…,M,K) = {a}\n  b (…,K,N) = {b}\n  rule: a's last axis equals b's last but one")
-    };
+    let text = |what: String| format!("matmul: {what}\n  a (…,M,K) = {a}\n  b (…,K,N) = {b}\n  rule: a.K == b.K");
     if a.rank() < 2 || b.rank() < 2 {
         return fail(text("both operands need at least two axes".into()));
     }
     let (m, k) = (a[a.rank() - 2], a[a.rank() - 1]);
     let (k2, n) = (b[b.rank() - 2], b[b.rank() - 1]);
     if k != k2 {
-        return fail(text(format!("the sum runs over {k} elements of a and {k2} of b")));
+        return fail(text(format!("inner dimensions differ, a has K = {k}, b has K = {k2}")));
     }
     let batch = broadcast("matmul", Shape::new(&a[..a.rank() - 2]), Shape::new(&b[..b.rank() - 2]))?;
     Ok(Shape::new(&[&*batch, &[m, n]].concat()))
@@ -72,7 +70,7 @@ pub fn matmul(a: Shape, b: Shape) -> Rule {
 /// `x (N, I) · w (O, I)ᵀ + b (O) → (N, O)`.
 ///
 /// # Errors
-/// If x or w is no matrix, or the features disagree.
+/// If x or w is not a matrix, or the features do not match.
 pub fn linear(x: Shape, w: Shape, b: Option<Shape>) -> Rule {
     let text = |what: String| {
         let b = b.map_or(String::new(), |b| format!("\n  bias (O) = {b}"));
@@ -87,21 +85,21 @@ pub fn linear(x: Shape, w: Shape, b: Option<Shape>) -> Rule {
         return fail(text(format!("weight expects {} features, input has {}", w[1], x[1])));
     }
     if let Some(b) = b.filter(|b| *b != [w[0]]) {
-        return fail(text(format!("bias has shape {b}, weight makes {} features", w[0])));
+        return fail(text(format!("bias has shape {b}, weight has {} output features", w[0])));
     }
     Ok(Shape::from([x[0], w[0]]))
 }
 
-/// How a convolution walks over its image; `[vertical, horizontal]`.
+/// The options of a convolution; pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2dOptions {
     /// The distance between neighboring outputs, in input pixels.
     pub stride: [usize; 2],
-    /// The rows and columns of zeros added on each side.
+    /// The rows and columns of zeros on each side.
     pub padding: [usize; 2],
-    /// The distance between neighboring kernel cells, in input pixels.
+    /// The distance between neighboring kernel elements, in input pixels.
     pub dilation: [usize; 2],
-    /// The number of independent convolutions that channels are divided among.
+    /// The number of groups: independent convolutions among which the channels are divided.
     pub groups: usize,
 }
 
@@ -112,13 +110,13 @@ impl Default for Conv2dOptions {
 }
 
 impl Conv2dOptions {
-    /// The same padding on all four sides, everything else as by default.
+    /// The same padding on all four sides, other options as by default.
     pub fn padded(padding: usize) -> Self {
         Self { padding: [padding; 2], ..Self::default() }
     }
 }
 
-/// The number of places of a kernel along one axis: `⌊(len + 2·pad − dilation·(kernel − 1) − 1) / stride⌋ + 1`, or `None`
+/// The number of kernel positions along one axis: `⌊(len + 2·pad − dilation·(kernel − 1) − 1) / stride⌋ + 1`, or `None`
 /// if the kernel is larger than the padded image.
 fn places(len: usize, kernel: usize, stride: usize, pad: usize, dilation: usize) -> Option<usize> {
     let reach = dilation.checked_mul(kernel.checked_sub(1)?)?.checked_add(1)?;
@@ -129,7 +127,7 @@ fn places(len: usize, kernel: usize, stride: usize, pad: usize, dilation: usize)
 /// `x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → (N,O,oh,ow)`.
 ///
 /// # Errors
-/// If channels, groups or bias disagree, or the kernel is larger than the padded image.
+/// If channels, groups or bias do not match, or the kernel is larger than the padded image.
 pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> Rule {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let text = |what: String, rule: &str| {
@@ -150,13 +148,10 @@ pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> R
         ));
     }
     if !w[0].is_multiple_of(groups) {
-        return fail(text(
-            format!("{} output channels cannot be divided among {groups} groups", w[0]),
-            "O % groups == 0",
-        ));
+        return fail(text(format!("{} output channels are not divisible by {groups} groups", w[0]), "O % groups == 0"));
     }
     if let Some(b) = b.filter(|b| *b != [w[0]]) {
-        return fail(text(format!("bias has shape {b}, weight makes {} channels", w[0]), "bias.O == weight.O"));
+        return fail(text(format!("bias has shape {b}, weight has {} output channels", w[0]), "bias.O == weight.O"));
     }
     let mut out = [x[0], w[0], 0, 0];
     for i in 0..2 {
@@ -165,7 +160,7 @@ pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> R
             None => {
                 return fail(text(
                     format!(
-                        "a kernel of {}×{} (dilation {dilation:?}) does not fit into an image of {}×{} padded by {padding:?}",
+                        "a kernel of {}×{} (dilation {dilation:?}) is larger than an image of {}×{} padded by {padding:?}",
                         w[2], w[3], x[2], x[3]
                     ),
                     "dilation·(k − 1) + 1 ≤ image + 2·padding, k ≥ 1",
@@ -179,7 +174,7 @@ pub fn conv2d(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> R
 /// `x (N,C,H,W) → (N, C·kh·kw, oh·ow)`, where `khw` = [kh, kw]: the windows of a convolution as columns.
 ///
 /// # Errors
-/// If the kernel does not fit into the padded image.
+/// If the kernel is larger than the padded image.
 pub fn im2col(x: Shape, khw: [usize; 2], options: Conv2dOptions) -> Rule {
     let channels = if x.rank() == 4 { x[1] } else { 0 };
     let y = conv2d(x, Shape::from([1, channels, khw[0], khw[1]]), None, Conv2dOptions { groups: 1, ..options })?;
@@ -189,8 +184,8 @@ pub fn im2col(x: Shape, khw: [usize; 2], options: Conv2dOptions) -> Rule {
 /// `x (N,C,H,W), w (C,O/groups,kh,kw), b (O) → (N,O,(H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 + output_padding, …)`.
 ///
 /// # Errors
-/// If channels, groups or bias disagree, nothing is left of the image, or the output padding is not smaller than the
-/// larger of stride and dilation (then no convolution maps the output's shape back to the input's).
+/// If channels, groups or bias do not match, the output is empty, or the output padding is not smaller than the larger of
+/// stride and dilation (then no convolution maps the output shape back to the input shape).
 pub fn conv_transpose2d(
     x: Shape,
     w: Shape,
@@ -220,7 +215,7 @@ pub fn conv_transpose2d(
     let channels = w[1] * groups;
     if let Some(b) = b.filter(|b| *b != [channels]) {
         return fail(text(
-            format!("bias has shape {b}, weight makes {channels} channels"),
+            format!("bias has shape {b}, weight has {channels} output channels"),
             "bias.O == weight.O/g · groups",
         ));
     }
@@ -240,7 +235,7 @@ pub fn conv_transpose2d(
             Some(n) if n > 0 && x[2 + i] > 0 => out[2 + i] = n,
             _ => {
                 return fail(text(
-                    format!("nothing is left of an image of {}×{}", x[2], x[3]),
+                    format!("the output for an image of {}×{} is empty", x[2], x[3]),
                     "the output is at least 1×1",
                 ));
             }
@@ -256,11 +251,11 @@ pub struct Window {
     pub start: usize,
     /// One past the last row or column inside the image.
     pub end: usize,
-    /// By how many cells an average divides along this axis.
+    /// The divisor of an average along this axis.
     pub divisor: usize,
 }
 
-/// How a pooling walks over its image; `[vertical, horizontal]`.
+/// The options of a pooling; pairs are `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pool2dOptions {
     /// The size of a window.
@@ -269,12 +264,12 @@ pub struct Pool2dOptions {
     pub stride: [usize; 2],
     /// The rows and columns added on each side: −∞ for the maximum, 0 for the average.
     pub padding: [usize; 2],
-    /// Whether an average divides by the whole window (`PyTorch`'s default) or by its cells inside the image.
+    /// Whether an average divides by the whole window (`PyTorch`'s default) or by its pixels inside the image.
     pub count_include_pad: bool,
 }
 
 impl From<usize> for Pool2dOptions {
-    /// Square windows side by side.
+    /// Square, non-overlapping windows.
     fn from(kernel: usize) -> Self {
         Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0, 0], count_include_pad: true }
     }
@@ -283,7 +278,8 @@ impl From<usize> for Pool2dOptions {
 /// The windows of a pooling over x (N,C,H,W), vertical and horizontal.
 ///
 /// # Errors
-/// If x has not four axes, an option is 0, padding is more than half the window or the window larger than the padded image.
+/// If x does not have four axes, an option is 0, the padding exceeds half the window, or the window is larger than the
+/// padded image.
 pub fn pool2d(op: &str, x: Shape, options: Pool2dOptions) -> Result<[Vec<Window>; 2], ShapeError> {
     let Pool2dOptions { kernel, stride, padding, count_include_pad } = options;
     let text = |what: &str, rule: &str| {
@@ -298,7 +294,7 @@ pub fn pool2d(op: &str, x: Shape, options: Pool2dOptions) -> Result<[Vec<Window>
         return fail(text("kernel and stride are at least 1", "no option is 0"));
     }
     if (0..2).any(|i| padding[i] > kernel[i] / 2) {
-        return fail(text("a window could lie in the padding alone", "padding ≤ kernel / 2"));
+        return fail(text("a window could contain only padding", "padding ≤ kernel / 2"));
     }
     let axis = |i: usize| {
         let len = x[2 + i];
@@ -319,11 +315,11 @@ pub fn pool2d(op: &str, x: Shape, options: Pool2dOptions) -> Result<[Vec<Window>
 /// The windows of an adaptive pooling of x (N,C,H,W) to `size` = [oh, ow]: window i covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`.
 ///
 /// # Errors
-/// If x has not four axes, or it or the size is empty.
+/// If x does not have four axes, or it or the size is empty.
 pub fn adaptive_pool2d(op: &str, x: Shape, size: [usize; 2]) -> Result<[Vec<Window>; 2], ShapeError> {
     if x.rank() != 4 || size.contains(&0) || x[2] == 0 || x[3] == 0 {
         return fail(format!(
-            "{op}: an image of four axes, not empty, is pooled to at least 1×1\n  input (N,C,H,W) = {x}\n  size {size:?}\n  rule: H, W, oh, ow ≥ 1"
+            "{op}: needs a non-empty image with four axes and a size of at least 1×1\n  input (N,C,H,W) = {x}\n  size {size:?}\n  rule: H, W, oh, ow ≥ 1"
         ));
     }
     let axis = |i: usize| {
@@ -338,20 +334,20 @@ pub fn adaptive_pool2d(op: &str, x: Shape, size: [usize; 2]) -> Result<[Vec<Wind
     Ok([axis(0), axis(1)])
 }
 
-/// The shape of parts put one behind the other along an axis.
+/// The shape of parts concatenated along an axis.
 ///
 /// # Errors
-/// If there is no part, or two differ along another axis.
+/// If there are no parts, or two differ along another axis.
 pub fn concat(shapes: &[Shape], axis_: isize) -> Rule {
     let Some(&first) = shapes.first() else {
-        return fail("concat: there is nothing to put together\n  rule: at least one part".into());
+        return fail("concat: no parts\n  rule: at least one part".into());
     };
     let along = axis("concat", first, axis_)?;
     let mut len = 0;
     for (i, shape) in shapes.iter().enumerate() {
         if shape.rank() != first.rank() || (0..first.rank()).any(|a| a != along && shape[a] != first[a]) {
             return fail(format!(
-                "concat: part {i} does not fit along axis {along}\n  part 0 = {first}\n  part {i} = {shape}\n  rule: all axes but {along} are equal"
+                "concat: part {i} does not match part 0 outside axis {along}\n  part 0 = {first}\n  part {i} = {shape}\n  rule: all axes but {along} are equal"
             ));
         }
         len += shape[along];
@@ -359,14 +355,14 @@ pub fn concat(shapes: &[Shape], axis_: isize) -> Rule {
     Ok(first.with(along, len))
 }
 
-/// The shape of a gather along an axis: that of the index, which equals x's but for the axis.
+/// The shape of a gather along an axis: that of the index, which equals x's except along that axis.
 ///
 /// # Errors
 /// If index and x differ along another axis.
 pub fn gather(op: &str, x: Shape, axis: usize, index: Shape) -> Rule {
     if x.rank() != index.rank() || (0..x.rank()).any(|a| a != axis && x[a] != index[a]) {
         return fail(format!(
-            "{op}: the index does not fit\n  x     = {x}\n  index = {index}\n  rule: all axes but {axis} are equal"
+            "{op}: the index does not match x\n  x     = {x}\n  index = {index}\n  rule: all axes but {axis} are equal"
         ));
     }
     Ok(index)

@@ -1,7 +1,7 @@
-// CUDA's language on the processor: included in front of every .cu file, which a C++ compiler then takes unchanged.
+// CUDA C++ on the CPU: included before every .cu file, so that a C++ compiler accepts it unmodified.
 //
-// A block's threads are fibers of one operating system thread (fibers.cpp), switched only at __syncthreads and at the
-// operations of a warp. A thread that never waits is an ordinary call.
+// The threads of a block are fibers of one operating system thread (fibers.cpp), switched only at __syncthreads and at
+// warp operations. A thread that never waits is an ordinary function call.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -19,7 +19,7 @@
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-// In a function it implies static. Nothing else in this library is thread-local: what is, is shared memory.
+// Within a function thread_local implies static. Only shared memory is thread-local in this library.
 #define __shared__ thread_local
 
 struct dim3 {
@@ -37,14 +37,14 @@ struct Thread {
   dim3 index;
   unsigned lane, warp;
   State state;
-  unsigned waits_for;  // the lanes that a warp operation waits for
-  unsigned operations; // how many of the whole warp there were: its parity picks one of two buffers
+  unsigned waits_for;  // the lanes that the current warp operation waits for
+  unsigned operations; // the number of full-warp operations so far; its parity selects one of two buffers
   void* stack_pointer;
   void* stack;
-  int copies, group; // cp.async: those under way, and the group that the next one belongs to
+  int copies, group; // cp.async: pending copies, and the group of the next one
 };
 
-// One asynchronous copy under way.
+// A pending asynchronous copy.
 struct Copy {
   void* to;
   const void* from;
@@ -68,7 +68,7 @@ void block_sync();
 void warp_sync(unsigned mask);
 [[noreturn]] void die(const char* what);
 
-// What lane `source` gave; every lane of the mask calls it.
+// Returns the value of lane `source`; every lane of the mask must call it.
 template <class T> inline T exchange(unsigned mask, T value, unsigned source) {
   static_assert(sizeof(T) <= 8, "a register holds 8 bytes at most");
   Warp& warp = warps[current->warp];
@@ -82,11 +82,11 @@ template <class T> inline T exchange(unsigned mask, T value, unsigned source) {
   warp_sync(mask);
   T result;
   memcpy(&result, &warp.slot[buffer][source & 31], sizeof result);
-  if (mask != all) warp_sync(mask); // part of a warp has one buffer only
+  if (mask != all) warp_sync(mask); // a partial warp has only one buffer
   return result;
 }
 
-// A kernel as the driver's launch sees it: its arguments' sizes, and a call that unpacks them.
+// A kernel: the sizes of its arguments, and a function that unpacks them and calls it.
 struct Kernel {
   void (*call)(void**);
   unsigned arguments;
@@ -104,7 +104,7 @@ template <class... A> constexpr Kernel describe(void (*)(A...), void (*entry)(vo
 
 } // namespace cpu
 
-// The one way in which kernels are declared: KERNEL(threads of a block, name, arguments…) { … }
+// All kernels are declared with KERNEL(threads per block, name, arguments…) { … }
 #define KERNEL(threads, name, ...)                                                                                     \
   static void name(__VA_ARGS__);                                                                                       \
   namespace {                                                                                                          \
@@ -135,7 +135,7 @@ static inline float __uint_as_float(unsigned u) {
   memcpy(&f, &u, 4);
   return f;
 }
-// Exact at multiples of a quarter, as on a GPU.
+// Exact at multiples of one half, as on a GPU.
 static inline double sinpi(double x) {
   x = fmod(x, 2.0);
   return x == 0.0 || x == 1.0 ? 0.0 : x == 0.5 ? 1.0 : x == 1.5 ? -1.0 : sin(M_PI * x);

@@ -1,7 +1,7 @@
-// The driver's functions that the backend calls, answered by the processor.
+// The driver API functions that the backend calls, implemented on the CPU.
 //
-// Work is queued and done only when the caller waits for it, as late as a GPU may do it: a program that reads a result
-// or overwrites pinned memory without waiting gets wrong numbers here too.
+// Work is queued and executed only at a synchronization, as late as a GPU may execute it: a program that reads a result or
+// overwrites pinned memory without synchronizing gets wrong values here too.
 #include "fibers.h"
 #include <algorithm>
 #include <csignal>
@@ -56,7 +56,7 @@ static std::map<Address, size_t> heap;   // device buffers and their bytes
 static std::map<Address, size_t> pinned; // page-locked host buffers
 static size_t used;
 static std::vector<Stream*> streams;
-static Result status = OK; // the first failure of queued work; it stays, as on a GPU
+static Result status = OK; // the first failure of queued work; sticky, as on a GPU
 static bool initialized;
 
 std::map<std::string, cpu::Kernel>& kernels() {
@@ -74,7 +74,7 @@ static bool guarded() {
   return guarded;
 }
 
-// Whether n bytes from p on lie in one buffer.
+// Whether the n bytes at p lie within one buffer.
 static bool within(const std::map<Address, size_t>& buffers, Address p, size_t n) {
   auto next = buffers.upper_bound(p);
   if (next == buffers.begin()) return false;
@@ -128,7 +128,7 @@ API cuDeviceGet(int* device, int ordinal) {
   return ordinal == 0 ? OK : INVALID_DEVICE;
 }
 API cuDeviceGetName(char* name, int bytes, int) {
-  snprintf(name, bytes, "stand-in (this processor)");
+  snprintf(name, bytes, "stand-in (this CPU)");
   return OK;
 }
 API cuDeviceTotalMem_v2(size_t* bytes, int) {
@@ -170,7 +170,7 @@ static void on_fault(int, siginfo_t* info, void*) {
 }
 static size_t pages(size_t bytes) { return (std::max<size_t>(bytes, 1) + 4095) / 4096 * 4096; }
 
-// A buffer whose end, up to the alignment of 16, is the end of a page, with one behind it that faults.
+// A buffer whose end, up to an alignment of 16, is followed by a guard page.
 static void* allocate_guarded(size_t bytes) {
   struct sigaction action = {};
   action.sa_sigaction = on_fault;
@@ -188,7 +188,7 @@ API cuMemAlloc_v2(Address* p, size_t bytes) {
   if (used + bytes > memory()) return OUT_OF_MEMORY;
   void* block = guarded() ? allocate_guarded(bytes) : aligned_alloc(256, (bytes + 255) / 256 * 256);
   if (!block) return OUT_OF_MEMORY;
-  memset(block, 0xff, bytes); // NaN: nothing may read what nothing wrote
+  memset(block, 0xff, bytes); // NaN, to detect reads of uninitialized memory
   *p = (Address)block;
   heap[*p] = bytes;
   used += bytes;
@@ -202,7 +202,7 @@ API cuMemFree_v2(Address p) {
   const size_t bytes = found->second;
   heap.erase(found);
   used -= bytes;
-  // A guarded buffer's pages are never used again, so that a use after this faults.
+  // The pages of a guarded buffer are never reused, so that a use after free faults.
   if (guarded()) mprotect((void*)(p & ~4095ull), pages(bytes), PROT_NONE);
   else free((void*)p);
   return OK;
@@ -265,7 +265,7 @@ API cuModuleUnload(void* module) {
   delete (Module*)module;
   return OK;
 }
-// A function is there only if the module's PTX has it: PTX that is older than the kernels shows.
+// A function is found only if the module's PTX contains it, which detects PTX that is older than its source.
 API cuModuleGetFunction(void** function, void* module, const char* name) {
   LOCK;
   const auto found = kernels().find(name);
@@ -376,6 +376,6 @@ API cuGetErrorString(Result result, const char** text) {
   *text = result == LAUNCH_FAILED && !cpu::failed().empty() ? cpu::failed().c_str()
           : result == OUT_OF_MEMORY                         ? "out of memory"
           : result == NO_DEVICE                             ? "no CUDA-capable device is detected"
-                                                            : "the stand-in refused the call";
+                                                            : "the stand-in rejected the call";
   return OK;
 }

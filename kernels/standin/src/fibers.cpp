@@ -1,4 +1,4 @@
-// Runs the threads of a block as fibers, in any order, and notices when they can go no further.
+// Runs the threads of a block as fibers, in a configurable order, and detects deadlocks.
 #include "fibers.h"
 #include "cuda_cpu.h"
 #include <algorithm>
@@ -28,13 +28,13 @@ struct Scheduler {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   std::unique_ptr<Copy[][MAX_COPIES]> copies;
-  std::vector<void*> stacks; // free ones
+  std::vector<void*> stacks; // free stacks
   std::vector<unsigned> order;
   void* main_stack_pointer = nullptr;
   Entry entry = nullptr;
   void** arguments = nullptr;
   unsigned size = 0, arrived = 0, done = 0;
-  unsigned next = 0, last = 0; // threads that a fiber may take after its own has ended
+  unsigned next = 0, last = 0; // threads that a fiber may run after its own has ended
 #if !defined(__x86_64__)
   std::vector<ucontext_t> contexts;
   ucontext_t main_context;
@@ -68,8 +68,8 @@ standin_switch:
  pop %r15; pop %r14; pop %r13; pop %r12; pop %rbx; pop %rbp; ret
 )");
 static void start(Thread* t) {
-  // The return address that the switch pops, where a call would have left it: the stack pointer is 8 more than a
-  // multiple of 16 at the first instruction.
+  // Place the return address that the switch pops as a call would: at the first instruction the stack pointer is a
+  // multiple of 16 plus 8.
   void** top = (void**)((char*)t->stack + STACK) - 2;
   top[0] = (void*)body;
   top[1] = nullptr;
@@ -150,14 +150,14 @@ void warp_sync(unsigned mask) {
   if (me->state != READY) yield();
 }
 
-// One fiber runs one thread after another until one of them waits; that one then keeps the fiber.
+// A fiber runs threads one after another until one of them waits; that thread keeps the fiber.
 static void body() {
   Scheduler& s = scheduler;
   void* stack = current->stack;
   for (;;) {
     s.entry(s.arguments);
     Thread* t = current;
-    if (t->copies) fail("a thread ended with asynchronous copies that it never waited for");
+    if (t->copies) fail("a thread ended with pending asynchronous copies");
     t->state = DONE;
     s.done++;
     s.warps[t->warp].done |= 1u << t->lane;
@@ -166,15 +166,15 @@ static void body() {
     current = &s.threads[s.order[s.next++]];
     current->stack = stack;
   }
-  s.stacks.push_back(stack); // nobody takes it before we have switched away
+  s.stacks.push_back(stack); // not reused before the switch below
   yield();
   abort();
 }
 
-// Fills all shared memory with NaN: a read of what no thread of the launch wrote shows. The library's thread-local
-// variables are just that memory.
+// Fills all shared memory with NaN, to detect reads of uninitialized elements. The library's thread-local variables are
+// exactly that memory.
 static void poison_shared_memory() {
-  // A thread gets the library's memory when it first touches it.
+  // A thread's thread-local block is allocated on first access.
   static thread_local volatile char touched;
   touched = 1;
   auto visit = [](dl_phdr_info* info, size_t, void*) {
@@ -212,7 +212,7 @@ static void run_block(dim3 index) {
   }
   while (s.done < s.size && failure.empty()) {
     bool moved = false;
-    // A warp is run until it can go no further, while what it works on is in the cache.
+    // Run each warp until it blocks, while its data are in the cache.
     for (unsigned w = 0; w < count && failure.empty(); w++)
       for (bool again = true; again && failure.empty();) {
         again = false;
@@ -239,7 +239,7 @@ static void run_block(dim3 index) {
       warp += t.state == AT_WARP;
     }
     char text[200];
-    snprintf(text, sizeof text, "block %u,%u,%u is stuck: %u threads at __syncthreads, %u at a warp's operation, %u ended",
+    snprintf(text, sizeof text, "deadlock in block %u,%u,%u: %u threads at __syncthreads, %u at a warp operation, %u ended",
              index.x, index.y, index.z, barrier, warp, s.done);
     fail(text);
   }
@@ -263,7 +263,7 @@ bool launch(Entry entry, dim3 grid, dim3 block, void** arguments) {
   grid_size = grid;
   s.order.resize(s.size);
   for (unsigned i = 0; i < s.size; i++) s.order[i] = i;
-  // Warps stay together, in whatever order their lanes are.
+  // Only the order of lanes within a warp is changed.
   if (order == 1)
     for (unsigned w = 0; w * 32 < s.size; w++)
       std::reverse(s.order.begin() + w * 32, s.order.begin() + std::min(s.size, w * 32 + 32));

@@ -1,4 +1,4 @@
-// What the driver needs of the fibers.
+// The interface of the fibers to the driver.
 #pragma once
 #include "cuda_cpu.h"
 #include <string>
@@ -7,10 +7,10 @@ namespace cpu {
 
 using Entry = void (*)(void**);
 
-// Runs a kernel; false if a thread broke a rule, now or before.
+// Runs a kernel; returns false after any failure in this or an earlier launch.
 bool launch(Entry entry, dim3 grid, dim3 block, void** arguments);
 
-// What broke, empty while nothing did.
+// The first failure; empty if there was none.
 const std::string& failed();
 
 } // namespace cpu

@@ -1,27 +1,26 @@
-//! A CUDA driver that runs chainrule's kernels on the processor, for tests on machines without a GPU.
+//! A stand-in CUDA driver that runs chainrule's kernels on the CPU, for tests without a GPU.
 //!
-//! `libcuda.so` is made from the very `.cu` files that a GPU runs, compiled as C++: the threads of a block are fibers,
-//! switched at barriers and at the operations of a warp. It finds missing barriers, reads of memory that nothing wrote,
-//! accesses beyond a buffer, waits that are too lax and barriers that only some threads reach. It does not find what
-//! only hardware does: timing, bank conflicts, memory order between threads.
+//! `libcuda.so` is built from the same `.cu` files that run on a GPU, compiled as C++. The threads of a block are fibers,
+//! switched at barriers and warp operations. The stand-in detects missing barriers, reads of uninitialized memory,
+//! out-of-bounds accesses, insufficient waits for asynchronous copies and divergent barriers. It cannot detect what depends
+//! on hardware: timing, bank conflicts, memory ordering between threads.
 //!
-//! Its settings are environment variables, read once in a process: `STANDIN_ORDER` (0: threads in ascending order, 1:
-//! descending, more: a random order from that seed), `STANDIN_GUARD=1` (each buffer ends at a page that faults),
-//! `STANDIN_MEMORY` (the device's bytes).
+//! Its settings are environment variables, read once per process: `STANDIN_ORDER` (0: threads in ascending order, 1:
+//! descending, larger: a random order with that seed), `STANDIN_GUARD=1` (each buffer ends at a guard page),
+//! `STANDIN_MEMORY` (the device memory in bytes).
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The directory of the stand-in's `libcuda.so`, for the `LD_LIBRARY_PATH` of a program that is to find it; `None` if it
-/// was not built.
+/// The directory of the stand-in's `libcuda.so`, for the `LD_LIBRARY_PATH` of a program; `None` if it was not built.
 pub fn directory() -> Option<&'static Path> {
     Path::new(env!("STANDIN_LIBRARY")).parent().filter(|directory| directory.is_dir())
 }
 
-/// Makes the stand-in this process's CUDA driver, whatever other one there is. Call it before anything asks for a device.
+/// Makes the stand-in the CUDA driver of this process, even if there is a real one. Call it before a device is opened.
 ///
 /// # Errors
-/// The reason why there is none, such as a missing C++ compiler.
+/// The reason why the stand-in was not built, such as a missing C++ compiler.
 pub fn install() -> Result<(), String> {
     static LIBRARY: OnceLock<Result<libloading::Library, String>> = OnceLock::new();
     let path = env!("STANDIN_LIBRARY");
@@ -29,9 +28,9 @@ pub fn install() -> Result<(), String> {
         if path.is_empty() {
             return Err(option_env!("STANDIN_WHY").unwrap_or("it was not built").to_owned());
         }
-        // SAFETY: the library is our own; its initializers only fill the table of kernels.
+        // SAFETY: the library is our own; its initializers only register kernels.
         unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())
     };
-    // Once a library of that name is loaded, it answers whoever opens libcuda.so next.
+    // Once a library with this soname is loaded, later loads of libcuda.so return it.
     LIBRARY.get_or_init(load).as_ref().map(|_| ()).map_err(Clone::clone)
 }

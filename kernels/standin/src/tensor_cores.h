@@ -1,23 +1,23 @@
-// What a warp does together: mma.sync, ldmatrix and cp.async, as the PTX manual lays out their fragments.
+// Warp-level operations (mma.sync, ldmatrix, cp.async) with the fragment layouts of the PTX manual.
 #pragma once
 
 namespace cpu {
 
 inline float of_bf16(uint32_t h) { return __uint_as_float(h << 16); }
-// The tensor cores read a 32-bit register as tf32 by leaving out its lowest 13 bits.
+// Tensor cores read a 32-bit register as tf32 by ignoring its lowest 13 bits.
 inline float of_tf32(uint32_t u) { return __uint_as_float(u & 0xffffe000u); }
 
-// Tensor cores are reported to cut their sums off rather than to round them (Fasi et al.: "Numerical behavior of NVIDIA
-// tensor cores", 2021).
+// Tensor cores are reported to truncate their sums instead of rounding (Fasi et al.: "Numerical behavior of NVIDIA tensor
+// cores", 2021).
 inline float towards_zero(double x) {
   const float nearest = (float)x;
   return std::isfinite(nearest) && std::fabs((double)nearest) > std::fabs(x) ? std::nextafterf(nearest, 0.0f) : nearest;
 }
 
-// Shows this lane's fragments a (4 registers) and b (2) to the warp.
+// Publishes this lane's fragments a (4 registers) and b (2 registers) to the warp.
 inline Warp& publish(const uint32_t* a, const uint32_t* b, unsigned& buffer) {
   Warp& warp = warps[current->warp];
-  if (warp.exist != ~0u) die("mma: it takes a full warp");
+  if (warp.exist != ~0u) die("mma: requires a full warp");
   buffer = current->operations++ & 1;
   memcpy(warp.fragment[buffer][current->lane], a, 16);
   memcpy(warp.fragment[buffer][current->lane] + 4, b, 8);
@@ -61,7 +61,7 @@ inline void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
 inline void ldmatrix_x4(uint32_t (&r)[4], bool transposed, const void* row) {
   Warp& warp = warps[current->warp];
   const unsigned buffer = current->operations++ & 1, lane = current->lane;
-  if ((uintptr_t)row & 15) die("ldmatrix: a row's address is no multiple of 16");
+  if ((uintptr_t)row & 15) die("ldmatrix: a row address is not a multiple of 16");
   warp.slot[buffer][lane] = (uintptr_t)row;
   warp_sync(~0u);
   for (unsigned j = 0; j < 4; j++) {
@@ -71,11 +71,11 @@ inline void ldmatrix_x4(uint32_t (&r)[4], bool transposed, const void* row) {
   }
 }
 
-// The bytes arrive only at the wait that covers their group; until then their place is poisoned, so that a missing or a
-// too lax wait gives NaN.
+// The data arrive only at the wait that covers their group. Until then the destination is poisoned, so that a missing or
+// insufficient wait gives NaN.
 inline void cp_async(void* to, const void* from, unsigned bytes, unsigned valid) {
-  if (((uintptr_t)to | (uintptr_t)from) & (bytes - 1)) die("cp.async: an address is no multiple of the size");
-  if (current->copies == (int)MAX_COPIES) die("cp.async: a thread has more than 64 copies under way");
+  if (((uintptr_t)to | (uintptr_t)from) & (bytes - 1)) die("cp.async: an address is not a multiple of the size");
+  if (current->copies == (int)MAX_COPIES) die("cp.async: a thread has more than 64 pending copies");
   memset(to, 0xff, bytes);
   copies[current->warp * 32 + current->lane][current->copies++] = {to, from, bytes, valid, current->group};
 }

@@ -1,17 +1,17 @@
-//! The stand-in finds what it is there to find: kernels that are wrong on purpose do not pass.
+//! Negative controls: the stand-in detects intentionally faulty kernels.
 
 use std::ffi::{CString, c_void};
 use std::process::{Command, Output};
 
 use cudarc::driver::result;
 
-/// Elements of the buffers; the input's are 0, 1, 2, ….
+/// The length of the buffers; the input is 0, 1, 2, ….
 const N: usize = 64;
-/// The variables that tell a process its kernel and the number of its threads.
+/// The variables that pass the kernel and its number of threads to the child process.
 const KERNEL: &str = "STANDIN_CONTROL";
 const THREADS: &str = "STANDIN_CONTROL_THREADS";
 
-/// Runs one block of a kernel on 64 elements in a process of its own: it prints the output, or fails.
+/// Runs one block of a kernel on 64 elements in a child process, which prints the output or fails.
 fn run(kernel: &str, threads: u32, setting: (&str, &str)) -> Output {
     let mut process = Command::new(std::env::current_exe().expect("a test has a file"));
     process.args(["--exact", "child", "--ignored", "--nocapture"]);
@@ -19,15 +19,15 @@ fn run(kernel: &str, threads: u32, setting: (&str, &str)) -> Output {
 }
 
 #[test]
-#[ignore = "the other tests run it"]
+#[ignore = "run by the other tests as a child process"]
 fn child() {
     let kernel = std::env::var(KERNEL).expect("the parent sets it");
     let threads = std::env::var(THREADS).expect("the parent sets it").parse().expect("a number");
-    chainrule_standin::install().expect("the parent has seen it");
+    chainrule_standin::install().expect("the stand-in was built");
     let image = CString::new(format!(".version 8.2\n.entry {kernel}(")).expect("no zeros");
     let input: Vec<f32> = (0..N).map(|i| i as f32).collect();
     let mut output = vec![0f32; N];
-    // SAFETY: handles are the stand-in's own, and both buffers have as many bytes as are copied.
+    // SAFETY: the handles come from the stand-in, and both buffers are as long as the copies.
     unsafe {
         result::init().expect("it starts");
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).expect("a stream");
@@ -47,7 +47,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// The output of a kernel that ends without a complaint.
+/// The output of a kernel that runs without an error.
 fn output_of(kernel: &str, threads: u32, setting: (&str, &str)) -> String {
     let output = run(kernel, threads, setting);
     let text = text(&output);
@@ -55,46 +55,51 @@ fn output_of(kernel: &str, threads: u32, setting: (&str, &str)) -> String {
     text.lines().find(|line| line.starts_with("output")).expect("the output").to_owned()
 }
 
-/// The complaint about a kernel.
+/// Checks that a kernel fails with a message that contains `part`.
 #[track_caller]
-fn complaint(kernel: &str, threads: u32, setting: (&str, &str), part: &str) {
+fn assert_fails(kernel: &str, threads: u32, setting: (&str, &str), part: &str) {
     let output = run(kernel, threads, setting);
     let text = text(&output);
-    assert!(!output.status.success() && text.contains(part), "{kernel} should be called {part:?}:\n{text}");
+    assert!(!output.status.success() && text.contains(part), "{kernel} should fail with {part:?}:\n{text}");
 }
 
-const NOTHING: (&str, &str) = ("STANDIN_ORDER", "0");
+const DEFAULT: (&str, &str) = ("STANDIN_ORDER", "0");
 
 #[test]
-fn a_right_kernel_passes_in_every_order() {
+fn a_correct_kernel_passes_in_every_order() {
     let outputs = ["0", "1", "7"].map(|order| output_of("faultless", 64, ("STANDIN_ORDER", order)));
     assert!(outputs[0].starts_with("output [63.0, 62.0") && outputs.iter().all(|output| *output == outputs[0]));
 }
 
 #[test]
-fn a_missing_barrier_shows() {
-    let right = output_of("faultless", 64, NOTHING);
+fn a_missing_barrier_is_detected() {
+    let right = output_of("faultless", 64, DEFAULT);
     assert!(["0", "1", "7"].iter().any(|order| output_of("faulty_no_barrier", 64, ("STANDIN_ORDER", order)) != right));
 }
 
 #[test]
-fn unwritten_shared_memory_is_nan() {
-    assert!(output_of("faulty_unwritten", 32, NOTHING).starts_with("output [NaN, NaN"));
+fn uninitialized_shared_memory_is_nan() {
+    assert!(output_of("faulty_uninitialized", 32, DEFAULT).starts_with("output [NaN, NaN"));
 }
 
 #[test]
-fn an_access_beyond_a_buffer_faults() {
-    complaint("faulty_overrun", 64, ("STANDIN_GUARD", "1"), "illegal access");
-    complaint("faulty_overrun", 64, ("STANDIN_GUARD", "1"), "thread 63,0,0");
+fn an_out_of_bounds_access_faults() {
+    assert_fails("faulty_overrun", 64, ("STANDIN_GUARD", "1"), "illegal access");
+    assert_fails("faulty_overrun", 64, ("STANDIN_GUARD", "1"), "thread 63,0,0");
 }
 
 #[test]
-fn a_barrier_that_only_some_reach_is_told() {
-    complaint("faulty_divergent", 64, NOTHING, "is stuck: 32 threads at __syncthreads, 32 at a warp's operation");
+fn a_divergent_barrier_is_detected() {
+    assert_fails(
+        "faulty_divergent",
+        64,
+        DEFAULT,
+        "deadlock in block 0,0,0: 32 threads at __syncthreads, 32 at a warp operation",
+    );
 }
 
 #[test]
-fn a_copy_used_too_early_is_nan_and_one_never_waited_for_is_told() {
-    assert!(output_of("faulty_early", 16, NOTHING).starts_with("output [NaN, NaN"));
-    complaint("faulty_no_wait", 16, NOTHING, "asynchronous copies that it never waited for");
+fn an_early_read_of_a_copy_is_nan_and_a_missing_wait_is_detected() {
+    assert!(output_of("faulty_early", 16, DEFAULT).starts_with("output [NaN, NaN"));
+    assert_fails("faulty_no_wait", 16, DEFAULT, "pending asynchronous copies");
 }

@@ -1,9 +1,9 @@
-//! The one way in which this engine uses threads.
+//! Parallel loops; the only place where this engine uses threads.
 //!
-//! Work is divided among threads, sums are not: a kernel that adds up numbers cuts them into chunks that depend on the
-//! shape alone and combines the partial sums in a fixed order. So results are the same bits on any number of threads.
+//! Outputs are partitioned among threads, reductions are not: a reduction is split into chunks that depend on the shape
+//! alone, and the partial sums are combined in a fixed order. So results have the same bits on any number of threads.
 //!
-//! The threads are rayon's, and as many as rayon has; `worker_pool` says why they do not use its `join`.
+//! The threads are those of rayon's pool; `worker_pool` explains why they do not use `rayon::join`.
 
 mod worker_pool;
 
@@ -11,10 +11,9 @@ use std::ops::Range;
 
 use crate::error::TensorError;
 
-/// Calls `body` with ranges that together cover `0..len` once, on as many threads as are of use.
+/// Calls `body` in parallel with disjoint ranges that cover `0..len`.
 ///
-/// `grain` is the least number of items worth a task of its own; what a range computes must not depend on where
-/// another begins.
+/// `grain` is the minimum number of items per task. The result for an item must not depend on how the ranges are split.
 pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
     if len <= grain.max(1) {
         if len > 0 {
@@ -26,47 +25,47 @@ pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync
     if threads == 1 || is_shared() {
         return body(0..len);
     }
-    // More pieces than threads let an idle thread take over from one that the system interrupted.
+    // More pieces than threads balance the load if the system preempts a thread.
     let pieces = (len / grain.max(1)).clamp(1, 4 * threads);
     #[cfg(test)]
     let inherit = crate::cpu::simd::inherit();
-    let shared = worker_pool::share(pieces, (threads - 1).min(pieces - 1), &|piece| {
+    let submitted = worker_pool::submit(pieces, (threads - 1).min(pieces - 1), &|piece| {
         #[cfg(test)]
         inherit();
         body(len * piece / pieces..len * (piece + 1) / pieces);
     });
-    if !shared {
+    if !submitted {
         body(0..len);
     }
 }
 
-/// Whether the calling thread is at work on a part of something, so that what it hands out it does all by itself. A
-/// kernel may then cut its work into larger pieces, if its results do not depend on them.
+/// Whether the calling thread is already inside a parallel loop, where nested loops run sequentially. A kernel may then use
+/// larger pieces, if its results do not depend on them.
 pub(crate) fn is_shared() -> bool {
-    worker_pool::at_work()
+    worker_pool::in_job()
 }
 
-/// As [`parallel_for`] over the chunks of `out`, `chunk` elements each (the last may be shorter).
+/// Calls `body` in parallel with each chunk of `out` and its index; chunks have `chunk` elements, the last may be shorter.
 pub fn parallel_chunks<T: Send>(out: &mut [T], chunk: usize, grain: usize, body: impl Fn(usize, &mut [T]) + Sync) {
     let len = out.len();
     let out = Disjoint::new(out);
     parallel_for(len.div_ceil(chunk.max(1)), grain, |range| {
         for i in range {
             let (start, end) = (i * chunk, ((i + 1) * chunk).min(len));
-            // SAFETY: chunks do not overlap, and `parallel_for` hands out each index once.
+            // SAFETY: chunks do not overlap, and `parallel_for` visits each index once.
             body(i, unsafe { out.slice(start..end) });
         }
     });
 }
 
-/// A slice of which several threads write different parts.
+/// A slice whose disjoint parts are written by several threads.
 pub(crate) struct Disjoint<'a, T> {
     start: *mut T,
     len: usize,
     life: std::marker::PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: `slice` makes its callers promise that the parts do not overlap.
+// SAFETY: the contract of `slice` requires that parts do not overlap.
 unsafe impl<T: Send> Sync for Disjoint<'_, T> {}
 // SAFETY: as a `&mut [T]`.
 unsafe impl<T: Send> Send for Disjoint<'_, T> {}
@@ -76,29 +75,29 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
     }
 
-    /// One part.
+    /// A part of the slice.
     ///
     /// # Safety
-    /// Parts in use at the same time do not overlap.
-    #[allow(clippy::mut_from_ref, reason = "the caller promises that parts do not overlap")]
+    /// Parts in use at the same time must not overlap.
+    #[allow(clippy::mut_from_ref, reason = "the caller guarantees that parts do not overlap")]
     pub(crate) unsafe fn slice(&self, range: Range<usize>) -> &'a mut [T] {
         assert!(range.start <= range.end && range.end <= self.len);
-        // SAFETY: in bounds, and by this function's contract nobody else has it.
+        // SAFETY: in bounds, and exclusive by this function's contract.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(range.start), range.len()) }
     }
 
     /// The address of one element, for kernels that write with a stride.
     pub(crate) fn ptr(&self, index: usize) -> *mut T {
         debug_assert!(index < self.len);
-        // `wrapping_add` rather than `add`: the address alone is no access.
+        // `wrapping_add` instead of `add`, since this does not access the element.
         self.start.wrapping_add(index)
     }
 }
 
-/// Sets the number of threads of the whole program. Call it once, first.
+/// Sets the number of threads of the whole program. Call it once, before any computation.
 ///
 /// # Errors
-/// [`TensorError::ThreadsAlreadySet`] if the threads are running already, in another number.
+/// [`TensorError::ThreadsAlreadySet`] if the threads are already running, in a different number.
 pub fn set_threads(threads: usize) -> Result<(), TensorError> {
     match rayon::ThreadPoolBuilder::new().num_threads(threads).build_global() {
         Err(_) if rayon::current_num_threads() != threads => {
@@ -108,15 +107,15 @@ pub fn set_threads(threads: usize) -> Result<(), TensorError> {
     }
 }
 
-/// The number of threads that kernels use here.
+/// The number of threads that kernels use.
 pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 
-/// Runs `body` with another number of threads than the rest of the program.
+/// Runs `body` with its own number of threads.
 ///
 /// # Panics
-/// If the system gives no threads.
+/// If the system cannot start the threads.
 pub fn with_threads<R: Send>(threads: usize, body: impl FnOnce() -> R + Send) -> R {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("the system starts a few threads");
     #[cfg(test)]
@@ -149,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn work_inside_of_work_is_done_too() {
+    fn nested_loops_complete() {
         let count = AtomicUsize::new(0);
         with_threads(3, || {
             parallel_for(20, 1, |outer| {
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn several_threads_share_out_work_at_the_same_time() {
+    fn several_threads_submit_jobs_concurrently() {
         std::thread::scope(|scope| {
             for seed in 0..4 {
                 scope.spawn(move || {
@@ -181,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_in_a_piece_reaches_the_caller_and_the_threads_go_on() {
+    fn a_panic_is_propagated_and_the_threads_survive() {
         let attempt = |bad: usize| {
             with_threads(3, || {
                 std::panic::catch_unwind(|| {

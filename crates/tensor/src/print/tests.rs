@@ -1,4 +1,4 @@
-//! What is expected here was printed by `NumPy` 2.4.6: `print(numpy.array(…, dtype))`, the precision set by
+//! The expected texts are the output of `NumPy` 2.4.6: `print(numpy.array(…, dtype))`, with
 //! `numpy.set_printoptions(precision=…)`.
 
 use super::*;
@@ -7,7 +7,7 @@ const NAN: f32 = f32::NAN;
 const INF: f32 = f32::INFINITY;
 
 #[test]
-fn floats_stand_with_their_points_below_each_other() {
+fn decimal_points_are_aligned() {
     let x = TensorOf::<f32>::from([[1.0, 2.5], [-3.0, 1000.0]]);
     assert_eq!(x.to_string(), "[[   1.     2.5]\n [  -3.  1000. ]]");
     assert_eq!(x.transpose(0, 1).to_string(), "[[   1.    -3. ]\n [   2.5 1000. ]]");
@@ -17,7 +17,7 @@ fn floats_stand_with_their_points_below_each_other() {
 }
 
 #[test]
-fn numbers_far_apart_have_exponents() {
+fn different_magnitudes_are_printed_with_exponents() {
     assert_eq!(TensorOf::<f32>::from([1e-5, 1.0, -2e4]).to_string(), "[ 1.e-05  1.e+00 -2.e+04]");
     assert_eq!(TensorOf::<f64>::from([1e-5, 1.0 / 3.0]).to_string(), "[1.00000000e-05 3.33333333e-01]");
     assert_eq!(TensorOf::<f32>::from([12_345_678.0, -1.0]).to_string(), "[ 1.2345678e+07 -1.0000000e+00]");
@@ -31,20 +31,20 @@ fn numbers_far_apart_have_exponents() {
 }
 
 #[test]
-fn nan_and_infinity_keep_the_columns() {
+fn nan_and_infinity_are_aligned() {
     assert_eq!(TensorOf::from([[1.5, NAN], [INF, -INF]]).to_string(), "[[ 1.5  nan]\n [ inf -inf]]");
     assert_eq!(TensorOf::from([NAN, 1.0]).to_string(), "[nan  1.]");
     assert_eq!(TensorOf::from([NAN, INF]).to_string(), "[nan inf]");
 }
 
 #[test]
-fn integers_stand_at_the_right() {
+fn integers_are_right_aligned() {
     assert_eq!(TensorOf::<i32>::from([[1, -20], [300, 4]]).to_string(), "[[  1 -20]\n [300   4]]");
     assert_eq!(TensorOf::<u8>::from([0, 255, 7]).to_string(), "[  0 255   7]");
 }
 
 #[test]
-fn lines_break_and_planes_are_set_apart() {
+fn lines_are_wrapped_and_planes_separated() {
     assert_eq!(
         TensorOf::<i32>::arange(40).to_string(),
         "[ 0  1  2  3  4  5  6  7  8  9 10 11 12 13 14 15 16 17 18 19 20 21 22 23\n 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38 39]"
@@ -60,7 +60,7 @@ fn lines_break_and_planes_are_set_apart() {
 }
 
 #[test]
-fn large_tensors_are_printed_in_part() {
+fn large_tensors_are_summarized() {
     assert_eq!(TensorOf::<i32>::arange(1001).to_string(), "[   0    1    2 ...  998  999 1000]");
     let expected = "\
 [[0.000e+00 1.000e+00 2.000e+00 ... 9.700e+01 9.800e+01 9.900e+01]
@@ -82,7 +82,7 @@ fn large_tensors_are_printed_in_part() {
 }
 
 #[test]
-fn the_number_of_digits_can_be_chosen() {
+fn precision_sets_the_number_of_digits() {
     let x = TensorOf::<f32>::from([1.0 / 3.0, 2.0 / 3.0, 100.0]);
     assert_eq!(format!("{x:.3}"), "[  0.333   0.667 100.   ]");
     let x = TensorOf::<f32>::from([1.0 / 3e5, 2.0 / 3.0, 100.0]);
@@ -91,7 +91,7 @@ fn the_number_of_digits_can_be_chosen() {
 }
 
 #[test]
-fn scalars_are_the_numbers_themselves() {
+fn scalars_are_plain_numbers() {
     assert_eq!(TensorOf::scalar(1.5f32).to_string(), "1.5");
     assert_eq!(TensorOf::scalar(1.0f32 / 3.0).to_string(), "0.33333334");
     assert_eq!(TensorOf::scalar(2.0f32).to_string(), "2.0");
@@ -102,13 +102,13 @@ fn scalars_are_the_numbers_themselves() {
 }
 
 #[test]
-fn an_empty_tensor_is_a_pair_of_brackets() {
+fn empty_tensors_are_a_pair_of_brackets() {
     assert_eq!(TensorOf::<f32>::zeros([2, 0]).to_string(), "[]");
     assert_eq!(TensorOf::<i32>::zeros([0, 3]).to_string(), "[]");
 }
 
 #[test]
-fn debug_tells_type_and_shape() {
+fn debug_shows_type_and_shape() {
     let x = TensorOf::<f32>::from([[1.0, 2.0]]);
     assert_eq!(format!("{x:?}"), "TensorOf<f32> (1, 2)\n[[1. 2.]]");
     assert_eq!(format!("{:?}", TensorOf::scalar(3i32)), "TensorOf<i32> ()\n3");

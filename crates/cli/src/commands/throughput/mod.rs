@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use chainrule::prelude::*;
-use chainrule::tensor::cuda;
 use chainrule::tensor::buffer_pool;
+use chainrule::tensor::cuda;
 use clap::Args;
 use nets::{Net, Work};
 use serde_json::json;
