@@ -14,6 +14,7 @@ mod gpu;
 mod kernel;
 mod layout;
 pub mod machine;
+mod memory_format;
 mod methods;
 mod parallel;
 mod parameters;

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::element::Element;
 use crate::error::OrPanic;
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
 use crate::shape::{MAX_RANK, Shape};
 use crate::shape_rules;
 use crate::tensor::TensorOf;
@@ -30,7 +31,7 @@ impl<T: Element> TensorOf<T> {
     #[track_caller]
     pub fn channels_last(&self) -> Self {
         assert!(self.rank() == 4, "channels_last: an image batch has four axes, (N,C,H,W), not {}", self.shape());
-        self.in_order(&Layout::dense(self.shape(), &[0, 2, 3, 1]))
+        self.in_order(&MemoryFormat::ChannelsLast.layout(self.shape()))
     }
 
     fn in_order(&self, layout: &Layout) -> Self {

@@ -5,6 +5,7 @@
 
 use crate::element::Element;
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
 use crate::parallel::parallel_for;
 use crate::shape::Shape;
 
@@ -19,6 +20,7 @@ pub(crate) struct Images {
     shape: [usize; 4],
     strides: [isize; 4],
     offset: isize,
+    format: MemoryFormat,
 }
 
 impl Images {
@@ -28,6 +30,8 @@ impl Images {
             shape: std::array::from_fn(|a| shape[a]),
             strides: std::array::from_fn(|a| strides[a]),
             offset: layout.offset() as isize,
+            // Images of one pixel are planes: their results may have more pixels, which are read along rows.
+            format: MemoryFormat::of(layout).unwrap_or(MemoryFormat::ChannelsFirst),
         }
     }
 
@@ -36,22 +40,14 @@ impl Images {
         [self.shape[2], self.shape[3]]
     }
 
-    /// Whether the channels of a pixel are side by side and its neighbors farther away.
-    fn channels_last(&self) -> bool {
-        let [_, c, h, w] = self.shape;
-        let [_, sc, sh, sw] = self.strides;
-        let farther = |len: usize, stride: isize| len == 1 || stride.abs() > 1;
-        c > 1 && sc == 1 && h * w > 1 && farther(h, sh) && farther(w, sw)
-    }
-
     /// The layout of a result with this batch's memory format.
     pub(crate) fn same_format(&self, hw: [usize; 2]) -> Layout {
-        self.formatted(Shape::from([self.shape[0], self.shape[1], hw[0], hw[1]]))
+        self.format.layout(Shape::from([self.shape[0], self.shape[1], hw[0], hw[1]]))
     }
 
     /// The layout of an image batch of another shape with this batch's memory format.
     pub(crate) fn formatted(&self, shape: Shape) -> Layout {
-        if self.channels_last() { Layout::dense(shape, &[0, 2, 3, 1]) } else { Layout::contiguous(shape) }
+        self.format.layout(shape)
     }
 
     /// Row 0, column 0 of channel `c` of image `n`.
@@ -67,7 +63,7 @@ impl Images {
     #[inline]
     pub(crate) fn for_each_job(&self, visits: usize, body: impl Fn(usize, usize, usize) + Sync) {
         let [images, channels, ..] = self.shape;
-        let most = if self.channels_last() { LANES } else { 1 };
+        let most = if self.format == MemoryFormat::ChannelsLast { LANES } else { 1 };
         let blocks = channels.div_ceil(most);
         parallel_for(images * blocks, (GRAIN / (visits * most).max(1)).max(1), |jobs| {
             for job in jobs {

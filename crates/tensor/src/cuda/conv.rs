@@ -5,54 +5,19 @@
 
 use chainrule_kernels::Family;
 
-use super::matmul::{TILE, add_splits, splits, tiles};
+use super::images::{Sizes, format_like};
 use super::pooling;
-use super::tensor_core::{self, Plan, channels_last};
+use super::split_k::{TILE, add_splits, splits, tiles};
+use super::tensor_core::{self, Plan};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, checked};
 use crate::kernel::{Moments, PoolPlaces};
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::{TensorOf, address};
-
-/// The numbers that every kernel for convolutions begins with: `Convolution` of `convolution.cuh`, and the first of those of
-/// `product.cu`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    pub(super) n: i32,
-    pub(super) hw: [i32; 2],
-    /// Of one group, as `o`.
-    pub(super) c: i32,
-    pub(super) o: i32,
-    pub(super) kernel: [i32; 2],
-    pub(super) out: [i32; 2],
-    stride: [i32; 2],
-    padding: [i32; 2],
-    dilation: [i32; 2],
-}
-
-// SAFETY: the same fields of the same sizes in the same order.
-unsafe impl Argument for Sizes {}
-
-impl Sizes {
-    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to images of oh × ow.
-    pub(super) fn new(x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Self {
-        Self {
-            n: x[0] as i32,
-            hw: pair([x[2], x[3]]),
-            c: w[1] as i32,
-            o: (w[0] / options.groups) as i32,
-            kernel: pair([w[2], w[3]]),
-            out: pair(out),
-            stride: pair(options.stride),
-            padding: pair(options.padding),
-            dilation: pair(options.dilation),
-        }
-    }
-}
 
 /// `Convolution` of `product.cu`.
 #[repr(C)]
@@ -65,11 +30,6 @@ struct Convolution {
 
 // SAFETY: the same fields of the same sizes in the same order; the 64-bit ones begin at a multiple of 8 on both sides.
 unsafe impl Argument for Convolution {}
-
-/// Two lengths as kernels count them.
-pub(super) fn pair(of: [usize; 2]) -> [i32; 2] {
-    of.map(|n| n as i32)
-}
 
 fn strides(layout: &Layout) -> [i64; 4] {
     std::array::from_fn(|axis| layout.strides()[axis] as i64)
@@ -89,12 +49,6 @@ impl Convolution {
             y: strides(y),
         }
     }
-}
-
-/// The layout of a result for images in the format of `like`.
-pub(super) fn same_format(like: &Layout, shape: [usize; 4]) -> Layout {
-    let last = like.shape()[1] > 1 && like.strides()[1] == 1;
-    Layout::dense(Shape::from(shape), if last { &[0, 2, 3, 1] } else { &[0, 1, 2, 3] })
 }
 
 pub(crate) fn conv2d<T: Float>(
@@ -129,15 +83,15 @@ fn convolve<T: Float>(
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
-        let y = plan.tensor(gpu, out[1], channels_last(out));
+        let y = plan.tensor(gpu, out[1], MemoryFormat::ChannelsLast.layout(out));
         let factors = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
         let moments = tensor_core::forward(gpu, &y, factors, b.as_ref(), &plan, moments);
         return (y, moments);
     }
     // One channel has no format: many results are better off with theirs side by side.
     let layout = match x.shape()[1] {
-        1 => channels_last(out),
-        _ => same_format(x.layout(), [out[0], out[1], out[2], out[3]]),
+        1 => MemoryFormat::ChannelsLast.layout(out),
+        _ => format_like(x.layout(), [out[0], out[1], out[2], out[3]]),
     };
     let y = gpu.tensor(layout);
     let s = Convolution::new(x.layout(), w.layout(), y.layout(), options);
@@ -161,11 +115,11 @@ pub(crate) fn input_gradient<T: Float>(
     let channels = w.shape()[1] * options.groups;
     let (shape, out) = (Shape::from([dy.shape()[0], channels, hw[0], hw[1]]), [dy.shape()[2], dy.shape()[3]]);
     if let Some(plan) = Plan::new::<T>(gpu, shape, w.shape(), out, options) {
-        let dx = plan.tensor(gpu, channels, channels_last(shape));
+        let dx = plan.tensor(gpu, channels, MemoryFormat::ChannelsLast.layout(shape));
         tensor_core::input_gradient(gpu, &dx, [&plan.images(gpu, &dy), &plan.images(gpu, &w)], &plan);
         return dx;
     }
-    let dx = gpu.tensor(same_format(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
+    let dx = gpu.tensor(format_like(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
     let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), options);
     let grid = tiles(dy.shape()[0] * hw[0] * hw[1], w.shape()[1], options.groups);
     let arguments: [&dyn Argument; 4] = [&address(&dx), &address(&dy), &address(&w), &s];
@@ -208,7 +162,7 @@ fn gradients_of_parameters<T: Float>(
     let (channels, outputs) = (x.shape()[1] / groups, dy.shape()[1]);
     // The kernel writes rows of taps with the channel innermost.
     let shape = Shape::from([outputs, channels, kh, kw]);
-    let dw = gpu.tensor::<T>(channels_last(shape));
+    let dw = gpu.tensor::<T>(MemoryFormat::ChannelsLast.layout(shape));
     let out = [dy.shape()[2], dy.shape()[3]];
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), shape, out, options) {
         let sums = tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan, sums);

@@ -2,8 +2,7 @@
 
 use chainrule_kernels::Family;
 
-use super::conv::pair;
-use super::images::Images;
+use super::images::{Images, pair};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid, checked};

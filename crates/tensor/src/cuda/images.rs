@@ -1,7 +1,10 @@
-//! Image batches as the kernels of `kernels/cuda/image.cu` see them.
+//! Image batches and convolutions as kernels see them: those of `kernels/cuda/image.cu` see them.
 
 use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
+use crate::shape::Shape;
+use crate::shape_rules::Conv2dOptions;
 
 /// `Images` of the kernels.
 #[repr(C)]
@@ -27,6 +30,48 @@ impl Images {
     }
 }
 
+/// The numbers that every kernel for convolutions begins with: `Convolution` of `convolution.cuh`, and the first of those of
+/// `product.cu`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    pub(super) n: i32,
+    pub(super) hw: [i32; 2],
+    /// Of one group, as `o`.
+    pub(super) c: i32,
+    pub(super) o: i32,
+    pub(super) kernel: [i32; 2],
+    pub(super) out: [i32; 2],
+    stride: [i32; 2],
+    padding: [i32; 2],
+    dilation: [i32; 2],
+}
+
+// SAFETY: the same fields of the same sizes in the same order.
+unsafe impl Argument for Sizes {}
+
+impl Sizes {
+    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to images of oh × ow.
+    pub(super) fn new(x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Self {
+        Self {
+            n: x[0] as i32,
+            hw: pair([x[2], x[3]]),
+            c: w[1] as i32,
+            o: (w[0] / options.groups) as i32,
+            kernel: pair([w[2], w[3]]),
+            out: pair(out),
+            stride: pair(options.stride),
+            padding: pair(options.padding),
+            dilation: pair(options.dilation),
+        }
+    }
+}
+
+/// Two lengths as kernels count them.
+pub(super) fn pair(of: [usize; 2]) -> [i32; 2] {
+    of.map(|n| n as i32)
+}
+
 /// `Span` of the kernels: neighboring rows or columns, and by how many an average divides.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -44,4 +89,9 @@ pub(super) fn around(length: usize, count: usize, touches: impl Fn(usize, usize)
         Span { start: first as i32, end: last.max(first) as i32, divisor: 1 }
     };
     (0..length).map(span).collect()
+}
+
+/// The layout of a result (N,C,H,W) in the format of an operand; images of one pixel count as channels-last, the fast format.
+pub(super) fn format_like(operand: &Layout, shape: [usize; 4]) -> Layout {
+    MemoryFormat::of(operand).unwrap_or(MemoryFormat::ChannelsLast).layout(shape.into())
 }

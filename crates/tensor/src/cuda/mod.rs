@@ -8,6 +8,7 @@ mod bf16;
 mod images;
 mod multi_tensor;
 mod operand;
+mod split_k;
 mod strided_index;
 mod tensor_core;
 

@@ -3,9 +3,8 @@
 use chainrule_kernels::Family;
 
 use super::bf16::Stored;
-use super::conv::same_format;
 use super::copy::arranged;
-use super::images::{Images, Span, around};
+use super::images::{Images, Span, around, format_like};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
@@ -29,7 +28,7 @@ fn windows_around(windows: &[Window], length: usize) -> Vec<Span> {
 /// The layout of an image batch's pooled version.
 fn pooled(x: &Layout, windows: &[Vec<Window>; 2]) -> Layout {
     let shape = x.shape();
-    same_format(x, [shape[0], shape[1], windows[0].len(), windows[1].len()])
+    format_like(x, [shape[0], shape[1], windows[0].len(), windows[1].len()])
 }
 
 pub(crate) fn max_pool<T: Float>(
@@ -76,7 +75,7 @@ pub(crate) fn scatter2d<T: Float>(
         same = arranged(gpu, &same, stored, index.layout().dense_like());
     }
     let shape = index.shape();
-    let dx = stored.tensor(gpu, same_format(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let dx = stored.tensor(gpu, format_like(index.layout(), [shape[0], shape[1], hw[0], hw[1]]));
     let rows = gpu.table(&windows_around(&windows[0], hw[0]));
     let columns = gpu.table(&windows_around(&windows[1], hw[1]));
     let (from, to) = (Images::of(index.layout()), Images::of(dx.layout()));
@@ -105,7 +104,7 @@ pub(crate) fn avg_pool_adjoint<T: Float>(
     hw: [usize; 2],
 ) -> TensorOf<T> {
     let (shape, stored) = (dy.shape(), Stored::like(dy));
-    let dx = stored.tensor(gpu, same_format(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let dx = stored.tensor(gpu, format_like(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
     let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
     let [around_rows, around_columns] = [0, 1].map(|axis| gpu.table(&windows_around(&windows[axis], hw[axis])));
     let (from, to) = (Images::of(dy.layout()), Images::of(dx.layout()));

@@ -2,8 +2,7 @@
 
 use chainrule_kernels::Family;
 
-use super::conv::same_format;
-use super::images::{Images, around};
+use super::images::{Images, around, format_like};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
@@ -26,7 +25,7 @@ fn mixes(taps: &[Tap]) -> Vec<Mix> {
 
 pub(crate) fn resample<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> TensorOf<T> {
     let shape = x.shape();
-    let layout = same_format(x.layout(), [shape[0], shape[1], taps[0].len(), taps[1].len()]);
+    let layout = format_like(x.layout(), [shape[0], shape[1], taps[0].len(), taps[1].len()]);
     let y = gpu.tensor(layout);
     let [rows, columns] = taps.each_ref().map(|axis| gpu.table(&mixes(axis)));
     let arguments: [&dyn Argument; 6] =
@@ -43,7 +42,7 @@ pub(crate) fn adjoint<T: Float>(
     hw: [usize; 2],
 ) -> TensorOf<T> {
     let shape = dy.shape();
-    let dx = gpu.tensor(same_format(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
+    let dx = gpu.tensor(format_like(dy.layout(), [shape[0], shape[1], hw[0], hw[1]]));
     let [rows, columns] = taps.each_ref().map(|axis| gpu.table(&mixes(axis)));
     let [around_rows, around_columns] = [0, 1].map(|axis| {
         let touches = |tap: usize, place: usize| taps[axis][tap].lower == place || taps[axis][tap].upper == place;

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use chainrule_kernels::Family;
 
 use super::bf16::{BF16, Stored};
-use super::conv::Sizes;
 use super::copy::in_format;
-use super::matmul::add_splits;
+use super::images::Sizes;
+use super::split_k::add_splits;
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::Moments;
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::{TensorOf, address};
@@ -164,7 +165,7 @@ impl Plan {
 
     /// x with its channels innermost, as the kernels read it.
     pub(super) fn images<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        in_format(gpu, x, self.stored::<T>(), channels_last(x.shape()), !self.loose)
+        in_format(gpu, x, self.stored::<T>(), MemoryFormat::ChannelsLast.layout(x.shape()), !self.loose)
     }
 
     /// A matrix with its rows one behind the other, as the kernels read it.
@@ -177,11 +178,6 @@ impl Plan {
 fn partial<T: Float>(gpu: &'static Gpu, numel: usize, grid: &Grid) -> Option<TensorOf<T>> {
     let splits = grid.blocks[2] as usize;
     (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
-}
-
-/// Channels innermost.
-pub(super) fn channels_last(shape: Shape) -> Layout {
-    Layout::dense(shape, &[0, 2, 3, 1])
 }
 
 /// Launches one of the kernels.

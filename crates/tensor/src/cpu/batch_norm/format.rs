@@ -14,6 +14,7 @@ use crate::cpu::simd::{Vectorized, dispatch};
 use crate::cpu::strided::in_order;
 use crate::element::Float;
 use crate::layout::Layout;
+use crate::memory_format::MemoryFormat;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::TensorOf;
@@ -131,19 +132,11 @@ impl Planes {
 impl Format {
     /// The order in which the batch lies in memory, or if it lies in neither, (N, C, spatial).
     pub(super) fn of(layout: &Layout) -> Self {
-        let (shape, strides) = (layout.shape(), layout.strides());
+        let shape = layout.shape();
         let plane: usize = shape[2..].iter().product();
-        let farther = |a: usize| shape[a] == 1 || strides[a].abs() > 1;
-        let beside = shape[1] > 1 && strides[1] == 1 && (2..shape.rank()).all(farther);
         // A row of channels without planes is walked best along the channels.
-        let channels_last = plane == 1 || beside;
-        let mut order = [0; MAX_RANK];
-        for (axis, slot) in order.iter_mut().enumerate() {
-            *slot = axis;
-        }
-        if channels_last {
-            order[1..shape.rank()].rotate_left(1);
-        }
+        let format = MemoryFormat::of(layout).unwrap_or(MemoryFormat::ChannelsLast);
+        let (order, channels_last) = (format.order(shape.rank()), format == MemoryFormat::ChannelsLast);
         Self { shape, order, channels_last, planes: Planes { images: shape[0], channels: shape[1], plane } }
     }
 
