@@ -2,26 +2,26 @@
 // Also the step parameters, which are all that changes from one replay of a recorded step to the next.
 #include "prelude.cuh"
 
-// Slots of one launch: as many as fit into a kernel's arguments.
-constexpr int SLOTS = 64;
-// Elements of a slot that a block takes.
+// Tensors of one launch: as many as fit into a kernel's arguments.
+constexpr int MAX_TENSORS = 64;
+// Elements of a tensor that a block takes.
 constexpr uint32_t CHUNK = 2048;
 
-template <class T> struct Slots {
-  T* p[SLOTS];       // what is changed: parameters, or gradients that are clipped
-  const T* g[SLOTS]; // what is read: gradients
-  T* state[2][SLOTS];
-  uint32_t numel[SLOTS];
-  uint32_t first_block[SLOTS]; // the block that the slot's elements begin in
+template <class T> struct TensorList {
+  T* p[MAX_TENSORS];       // what is changed: parameters, or gradients that are clipped
+  const T* g[MAX_TENSORS]; // what is read: gradients
+  T* state[2][MAX_TENSORS];
+  uint32_t numel[MAX_TENSORS];
+  uint32_t first_block[MAX_TENSORS]; // the block that the tensor's elements begin in
   int32_t count;
 };
 
-// Calls `change(slot, element)` for this thread's elements.
-template <class T, class Change> DEVICE void for_elements(const Slots<T>& slots, Change change) {
-  int slot = 0;
-  while (slot + 1 < slots.count && slots.first_block[slot + 1] <= blockIdx.x) slot++;
-  const uint32_t first = (blockIdx.x - slots.first_block[slot]) * CHUNK, end = min(first + CHUNK, slots.numel[slot]);
-  for (uint32_t i = first + threadIdx.x; i < end; i += THREADS) change(slot, i);
+// Calls `change(tensor, element)` for this thread's elements.
+template <class T, class Change> DEVICE void for_elements(const TensorList<T>& list, Change change) {
+  int tensor = 0;
+  while (tensor + 1 < list.count && list.first_block[tensor + 1] <= blockIdx.x) tensor++;
+  const uint32_t first = (blockIdx.x - list.first_block[tensor]) * CHUNK, end = min(first + CHUNK, list.numel[tensor]);
+  for (uint32_t i = first + threadIdx.x; i < end; i += THREADS) change(tensor, i);
 }
 
 struct Sgd {
@@ -29,13 +29,13 @@ struct Sgd {
   int32_t nesterov, first;
 };
 
-template <class T> DEVICE void sgd_step(const Slots<T>& slots, const Sgd& s, const StepParameters* parameters) {
+template <class T> DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s, const StepParameters* parameters) {
   const T lr = T(s.lr * parameters->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
-  for_elements(slots, [&](int slot, uint32_t i) {
-    T* p = slots.p[slot] + i;
-    T g = slots.g[slot][i];
+  for_elements(list, [&](int tensor, uint32_t i) {
+    T* p = list.p[tensor] + i;
+    T g = list.g[tensor][i];
     if (s.weight_decay != 0.0) g += decay * *p;
-    T* buffer = slots.state[0][slot];
+    T* buffer = list.state[0][tensor];
     if (buffer) {
       const T direction = s.first ? g : buffer[i] * kept + rest * g;
       buffer[i] = direction;
@@ -51,7 +51,7 @@ struct Adam {
   int32_t decoupled;
 };
 
-template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, const StepParameters* parameters) {
+template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& s, const StepParameters* parameters) {
   __shared__ double corrections[2];
   if (threadIdx.x < 2) {
     const double beta = threadIdx.x ? s.beta2 : s.beta1;
@@ -62,10 +62,10 @@ template <class T> DEVICE void adam_step(const Slots<T>& slots, const Adam& s, c
   const T shrink = T(s.decoupled ? 1.0 - lr * s.weight_decay : 1.0), decay = T(s.weight_decay);
   const T rest1 = T(1.0 - s.beta1), kept2 = T(s.beta2), rest2 = T(1.0 - s.beta2);
   const T size = T(lr / corrections[0]), root = T(1.0 / sqrt(corrections[1])), eps = T(s.eps);
-  for_elements(slots, [&](int slot, uint32_t i) {
-    T *p = slots.p[slot] + i, *m = slots.state[0][slot] + i, *v = slots.state[1][slot] + i;
+  for_elements(list, [&](int tensor, uint32_t i) {
+    T *p = list.p[tensor] + i, *m = list.state[0][tensor] + i, *v = list.state[1][tensor] + i;
     const T old = *p * shrink;
-    T g = slots.g[slot][i];
+    T g = list.g[tensor][i];
     if (!s.decoupled && s.weight_decay != 0.0) g += decay * old;
     // Interpolated from the nearer end.
     const T mean = s.beta1 > 0.5 ? *m + rest1 * (g - *m) : g - (g - *m) * (T(1) - rest1);
@@ -90,10 +90,10 @@ DEVICE double sum_of_block(double value) {
 
 // A block's part of the sum of all squares. Only the squares themselves and a few of them are T: what a large tensor
 // comes to may overflow on the processor and not here.
-template <class T> DEVICE void sum_of_squares(const Slots<T>& slots, double* partial) {
+template <class T> DEVICE void sum_of_squares(const TensorList<T>& list, double* partial) {
   T mine = T(0);
-  for_elements(slots, [&](int slot, uint32_t i) {
-    const T x = slots.g[slot][i];
+  for_elements(list, [&](int tensor, uint32_t i) {
+    const T x = list.g[tensor][i];
     mine += x * x;
   });
   const double sum = sum_of_block(mine);
@@ -108,18 +108,18 @@ KERNEL(THREADS, add_partials_f64, double* y, const double* partial, uint32_t cou
   if (threadIdx.x == 0) *y = sum;
 }
 
-template <class T> DEVICE void scale_all(const Slots<T>& slots, T factor) {
-  for_elements(slots, [&](int slot, uint32_t i) { slots.p[slot][i] *= factor; });
+template <class T> DEVICE void scale_all(const TensorList<T>& list, T factor) {
+  for_elements(list, [&](int tensor, uint32_t i) { list.p[tensor][i] *= factor; });
 }
 
 #define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, sum_of_squares_##type, Slots<T> slots, double* partial) { sum_of_squares(slots, partial); }          \
-  KERNEL(THREADS, scale_all_##type, Slots<T> slots, const double* factor) { scale_all(slots, T(*factor)); }            \
-  KERNEL(THREADS, sgd_step_##type, Slots<T> slots, Sgd s, const StepParameters* parameters) {                          \
-    sgd_step(slots, s, parameters);                                                                                    \
+  KERNEL(THREADS, sum_of_squares_##type, TensorList<T> list, double* partial) { sum_of_squares(list, partial); }       \
+  KERNEL(THREADS, scale_all_##type, TensorList<T> list, const double* factor) { scale_all(list, T(*factor)); }         \
+  KERNEL(THREADS, sgd_step_##type, TensorList<T> list, Sgd s, const StepParameters* parameters) {                      \
+    sgd_step(list, s, parameters);                                                                                     \
   }                                                                                                                    \
-  KERNEL(THREADS, adam_step_##type, Slots<T> slots, Adam s, const StepParameters* parameters) {                        \
-    adam_step(slots, s, parameters);                                                                                   \
+  KERNEL(THREADS, adam_step_##type, TensorList<T> list, Adam s, const StepParameters* parameters) {                    \
+    adam_step(list, s, parameters);                                                                                    \
   }
 FLOATS(f32, float)
 FLOATS(f64, double)

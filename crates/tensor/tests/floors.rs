@@ -148,7 +148,7 @@ fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) {
         let name = path.file_name().expect("it has a name").to_string_lossy().into_owned();
         if path.is_dir() && name != "tests" {
             read(&path, &format!("{prefix}{name}/"), sources);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|ending| ending == "rs") && name != "tests.rs" {
             sources.insert(format!("{prefix}{name}"), fs::read_to_string(&path).expect("it is text"));
         }
     }

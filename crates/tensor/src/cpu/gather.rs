@@ -90,9 +90,9 @@ mod tests {
             let x = Tensor::from_fn(shape, |i| i as f32);
             let index = TensorOf::<i32>::from_fn(picks, |i| (i * 7919 % shape[axis]) as i32);
             let dy = Tensor::from_fn(picks, |i| i as f32 + 1.0);
-            let turned = |x: &Tensor| x.permute(&[2, 0, 1]).contiguous().permute(&[1, 2, 0]);
-            let turned_index = index.permute(&[1, 2, 0]).contiguous().permute(&[2, 0, 1]);
-            for (x, dy, index) in [(&x, &dy, &index), (&turned(&x), &turned(&dy), &turned_index)] {
+            let permuted = |x: &Tensor| x.permute(&[2, 0, 1]).contiguous().permute(&[1, 2, 0]);
+            let permuted_index = index.permute(&[1, 2, 0]).contiguous().permute(&[2, 0, 1]);
+            for (x, dy, index) in [(&x, &dy, &index), (&permuted(&x), &permuted(&dy), &permuted_index)] {
                 let y = x.gather(axis as isize, index);
                 let dx = dy.scatter_add(axis as isize, index, shape);
                 let mut want = vec![0.0; x.numel()];

@@ -18,7 +18,7 @@ const FAMILY: Family = Family::Elementwise;
 const SIDE: usize = 32;
 /// The least length of both axes that is worth tiles. Memory comes by 32 bytes, eight floats: of axes that are shorter, a
 /// warp and the next few use most of what comes anyway, and most threads of a tile would have nothing to do.
-const LEAST: usize = 8;
+const MIN_SIDE: usize = 8;
 
 /// `Plane` of the kernels.
 #[repr(C)]
@@ -33,7 +33,7 @@ struct Plane {
 unsafe impl Argument for Plane {}
 
 impl Plane {
-    /// A block for each tile of so many planes. As no axis is shorter than [`LEAST`], there are fewer than 2²⁵ of them.
+    /// A block for each tile of so many planes. As no axis is shorter than [`MIN_SIDE`], there are fewer than 2²⁵ of them.
     fn tiles(&self, planes: u32) -> Grid {
         let [rows, columns] = [self.rows, self.columns].map(|length| (length as usize).div_ceil(SIDE));
         Grid::blocks(planes as usize * rows * columns)
@@ -48,7 +48,7 @@ fn planes(walk: &Walk<2>) -> Option<(Walk<2>, Plane)> {
     let (rows, [y_step, _]) = axes.remove(axes.iter().position(|&(_, [_, x_step])| x_step == 1)?);
     let plane = Plane { rows: rows as u32, columns: columns as u32, y_step: y_step as i64, x_step: x_step as i64 };
     // What is one element of x all along a row of y, or neighbors backwards, a plain copy reads at once too.
-    (x_step.abs() > 1 && rows.min(columns) >= LEAST).then(|| (Walk::of_axes(axes.into_iter()), plane))
+    (x_step.abs() > 1 && rows.min(columns) >= MIN_SIDE).then(|| (Walk::of_axes(axes.into_iter()), plane))
 }
 
 pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &TensorOf<T>) {

@@ -1,4 +1,4 @@
-//! Many tensors in one launch: `Slots` of `kernels/cuda/optimizer.cu`.
+//! Many tensors in one launch: `TensorList` of `kernels/cuda/optimizer.cu`.
 
 use crate::element::Float;
 use crate::gpu::Gpu;
@@ -6,24 +6,24 @@ use crate::gpu::launch::{Argument, Grid, checked};
 use crate::layout::Layout;
 use crate::tensor::{TensorOf, address};
 
-/// Slots of one launch.
-const SLOTS: usize = 64;
+/// Tensors of one launch.
+const MAX_TENSORS: usize = 64;
 /// Elements of a slot that a block takes.
 const CHUNK: usize = 2048;
 
-/// `Slots` of the kernels.
+/// `TensorList` of the kernels.
 #[repr(C)]
-pub(super) struct Slots {
-    changed: [u64; SLOTS],
-    read: [u64; SLOTS],
-    state: [[u64; SLOTS]; 2],
-    numel: [u32; SLOTS],
-    first_block: [u32; SLOTS],
+pub(super) struct TensorList {
+    changed: [u64; MAX_TENSORS],
+    read: [u64; MAX_TENSORS],
+    state: [[u64; MAX_TENSORS]; 2],
+    numel: [u32; MAX_TENSORS],
+    first_block: [u32; MAX_TENSORS],
     count: i32,
 }
 
 // SAFETY: the same fields of the same sizes in the same order.
-unsafe impl Argument for Slots {}
+unsafe impl Argument for TensorList {}
 
 /// The tensors of a slot, all with their axes in the same order in memory.
 pub(super) struct Tensors<T> {
@@ -66,16 +66,16 @@ pub(super) fn owned<T: Float>(gpu: &'static Gpu, x: &mut TensorOf<T>, order: &[u
 /// Calls `launch` with as many slots as fit at a time, in order; those without elements are left out.
 pub(super) fn for_launches<'a, T: Float>(
     slots: impl Iterator<Item = &'a Tensors<T>>,
-    mut launch: impl FnMut(&Slots, Grid),
+    mut launch: impl FnMut(&TensorList, Grid),
 ) {
     let slots: Vec<&Tensors<T>> = slots.filter(|tensors| tensors.read.numel() > 0).collect();
-    for some in slots.chunks(SLOTS) {
-        let mut table = Slots {
-            changed: [0; SLOTS],
-            read: [0; SLOTS],
-            state: [[0; SLOTS]; 2],
-            numel: [0; SLOTS],
-            first_block: [0; SLOTS],
+    for some in slots.chunks(MAX_TENSORS) {
+        let mut table = TensorList {
+            changed: [0; MAX_TENSORS],
+            read: [0; MAX_TENSORS],
+            state: [[0; MAX_TENSORS]; 2],
+            numel: [0; MAX_TENSORS],
+            first_block: [0; MAX_TENSORS],
             count: some.len() as i32,
         };
         let mut blocks = 0;

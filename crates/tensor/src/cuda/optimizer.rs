@@ -2,7 +2,7 @@
 
 use chainrule_kernels::Family;
 
-use super::multi_tensor::{Slots, Tensors, for_launches, ordered, owned};
+use super::multi_tensor::{TensorList, Tensors, for_launches, ordered, owned};
 use super::strided_index::order_of;
 use crate::element::Float;
 use crate::gpu::Gpu;
@@ -39,7 +39,7 @@ struct Adam {
 unsafe impl Argument for Adam {}
 
 /// Calls `launch` with as many slots of the same settings as fit at a time.
-fn for_alike<T: Float, S: PartialEq + Copy>(slots: &[(Tensors<T>, S)], launch: impl Fn(&Slots, S, Grid)) {
+fn for_alike<T: Float, S: PartialEq + Copy>(slots: &[(Tensors<T>, S)], launch: impl Fn(&TensorList, S, Grid)) {
     for alike in slots.chunk_by(|a, b| a.1 == b.1) {
         for_launches(alike.iter().map(|(tensors, _)| tensors), |slots, grid| launch(slots, alike[0].1, grid));
     }

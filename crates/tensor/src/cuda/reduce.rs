@@ -14,8 +14,8 @@ use crate::tensor::{TensorOf, address};
 /// The most results that a block has side by side where neighbors in memory are kept: 128 bytes of `f32`.
 const SIDE_BY_SIDE: usize = 32;
 /// The least elements that are worth a thread, and as many as are sooner combined by one than by two kernels.
-const LEAST: usize = 8;
-const MOST: usize = 64;
+const MIN_ELEMENTS: usize = 8;
+const MAX_ELEMENTS: usize = 64;
 /// Blocks that keep a large GPU busy.
 const BUSY: usize = 512;
 
@@ -57,7 +57,8 @@ fn shares(results: usize, elements: usize, neighbors_kept: bool) -> Shares {
         threads / elements.next_power_of_two().min(threads)
     };
     let (rows, groups) = (threads / wide, results.div_ceil(wide));
-    let chunks = if elements <= rows * MOST { 1 } else { (BUSY / groups).min(elements / (rows * LEAST)).max(1) };
+    let chunks =
+        if elements <= rows * MAX_ELEMENTS { 1 } else { (BUSY / groups).min(elements / (rows * MIN_ELEMENTS)).max(1) };
     Shares { wide, stretch: elements.div_ceil(chunks) }
 }
 

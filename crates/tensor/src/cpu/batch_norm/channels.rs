@@ -15,7 +15,7 @@ use crate::parallel::{Disjoint, parallel_for, threads};
 /// The elements of an image's neighboring channels that are worth walking along memory.
 const RUN: usize = 1024;
 /// The most channels in a block.
-const MOST: usize = 64;
+const MAX_CHANNELS: usize = 64;
 
 /// How many neighboring channels to take through all passes together; `None` if there are too few channels to keep all
 /// threads at work.
@@ -25,7 +25,7 @@ pub(super) fn block(format: &Format) -> Option<usize> {
         return None;
     }
     let tasks = if format.count() * channels <= GRAIN { 1 } else { 4 * threads() };
-    let block = (RUN / plane).min(channels / tasks).clamp(1, MOST);
+    let block = (RUN / plane).min(channels / tasks).clamp(1, MAX_CHANNELS);
     let blocks = channels.div_ceil(block);
     (blocks >= tasks || blocks.is_multiple_of(threads())).then_some(block)
 }
@@ -62,7 +62,7 @@ impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Vectorized for Forward<'_, '_
     fn run(self) {
         let planes = self.planes;
         let count = T::from_f64((planes.images * planes.plane) as f64);
-        let mut constants = [[T::ZERO; 3]; MOST];
+        let mut constants = [[T::ZERO; 3]; MAX_CHANNELS];
         for block in self.channels {
             let channels = block * self.block..((block + 1) * self.block).min(planes.channels);
             for (c, constants) in channels.clone().zip(&mut constants) {
@@ -107,7 +107,7 @@ where
     fn run(self) {
         let planes = self.planes;
         let count = T::from_f64((planes.images * planes.plane) as f64);
-        let mut constants = [[T::ZERO; 4]; MOST];
+        let mut constants = [[T::ZERO; 4]; MAX_CHANNELS];
         for block in self.channels {
             let channels = block * self.block..((block + 1) * self.block).min(planes.channels);
             for (c, constants) in channels.clone().zip(&mut constants) {

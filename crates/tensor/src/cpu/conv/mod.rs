@@ -1,14 +1,14 @@
 //! Convolution and its two adjoints.
 //!
 //! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbors
-//! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`correlate`), and
+//! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`direct`), and
 //! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`. Many channels go by
-//! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`gathered`, `columns`).
+//! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`im2col`, `im2col_block`).
 
 mod axis;
-mod columns;
-mod correlate;
-mod gathered;
+mod direct;
+mod im2col;
+mod im2col_block;
 mod planes;
 mod pooled;
 
@@ -20,8 +20,8 @@ mod weight;
 mod winograd;
 
 use axis::Axis;
-use correlate::Correlation;
-use gathered::Gathered;
+use direct::Correlation;
+use im2col::Im2col;
 use planes::Images;
 use weight::WeightGradient;
 
@@ -37,7 +37,7 @@ use crate::tensor::TensorOf;
 /// The number of multiplications worth a task of their own.
 const GRAIN: usize = 1 << 18;
 /// As many tasks as keep the threads busy, where there are not that many images and other threads take part.
-fn least_tasks() -> usize {
+fn min_tasks() -> usize {
     if is_shared() { 1 } else { 8 }
 }
 
@@ -94,13 +94,13 @@ pub(crate) fn conv2d<T: Float>(
 ) -> TensorOf<T> {
     let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
     let mut y = TensorOf::uninitialized(formatted(x, shape));
-    if winograd::pays::<T>(w.shape(), options, shape) {
+    if winograd::applies::<T>(w.shape(), options, shape) {
         winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
         return y;
     }
-    if gathered::pays(w.shape(), options, shape) {
+    if im2col::applies(w.shape(), options, shape) {
         let (buffer, layout) = y.buffer_mut();
-        Gathered::new(x.layout(), w.shape(), &layout, options).forward(x.buffer(), w, b, buffer);
+        Im2col::new(x.layout(), w.shape(), &layout, options).forward(x.buffer(), w, b, buffer);
         return y;
     }
     let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
@@ -150,14 +150,14 @@ pub(crate) fn input_gradient<T: Float>(
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
     let mut dx = TensorOf::uninitialized(formatted(dy, shape));
-    if winograd::pays::<T>(w.shape(), options, shape) {
-        // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel turned.
+    if winograd::applies::<T>(w.shape(), options, shape) {
+        // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel rotated.
         winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
         return dx;
     }
-    if gathered::pays(w.shape(), options, dy.shape()) {
+    if im2col::applies(w.shape(), options, dy.shape()) {
         let (buffer, layout) = dx.buffer_mut();
-        Gathered::new(&layout, w.shape(), dy.layout(), options).input_gradient(dy.buffer(), w, buffer);
+        Im2col::new(&layout, w.shape(), dy.layout(), options).input_gradient(dy.buffer(), w, buffer);
         return dx;
     }
     let [rows, columns]: [Vec<Axis>; 2] =
@@ -191,12 +191,12 @@ pub(crate) fn weight_gradient<T: Float>(
 ) -> TensorOf<T> {
     let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
     let mut dw = TensorOf::uninitialized(Layout::contiguous(shape));
-    if winograd::pays::<T>(shape, options, dy.shape()) {
+    if winograd::applies::<T>(shape, options, dy.shape()) {
         winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
         return dw;
     }
-    if gathered::pays(shape, options, dy.shape()) {
-        Gathered::new(x.layout(), shape, dy.layout(), options).weight_gradient(
+    if im2col::applies(shape, options, dy.shape()) {
+        Im2col::new(x.layout(), shape, dy.layout(), options).weight_gradient(
             x.buffer(),
             dy.buffer(),
             dw.buffer_mut().0,

@@ -74,7 +74,7 @@ impl<'a> Planes<'a> {
     }
 
     /// As [`len`](Self::len), with room for a product's last panel.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn padded_len(&self) -> usize {
         self.len() + PANEL
     }
 

@@ -187,7 +187,7 @@ fn every_level_matches_the_definitions() {
 #[test]
 fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
     let cases = [
-        // x, w, stride, padding, dilation, groups: each is done by `gathered`.
+        // x, w, stride, padding, dilation, groups: each is done by `im2col`.
         ([3, 16, 9, 9], [32, 16, 3, 3], [2, 2], [1, 1], [1, 1], 1),
         ([5, 67, 7, 5], [33, 67, 1, 1], [1, 1], [0, 0], [1, 1], 1),
         ([2, 40, 11, 6], [34, 20, 3, 2], [3, 2], [2, 1], [2, 1], 2),
@@ -197,7 +197,7 @@ fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
     for (x, w, stride, padding, dilation, groups) in cases {
         let options = Conv2dOptions { stride, padding, dilation, groups };
         let y = shape_rules::conv2d(x.into(), w.into(), None, options).unwrap();
-        assert!(gathered::pays(w.into(), options, y), "{x:?} {w:?}");
+        assert!(im2col::applies(w.into(), options, y), "{x:?} {w:?}");
         let (xs, ws, b) = (numbers(x, 1), numbers(w, 2), numbers(w[0], 3));
         at_each_level(|_| check(&xs, &ws, Some(&b), options));
         let last = xs.permute(&[0, 2, 3, 1]).contiguous().permute(&[0, 3, 1, 2]);

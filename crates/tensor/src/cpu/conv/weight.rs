@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{DOTS, Vectors, dots};
-use super::{BLOCK_BYTES, GRAIN, add_pairwise, least_tasks, scratch};
+use super::{BLOCK_BYTES, GRAIN, add_pairwise, min_tasks, scratch};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for};
@@ -65,7 +65,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let numbers = (groups * outputs * channels * axes[0].taps.len() * axes[1].taps.len()).max(1);
         let chunks = images.div_ceil(images_at_once).min(CHUNKS).min(PARTIALS / numbers).max(1);
         // A task of its own for each tile of outputs where images and groups are too few.
-        let pieces = least_tasks().div_ceil((chunks * groups).max(1));
+        let pieces = min_tasks().div_ceil((chunks * groups).max(1));
         let outputs_at_once = outputs.div_ceil(pieces).next_multiple_of(DOTS).clamp(DOTS, OUTPUTS);
         Self {
             offsets: x_planes.offsets(),
@@ -120,7 +120,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let all = self.all;
         let taps = all.offsets.len();
         // A vector may be read up to a multiple of the lanes; what dy holds there is 0.
-        let (x_image, dy_image) = (all.x_planes.room(), all.dy_planes.room());
+        let (x_image, dy_image) = (all.x_planes.padded_len(), all.dy_planes.padded_len());
         let size = all.images_at_once * (x_image + dy_image);
         let mut scratch = scratch::<T>(size);
         let (x, dy) = scratch.buffer_mut().0.split_at_mut(all.images_at_once * x_image);

@@ -3,11 +3,11 @@
 //!
 //! Tiles of 6×6 pixels, overlapping by two, and the kernels are transformed to values at 36 points; at each point the
 //! channels are mixed by a product of matrices, and the products are transformed back. The transforms are sums, so the
-//! gradients are of the same form: towards the input a convolution with turned kernels, towards the weight the adjoint
+//! gradients are of the same form: towards the input a convolution with rotated kernels, towards the weight the adjoint
 //! of each transform around a product over tiles (`weight`).
 //!
 //! The transforms' factors of up to 8² cost accuracy: results differ from exact ones by up to about ten times as much
-//! as sums of products do (bounds in `tests`), still 1e-5 of the largest. So it is for `f32` alone, and where it pays. An infinity or NaN
+//! as sums of products do (bounds in `tests`), still 1e-5 of the largest. So it is for `f32` alone, and where it is faster. An infinity or NaN
 //! reaches every output of its tile.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
@@ -20,7 +20,7 @@ mod weight;
 
 use std::ops::Range;
 
-pub(super) use self::strip::turn;
+pub(super) use self::strip::transpose;
 use self::strip::{Grid, Pixels};
 use self::transform::{ALL, OfPixels, OfWeights, POINTS, TILE, ToResults, both};
 pub(super) use self::weight::weight_gradient;
@@ -33,7 +33,7 @@ use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// The fewest channels on either side, the fewest pairs of them and the fewest tiles for which transforming pays.
+/// The fewest channels on either side, the fewest pairs of them and the fewest tiles for which transforming is faster.
 const CHANNELS: usize = 16;
 const PAIRS: usize = 1024;
 const TILES: usize = 16;
@@ -45,7 +45,7 @@ const OUTPUTS: usize = 128;
 const ROUND: usize = 16;
 
 /// Whether a convolution of x (N,C,H,W) with w (O,C,kh,kw) to y (N,O,oh,ow) is done by this algorithm.
-pub(super) fn pays<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
+pub(super) fn applies<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let grid = Grid::new(y[0], [y[2], y[3]]);
     size_of::<T>() == size_of::<f32>()
@@ -62,7 +62,7 @@ pub(super) fn pays<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool
 /// `y[n,o] = b[o] + Σ_c x[n,c] ⋆ w(o, c)` with rows and columns of zeros around x.
 pub(super) struct Correlation<'a, T> {
     pub(super) x: &'a TensorOf<T>,
-    /// (O,C,3,3), or (C,O,3,3) and turned by 180° if `adjoint`.
+    /// (O,C,3,3), or (C,O,3,3) and rotated by 180° if `adjoint`.
     pub(super) w: &'a TensorOf<T>,
     pub(super) adjoint: bool,
     pub(super) bias: Option<&'a TensorOf<T>>,
@@ -75,30 +75,30 @@ impl<T: Float> Correlation<'_, T> {
         let shape = y.shape();
         let (outputs, channels) = (shape[1], self.x.shape()[1]);
         let grid = Grid::new(shape[0], [shape[2], shape[3]]);
-        let (outputs_room, channels_room) = (outputs.next_multiple_of(2 * ROUND), channels.next_multiple_of(ROUND));
+        let (outputs_padded, channels_padded) = (outputs.next_multiple_of(2 * ROUND), channels.next_multiple_of(ROUND));
         let w = self.w.contiguous();
         let weights =
             Weights { w: w.as_slice().expect("it is contiguous"), sizes: [outputs, channels], adjoint: self.adjoint };
         // Where all tiles go through one product, each weight is used once: it is transformed where it is used, and the
         // transformed weights, four times as many, never leave the cache.
         let once = grid.strips() * grid.across <= 4 * ROUND;
-        let mut transformed = scratch(if once { 0 } else { ALL * channels * outputs_room });
+        let mut transformed = scratch(if once { 0 } else { ALL * channels * outputs_padded });
         if !once {
             let to = Disjoint::new(transformed.buffer_mut().0);
             // Blocks of as many outputs as the widest register has lanes: a narrower level takes several steps for each.
-            parallel_for(outputs_room / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
+            parallel_for(outputs_padded / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
                 let range = range.start * ROUND..range.end * ROUND;
-                dispatch_tiled(TransformWeights { weights: &weights, to: &to, room: outputs_room, range });
+                dispatch_tiled(TransformWeights { weights: &weights, to: &to, padded: outputs_padded, range });
             });
         }
-        let mut bias = scratch(outputs_room);
+        let mut bias = scratch(outputs_padded);
         for (o, slot) in bias.buffer_mut().0.iter_mut().enumerate() {
             *slot = self.bias.filter(|_| o < outputs).map_or(T::ZERO, |b| b.at(&[o]));
         }
-        let outputs_at_once = if once { 2 * ROUND } else { outputs_room.min(OUTPUTS) };
-        let strip_bytes = ALL * grid.across * (channels_room + outputs_at_once) * size_of::<T>();
+        let outputs_at_once = if once { 2 * ROUND } else { outputs_padded.min(OUTPUTS) };
+        let strip_bytes = ALL * grid.across * (channels_padded + outputs_at_once) * size_of::<T>();
         // As many strips as fit, and few enough that there is work for several threads.
-        let most = (grid.strips() * outputs_room.div_ceil(outputs_at_once)).div_ceil(16).max(1);
+        let most = (grid.strips() * outputs_padded.div_ceil(outputs_at_once)).div_ceil(16).max(1);
         let enough = (2 * ROUND).div_ceil(grid.across);
         let fitting = (BLOCK_BYTES / strip_bytes).max(enough).min(most.max(enough));
         let strips = if once { grid.strips() } else { fitting.min(grid.strips()) };
@@ -111,10 +111,10 @@ impl<T: Float> Correlation<'_, T> {
             padding: self.padding,
             grid,
             strips,
-            channels: [channels, channels_room],
-            outputs: [outputs, outputs_room, outputs_at_once],
+            channels: [channels, channels_padded],
+            outputs: [outputs, outputs_padded, outputs_at_once],
         };
-        let tasks = grid.strips().div_ceil(strips) * outputs_room.div_ceil(outputs_at_once);
+        let tasks = grid.strips().div_ceil(strips) * outputs_padded.div_ceil(outputs_at_once);
         parallel_for(tasks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
     }
 }
@@ -129,31 +129,31 @@ struct Weights<'a, T> {
 
 impl<T: Float> Weights<'_, T> {
     /// Writes the weights of some outputs, the first of which is `base`, as
-    /// `U[point][panel][channel][output of the panel]`, panels being as wide as a product's tile and `room` all together.
+    /// `U[point][panel][channel][output of the panel]`, panels being as wide as a product's tile and `padded` all together.
     ///
     /// # Safety
     /// These places are the caller's alone.
     #[inline(always)]
-    unsafe fn transform<R: Registers>(&self, range: Range<usize>, to: &Disjoint<T>, (base, room): (usize, usize)) {
+    unsafe fn transform<R: Registers>(&self, range: Range<usize>, to: &Disjoint<T>, (base, padded): (usize, usize)) {
         let [outputs, channels] = self.sizes;
         let (lanes, panel) = (T::Vector::<R>::LANES, tile_columns::<T, R>());
-        let mut turned = scratch::<T>(9 * channels * lanes);
-        let turned = turned.buffer_mut().0;
+        let mut rotated = scratch::<T>(9 * channels * lanes);
+        let rotated = rotated.buffer_mut().0;
         for o in range.step_by(lanes) {
             let count = outputs.saturating_sub(o).min(lanes);
             if count == 0 {
-                turned.fill(T::ZERO);
+                rotated.fill(T::ZERO);
             } else if self.adjoint {
                 for c in 0..channels {
                     let from = &self.w[(c * outputs + o) * 9..];
-                    turn::<T, R>(from, (count, 9), 9, &mut turned[9 * c * lanes..][..9 * lanes]);
+                    transpose::<T, R>(from, (count, 9), 9, &mut rotated[9 * c * lanes..][..9 * lanes]);
                 }
             } else {
-                turn::<T, R>(&self.w[o * channels * 9..], (count, channels * 9), channels * 9, turned);
+                transpose::<T, R>(&self.w[o * channels * 9..], (count, channels * 9), channels * 9, rotated);
             }
             for c in 0..channels {
                 let mut g = [[T::Vector::<R>::splat(T::ZERO); 3]; 3];
-                for (k, from) in turned[9 * c * lanes..][..9 * lanes].chunks_exact(lanes).enumerate() {
+                for (k, from) in rotated[9 * c * lanes..][..9 * lanes].chunks_exact(lanes).enumerate() {
                     let k = if self.adjoint { 8 - k } else { k };
                     // SAFETY: the chunk is one register long.
                     g[k / 3][k % 3] = unsafe { T::Vector::<R>::load(from.as_ptr()) };
@@ -161,7 +161,7 @@ impl<T: Float> Weights<'_, T> {
                 let u = both::<T, R, OfWeights, 3, POINTS>(g);
                 for point in 0..ALL {
                     let o = o - base;
-                    let at = point * channels * room + (o / panel * channels + c) * panel + o % panel;
+                    let at = point * channels * padded + (o / panel * channels + c) * panel + o % panel;
                     // SAFETY: by this function's contract.
                     let place = unsafe { to.slice(at..at + lanes) };
                     // SAFETY: the place is one register long.
@@ -175,7 +175,7 @@ impl<T: Float> Weights<'_, T> {
 struct TransformWeights<'a, 'b, T> {
     weights: &'a Weights<'b, T>,
     to: &'a Disjoint<'a, T>,
-    room: usize,
+    padded: usize,
     range: Range<usize>,
 }
 
@@ -184,7 +184,7 @@ impl<T: Float> Tiled for TransformWeights<'_, '_, T> {
     #[inline(always)]
     fn run<R: Registers>(self) {
         // SAFETY: ranges of outputs do not overlap.
-        unsafe { self.weights.transform::<R>(self.range, self.to, (0, self.room)) }
+        unsafe { self.weights.transform::<R>(self.range, self.to, (0, self.padded)) }
     }
 }
 
@@ -198,9 +198,9 @@ struct Work<'a, T> {
     padding: [usize; 2],
     grid: Grid,
     strips: usize,
-    /// Channels, and with room.
+    /// Channels, and with their padding.
     channels: [usize; 2],
-    /// Outputs, with room, and those of one task.
+    /// Outputs, with their padding, and those of one task.
     outputs: [usize; 3],
 }
 
@@ -215,20 +215,20 @@ impl<T: Float> Tiled for Tasks<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(self) {
         let Self { work, range } = self;
-        let [channels, channels_room] = work.channels;
-        let [outputs, outputs_room, outputs_at_once] = work.outputs;
+        let [channels, channels_padded] = work.channels;
+        let [outputs, outputs_padded, outputs_at_once] = work.outputs;
         let (lanes, columns) = (T::Vector::<R>::LANES, work.grid.columns());
-        let tiles_room = (work.strips * work.grid.across).next_multiple_of(tile_rows::<R>());
+        let tiles_padded = (work.strips * work.grid.across).next_multiple_of(tile_rows::<R>());
         let own = if work.weights.is_ok() { 0 } else { ALL * channels * outputs_at_once };
         let sizes =
-            [ALL * tiles_room * channels_room, ALL * tiles_room * outputs_at_once, POINTS * columns * lanes, own];
+            [ALL * tiles_padded * channels_padded, ALL * tiles_padded * outputs_at_once, POINTS * columns * lanes, own];
         let mut memory = scratch::<T>(sizes.iter().sum::<usize>() + 16 * columns);
         let (values, rest) = memory.buffer_mut().0.split_at_mut(sizes[0]);
         let (products, rest) = rest.split_at_mut(sizes[1]);
         let (strip, rest) = rest.split_at_mut(sizes[2]);
         let (own_weights, lines) = rest.split_at_mut(sizes[3]);
         values.fill(T::ZERO);
-        let blocks = outputs_room.div_ceil(outputs_at_once);
+        let blocks = outputs_padded.div_ceil(outputs_at_once);
         let mut read = None;
         for task in range {
             let (block, first) = (task % blocks, task / blocks * work.strips);
@@ -241,16 +241,16 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                         work,
                         strips.clone(),
                         at,
-                        [tiles_room, channels_room],
+                        [tiles_padded, channels_padded],
                         (values, strip, lines),
                     );
                 }
                 read = Some(first);
             }
             let from = block * outputs_at_once;
-            let count = outputs_at_once.min(outputs_room - from);
-            let (weights, room, skipped) = match work.weights {
-                Ok(all) => (all, outputs_room, from),
+            let count = outputs_at_once.min(outputs_padded - from);
+            let (weights, padded, skipped) = match work.weights {
+                Ok(all) => (all, outputs_padded, from),
                 Err(weights) => {
                     // SAFETY: the memory is this task's own.
                     unsafe {
@@ -267,13 +267,13 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             let rows = tiles.next_multiple_of(tile_rows::<R>());
             for point in 0..ALL {
                 let a = Operand {
-                    start: values[point * tiles_room * channels_room..].as_ptr(),
-                    row: channels_room as isize,
+                    start: values[point * tiles_padded * channels_padded..].as_ptr(),
+                    row: channels_padded as isize,
                     column: 1,
                 };
                 for o in (0..count).step_by(panel) {
-                    let b = weights[point * channels * room + (skipped + o) * channels..].as_ptr();
-                    let c = products[point * tiles_room * outputs_at_once + o..].as_mut_ptr();
+                    let b = weights[point * channels * padded + (skipped + o) * channels..].as_ptr();
+                    let c = products[point * tiles_padded * outputs_at_once + o..].as_mut_ptr();
                     // (tiles, O) = (tiles, C) · (C, O)
                     // SAFETY: all three have room for whole tiles; the products are this task's own.
                     unsafe { product::<T, R>([rows, channels, panel], a, (b, panel), (c, outputs_at_once), false) };
@@ -285,7 +285,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let bias = unsafe { T::Vector::<R>::load(work.bias[o..o + lanes].as_ptr()) };
                     for tile in 0..work.grid.across {
                         let at = (i * work.grid.across + tile) * outputs_at_once + o - from;
-                        let m = load_points::<T, R>(products, at, tiles_room * outputs_at_once);
+                        let m = load_points::<T, R>(products, at, tiles_padded * outputs_at_once);
                         let y = both::<T, R, ToResults, POINTS, TILE>(m);
                         for (r, row) in y.into_iter().enumerate() {
                             for (q, y) in row.into_iter().enumerate() {
@@ -323,7 +323,7 @@ fn transform_pixels<T: Float, R: Registers>(
     work: &Work<T>,
     strips: Range<usize>,
     (channels, at): (Range<usize>, usize),
-    [tiles_room, channels_room]: [usize; 2],
+    [tiles_padded, channels_padded]: [usize; 2],
     (values, strip, lines): (&mut [T], &mut [T], &mut [T]),
 ) {
     let (lanes, columns) = (T::Vector::<R>::LANES, work.grid.columns());
@@ -345,8 +345,8 @@ fn transform_pixels<T: Float, R: Registers>(
             store_points(
                 both::<T, R, OfPixels, POINTS, POINTS>(d),
                 values,
-                (i * work.grid.across + tile) * channels_room + at,
-                tiles_room * channels_room,
+                (i * work.grid.across + tile) * channels_padded + at,
+                tiles_padded * channels_padded,
             );
         }
     }

@@ -152,7 +152,7 @@ impl Pixels {
 /// Writes the columns of a matrix of at most as many rows as a register has lanes, each `step` numbers from the next, as
 /// rows of exactly as many numbers as a register has lanes; zeros where there is no row.
 #[inline(always)]
-pub(in super::super) fn turn<T: Float, R: Registers>(
+pub(in super::super) fn transpose<T: Float, R: Registers>(
     from: &[T],
     (rows, step): (usize, usize),
     columns: usize,
@@ -165,9 +165,9 @@ pub(in super::super) fn turn<T: Float, R: Registers>(
         for i in 0..rows {
             square[i * lanes..][..width].copy_from_slice(&from[i * step + j..][..width]);
         }
-        let mut turned = [T::ZERO; 256];
+        let mut transposed = [T::ZERO; 256];
         // SAFETY: both arrays have room for a square of 16 lanes.
-        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes as isize, turned.as_mut_ptr(), lanes) };
-        to[j * lanes..][..width * lanes].copy_from_slice(&turned[..width * lanes]);
+        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes as isize, transposed.as_mut_ptr(), lanes) };
+        to[j * lanes..][..width * lanes].copy_from_slice(&transposed[..width * lanes]);
     }
 }

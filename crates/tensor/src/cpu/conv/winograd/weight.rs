@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::super::{add_pairwise, scratch};
-use super::strip::{Grid, Pixels, turn};
+use super::strip::{Grid, Pixels, transpose};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
 use super::{ROUND, load_points, store_points};
 use crate::cpu::product_tile::{Operand, product};
@@ -33,8 +33,8 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     // As equal as whole registers allow: 80 are 48 and 32.
     let sides = [0, 1].map(|i| [channels, outputs][i].div_ceil(blocks[i]).next_multiple_of(ROUND));
     let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(grid.strips());
-    let outputs_room = outputs.next_multiple_of(ROUND);
-    let len = 9 * channels * outputs_room;
+    let outputs_padded = outputs.next_multiple_of(ROUND);
+    let len = 9 * channels * outputs_padded;
     let mut partials = scratch(chunks * len);
     let partials = partials.buffer_mut().0;
     let work = Work {
@@ -45,7 +45,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
         blocks,
         sides,
         sizes: [channels, outputs],
-        outputs_room,
+        outputs_padded,
     };
     let parts = Disjoint::new(partials);
     parallel_for(chunks * blocks[0] * blocks[1], 1, |range| {
@@ -58,7 +58,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     parallel_for(outputs.div_ceil(ROUND), 4096_usize.div_ceil(ROUND * channels), |range| {
         dispatch_tiled(Transpose {
             sums,
-            outputs_room,
+            outputs_padded,
             out: &out,
             len: 9 * channels,
             outputs: range.start * ROUND..(range.end * ROUND).min(outputs),
@@ -69,7 +69,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
 /// Writes columns of the sums as rows of the result.
 struct Transpose<'a, T> {
     sums: &'a [T],
-    outputs_room: usize,
+    outputs_padded: usize,
     out: &'a Disjoint<'a, T>,
     len: usize,
     outputs: Range<usize>,
@@ -81,13 +81,18 @@ impl<T: Float> Tiled for Transpose<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(self) {
         let lanes = T::Vector::<R>::LANES;
-        let mut turned = [T::ZERO; 256];
+        let mut transposed = [T::ZERO; 256];
         for k in (0..self.len).step_by(lanes) {
             let rows = lanes.min(self.len - k);
             for o in self.outputs.clone().step_by(lanes) {
                 let columns = lanes.min(self.outputs.end - o);
-                turn::<T, R>(&self.sums[k * self.outputs_room + o..], (rows, self.outputs_room), columns, &mut turned);
-                for (i, row) in turned.chunks_exact(lanes).take(columns).enumerate() {
+                transpose::<T, R>(
+                    &self.sums[k * self.outputs_padded + o..],
+                    (rows, self.outputs_padded),
+                    columns,
+                    &mut transposed,
+                );
+                for (i, row) in transposed.chunks_exact(lanes).take(columns).enumerate() {
                     let at = (o + i) * self.len + k;
                     // SAFETY: these outputs are this task's alone.
                     unsafe { self.out.slice(at..at + rows) }.copy_from_slice(&row[..rows]);
@@ -108,7 +113,7 @@ struct Work<'a, T> {
     sides: [usize; 2],
     /// Channels and outputs.
     sizes: [usize; 2],
-    outputs_room: usize,
+    outputs_padded: usize,
 }
 
 struct Tasks<'a, T> {
@@ -140,7 +145,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             let of =
                 |i: usize| (block[i] * sides[i]).min(work.sizes[i])..((block[i] + 1) * sides[i]).min(work.sizes[i]);
             let (channels, outputs) = (of(0), of(1));
-            let room = [&channels, &outputs].map(|range| range.len().next_multiple_of(ROUND));
+            let padded = [&channels, &outputs].map(|range| range.len().next_multiple_of(ROUND));
             let end = work.grid.strips() * (chunk + 1) / work.chunks;
             let mut first = work.grid.strips() * chunk / work.chunks;
             let mut accumulate = false;
@@ -169,7 +174,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     // SAFETY: all three have room for whole registers and rows of a tile.
                     unsafe {
                         product::<T, R>(
-                            [room[0], strips.len() * across, room[1]],
+                            [padded[0], strips.len() * across, padded[1]],
                             a,
                             (b, sides[1]),
                             (c, sides[1]),
@@ -186,7 +191,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let dg =
                         both::<T, R, ToWeightGradients, POINTS, 3>(load_points::<T, R>(sums, at, sides[0] * sides[1]));
                     for (k, dg) in dg.into_iter().flatten().enumerate() {
-                        let at = ((chunk * work.sizes[0] + c) * 9 + k) * work.outputs_room + o;
+                        let at = ((chunk * work.sizes[0] + c) * 9 + k) * work.outputs_padded + o;
                         // SAFETY: these channels' and outputs' places in this chunk are this task's alone.
                         let place = unsafe { parts.slice(at..at + lanes) };
                         // SAFETY: the place is one register long.
@@ -206,7 +211,7 @@ impl<T: Float> Work<'_, T> {
         which: usize,
         strips: Range<usize>,
         (channels, at): (Range<usize>, usize),
-        [tiles_room, channels_room]: [usize; 2],
+        [tiles_padded, channels_padded]: [usize; 2],
         (values, strip, lines): (&mut [T], &mut [T], &mut [T]),
     ) {
         let (lanes, columns) = (T::Vector::<R>::LANES, self.grid.columns());
@@ -224,8 +229,8 @@ impl<T: Float> Work<'_, T> {
                         *d = unsafe { T::Vector::<R>::load(place.as_ptr()) };
                     }
                 }
-                let at = (i * self.grid.across + tile) * channels_room + at;
-                store_points(both::<T, R, F, M, POINTS>(d), values, at, tiles_room * channels_room);
+                let at = (i * self.grid.across + tile) * channels_padded + at;
+                store_points(both::<T, R, F, M, POINTS>(d), values, at, tiles_padded * channels_padded);
             }
         }
     }

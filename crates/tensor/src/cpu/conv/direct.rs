@@ -8,7 +8,7 @@
 use super::axis::Axis;
 use super::planes::{Images, Planes, copy_short};
 use super::tile::{PANEL, ROWS, product};
-use super::{BLOCK_BYTES, GRAIN, least_tasks, scratch};
+use super::{BLOCK_BYTES, GRAIN, min_tasks, scratch};
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -55,7 +55,7 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
         }
         // Rows enough to keep a block's planes in the second-level cache, and few enough to keep all threads busy.
         let row_bytes = Planes::new(self.axes, self.channels, 1).row_len() * size_of::<T>();
-        let few = (height * self.images * self.groups).div_ceil(least_tasks());
+        let few = (height * self.images * self.groups).div_ceil(min_tasks());
         let rows = (BLOCK_BYTES / row_bytes.max(1)).min(few).clamp(1, height);
         let blocks = height.div_ceil(rows);
         let planes = Planes::new(self.axes, self.channels, rows);
@@ -124,10 +124,10 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let [vertical, horizontal] = ready.axes;
         let (pitch, width) = (ready.planes.pitch, horizontal.count);
         let taps = ready.offsets.len();
-        let room = ready.planes.room();
+        let padded_len = ready.planes.padded_len();
         let step = ready.rows * pitch + PANEL;
-        let mut scratch = scratch::<T>(room + ROWS * step);
-        let (planes, sums) = scratch.buffer_mut().0.split_at_mut(room);
+        let mut scratch = scratch::<T>(padded_len + ROWS * step);
+        let (planes, sums) = scratch.buffer_mut().0.split_at_mut(padded_len);
         planes.fill(T::ZERO);
         let s = layout.strides();
         for task in range {
@@ -143,7 +143,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
                 bias[..count].copy_from_slice(&ready.bias[first..first + count]);
                 let w = ready.weights[first * taps..].as_ptr();
                 // (O, rows·pitch) = (O, C·kh·kw) · (C·kh·kw, rows·pitch)
-                // SAFETY: `room` and `step` leave room for the last panel; weights are packed by these very tiles.
+                // SAFETY: `padded_len` and `step` leave room for the last panel; weights are packed by these very tiles.
                 unsafe {
                     product::<T, R>(
                         count,

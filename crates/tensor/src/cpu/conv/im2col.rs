@@ -8,9 +8,9 @@
 
 use std::ops::Range;
 
-use super::columns::Geometry;
+use super::im2col_block::Geometry;
 use super::scratch;
-use super::winograd::turn;
+use super::winograd::transpose;
 use crate::cpu::product_tile::{Operand, product, tile_rows};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
@@ -30,14 +30,14 @@ const SUM_BYTES: usize = 384 << 10;
 const TASKS: usize = 8;
 
 /// Whether a convolution with w (O,C/groups,kh,kw) to y (N,O,oh,ow) is done this way.
-pub(super) fn pays(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
+pub(super) fn applies(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
     let many = w[1] * w[2] * w[3] >= 2 * ROUND && w[0] / options.groups >= ROUND / 2
         || w[1] * w[2] * w[3] >= ROUND && w[0] / options.groups >= ROUND;
     many && (options.stride != [1, 1] || w[2..] == [1, 1] || y[3] < ROUND / 4)
 }
 
 /// A convolution between x and y, either of which may be what is computed.
-pub(super) struct Gathered<'a> {
+pub(super) struct Im2col<'a> {
     geometry: Geometry<'a>,
     groups: usize,
     /// Channels and outputs of a group, and rows of its im2col matrix.
@@ -48,7 +48,7 @@ pub(super) struct Gathered<'a> {
     width: usize,
 }
 
-impl<'a> Gathered<'a> {
+impl<'a> Im2col<'a> {
     /// For x (N,C,H,W), w (O,C/groups,kh,kw) and y (N,O,oh,ow).
     pub(super) fn new(x: &'a Layout, w: Shape, y: &'a Layout, options: Conv2dOptions) -> Self {
         let rows = w[1] * w[2] * w[3];
@@ -84,8 +84,8 @@ impl<'a> Gathered<'a> {
     /// `dw = Σ dy · im2col(x)ᵀ`, in row-major order.
     pub(super) fn weight_gradient<T: Float>(&self, x: &[T], dy: &[T], dw: &mut [T]) {
         let cells = self.rows / self.channels;
-        let room = self.outputs.next_multiple_of(ROUND);
-        let at_once = (SUM_BYTES / (cells * room * size_of::<T>())).clamp(1, self.channels);
+        let padded = self.outputs.next_multiple_of(ROUND);
+        let at_once = (SUM_BYTES / (cells * padded * size_of::<T>())).clamp(1, self.channels);
         let pieces = self.channels.div_ceil(at_once);
         let blocks = self.geometry.pixels().div_ceil(self.width);
         let chunks = TASKS.div_ceil(pieces * self.groups).min(blocks).max(1);
@@ -99,16 +99,16 @@ impl<'a> Gathered<'a> {
     }
 
     /// The weights as a product's tiles read them, `[group][tile][k][row of the tile]`: rows are outputs and k runs over
-    /// im2col's rows, or, turned, the other way round.
-    fn pack<T: Float>(&self, w: &TensorOf<T>, turned: bool) -> TensorOf<T> {
+    /// im2col's rows, or, transposed, the other way round.
+    fn pack<T: Float>(&self, w: &TensorOf<T>, transposed: bool) -> TensorOf<T> {
         let w = w.contiguous();
-        let (rows, k) = if turned { (self.rows, self.outputs) } else { (self.outputs, self.rows) };
-        let room = rows.next_multiple_of(ROUND);
-        let mut packed = scratch(self.groups * room * k);
+        let (rows, k) = if transposed { (self.rows, self.outputs) } else { (self.outputs, self.rows) };
+        let padded = rows.next_multiple_of(ROUND);
+        let mut packed = scratch(self.groups * padded * k);
         let w = w.as_slice().expect("it is contiguous");
         let to = Disjoint::new(packed.buffer_mut().0);
-        let work = Pack { w, to: &to, turned, sizes: [rows, k, room] };
-        parallel_for(self.groups * room / ROUND, 4096_usize.div_ceil(ROUND * k.max(1)), |range| {
+        let work = Pack { w, to: &to, transposed, sizes: [rows, k, padded] };
+        parallel_for(self.groups * padded / ROUND, 4096_usize.div_ceil(ROUND * k.max(1)), |range| {
             dispatch_tiled(Tasks { work: &work, range });
         });
         packed
@@ -136,25 +136,25 @@ impl<W: Task> Tiled for Tasks<'_, W> {
 struct Pack<'a, T> {
     w: &'a [T],
     to: &'a Disjoint<'a, T>,
-    turned: bool,
-    /// Rows, k, and rows with room.
+    transposed: bool,
+    /// Rows, k, and rows with their padding.
     sizes: [usize; 3],
 }
 
 impl<T: Float> Task for Pack<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
-        let [rows, k, room] = self.sizes;
+        let [rows, k, padded] = self.sizes;
         let high = tile_rows::<R>();
         for i in (range.start * ROUND..range.end * ROUND).step_by(high) {
-            let (group, row) = (i / room, i % room);
+            let (group, row) = (i / padded, i % padded);
             // SAFETY: each tile is one task's alone.
             let tile = unsafe { self.to.slice(i * k..(i + high) * k) };
             let w = &self.w[group * rows * k..][..rows * k];
             for (l, column) in tile.chunks_exact_mut(high).enumerate() {
                 for (h, to) in column.iter_mut().enumerate() {
                     let inside = row + h < rows;
-                    let at = if self.turned { l * rows + row + h } else { (row + h) * k + l };
+                    let at = if self.transposed { l * rows + row + h } else { (row + h) * k + l };
                     *to = if inside { w[at] } else { T::ZERO };
                 }
             }
@@ -176,7 +176,7 @@ fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: 
 }
 
 struct Forward<'a, T> {
-    all: &'a Gathered<'a>,
+    all: &'a Im2col<'a>,
     x: &'a [T],
     packed: &'a [T],
     bias: &'a [T],
@@ -186,9 +186,9 @@ struct Forward<'a, T> {
 impl<T: Float> Task for Forward<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
-        let Gathered { groups, channels, outputs, rows, width, .. } = *self.all;
-        let room = outputs.next_multiple_of(ROUND);
-        let mut memory = scratch::<T>((rows + room) * width);
+        let Im2col { groups, channels, outputs, rows, width, .. } = *self.all;
+        let padded = outputs.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>((rows + padded) * width);
         let (columns, sums) = memory.buffer_mut().0.split_at_mut(rows * width);
         for task in range {
             let end = ((task + 1) * width).min(self.all.geometry.pixels());
@@ -196,7 +196,7 @@ impl<T: Float> Task for Forward<'_, T> {
             for group in 0..groups {
                 block.gather::<T, R>(self.x, group * channels..(group + 1) * channels, columns, width);
                 // (O, pixels) = (O, C·kh·kw) · (C·kh·kw, pixels)
-                packed_product::<T, R>([room, rows, width], &self.packed[group * room * rows..], columns, sums);
+                packed_product::<T, R>([padded, rows, width], &self.packed[group * padded * rows..], columns, sums);
                 for (o, row) in sums.chunks_exact(width).take(outputs).enumerate() {
                     let o = group * outputs + o;
                     // SAFETY: these pixels are this task's alone.
@@ -208,7 +208,7 @@ impl<T: Float> Task for Forward<'_, T> {
 }
 
 struct InputGradient<'a, T> {
-    all: &'a Gathered<'a>,
+    all: &'a Im2col<'a>,
     /// The images of one task.
     images: usize,
     dy: &'a [T],
@@ -219,11 +219,11 @@ struct InputGradient<'a, T> {
 impl<T: Float> Task for InputGradient<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
-        let Gathered { groups, channels, outputs, rows, width, geometry } = *self.all;
+        let Im2col { groups, channels, outputs, rows, width, geometry } = *self.all;
         let (x, y) = (geometry.x.shape(), geometry.y.shape());
-        let room = rows.next_multiple_of(ROUND);
-        let mut memory = scratch::<T>((room + outputs) * width);
-        let (columns, gradients) = memory.buffer_mut().0.split_at_mut(room * width);
+        let padded = rows.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>((padded + outputs) * width);
+        let (columns, gradients) = memory.buffer_mut().0.split_at_mut(padded * width);
         for task in range {
             let images = task * self.images..((task + 1) * self.images).min(x[0]);
             // dx is dense, with images outermost.
@@ -242,8 +242,8 @@ impl<T: Float> Task for InputGradient<'_, T> {
                     outer.read_outputs::<T, R>(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
                     // (C·kh·kw, pixels) = (C·kh·kw, O) · (O, pixels)
                     packed_product::<T, R>(
-                        [room, outputs, width],
-                        &self.packed[group * room * outputs..],
+                        [padded, outputs, width],
+                        &self.packed[group * padded * outputs..],
                         gradients,
                         columns,
                     );
@@ -255,7 +255,7 @@ impl<T: Float> Task for InputGradient<'_, T> {
 }
 
 struct WeightGradient<'a, T> {
-    all: &'a Gathered<'a>,
+    all: &'a Im2col<'a>,
     /// The channels of one task, into how many pieces that cuts a group, and chunks of pixels.
     at_once: usize,
     pieces: usize,
@@ -270,14 +270,14 @@ struct WeightGradient<'a, T> {
 impl<T: Float> Task for WeightGradient<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
-        let Gathered { channels, outputs, rows, width, geometry, groups } = *self.all;
+        let Im2col { channels, outputs, rows, width, geometry, groups } = *self.all;
         let (cells, lanes) = (rows / channels, T::Vector::<R>::LANES);
-        let rows_room = (cells * self.at_once).next_multiple_of(ROUND);
-        let room = outputs.next_multiple_of(ROUND);
-        let mut memory = scratch::<T>(rows_room * width + room * width * 2 + rows_room * room);
-        let (columns, rest) = memory.buffer_mut().0.split_at_mut(rows_room * width);
-        let (gradients, rest) = rest.split_at_mut(room * width);
-        let (turned, sums) = rest.split_at_mut(room * width);
+        let rows_padded = (cells * self.at_once).next_multiple_of(ROUND);
+        let padded = outputs.next_multiple_of(ROUND);
+        let mut memory = scratch::<T>(rows_padded * width + padded * width * 2 + rows_padded * padded);
+        let (columns, rest) = memory.buffer_mut().0.split_at_mut(rows_padded * width);
+        let (gradients, rest) = rest.split_at_mut(padded * width);
+        let (transposed, sums) = rest.split_at_mut(padded * width);
         columns.fill(T::ZERO);
         gradients.fill(T::ZERO);
         let blocks = geometry.pixels().div_ceil(width);
@@ -292,15 +292,15 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                 let from = group * channels + first;
                 block.gather::<T, R>(self.x, from..from + count, columns, width);
                 block.read_outputs::<T, R>(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
-                for o in (0..room).step_by(lanes) {
+                for o in (0..padded).step_by(lanes) {
                     for j in (0..width).step_by(lanes) {
                         // SAFETY: both have room for whole squares.
                         unsafe {
                             T::Vector::<R>::transpose(
                                 gradients[o * width + j..].as_ptr(),
                                 width as isize,
-                                turned[j * room + o..].as_mut_ptr(),
-                                room,
+                                transposed[j * padded + o..].as_mut_ptr(),
+                                padded,
                             );
                         };
                     }
@@ -310,10 +310,10 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                 // SAFETY: all three have room for whole tiles.
                 unsafe {
                     product::<T, R>(
-                        [rows_room, width, room],
+                        [rows_padded, width, padded],
                         a,
-                        (turned.as_ptr(), room),
-                        (sums.as_mut_ptr(), room),
+                        (transposed.as_ptr(), padded),
+                        (sums.as_mut_ptr(), padded),
                         true,
                     );
                 };
@@ -323,7 +323,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                 let high = lanes.min(count * cells - k);
                 for o in (0..outputs).step_by(lanes) {
                     let wide = lanes.min(outputs - o);
-                    turn::<T, R>(&sums[k * room + o..], (high, room), wide, &mut square);
+                    transpose::<T, R>(&sums[k * padded + o..], (high, padded), wide, &mut square);
                     for (i, row) in square.chunks_exact(lanes).take(wide).enumerate() {
                         let at = start + (o + i) * rows + k;
                         // SAFETY: these channels' part of each row is this task's alone.
