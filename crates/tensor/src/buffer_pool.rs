@@ -1,7 +1,7 @@
-//! The pool of buffers: memory that a dropped tensor gives back is handed to the next one of its size class.
+//! The buffer pool: reuses the memory of dropped tensors, by size class.
 //!
-//! Asking the system for large blocks and giving them back costs a page fault for every 4 KiB, on every step of a
-//! training run. Here a step that has run once finds all its buffers waiting.
+//! Allocating and freeing large blocks through the system costs a page fault per 4 KiB in every training step. With the
+//! pool, a step allocates only the first time it runs.
 
 use std::alloc::{Layout as Memory, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -9,27 +9,27 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
-/// Four size classes for each doubling: at most a quarter of a block is unused.
+/// Four size classes per doubling: a block is at most 25 % larger than requested.
 const STEPS: u32 = 4;
 const CLASSES: usize = 60 * STEPS as usize;
-/// Free blocks kept, as a multiple of the most bytes ever in use: classes have their peaks at different moments of a step,
-/// so that what waits at its end is more than was ever in use at once.
+/// The limit for free memory, as a multiple of the peak in use: size classes peak at different times of a step, so the free
+/// memory at its end exceeds the peak.
 const KEEP: usize = 2;
-/// Free blocks kept however little memory is in use.
+/// The minimum limit for free memory.
 const KEEP_BYTES: usize = 64 << 20;
 
-/// What the pool holds and did, in bytes and in numbers of requests.
+/// Statistics of the pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PoolStats {
-    /// Bytes in buffers that tensors hold now.
+    /// Bytes in use by tensors.
     pub in_use: usize,
-    /// The most that [`in_use`](Self::in_use) has been.
+    /// The peak of [`in_use`](Self::in_use).
     pub peak_in_use: usize,
-    /// Bytes in free blocks that wait for the next tensor.
+    /// Bytes in free blocks.
     pub held: usize,
-    /// Requests that were served by a free block.
+    /// The number of requests served from free blocks.
     pub reused: u64,
-    /// Requests that asked the system for memory.
+    /// The number of requests served by the system allocator.
     pub allocated: u64,
 }
 
@@ -38,7 +38,7 @@ struct Pool {
     stats: PoolStats,
 }
 
-// SAFETY: the pool owns its free blocks, no one else has a pointer into them.
+// SAFETY: the pool exclusively owns its free blocks.
 unsafe impl Send for Pool {}
 
 static POOL: Mutex<Pool> = Mutex::new(Pool {
@@ -50,7 +50,7 @@ fn pool() -> MutexGuard<'static, Pool> {
     POOL.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The smallest size class that holds `bytes`, and its size.
+/// The smallest size class of at least `bytes`, and its size.
 fn class_of(bytes: usize) -> (usize, usize) {
     let units = bytes.div_ceil(ALIGN).max(1);
     if units <= STEPS as usize {
@@ -62,17 +62,17 @@ fn class_of(bytes: usize) -> (usize, usize) {
     (class, (steps << shift) * ALIGN)
 }
 
-/// The bytes of the block that serves a request.
+/// The block size for a request.
 pub(crate) fn size_for(bytes: usize) -> usize {
     class_of(bytes).1
 }
 
-/// The bytes of a block of a size class: the inverse of [`class_of`].
+/// The block size of a size class: the inverse of [`class_of`].
 fn size_of_class(class: usize) -> usize {
     let steps = STEPS as usize;
     match class.checked_sub(steps) {
         None => (class + 1) * ALIGN,
-        // A doubling has the classes of steps + 1 to 2·steps units, times a power of two.
+        // Each doubling has classes of steps + 1 to 2·steps units, times a power of two.
         Some(above) => ((above % steps + steps + 1) << (above / steps)) * ALIGN,
     }
 }
@@ -81,14 +81,14 @@ fn memory(size: usize) -> Memory {
     Memory::from_size_align(size, ALIGN).expect("a shape's bytes fit in isize")
 }
 
-/// Whether every tensor gets exactly its bytes from the system and gives them back, so that valgrind sees each access
-/// beyond them: if `CHAINRULE_POOL=exact` is set.
+/// Whether the pool is bypassed and each buffer has its exact size, so that valgrind detects out-of-bounds accesses:
+/// `CHAINRULE_POOL=exact`.
 pub(crate) fn is_exact() -> bool {
     static EXACT: OnceLock<bool> = OnceLock::new();
     *EXACT.get_or_init(|| std::env::var_os("CHAINRULE_POOL").is_some_and(|value| value == "exact"))
 }
 
-/// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros when new, old numbers when reused.
+/// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros if new, old contents if reused.
 pub(crate) fn take(bytes: usize) -> NonNull<u8> {
     let (class, mut size) = class_of(bytes);
     if is_exact() {
@@ -109,10 +109,10 @@ pub(crate) fn take(bytes: usize) -> NonNull<u8> {
     NonNull::new(block).unwrap_or_else(|| handle_alloc_error(memory(size)))
 }
 
-/// Takes back a block that [`take`] gave for the same number of bytes.
+/// Returns a block from [`take`] to the pool.
 ///
 /// # Safety
-/// `block` came from `take(bytes)`, is given back once and not used afterwards.
+/// `block` must come from `take(bytes)` with the same `bytes`, be returned once and not be used afterwards.
 pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
     let (class, mut size) = class_of(bytes);
     if is_exact() {
@@ -126,16 +126,16 @@ pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
             return;
         }
     }
-    // SAFETY: by this function's contract `block` was allocated with this very layout.
+    // SAFETY: by this function's contract `block` was allocated with the same layout.
     unsafe { dealloc(block.as_ptr(), memory(size)) }
 }
 
-/// What the pool holds and did since the program started.
+/// The statistics of the pool since program start.
 pub fn stats() -> PoolStats {
     pool().stats
 }
 
-/// Gives all free blocks back to the system and restarts the high-water mark.
+/// Returns all free blocks to the system and resets the peak.
 pub fn trim() {
     let mut pool = pool();
     let free = std::mem::replace(&mut pool.free, [const { Vec::new() }; CLASSES]);
@@ -144,7 +144,7 @@ pub fn trim() {
     drop(pool);
     for (class, blocks) in free.into_iter().enumerate() {
         for block in blocks {
-            // SAFETY: a free block is the pool's own, of its class's size.
+            // SAFETY: a free block belongs to the pool and has the size of its class.
             unsafe { dealloc(block.as_ptr(), memory(size_of_class(class))) }
         }
     }
@@ -155,12 +155,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn classes_hold_what_was_asked_and_waste_little() {
+    fn classes_are_large_enough_with_little_waste() {
         for bytes in (0..10_000).chain([1 << 20, (1 << 20) + 1, 123_456_789]) {
             let (class, size) = class_of(bytes);
             assert!(size >= bytes && size % ALIGN == 0);
             assert!(size <= bytes.div_ceil(ALIGN).max(1) * ALIGN * 5 / 4, "{bytes} bytes in a block of {size}");
-            assert_eq!(class_of(size), (class, size), "a class's own size belongs to it");
+            assert_eq!(class_of(size), (class, size), "the size of a class maps to that class");
             assert!(class_of(size + 1).0 > class);
             assert_eq!(size_of_class(class), size, "the size follows from the class");
         }

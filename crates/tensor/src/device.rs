@@ -1,4 +1,4 @@
-//! Where a tensor lives: a value at run time, not a type.
+//! The device of a tensor: a run-time value, not a type.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 use crate::error::TensorError;
 use crate::gpu::{self, Gpu};
 
-/// Where a tensor's numbers are stored and computed on.
+/// The device on which a tensor is stored and computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Device {
-    /// This machine's processor.
+    /// The CPU.
     #[default]
     Cpu,
-    /// The GPU with this number.
+    /// The GPU with this index.
     Cuda(usize),
 }
 
 impl Device {
-    /// The best device there is, and why it is not a GPU if it is none.
+    /// The best available device; if it is not a GPU, also the reason.
     pub fn auto() -> (Self, Option<String>) {
         match Self::Cuda(0).ready() {
             Ok(device) => (device, None),
@@ -27,10 +27,10 @@ impl Device {
         }
     }
 
-    /// This device, if it can be used here.
+    /// Returns the device if it can be used on this machine.
     ///
     /// # Errors
-    /// [`TensorError::DeviceUnavailable`], with what is missing.
+    /// [`TensorError::DeviceUnavailable`], with the reason.
     pub fn ready(self) -> Result<Self, TensorError> {
         match self {
             Self::Cpu => Ok(self),

@@ -1,9 +1,9 @@
-//! Layouts: where in a buffer each element of a tensor lies. Views are layouts over the same buffer.
+//! Layouts: the position of each element in a buffer. Views are layouts over the same buffer.
 
 use crate::error::ShapeError;
 use crate::shape::{MAX_RANK, Shape};
 
-/// Element `[i, j, …]` of a tensor lies at `offset + i·strides[0] + j·strides[1] + …` of its buffer.
+/// Element `[i, j, …]` of a tensor is at `offset + i·strides[0] + j·strides[1] + …` in its buffer.
 ///
 /// A stride is 0 along a broadcast axis and negative along a reversed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Layout {
         Self { shape, strides, offset: 0 }
     }
 
-    /// The layout without gaps whose axes, from outermost to innermost in memory, are `order`
+    /// The dense layout whose axes, from outermost to innermost in memory, are `order`
     /// (a permutation of `0..rank`). `[0, 2, 3, 1]` is channels-last for N,C,H,W.
     pub fn dense(shape: Shape, order: &[usize]) -> Self {
         let mut strides = [0; MAX_RANK];
@@ -44,7 +44,7 @@ impl Layout {
         self.shape
     }
 
-    /// The lengths of the axes, not copied.
+    /// The lengths of the axes, by reference.
     #[inline]
     pub fn shape_ref(&self) -> &Shape {
         &self.shape
@@ -62,19 +62,19 @@ impl Layout {
         self.shape.numel()
     }
 
-    /// The distance in the buffer, in elements, between neighbors along each axis.
+    /// The stride of each axis, in elements.
     #[inline]
     pub fn strides(&self) -> &[isize] {
         &self.strides[..self.shape.rank()]
     }
 
-    /// Where in the buffer the first element lies.
+    /// The position of the first element in the buffer.
     #[inline]
     pub fn offset(&self) -> usize {
         self.offset
     }
 
-    /// Whether elements in row-major order are neighbors in the buffer.
+    /// Whether the elements are contiguous in row-major order.
     #[inline]
     pub fn is_contiguous(&self) -> bool {
         let mut step = 1;
@@ -87,8 +87,8 @@ impl Layout {
         true
     }
 
-    /// The axes from outermost to innermost in memory, by descending stride. Axes of length 1, whose stride
-    /// says nothing, and broadcast axes stay beside their logical neighbor.
+    /// The axes from outermost to innermost in memory, by descending stride. Axes of length 1, whose stride has no meaning,
+    /// and broadcast axes stay next to their logical neighbor.
     pub fn memory_order(&self) -> ([usize; MAX_RANK], usize) {
         let rank = self.shape.rank();
         if self.is_contiguous() {
@@ -100,7 +100,7 @@ impl Layout {
             let mut at = filled;
             let free = |a: usize| self.shape[a] == 1 || self.strides[a] == 0;
             if !free(axis) {
-                // Insertion sort: move in front of axes with a smaller stride; free axes travel with what follows them.
+                // Insertion sort: move in front of axes with a smaller stride; free axes move with the axis after them.
                 for slot in (0..filled).rev() {
                     let other = order[slot];
                     if free(other) {
@@ -119,7 +119,7 @@ impl Layout {
         (order, rank)
     }
 
-    /// The layout without gaps that keeps this one's order of axes in memory.
+    /// The dense layout with the same memory order of axes.
     #[must_use]
     pub fn dense_like(&self) -> Self {
         if self.is_contiguous() {
@@ -129,21 +129,21 @@ impl Layout {
         Self::dense(self.shape, &order[..rank])
     }
 
-    /// Whether the elements fill a piece of the buffer without gaps or repeats, in some order of axes.
+    /// Whether the elements fill a range of the buffer without gaps or repetition, in some order of axes.
     pub fn is_dense(&self) -> bool {
         if self.is_contiguous() {
             return true;
         }
-        self.same_places(&self.dense_like())
+        self.same_strides(&self.dense_like())
     }
 
-    /// Whether the elements of a layout of this shape lie as far apart as these.
-    pub(crate) fn same_places(&self, other: &Self) -> bool {
+    /// Whether a layout of the same shape has the same strides, up to axes of length 1.
+    pub(crate) fn same_strides(&self, other: &Self) -> bool {
         self.shape.numel() == 0
             || (0..self.shape.rank()).all(|a| self.shape[a] == 1 || self.strides[a] == other.strides[a])
     }
 
-    /// Whether several elements share one place, as along a broadcast axis.
+    /// Whether several elements share one position, as along a broadcast axis.
     #[inline]
     pub fn repeats(&self) -> bool {
         self.shape.iter().zip(&self.strides).any(|(&len, &stride)| len > 1 && stride == 0)
@@ -153,11 +153,11 @@ impl Layout {
     #[inline]
     pub fn position(&self, index: &[usize]) -> usize {
         debug_assert_eq!(index.len(), self.shape.rank());
-        let away: isize = index.iter().zip(self.strides()).map(|(&i, &s)| i as isize * s).sum();
-        (self.offset as isize + away) as usize
+        let distance: isize = index.iter().zip(self.strides()).map(|(&i, &s)| i as isize * s).sum();
+        (self.offset as isize + distance) as usize
     }
 
-    /// The axes in another order.
+    /// Permutes the axes.
     ///
     /// # Errors
     /// If `order` is not a permutation of the axes.
@@ -167,7 +167,7 @@ impl Layout {
         let valid = order.len() == rank && order.iter().all(|&a| a < rank && !std::mem::replace(&mut seen[a], true));
         if !valid {
             return Err(ShapeError::new(format!(
-                "permute: {order:?} is not an order of the {rank} axes of {}\n  rule: every axis from 0 to {} once",
+                "permute: {order:?} is not a permutation of the {rank} axes of {}\n  rule: every axis from 0 to {} once",
                 self.shape,
                 rank.saturating_sub(1)
             )));
@@ -185,17 +185,17 @@ impl Layout {
     /// Elements `start`, `start + step`, … of one axis, `len` of them; a negative step walks backwards.
     ///
     /// # Errors
-    /// If the axis does not exist or an element would lie outside of it.
+    /// If the axis or an element is out of range.
     pub fn slice(&self, axis: usize, start: usize, len: usize, step: isize) -> Result<Self, ShapeError> {
         let rule = |what: String| ShapeError::new(format!("slice: {what}\n  x = {}", self.shape));
         if axis >= self.shape.rank() {
-            return Err(rule(format!("there is no axis {axis}")));
+            return Err(rule(format!("axis {axis} is out of range")));
         }
         let last = start as isize + step * (len as isize - 1);
         let inside = |i: isize| i >= 0 && (i as usize) < self.shape[axis];
         if len > 0 && !(inside(start as isize) && inside(last)) || len == 0 && start > self.shape[axis] {
             return Err(rule(format!(
-                "{len} elements from {start} by {step} do not lie within axis {axis} of length {}",
+                "{len} elements from {start} with step {step} are out of range for axis {axis} of length {}",
                 self.shape[axis]
             )));
         }
@@ -208,10 +208,10 @@ impl Layout {
         Ok(out)
     }
 
-    /// Repeats axes of length 1 and adds axes in front, without copying (`NumPy`'s broadcasting).
+    /// Broadcasts to a shape as `NumPy` does: repeats axes of length 1 and adds leading axes, without copying.
     ///
     /// # Errors
-    /// If an axis is neither 1 nor the length asked for.
+    /// If an axis is neither 1 nor the requested length.
     pub fn broadcast_to(&self, shape: Shape) -> Result<Self, ShapeError> {
         let fits = shape.rank() >= self.shape.rank()
             && self.shape.iter().rev().zip(shape.iter().rev()).all(|(&from, &to)| from == to || from == 1);
@@ -231,13 +231,13 @@ impl Layout {
         Ok(out)
     }
 
-    /// Another shape over the same elements in row-major order, if strides can express it; `None` if a copy is needed.
+    /// Another shape over the same elements in row-major order; `None` if strides cannot express it and a copy is needed.
     pub fn reshape(&self, shape: Shape) -> Option<Self> {
         if self.is_contiguous() {
             return Some(Self { offset: self.offset, ..Self::contiguous(shape) });
         }
         let mut out = Self { shape, strides: [0; MAX_RANK], offset: self.offset };
-        // Both shapes are cut into the shortest runs of axes with equal products; each old run must be walkable by one stride.
+        // Split both shapes into the shortest runs of axes with equal products; each old run must have a single stride.
         let (old, new) = (&*self.shape, &*shape);
         let (mut i, mut j) = (0, 0);
         while i < old.len() || j < new.len() {

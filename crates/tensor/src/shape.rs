@@ -1,10 +1,10 @@
-//! Shapes: how many elements a tensor has along each axis.
+//! Shapes: the lengths of a tensor's axes.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 
-/// The most axes that a tensor can have.
+/// The maximum number of axes of a tensor.
 pub const MAX_RANK: usize = 8;
 
 /// The lengths of a tensor's axes, stored inline (a shape never allocates).
@@ -33,7 +33,7 @@ impl Shape {
     pub fn new(dims: &[usize]) -> Self {
         assert!(
             dims.len() <= MAX_RANK,
-            "shape: a tensor has at most {MAX_RANK} axes, this one would have {}: {dims:?}",
+            "shape: {} axes are too many: {dims:?}\n  rule: at most {MAX_RANK} axes",
             dims.len()
         );
         let numel = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
@@ -72,7 +72,7 @@ impl Shape {
     /// This shape with the length of one axis replaced.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[must_use]
     pub fn with(mut self, axis: usize, len: usize) -> Self {
         assert!(axis < self.rank(), "shape: {self} has no axis {axis}");
@@ -84,7 +84,7 @@ impl Shape {
 impl PartialEq for Shape {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // A loop over the few lengths there are is faster than to compare memory.
+        // A loop over the few lengths is faster than a memory comparison.
         self.rank == other.rank && self.iter().zip(other.iter()).all(|(a, b)| a == b)
     }
 }

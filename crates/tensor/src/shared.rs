@@ -1,4 +1,4 @@
-//! A counted pointer that costs no atomic operation where it has one owner.
+//! A reference-counted pointer that needs no atomic read-modify-write while it has one owner.
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -6,10 +6,10 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
-/// A value with any number of owners, on any threads: `std::sync::Arc` without weak pointers.
+/// A shared value: `std::sync::Arc` without weak pointers.
 ///
-/// Small graphs spend much of their time making and dropping values that never get a second owner. An `Arc` then pays
-/// for two atomic operations, which this pointer leaves out.
+/// Small graphs spend much of their time creating and dropping values that never get a second owner. There an `Arc` costs
+/// two atomic operations, which this pointer avoids.
 pub struct Shared<T> {
     counted: NonNull<Counted<T>>,
     owns: PhantomData<Counted<T>>,
@@ -30,7 +30,7 @@ impl<T> Shared<T> {
     /// A value with one owner.
     #[inline]
     pub fn new(value: T) -> Self {
-        // Room first and then the value, so that it is written where it stays.
+        // Allocate first and then write the value, so that it is not moved.
         let counted = Box::write(Box::new_uninit(), Counted { owners: AtomicUsize::new(1), value });
         Self { counted: NonNull::from(Box::leak(counted)), owns: PhantomData }
     }
@@ -43,26 +43,26 @@ impl<T> Shared<T> {
 
     /// Whether this is the only owner.
     #[inline]
-    fn is_alone(&self) -> bool {
-        // Acquire: what former owners did with the value happened before what this one does next. Nobody else can
-        // become an owner meanwhile, for that takes an owner to clone.
+    fn is_exclusive(&self) -> bool {
+        // Acquire: accesses by former owners happen before those of this one. No other owner can appear, since that takes an
+        // owner to clone.
         self.counted().owners.load(Ordering::Acquire) == 1
     }
 
-    /// The value for writing, if this is its only owner.
+    /// The value, mutably, if this is its only owner.
     #[inline]
     pub fn get_mut(&mut self) -> Option<&mut T> {
-        if !self.is_alone() {
+        if !self.is_exclusive() {
             return None;
         }
-        // SAFETY: nobody else has the value, and `&mut self` keeps this owner from being cloned.
+        // SAFETY: there is no other owner, and `&mut self` prevents cloning this one.
         Some(unsafe { &mut self.counted.as_mut().value })
     }
 
-    /// Gives this ownership up; true for exactly one of all owners, the last.
+    /// Releases this ownership; true for exactly one owner, the last.
     #[inline]
     fn release(&self) -> bool {
-        if self.is_alone() {
+        if self.is_exclusive() {
             return true;
         }
         if self.counted().owners.fetch_sub(1, Ordering::Release) != 1 {
@@ -72,7 +72,7 @@ impl<T> Shared<T> {
         true
     }
 
-    /// This pointer as the only owner, for exactly one of all owners: the last to ask.
+    /// Returns the pointer as the only owner, for exactly one of all owners: the last to call this.
     #[inline]
     pub fn last(self) -> Option<Self> {
         let this = ManuallyDrop::new(self);
@@ -98,7 +98,7 @@ impl<T> Clone for Shared<T> {
     fn clone(&self) -> Self {
         let owners = self.counted().owners.fetch_add(1, Ordering::Relaxed);
         if owners > isize::MAX as usize {
-            // Only owners that are forgotten again and again get here; a count that wraps would free too early.
+            // Reachable only by leaking owners (`mem::forget`); an overflow would free the value too early.
             std::process::abort();
         }
         Self { counted: self.counted, owns: PhantomData }
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicBool;
 
-    /// Notes that it was dropped, and panics the second time.
+    /// Records its drop, and panics the second time.
     struct Noted<'a>(&'a AtomicBool);
     impl Drop for Noted<'_> {
         fn drop(&mut self) {

@@ -1,4 +1,4 @@
-//! Storage: the elements of a tensor, few of them in place, more in a block of the pool.
+//! Storage: the elements of a tensor, inline if there are few, else in a block of the buffer pool.
 
 use std::marker::PhantomData;
 use std::mem::size_of;
@@ -9,21 +9,21 @@ use crate::gpu::CudaBuffer;
 use crate::scalar::Scalar;
 use crate::shared::Shared;
 
-/// A whole number of words for elements in place: as many bytes as the buffer pool's smallest block.
+/// The number of words for inline elements: as many bytes as the smallest block of the buffer pool.
 const WORDS: usize = 8;
 
-/// Where the elements of a tensor are.
+/// The storage of a tensor's elements.
 pub(crate) enum Storage<T> {
-    /// With the tensor: so few that a pointer to them would cost more than they do.
+    /// Inline: so few elements that a heap allocation would cost more.
     Few(Few<T>),
-    /// In a buffer that tensors share.
+    /// In a shared buffer.
     Many(Shared<Buffer<T>>),
-    /// In a buffer on a GPU that tensors share.
+    /// In a shared buffer on a GPU.
     Cuda(Shared<CudaBuffer<T>>),
 }
 
 impl<T: Scalar> Storage<T> {
-    /// Room for `len` elements, which are whatever numbers were there before.
+    /// Storage for `len` elements with unspecified values.
     #[inline]
     pub(crate) fn new(len: usize) -> Self {
         if len * size_of::<T>() <= size_of::<[u64; WORDS]>() {
@@ -33,7 +33,7 @@ impl<T: Scalar> Storage<T> {
         }
     }
 
-    /// The same elements: the same buffer, or few copied.
+    /// Shares the buffer, or copies inline elements.
     #[inline]
     pub(crate) fn share(&self) -> Self {
         match self {
@@ -43,13 +43,13 @@ impl<T: Scalar> Storage<T> {
         }
     }
 
-    /// Whether nobody else shares the elements.
+    /// Whether the elements are exclusive and can be written in place.
     #[inline]
-    pub(crate) fn is_alone(&mut self) -> bool {
+    pub(crate) fn is_exclusive(&mut self) -> bool {
         match self {
             Self::Few(_) => true,
             Self::Many(buffer) => buffer.get_mut().is_some(),
-            // What is stored as bf16 is not written in place: it is copied to its own type first.
+            // A bf16 buffer is not written in place: it is converted to f32 first.
             Self::Cuda(buffer) => buffer.get_mut().is_some_and(|buffer| !buffer.is_bf16()),
         }
     }
@@ -63,7 +63,7 @@ impl<T: Scalar> Storage<T> {
         }
     }
 
-    /// The elements for writing, unless anybody else shares them.
+    /// The elements, mutably; `None` if the buffer is shared.
     #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> Option<&mut [T]> {
         match self {
@@ -74,13 +74,13 @@ impl<T: Scalar> Storage<T> {
     }
 }
 
-/// A kernel of the processor was called with a tensor that lies elsewhere.
+/// Panics: a CPU kernel was called with a GPU tensor.
 #[cold]
 fn on_gpu() -> ! {
-    panic!("the processor cannot reach a tensor on a GPU\n  rule: move it by to(Device::Cpu) first")
+    panic!("a CPU operation got a tensor on a GPU\n  rule: move it with to(Device::Cpu) first")
 }
 
-/// A few elements in place.
+/// Inline elements.
 pub(crate) struct Few<T> {
     words: [u64; WORDS],
     len: usize,
@@ -90,14 +90,14 @@ pub(crate) struct Few<T> {
 impl<T: Scalar> Few<T> {
     #[inline]
     fn as_slice(&self) -> &[T] {
-        // SAFETY: `Storage::new` saw that `len` elements fit, a word is aligned for every element type, and every bit
+        // SAFETY: `Storage::new` checked that `len` elements fit, a word is aligned for every element type, and every bit
         // pattern is a valid element (the trait is sealed over plain numbers).
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len) }
     }
 
     #[inline]
     fn as_mut_slice(&mut self) -> &mut [T] {
-        // SAFETY: as in `as_slice`, and `&mut self` makes it unique.
+        // SAFETY: as in `as_slice`, and `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.len) }
     }
 }
@@ -115,21 +115,21 @@ unsafe impl<T: Scalar> Send for Buffer<T> {}
 unsafe impl<T: Scalar> Sync for Buffer<T> {}
 
 impl<T: Scalar> Buffer<T> {
-    /// A buffer of `len` elements that holds whatever numbers its block held before.
+    /// A buffer of `len` elements with unspecified values.
     fn new(len: usize) -> Self {
         Self { block: buffer_pool::take(len * size_of::<T>()), len, element: PhantomData }
     }
 
     #[inline]
     fn as_slice(&self) -> &[T] {
-        // SAFETY: the block has room for `len` elements, is aligned to 64, and the pool's blocks are always
+        // SAFETY: the block is large enough for `len` elements, is aligned to 64, and the pool's blocks are always
         // initialized; every bit pattern is a valid element (the trait is sealed over plain numbers).
         unsafe { std::slice::from_raw_parts(self.block.as_ptr().cast(), self.len) }
     }
 
     #[inline]
     fn as_mut_slice(&mut self) -> &mut [T] {
-        // SAFETY: as in `as_slice`, and `&mut self` makes it unique.
+        // SAFETY: as in `as_slice`, and `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.block.as_ptr().cast(), self.len) }
     }
 }

@@ -74,7 +74,7 @@ impl<T: Scalar> TensorOf<T> {
         match &self.0.storage {
             Storage::Cuda(buffer) => buffer,
             _ => panic!(
-                "an operation on a GPU got a tensor of shape {} on cpu\n  rule: move it by to(device) first",
+                "a GPU operation got a tensor of shape {} on cpu\n  rule: move it with to(device) first",
                 self.shape()
             ),
         }
@@ -115,7 +115,7 @@ impl<T: Scalar> TensorOf<T> {
         let shape = shape.into();
         assert!(
             data.len() == shape.numel(),
-            "from_slice: {} elements do not fill the shape {shape}, which has {}",
+            "from_slice: {} elements given, but the shape {shape} has {}",
             data.len(),
             shape.numel()
         );
@@ -176,7 +176,7 @@ impl<T: Scalar> TensorOf<T> {
 
     /// Whether nobody else holds the storage: writing changes it in place.
     pub fn is_unshared(&mut self) -> bool {
-        !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_alone())
+        !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_exclusive())
     }
 
     /// The whole storage of a tensor that nobody else holds for writing, with the layout.

@@ -11,22 +11,23 @@ use crate::shape_rules;
 use crate::tensor::TensorOf;
 
 impl<T: Element> TensorOf<T> {
-    /// The same elements in row-major order in memory; this very tensor if they lie so already.
+    /// The same elements contiguous in row-major order; the same tensor if they already are.
     #[must_use]
     pub fn contiguous(&self) -> Self {
         self.in_order(&Layout::contiguous(self.shape()))
     }
 
-    /// The same elements without gaps, axes keeping their order in memory.
+    /// The same elements without gaps, with the same memory order of axes.
     #[must_use]
     pub fn dense(&self) -> Self {
         self.in_order(&self.layout().dense_like())
     }
 
-    /// An image batch (N,C,H,W) with the channels of a pixel side by side in memory. The logical order stays.
+    /// An image batch (N,C,H,W) in channels-last memory format: the channels of a pixel are contiguous. The logical order is
+    /// unchanged.
     ///
     /// # Panics
-    /// If there are not four axes.
+    /// If there are not exactly four axes.
     #[must_use]
     #[track_caller]
     pub fn channels_last(&self) -> Self {
@@ -35,7 +36,7 @@ impl<T: Element> TensorOf<T> {
     }
 
     fn in_order(&self, layout: &Layout) -> Self {
-        if self.layout().same_places(layout) {
+        if self.layout().same_strides(layout) {
             return self.clone();
         }
         let mut out = self.uninitialized_as_stored(*layout);
@@ -43,7 +44,7 @@ impl<T: Element> TensorOf<T> {
         out
     }
 
-    /// Another shape over the same elements in row-major order; copies only where strides cannot express it.
+    /// Another shape over the same elements in row-major order; copies only if strides cannot express it.
     ///
     /// # Panics
     /// If the number of elements differs.
@@ -53,7 +54,7 @@ impl<T: Element> TensorOf<T> {
         let shape = shape.into();
         assert!(
             shape.numel() == self.numel(),
-            "reshape: {} elements do not fill {shape}, which has {}\n  x = {}\n  rule: the number of elements stays",
+            "reshape: {} elements cannot become {shape}, which has {}\n  x = {}\n  rule: the number of elements is unchanged",
             self.numel(),
             shape.numel(),
             self.shape()
@@ -64,7 +65,7 @@ impl<T: Element> TensorOf<T> {
         }
     }
 
-    /// The axes in another order: axis `i` of the result is axis `order[i]` of this tensor.
+    /// Permutes the axes: axis `i` of the result is axis `order[i]` of this tensor.
     ///
     /// # Panics
     /// If `order` is not a permutation of the axes.
@@ -74,10 +75,10 @@ impl<T: Element> TensorOf<T> {
         self.view(self.layout().permute(order).or_panic())
     }
 
-    /// Two axes exchanged; negative numbers count from the last.
+    /// Swaps two axes; negative axes count from the last.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[must_use]
     #[track_caller]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
@@ -90,7 +91,7 @@ impl<T: Element> TensorOf<T> {
     /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards.
     ///
     /// # Panics
-    /// If there is no such axis or an element would lie outside of it.
+    /// If the axis or an element is out of range.
     #[must_use]
     #[track_caller]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
@@ -101,27 +102,27 @@ impl<T: Element> TensorOf<T> {
     /// Elements `range` of an axis.
     ///
     /// # Panics
-    /// If there is no such axis or the range reaches beyond it.
+    /// If the axis or the range is out of bounds.
     #[must_use]
     #[track_caller]
     pub fn narrow(&self, axis: isize, range: Range<usize>) -> Self {
         self.slice(axis, range.start, range.len(), 1)
     }
 
-    /// Axes of length 1 repeated and axes added in front, without copying.
+    /// Broadcasts to a shape: repeats axes of length 1 and adds leading axes, without copying.
     ///
     /// # Panics
-    /// If an axis is neither 1 nor the length asked for.
+    /// If an axis is neither 1 nor the requested length.
     #[must_use]
     #[track_caller]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
         self.view(self.layout().broadcast_to(shape.into()).or_panic())
     }
 
-    /// Without the axis, which has length 1.
+    /// Removes an axis of length 1.
     ///
     /// # Panics
-    /// If the axis is missing or longer.
+    /// If the axis is out of range or its length is not 1.
     #[must_use]
     #[track_caller]
     pub fn squeeze(&self, axis: isize) -> Self {
@@ -131,10 +132,10 @@ impl<T: Element> TensorOf<T> {
         self.reshape([&shape[..axis], &shape[axis + 1..]].concat())
     }
 
-    /// With an axis of length 1 added in front of `axis`; −1 adds one at the end.
+    /// Inserts an axis of length 1 before `axis`; −1 appends one at the end.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If the axis is out of range.
     #[must_use]
     #[track_caller]
     pub fn unsqueeze(&self, axis: isize) -> Self {
@@ -144,10 +145,10 @@ impl<T: Element> TensorOf<T> {
         self.reshape([&shape[..axis], &[1], &shape[axis..]].concat())
     }
 
-    /// All axes from `axis` on made one, in row-major order: (N,C,H,W) from axis 1 is (N, C·H·W).
+    /// Merges all axes from `axis` on, in row-major order: (N,C,H,W) from axis 1 is (N, C·H·W).
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[must_use]
     #[track_caller]
     pub fn flatten(&self, axis: isize) -> Self {
@@ -156,7 +157,7 @@ impl<T: Element> TensorOf<T> {
         self.reshape([&shape[..axis], &[shape[axis..].iter().product()]].concat())
     }
 
-    /// The axis with this number; negative ones count from the last.
+    /// Resolves an axis; a negative axis counts from the last.
     #[track_caller]
     pub(crate) fn axis(&self, op: &str, axis: isize) -> usize {
         shape_rules::axis(op, self.shape(), axis).or_panic()
@@ -165,7 +166,7 @@ impl<T: Element> TensorOf<T> {
     /// Writes `x`, broadcast, into elements `range` of an axis; copies first if the storage is shared.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     pub fn assign(&mut self, axis: isize, range: Range<usize>, x: &Self) {
         let axis = self.axis("assign", axis);
@@ -176,29 +177,29 @@ impl<T: Element> TensorOf<T> {
     /// storage is shared.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     pub fn assign_slice(&mut self, axis: isize, start: usize, step: isize, x: &Self) {
         let axis = self.axis("assign_slice", axis);
         self.write(x, |whole| whole.slice(axis, start, x.shape()[axis], step).or_panic());
     }
 
-    /// Writes `x`, broadcast, into the elements, in place where nobody else holds the storage.
+    /// Writes `x`, broadcast, into the elements; in place if the storage is exclusive.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     pub fn copy_from(&mut self, x: &Self) {
         self.write(x, |whole| *whole);
     }
 
-    /// Sets every element to `value`, in place where nobody else holds the storage.
+    /// Sets every element to `value`; in place if the storage is exclusive.
     pub fn fill(&mut self, value: T) {
         self.make_own();
         T::copy(self, &Self::scalar(value));
     }
 
-    /// Writes `x` into the middle of this tensor, `margins[axis]` = (before, after) elements being left as they are.
+    /// Writes `x` into the interior of this tensor; `margins[axis]` = (before, after) elements are unchanged.
     #[track_caller]
     pub(crate) fn assign_box(&mut self, margins: &[(usize, usize)], x: &Self) {
         let shape = x.shape();
@@ -210,14 +211,14 @@ impl<T: Element> TensorOf<T> {
         });
     }
 
-    /// Writes `x`, broadcast, into the part that `part` cuts out of the layout.
+    /// Writes `x`, broadcast, into the part of the layout that `part` selects.
     #[track_caller]
     fn write(&mut self, x: &Self, part: impl FnOnce(&Layout) -> Layout) {
         self.make_own();
         let whole = *self.layout();
         let part = part(&whole);
         x.layout().broadcast_to(part.shape()).or_panic();
-        // The storage is this tensor's alone now: it is lent to a view of the part and taken back.
+        // The storage is exclusive now: move it into a view of the part and back.
         self.set_layout(part);
         T::copy(self, x);
         self.set_layout(whole);

@@ -82,7 +82,7 @@ pub(super) fn in_format<T: Element>(
     layout: Layout,
     by_16_bytes: bool,
 ) -> TensorOf<T> {
-    if x.layout().same_places(&layout) {
+    if x.layout().same_strides(&layout) {
         let x = stored.read(gpu, x);
         if !by_16_bytes || stored.address(&x).is_multiple_of(16) {
             return x;

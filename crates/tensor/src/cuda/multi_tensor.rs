@@ -45,7 +45,7 @@ impl<T: Float> Tensors<T> {
 /// `x` with its axes in memory in `order`, for reading.
 pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usize]) -> TensorOf<T> {
     let layout = Layout::dense(x.shape(), order);
-    if x.layout().same_places(&layout) {
+    if x.layout().same_strides(&layout) {
         return x.clone();
     }
     let mut own = gpu.tensor(layout);

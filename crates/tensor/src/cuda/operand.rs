@@ -19,7 +19,7 @@ impl Gpu {
                 _ => T::full(self.device(), x.shape(), x.item()),
             },
             _ => panic!(
-                "an operation on {} got a tensor of shape {} on {}\n  rule: move it by to(device) first",
+                "an operation on {} got a tensor of shape {} on {}\n  rule: move it with to(device) first",
                 self.device(),
                 x.shape(),
                 x.device()

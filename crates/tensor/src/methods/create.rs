@@ -1,4 +1,4 @@
-//! Tensors made of numbers.
+//! Constructors.
 
 use crate::device::Device;
 use crate::element::{Element, Float};
@@ -13,10 +13,10 @@ impl<T: Element> TensorOf<T> {
         Self::full_on(Device::Cpu, shape, value)
     }
 
-    /// Every element is `value`, on a device that can be used.
+    /// Every element is `value`, on the given device.
     ///
     /// # Panics
-    /// If it cannot: ask [`Device::ready`] first.
+    /// If the device cannot be used; check [`Device::ready`] first.
     pub fn full_on(device: Device, shape: impl Into<Shape>, value: T) -> Self {
         T::full(device, shape.into(), value)
     }
@@ -63,7 +63,7 @@ impl<T: Float> TensorOf<T> {
         Self::random_normal_on(Device::Cpu, key, shape)
     }
 
-    /// As [`random_normal`](Self::random_normal); on another device the last digits differ.
+    /// As [`random_normal`](Self::random_normal); between devices the last digits differ.
     pub fn random_normal_on(device: Device, key: Key, shape: impl Into<Shape>) -> Self {
         <T as FloatKernels>::random_normal(device, key, shape.into())
     }

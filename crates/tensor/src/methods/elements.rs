@@ -47,20 +47,20 @@ impl<T: Element> TensorOf<T> {
         ElementKernels::to_i32(self)
     }
 
-    /// The elements as `u8`, rounded towards zero and cut off at 0 and 255.
+    /// The elements as `u8`, rounded towards zero and clamped to 0..=255.
     pub fn to_u8(&self) -> TensorOf<u8> {
         ElementKernels::to_u8(self)
     }
 
-    /// The elements as another type, rounded as by the method of that type's name.
+    /// The elements as another type, rounded as by the method of that type.
     pub fn cast<U: Element>(&self) -> TensorOf<U> {
         U::cast(self)
     }
 
-    /// The largest element along some axes (negative ones count from the last, none means all). NaN wins.
+    /// The largest element along some axes (negative axes count from the last, none means all). NaN wins.
     ///
     /// # Panics
-    /// If an axis does not exist or there are no elements.
+    /// If an axis is out of range or there are no elements.
     #[track_caller]
     #[must_use]
     pub fn max(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -69,10 +69,10 @@ impl<T: Element> TensorOf<T> {
         keep(ElementKernels::max(self, &marked[..self.rank()]), &marked, keepdim)
     }
 
-    /// The smallest element along some axes (negative ones count from the last, none means all). NaN wins.
+    /// The smallest element along some axes (negative axes count from the last, none means all). NaN wins.
     ///
     /// # Panics
-    /// If an axis does not exist or there are no elements.
+    /// If an axis is out of range or there are no elements.
     #[track_caller]
     #[must_use]
     pub fn min(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -81,10 +81,10 @@ impl<T: Element> TensorOf<T> {
         keep(ElementKernels::min(self, &marked[..self.rank()]), &marked, keepdim)
     }
 
-    /// The index of the first largest element along an axis, which disappears. The first NaN wins.
+    /// The index of the first largest element along an axis, which is removed. The first NaN wins.
     ///
     /// # Panics
-    /// If the axis does not exist or there are no elements.
+    /// If the axis is out of range or there are no elements.
     #[track_caller]
     pub fn argmax(&self, axis: isize) -> TensorOf<i32> {
         not_empty("argmax", self);
@@ -92,10 +92,10 @@ impl<T: Element> TensorOf<T> {
         T::argmax(self, axis).squeeze(axis as isize)
     }
 
-    /// The `k` largest elements along an axis, in descending order, and their indices; of equal ones the first comes first.
+    /// The `k` largest elements along an axis, in descending order, and their indices; equal elements keep their order.
     ///
     /// # Panics
-    /// If the axis does not exist or has fewer than `k` elements.
+    /// If the axis is out of range or has fewer than `k` elements.
     #[track_caller]
     pub fn topk(&self, k: usize, axis: isize) -> (Self, TensorOf<i32>) {
         let axis = self.axis("topk", axis);
@@ -108,10 +108,10 @@ impl<T: Element> TensorOf<T> {
         T::topk(self, k, axis)
     }
 
-    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape but for the axis (`torch.gather`).
+    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape except along the axis (`torch.gather`).
     ///
     /// # Panics
-    /// If the shapes do not fit or an index lies outside of the axis.
+    /// If the shapes do not match or an index is out of range.
     #[track_caller]
     #[must_use]
     pub fn gather(&self, axis: isize, index: &TensorOf<i32>) -> Self {
@@ -121,10 +121,10 @@ impl<T: Element> TensorOf<T> {
         T::gather(self, axis, index)
     }
 
-    /// Tensors put one behind the other along an axis.
+    /// Concatenates tensors along an axis.
     ///
     /// # Panics
-    /// If there is none, or two differ along another axis.
+    /// If there are none, or two differ along another axis.
     #[track_caller]
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
         let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
@@ -139,17 +139,17 @@ impl<T: Element> TensorOf<T> {
         out
     }
 
-    /// `value` added around the tensor: `widths[axis]` = (before, after).
+    /// Pads the tensor with `value`: `widths[axis]` = (before, after).
     ///
     /// # Panics
-    /// If there is not one pair for each axis.
+    /// If there is not one pair per axis.
     #[track_caller]
     #[must_use]
     pub fn pad(&self, widths: &[(usize, usize)], value: T) -> Self {
         let shape = self.shape();
         assert!(
             widths.len() == shape.rank(),
-            "pad: {} widths for {} axes\n  x = {shape}\n  rule: one (before, after) for each axis",
+            "pad: {} widths for {} axes\n  x = {shape}\n  rule: one (before, after) per axis",
             widths.len(),
             shape.rank()
         );

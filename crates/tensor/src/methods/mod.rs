@@ -1,4 +1,4 @@
-//! The numeric methods of tensors: each checks its shapes by [`crate::shape_rules`] and calls its kernel.
+//! The numeric methods of tensors: each checks its shapes with [`crate::shape_rules`] and calls its kernel.
 
 mod access;
 mod create;
@@ -15,8 +15,7 @@ use crate::shape::{MAX_RANK, Shape};
 use crate::shape_rules;
 use crate::tensor::TensorOf;
 
-/// Which axes a reduction runs over: marks for each axis, from a list in which negative numbers count from the last;
-/// an empty list means all.
+/// The axes of a reduction as a mask, from a list in which negative axes count from the last; an empty list means all.
 #[track_caller]
 fn marks(op: &str, shape: Shape, axes: &[isize]) -> [bool; MAX_RANK] {
     let mut marked = [axes.is_empty(); MAX_RANK];
@@ -26,7 +25,7 @@ fn marks(op: &str, shape: Shape, axes: &[isize]) -> [bool; MAX_RANK] {
     marked
 }
 
-/// Every axis of length 1 that `marked` names taken away, unless they are to be kept.
+/// Removes the axes in `marked`, which have length 1, unless they are to be kept.
 fn keep<T: Element>(y: TensorOf<T>, marked: &[bool], keepdim: bool) -> TensorOf<T> {
     if keepdim {
         return y;
@@ -35,22 +34,22 @@ fn keep<T: Element>(y: TensorOf<T>, marked: &[bool], keepdim: bool) -> TensorOf<
     y.reshape(shape)
 }
 
-/// Fails for an empty axis, along which there is no largest element.
+/// Panics for an empty tensor, which has no largest element.
 #[track_caller]
 fn not_empty<T: Element>(op: &str, x: &TensorOf<T>) {
     assert!(x.numel() > 0, "{op}: a tensor of shape {} has no elements\n  rule: at least one element", x.shape());
 }
 
-/// Fails for an index outside of `0..len`.
+/// Panics for an index outside of `0..len`.
 #[track_caller]
 fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
     if let Some(worst) = outside(index, len) {
-        panic!("{op}: index {worst} lies outside of an axis of length {len}\n  rule: 0 ≤ index < {len}");
+        panic!("{op}: index {worst} is out of range for an axis of length {len}\n  rule: 0 ≤ index < {len}");
     }
 }
 
-/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest. On a GPU, which is not
-/// waited for, the kernel notes such an index, and whoever reads a number from there next is told.
+/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest. On a GPU this does not
+/// synchronize: the kernel records such an index, and the next download panics.
 fn outside(index: &TensorOf<i32>, len: usize) -> Option<i32> {
     if index.numel() == 0 || index.gpu().is_some() {
         return None;

@@ -1,4 +1,4 @@
-//! What training needs besides: dropout's masks, what clips gradients, and the optimizers' steps.
+//! Training: dropout masks, gradient clipping and optimizer steps.
 
 use crate::device::Device;
 use crate::element::{Element, Float};
@@ -8,7 +8,7 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 impl<T: Float> TensorOf<T> {
-    /// 0 with probability `p`, else `1 / (1 − p)`: the factor of inverted dropout, the same on every device.
+    /// The mask of inverted dropout: 0 with probability `p`, else `1 / (1 − p)`; the same on every device.
     ///
     /// # Panics
     /// If `p` is not in [0, 1).
@@ -18,27 +18,22 @@ impl<T: Float> TensorOf<T> {
         T::dropout_mask(device, key, p, shape.into())
     }
 
-    /// The sum of the squares of all elements of all these tensors: a number without axes, where the tensors are. A GPU takes
-    /// them all in one pass.
+    /// The sum of squares of all elements of all tensors, as a scalar on their device. A GPU takes all tensors in one pass.
     pub fn sum_of_squares(xs: &[&Self]) -> TensorOf<f64> {
         T::sum_of_squares(xs)
     }
 
-    /// Multiplies all elements of all these tensors by a number without axes. A GPU takes them all in one pass.
+    /// Multiplies all elements of all tensors by a scalar tensor. A GPU takes all tensors in one pass.
     ///
     /// # Panics
-    /// If the number has axes.
+    /// If the factor is not a scalar.
     #[track_caller]
     pub fn scale_all(xs: Vec<&mut Self>, factor: &TensorOf<f64>) {
-        assert!(
-            factor.rank() == 0,
-            "scale_all: the factor has shape {}\n  rule: one number without axes",
-            factor.shape()
-        );
+        assert!(factor.rank() == 0, "scale_all: the factor has shape {}\n  rule: a scalar, shape ()", factor.shape());
         T::scale_all(xs, factor);
     }
 
-    /// One step of stochastic gradient descent on each of these parameters, in place, in one pass over all.
+    /// One SGD step on all parameters, in place, in one pass.
     ///
     /// # Panics
     /// If a shape differs.
@@ -53,7 +48,7 @@ impl<T: Float> TensorOf<T> {
         T::sgd_step(slots);
     }
 
-    /// One step of Adam or `AdamW` on each of these parameters and their moments, in place, in one pass over all.
+    /// One Adam or `AdamW` step on all parameters and their moments, in place, in one pass.
     ///
     /// # Panics
     /// If a shape differs.

@@ -1,4 +1,4 @@
-//! Moving a tensor between this machine's memory and a device.
+//! Transfers between host memory and a device.
 
 use crate::device::Device;
 use crate::element::Element;
@@ -6,9 +6,9 @@ use crate::gpu::launch::checked;
 use crate::gpu::{self, Gpu};
 use crate::tensor::{TensorOf, address};
 
-/// A copy on a device of a tensor in this machine's memory, with its axes in the same order.
+/// Uploads a tensor from host memory, with the same memory order of axes.
 fn upload<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-    assert!(x.gpu().is_none(), "uploads come from this machine's memory");
+    assert!(x.gpu().is_none(), "an upload starts from host memory");
     let dense = x.dense();
     let y = gpu.tensor(dense.layout().dense_like());
     let from = dense.layout().offset();
@@ -19,7 +19,7 @@ fn upload<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
     y
 }
 
-/// A copy of a tensor on this device in this machine's memory, with its axes in the same order.
+/// Downloads a tensor to host memory, with the same memory order of axes.
 #[track_caller]
 fn download<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
     let mut dense = x.dense();
@@ -41,18 +41,18 @@ fn download<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
 }
 
 impl<T: Element> TensorOf<T> {
-    /// Where the elements lie on a GPU: the same as long as they are only changed in place; `None` elsewhere.
+    /// The address of the elements on a GPU, which in-place changes keep; `None` on the CPU.
     pub fn gpu_address(&self) -> Option<u64> {
         self.gpu().map(|_| address(self))
     }
 
-    /// The same elements on another device, or this very tensor if it lies there.
+    /// The same elements on another device; the same tensor if it is already there.
     ///
-    /// A copy to a GPU is only asked for: it is done before whatever is asked of the GPU next. A copy from one waits for it.
+    /// An upload to a GPU is asynchronous and ordered before later work on that GPU. A download synchronizes.
     ///
     /// # Panics
-    /// If the device cannot be used: ask [`Device::ready`] first. If a kernel of the GPU that it waits for was given a
-    /// label or an index out of range.
+    /// If the device cannot be used; check [`Device::ready`] first. A download also panics if an earlier kernel got a label or
+    /// an index out of range.
     #[must_use]
     #[track_caller]
     pub fn to(&self, device: Device) -> Self {
