@@ -4,6 +4,9 @@
 //! passes back. [`VarOf::backward`] walks the graph once, from the newest node to the oldest, and knows no op; an op is
 //! whole in one file of `ops`. Rules are written on variables, so the gradient of a gradient is just another graph.
 //!
+//! Read `var.rs`, `operation.rs` and `walk.rs`, in this order, then a few files of `ops`; `docs/backprop.md` is a guided
+//! tour. `internal` is only for speed.
+//!
 //! ```
 //! use chainrule_autograd::Var64;
 //! let x = Var64::parameter("x", 2.0);
@@ -15,14 +18,16 @@
 #![forbid(unsafe_code)]
 
 mod attribute;
+mod backward;
 mod check;
-mod edges;
+mod composed;
 mod gradients;
+mod internal;
+mod observer;
 mod operation;
 mod operators;
 mod ops;
 mod parameter;
-mod pending;
 mod recording;
 mod var;
 mod walk;
@@ -30,11 +35,12 @@ mod walk;
 pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
+pub use internal::value::Value;
+pub use observer::Observer;
 pub use operation::{Operation, Rule};
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
 pub use recording::{is_recording, no_grad, watch_records};
-pub use var::{Value, Var, Var64, VarOf};
-pub use walk::Observer;
+pub use var::{Var, Var64, VarOf};
 
 /// The gradients of an `f32` graph.
 pub type Gradients = GradientsOf<f32>;

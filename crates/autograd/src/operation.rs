@@ -3,7 +3,7 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::edges::Edges;
+use crate::internal::edges::Edges;
 use crate::var::VarOf;
 
 /// The derivative rule of an op: how a gradient passes from its output to its inputs.

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chainrule_tensor::{Device, Float, Shape, Shared, TensorOf};
 
-use crate::edges::Edges;
+use crate::internal::edges::Edges;
+use crate::internal::value::Value;
 use crate::operation::{Operation, Recorded, Rule};
 use crate::parameter::Parameter;
 use crate::recording::{is_recording, recorded};
@@ -33,12 +33,6 @@ pub(crate) enum Node<T: Float> {
     /// The result of an operation on other variables, which a gradient passes through.
     Computed(Shared<Recorded<T>>),
 }
-
-/// The value of a variable, which dereferences to the tensor: borrowed, or another handle of a parameter's tensor, so that
-/// its lock is not held while a kernel runs.
-///
-/// `value.clone()` is the tensor itself.
-pub struct Value<'a, T: Float>(Cow<'a, TensorOf<T>>);
 
 /// Ids grow with time, so a node's id is larger than those of all that it was computed from.
 fn next_id() -> u64 {
@@ -228,40 +222,5 @@ impl<T: Float> From<TensorOf<T>> for VarOf<T> {
 impl<T: Float> From<&TensorOf<T>> for VarOf<T> {
     fn from(value: &TensorOf<T>) -> Self {
         Self::constant(value)
-    }
-}
-
-impl<T: Float> Deref for Value<'_, T> {
-    type Target = TensorOf<T>;
-    #[inline]
-    fn deref(&self) -> &TensorOf<T> {
-        &self.0
-    }
-}
-
-impl<T: Float> fmt::Debug for Value<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: Float> fmt::Display for Value<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
-    }
-}
-
-impl<T: Float> PartialEq for Value<'_, T>
-where
-    TensorOf<T>: PartialEq,
-{
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl<T: Float> From<Value<'_, T>> for TensorOf<T> {
-    fn from(value: Value<'_, T>) -> Self {
-        value.0.into_owned()
     }
 }

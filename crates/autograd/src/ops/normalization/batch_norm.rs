@@ -3,10 +3,10 @@
 
 use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
 
+use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
 use crate::ops::reduction::channel_sum::{channels, over};
 use crate::var::VarOf;
-use crate::walk::composed_gradients;
 
 /// The statistics of one batch, from which a layer updates its running ones.
 #[derive(Clone, Debug)]

@@ -2,8 +2,9 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
+use crate::internal::value::Value;
 use crate::operation::{Operation, Rule};
-use crate::var::{Value, VarOf};
+use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Variables put one behind the other along an axis; each gets its own part of dy.

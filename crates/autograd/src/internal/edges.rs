@@ -1,5 +1,4 @@
-//! The edges of the graph and how a long graph is taken apart. Only for speed and for the stack: a reader of the walk
-//! may skip this file and think of `Edges` as a vector of edges.
+//! The edges of the graph, and how a long graph is taken apart: think of a vector of parents.
 
 use std::ops::Deref;
 

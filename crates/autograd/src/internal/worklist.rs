@@ -1,4 +1,4 @@
-//! What a backward walk still has to visit.
+//! What a backward walk still has to visit: think of a `BTreeMap` from ids to variables and their gradients.
 
 use std::collections::BTreeMap;
 
@@ -13,27 +13,28 @@ const FEW: usize = 32;
 ///
 /// The newest are a sorted list, so that small graphs, and the busy end of large ones, pay for no tree; when the list
 /// grows long its older half moves into one.
-pub(crate) struct Pending<'a, T: Float> {
+pub(crate) struct Worklist<'a, T: Float> {
     /// By ascending id, each larger than those in `older`.
     newest: Vec<Entry<'a, T>>,
     older: BTreeMap<u64, Entry<'a, T>>,
 }
 
 /// A variable and the sum of the gradients that have arrived at it.
-pub(crate) struct Entry<'a, T: Float> {
+struct Entry<'a, T: Float> {
     id: u64,
-    pub(crate) var: &'a VarOf<T>,
-    pub(crate) gradient: VarOf<T>,
+    var: &'a VarOf<T>,
+    gradient: VarOf<T>,
 }
 
-impl<'a, T: Float> Pending<'a, T> {
+impl<'a, T: Float> Worklist<'a, T> {
     pub(crate) fn new() -> Self {
         Self { newest: Vec::with_capacity(8), older: BTreeMap::new() }
     }
 
-    /// Takes out the newest variable.
-    pub(crate) fn pop(&mut self) -> Option<Entry<'a, T>> {
-        self.newest.pop().or_else(|| self.older.pop_last().map(|(_, entry)| entry))
+    /// Takes out the newest variable, with its gradient.
+    pub(crate) fn pop_newest(&mut self) -> Option<(&'a VarOf<T>, VarOf<T>)> {
+        let entry = self.newest.pop().or_else(|| self.older.pop_last().map(|(_, entry)| entry))?;
+        Some((entry.var, entry.gradient))
     }
 
     /// Notes a gradient that has arrived at `var`; `add` adds it where others came before.
@@ -67,17 +68,17 @@ mod tests {
     fn many_are_taken_from_the_newest_to_the_oldest_with_their_sums() {
         let vars: Vec<Var64> = (0..1000).map(|_| Var64::parameter("x", 0.0)).collect();
         for stride in [1, 7, 333, 999] {
-            let mut pending = Pending::new();
+            let mut worklist = Worklist::new();
             // Each arrives twice, in an order that jumps about.
             for i in 0..2000 {
                 let var = &vars[i * stride % 1000];
-                pending.arrive(var, Var64::constant((i / 1000 + 1) as f64), |sum, new| *sum = &*sum + new);
+                worklist.arrive(var, Var64::constant((i / 1000 + 1) as f64), |sum, new| *sum = &*sum + new);
             }
             for var in vars.iter().rev() {
-                let entry = pending.pop().expect("all are there");
-                assert_eq!((entry.var.id(), entry.gradient.item()), (var.id(), 3.0));
+                let (found, gradient) = worklist.pop_newest().expect("all are there");
+                assert_eq!((found.id(), gradient.item()), (var.id(), 3.0));
             }
-            assert!(pending.pop().is_none());
+            assert!(worklist.pop_newest().is_none());
         }
     }
 }
