@@ -38,3 +38,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are those of the tour of backpropagation.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/backprop.md")]
+struct Backprop;
