@@ -3,6 +3,7 @@
 //! This crate is numbers only and knows nothing of gradients. From the bottom up: a [`Layout`] says where elements lie
 //! in a pooled buffer, a [`TensorOf`] is both together, `kernel` lists what can be computed, and `cpu` computes it.
 
+mod axes;
 pub mod buffer_pool;
 mod cpu;
 pub mod cuda;

@@ -10,7 +10,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     // Scalars.
     &["error", "shape", "shared", "buffer_pool", "random", "cpu::simd", "cpu::math"],
-    &["scalar", "parallel", "layout"],
+    &["scalar", "parallel", "layout", "axes"],
     // Shapes and layouts; bytes on a GPU.
     &["memory_format", "shape_rules", "machine", "gpu"],
     // Storage, then tensors.

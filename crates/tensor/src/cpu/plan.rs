@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use crate::axes::Axes;
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
 
@@ -54,31 +55,13 @@ impl<const N: usize> Plan<N> {
     /// The walk with the axes in the order given, outermost first; axes that are not named are left at index 0.
     pub(crate) fn in_order(shape: Shape, order: &[usize], operands: [&Layout; N]) -> Self {
         debug_assert!(operands.iter().all(|layout| layout.shape() == shape));
-        let mut lens = [1; MAX_RANK];
-        let mut strides = [[0; N]; MAX_RANK];
-        let mut rank = 0;
-        let mut numel = 1;
-        for &axis in order {
-            let len = shape[axis];
-            numel *= len;
-            if len == 1 {
-                continue;
-            }
-            let step: [isize; N] = std::array::from_fn(|i| operands[i].strides()[axis]);
-            if rank > 0 && (0..N).all(|i| strides[rank - 1][i] == step[i] * len as isize) {
-                lens[rank - 1] *= len;
-                strides[rank - 1] = step;
-            } else {
-                lens[rank] = len;
-                strides[rank] = step;
-                rank += 1;
-            }
-        }
+        let axes = order.iter().map(|&axis| (shape[axis], operands.map(|layout| layout.strides()[axis])));
+        let Axes { lengths, strides, rank, numel } = Axes::merged(axes);
         let outer_rank = rank.saturating_sub(1);
         // Without axes there is one run of one element; its stride is 1 so that fast paths take it.
-        let (run, run_strides) = if rank == 0 { (1, [1; N]) } else { (lens[outer_rank], strides[outer_rank]) };
+        let (run, run_strides) = if rank == 0 { (1, [1; N]) } else { (lengths[outer_rank], strides[outer_rank]) };
         let offsets = std::array::from_fn(|i| operands[i].offset() as isize);
-        Self { outer: lens, outer_rank, outer_strides: strides, run, run_strides, offsets, numel }
+        Self { outer: lengths, outer_rank, outer_strides: strides, run, run_strides, offsets, numel }
     }
 
     /// The number of elements.

@@ -1,5 +1,6 @@
 //! How a kernel walks over tensors of any strides.
 
+use crate::axes::Axes;
 use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
@@ -27,31 +28,13 @@ impl<const OPERANDS: usize> Walk<OPERANDS> {
 
     /// A walk over axes, each with its length and the operands' strides.
     pub(super) fn of_axes(axes: impl Iterator<Item = (usize, [isize; OPERANDS])>) -> Self {
-        let mut walk = Self { numel: 1, rank: 0, length: [0; MAX_RANK], stride: [[0; MAX_RANK]; OPERANDS] };
-        let mut numel = 1;
-        for (length, strides) in axes {
-            numel *= length;
-            if length == 1 {
-                continue;
-            }
-            let strides = strides.map(|stride| stride as i64);
-            let last = walk.rank as usize;
-            // One step of the axis before is as far as all of this one: both are walked as one.
-            if last > 0 && (0..OPERANDS).all(|k| walk.stride[k][last - 1] == strides[k] * length as i64) {
-                walk.length[last - 1] *= length as u32;
-                for (row, stride) in walk.stride.iter_mut().zip(strides) {
-                    row[last - 1] = stride;
-                }
-                continue;
-            }
-            walk.length[last] = length as u32;
-            for (row, stride) in walk.stride.iter_mut().zip(strides) {
-                row[last] = stride;
-            }
-            walk.rank += 1;
+        let axes = Axes::merged(axes);
+        Self {
+            numel: checked(axes.numel),
+            rank: axes.rank as i32,
+            length: axes.lengths.map(|length| length as u32),
+            stride: std::array::from_fn(|k| axes.strides.map(|strides| strides[k] as i64)),
         }
-        walk.numel = checked(numel);
-        walk
     }
 
     /// Its axes, each with its length and the operands' strides.
