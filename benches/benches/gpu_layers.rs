@@ -9,7 +9,7 @@ use chainrule_tensor::cuda::{GraphMemory, Precision, set_precision, stats};
 use chainrule_tensor::{Conv2dOptions, Device, Key, Purpose, Tensor};
 
 const GPU: Device = Device::Cuda(0);
-/// Calls of a graph, and replays that are timed; the median is told.
+/// Calls of a graph, and timed replays; the median is reported.
 const CALLS: usize = 20;
 const REPLAYS: usize = 15;
 /// C, side of the image, O, side of the kernel, stride.

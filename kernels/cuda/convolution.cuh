@@ -4,7 +4,7 @@
 // the taps (p, q) of the filter. Where 16 bytes are copied at a time, channels are whole chunks of them, so that none
 // crosses a pixel or a tap.
 //
-// What is outside of an image is zeros like any others: an infinite weight makes NaN of them.
+// What is outside an image is zeros like any others: an infinite weight makes NaN of them.
 #pragma once
 #include "gemm.cuh"
 

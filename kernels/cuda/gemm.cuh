@@ -5,7 +5,7 @@
 // - Tile, the layout of its tile in shared memory: AlongK or AcrossK,
 // - base, a pointer,
 // - line(span) and k(first, step): what is to know of a place along the span, and of one along K that advances,
-// - find(line, k, offset): where from `base` the element lies; false if it is outside of the tensor, which stands for a
+// - find(line, k, offset): where from `base` the element lies; false if it is outside the tensor, which stands for a
 //   zero, and then the offset means nothing.
 #pragma once
 #include "mma.cuh"

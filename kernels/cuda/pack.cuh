@@ -9,7 +9,7 @@ struct __align__(16) Words {
 DEVICE Words* words_at(const void* place) {
 #ifdef CUDA_CPU
   // Where a GPU would stop.
-  if ((uintptr_t)place & 15) cpu::die("16 bytes begin at an address that is no multiple of 16");
+  if ((uintptr_t)place & 15) cpu::die("16 bytes begin at an address that is not a multiple of 16");
 #endif
   return (Words*)place;
 }

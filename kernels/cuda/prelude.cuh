@@ -76,9 +76,9 @@ struct Fault {
 DEVICE void report(Fault* fault, uint32_t kind, int32_t value) {
   if (atomicCAS(&fault->kind, 0u, kind) == 0u) fault->value = value;
 }
-// An index outside of 0..length.
+// An index outside 0..length.
 constexpr uint32_t BAD_INDEX = 1;
-// A label outside of 0..classes.
+// A label outside 0..classes.
 constexpr uint32_t BAD_LABEL = 2;
 
 // What changes from one replay of a recorded step to the next.

@@ -28,7 +28,7 @@ fn equal<T: Element>(there: &TensorOf<T>, here: &TensorOf<T>) {
     assert!(there == here, "{}: {:?} differs from {:?}", T::NAME, there.layout(), here.layout());
 }
 
-/// Parts of images, with rows that are no neighbors, with elements left out, reversed, turned around and repeated.
+/// Parts of images, with rows that are not contiguous, with elements left out, reversed, turned around and repeated.
 fn views<T: Element>(x: &TensorOf<T>) -> Vec<TensorOf<T>> {
     let last = x.channels_last();
     vec![

@@ -226,7 +226,7 @@ pub fn stored_as_bf16() {
     same("dr", &found.3.expect("asked for"), &expected.3.expect("asked for"), 0.0);
 }
 
-/// What is outside of f32 stays so.
+/// What is outside f32 stays so.
 pub fn infinities() {
     let mut x = Tensor::ones([2, 4, 5, 5]);
     x.make_mut()[30] = f32::INFINITY;

@@ -178,7 +178,7 @@ pub fn replayed() {
     }
 }
 
-/// What somebody holds stays as it was, and the steps go on as if nobody did.
+/// A live alias keeps its value, and the steps continue as if there were none.
 pub fn held() {
     let mut copies = Vec::new();
     let mut seen = Vec::new();

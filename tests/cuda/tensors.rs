@@ -34,7 +34,7 @@ pub fn moving() {
         let x = TensorOf::<u8>::from_fn(n, |i| i as u8);
         assert_eq!(x.to(GPU).to_vec(), x.to_vec(), "{n} bytes");
     }
-    // A value is a value: nobody sees another one's changes.
+    // Value semantics: a clone does not see the other's changes.
     let mut y = x.to(GPU);
     let before = y.clone();
     y.add_assign(&before);
@@ -102,7 +102,7 @@ pub fn integers() {
     }
 }
 
-/// A loader's batches are the same, whoever makes them.
+/// A loader's batches are the same, whether the CPU or the GPU prepares them.
 pub fn batches() {
     let images = |n: usize, [c, h, w]: [usize; 3]| {
         let pixels = (0..n * c * h * w).map(|i| (i * 89 % 251) as u8).collect();
@@ -135,13 +135,13 @@ pub fn batches() {
     }
 }
 
-/// A wrong label or index is told by whoever reads next, once.
+/// A label or index out of range is reported once, by the next read.
 pub fn faults() {
     let x = Tensor64::ones([2, 3]).to(GPU);
     let loss = Var64::constant(&x).cross_entropy(&TensorOf::from([1, 3]).to(GPU));
     let text = panic_of(|| assert!(loss.item() > 0.0));
     assert!(text.contains("a label, 3, is out of range"), "{text}");
-    assert_eq!(x.to_vec(), [1.0; 6], "the fault is told once");
+    assert_eq!(x.to_vec(), [1.0; 6], "the fault is reported once");
     let y = x.gather(1, &TensorOf::from([[0], [-1]]).to(GPU));
     let text = panic_of(|| drop(y.to_vec()));
     assert!(text.contains("an index, -1, is out of range"), "{text}");

@@ -61,7 +61,7 @@ impl<T: Float> VarOf<T> {
         self.cell("set_frozen").frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Changes a parameter's value, in place where nobody else holds the storage. Graphs recorded before cannot be
+    /// Changes a parameter's value, in place if the storage is exclusive. Graphs recorded before cannot be
     /// walked through it any more.
     ///
     /// # Panics

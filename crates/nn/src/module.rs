@@ -229,7 +229,7 @@ impl<T: Float> BufferOf<T> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Changes the value, in place where nobody else holds the storage.
+    /// Changes the value, in place if the storage is exclusive.
     pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
         change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }

@@ -111,7 +111,7 @@ fn as_pytorch() {
                     Some("tanh") => Nonlinearity::Tanh,
                     Some("relu") => Nonlinearity::Relu,
                     Some("leaky_relu") => Nonlinearity::LeakyRelu(number(&args["slope"])),
-                    _ => panic!("a case that nobody checks: {case}"),
+                    _ => panic!("unknown case: {case}"),
                 };
                 assert!((nonlinearity.gain() - number(&case["gain"])).abs() < 1e-15, "{case}");
             }

@@ -1,6 +1,6 @@
 //! Where a kernel runs: on the processor, or on the GPU that holds its tensors.
 //!
-//! A tensor of one element may come from this machine's memory to a kernel on a GPU. Kernels are compiled here, once for
+//! A tensor of one element may come from host memory to a kernel on a GPU. Kernels are compiled here, once for
 //! each element type, so that a debug build of a user's program stays fast.
 
 use crate::device::Device;

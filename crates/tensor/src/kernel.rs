@@ -41,7 +41,7 @@ macro_rules! element_kernels {
 
             /// Every element is `value`.
             fn full(device: Device, shape: Shape, value: Self) -> TensorOf<Self> = copy::full;
-            /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer nobody else holds.
+            /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer is exclusive.
             fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = copy::copy;
             /// `1` where the relation holds, else `0`, with broadcasting.
             fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = elementwise::compare;
@@ -79,7 +79,7 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     fn unary(op: Unary, x: &TensorOf<Self>) -> TensorOf<Self> = elementwise::unary;
     /// `y = op(a, b)`, elementwise with broadcasting.
     fn binary(op: Binary, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::binary;
-    /// `y += x`, elementwise, shapes equal, in place where nobody else holds the buffer of `y`.
+    /// `y += x`, elementwise, shapes equal, in place if the buffer of `y` is exclusive.
     fn add_assign(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = elementwise::add_assign;
     /// The sum along the marked axes, each kept with length 1.
     fn sum(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::sum;

@@ -8,14 +8,14 @@ use crate::shape::Shape;
 use crate::shared::Shared;
 use crate::storage::Storage;
 
-/// An n-dimensional array of `f32`: what networks compute with.
+/// An n-dimensional array of `f32`, for training.
 pub type Tensor = TensorOf<f32>;
-/// An n-dimensional array of `f64`: what derivations are checked with.
+/// An n-dimensional array of `f64`, for checking derivations.
 pub type Tensor64 = TensorOf<f64>;
 
 /// An n-dimensional array.
 ///
-/// A tensor is a value: cloning it costs nothing, and nobody sees it change. Reshaping, transposing, slicing and
+/// A tensor is a value: cloning it is cheap, and a clone never changes with the original. Reshaping, transposing, slicing and
 /// broadcasting give views of the same storage. The few functions that write take `&mut self`, and copy first if the
 /// storage is shared.
 ///
@@ -26,7 +26,7 @@ pub type Tensor64 = TensorOf<f64>;
 /// ```
 pub struct TensorOf<T>(Shared<Parts<T>>);
 
-/// What a tensor consists of.
+/// The parts of a tensor.
 struct Parts<T> {
     layout: Layout,
     storage: Storage<T>,
@@ -40,7 +40,7 @@ impl<T> Clone for TensorOf<T> {
 }
 
 impl<T> TensorOf<T> {
-    /// The GPU that the elements lie on, if they do.
+    /// The GPU of the elements, if they are on one.
     #[inline]
     pub(crate) fn gpu(&self) -> Option<&'static Gpu> {
         match &self.0.storage {
@@ -51,7 +51,7 @@ impl<T> TensorOf<T> {
 }
 
 impl<T: Scalar> TensorOf<T> {
-    /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
+    /// A dense tensor with unspecified elements, for a kernel that writes all of them.
     #[inline]
     pub(crate) fn uninitialized(layout: Layout) -> Self {
         let storage = Storage::new(layout.numel());
@@ -69,7 +69,7 @@ impl<T: Scalar> TensorOf<T> {
         Self(Shared::new(Parts { layout, storage: Storage::Cuda(Shared::new(buffer)) }))
     }
 
-    /// The buffer of a tensor that lies on a GPU.
+    /// The buffer of a tensor on a GPU.
     pub(crate) fn cuda_buffer(&self) -> &CudaBuffer<T> {
         match &self.0.storage {
             Storage::Cuda(buffer) => buffer,
@@ -80,7 +80,7 @@ impl<T: Scalar> TensorOf<T> {
         }
     }
 
-    /// A tensor for these elements in another layout without gaps, where they are and stored as they are.
+    /// A tensor for these elements in another dense layout, on the same device and in the same storage format.
     pub(crate) fn uninitialized_as_stored(&self, layout: Layout) -> Self {
         match self.gpu() {
             Some(gpu) if self.is_bf16() => Self::on_gpu(layout, CudaBuffer::new_bf16(gpu, layout.numel())),
@@ -89,18 +89,18 @@ impl<T: Scalar> TensorOf<T> {
         }
     }
 
-    /// Whether the elements, which lie on a GPU, are stored as bf16.
+    /// Whether the elements, which are on a GPU, are stored as bf16.
     pub(crate) fn is_bf16(&self) -> bool {
         self.cuda_buffer().is_bf16()
     }
 
-    /// Where the first element lies on a GPU, if it is stored as bf16.
+    /// The address of the first element on a GPU, if it is stored as bf16.
     pub(crate) fn bf16_address(&self) -> Option<u64> {
         let start = self.cuda_buffer().bf16_address()?;
         Some(start + (self.layout().offset() * size_of::<u16>()) as u64)
     }
 
-    /// The same storage seen through another layout.
+    /// A view of the same storage with another layout.
     #[inline]
     pub(crate) fn view(&self, layout: Layout) -> Self {
         Self(Shared::new(Parts { layout, storage: self.0.storage.share() }))
@@ -109,7 +109,7 @@ impl<T: Scalar> TensorOf<T> {
     /// The elements of `data` in row-major order.
     ///
     /// # Panics
-    /// If `data` has not as many elements as the shape.
+    /// If the lengths of `data` and the shape differ.
     #[track_caller]
     pub fn from_slice(data: &[T], shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
@@ -157,41 +157,41 @@ impl<T: Scalar> TensorOf<T> {
         self.layout().numel()
     }
 
-    /// Where each element lies in the storage.
+    /// The position of each element in the storage.
     #[inline]
     pub fn layout(&self) -> &Layout {
         &self.0.layout
     }
 
-    /// Where the tensor lives.
+    /// The device of the tensor.
     pub fn device(&self) -> Device {
         self.gpu().map_or(Device::Cpu, Gpu::device)
     }
 
-    /// The whole storage; the layout says where in it the elements are.
+    /// The whole storage, in which the layout gives the positions of the elements.
     #[inline]
     pub(crate) fn buffer(&self) -> &[T] {
         self.0.storage.as_slice()
     }
 
-    /// Whether nobody else holds the storage: writing changes it in place.
+    /// Whether the storage is exclusive, so that writes are in place.
     pub fn is_unshared(&mut self) -> bool {
         !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_exclusive())
     }
 
-    /// The whole storage of a tensor that nobody else holds for writing, with the layout.
+    /// The whole storage of an exclusive tensor, mutably, with the layout.
     #[inline]
     pub(crate) fn own_buffer_mut(&mut self) -> (&mut [T], Layout) {
-        let parts = self.0.get_mut().expect("nobody else holds it now");
-        (parts.storage.as_mut_slice().expect("nobody else holds it now"), parts.layout)
+        let parts = self.0.get_mut().expect("the tensor is exclusive");
+        (parts.storage.as_mut_slice().expect("the tensor is exclusive"), parts.layout)
     }
 
-    /// Replaces the layout of a tensor that nobody else holds, such as after [`buffer_mut`](Self::buffer_mut).
+    /// Replaces the layout of an exclusive tensor, such as after [`buffer_mut`](Self::buffer_mut).
     pub(crate) fn set_layout(&mut self, layout: Layout) {
-        self.0.get_mut().expect("nobody else holds it").layout = layout;
+        self.0.get_mut().expect("the tensor is exclusive").layout = layout;
     }
 
-    /// The elements in row-major order, if that is how they lie in this machine's memory; `None` on a GPU.
+    /// The elements, if they are contiguous in row-major order in host memory; `None` on a GPU.
     pub fn as_slice(&self) -> Option<&[T]> {
         let start = self.layout().offset();
         let here = self.layout().is_contiguous() && self.gpu().is_none();
@@ -200,13 +200,13 @@ impl<T: Scalar> TensorOf<T> {
 }
 
 impl Gpu {
-    /// A tensor without gaps whose elements hold whatever their memory held before; for kernels, which then write all.
+    /// A dense tensor with unspecified elements, for a kernel that writes all of them.
     pub(crate) fn tensor<T: Scalar>(&'static self, layout: Layout) -> TensorOf<T> {
         TensorOf::on_gpu(layout, CudaBuffer::new(self, layout.numel()))
     }
 }
 
-/// Where the first element of a tensor on a device lies.
+/// The address of the first element of a tensor on a device.
 pub(crate) fn address<T: Scalar>(x: &TensorOf<T>) -> u64 {
     x.cuda_buffer().address() + (x.layout().offset() * size_of::<T>()) as u64
 }

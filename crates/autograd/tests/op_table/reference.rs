@@ -50,7 +50,7 @@ pub fn matmul(a: &Tensor64, b: &Tensor64) -> Vec<f64> {
     indices(&[m, n]).iter().map(|i| (0..k).map(|l| a.at(&[i[0], l]) * b.at(&[l, i[1]])).sum()).collect()
 }
 
-/// Where the input pixel of an output pixel and a kernel cell lies, if inside of the image.
+/// Where the input pixel of an output pixel and a kernel cell lies, if inside the image.
 fn pixel(out: usize, cell: usize, axis: usize, len: usize, o: Conv2dOptions) -> Option<usize> {
     (out * o.stride[axis] + cell * o.dilation[axis]).checked_sub(o.padding[axis]).filter(|&i| i < len)
 }

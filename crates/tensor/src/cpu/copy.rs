@@ -9,7 +9,7 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::TensorOf;
 
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 const GRAIN: usize = 16 << 10;
 /// The side of the tiles of a transposition: a tile's rows on both sides stay in the first-level cache.
 const TILE: usize = 32;

@@ -7,7 +7,7 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 const GRAIN: usize = 4 << 10;
 
 /// The layout of the elements at index 0 of an axis, which keeps length 1.

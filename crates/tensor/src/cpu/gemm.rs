@@ -23,7 +23,7 @@ const BLOCK: [usize; 2] = [256, 256];
 /// As many blocks as keep the threads busy.
 const TASKS: usize = 16;
 
-/// A matrix of any strides inside of a buffer.
+/// A matrix of any strides inside a buffer.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a, T> {
     pub(super) buffer: &'a [T],

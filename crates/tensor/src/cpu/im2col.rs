@@ -42,7 +42,7 @@ impl Windows {
         for p in 0..self.kernel[0] {
             for q in 0..self.kernel[1] {
                 for i in 0..oh {
-                    // Wraps around above the image, and so lies outside of it.
+                    // Wraps around above the image, and so lies outside it.
                     let row = (i * stride[0] + p * dilation[0]).wrapping_sub(padding[0]);
                     if row >= self.image[0] {
                         continue;

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 
 /// The most lanes of a job.
 pub(crate) const LANES: usize = 16;
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 const GRAIN: usize = 16 * 1024;
 
 /// Where the pixels of an image batch lie.

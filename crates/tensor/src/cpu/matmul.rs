@@ -19,7 +19,7 @@ const TINY: usize = 256;
 const ROWS: usize = 8;
 const COLUMNS: usize = 16;
 const DEPTH: usize = 8;
-/// The number of multiplications worth a task of their own.
+/// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 17;
 
 /// One matrix among those of a batch: where it starts, and the distances between its rows and its columns.
@@ -52,7 +52,7 @@ impl Matrix {
 ///
 /// # Safety
 /// All elements of the three matrices lie within what the pointers point into, those of `c` apart from each other, and
-/// no one else uses them.
+/// they are not aliased.
 unsafe fn product<T: Float>(
     [m, k, n]: [usize; 3],
     (a, at): (*const T, Matrix),
@@ -67,7 +67,7 @@ unsafe fn product<T: Float>(
             for j in 0..n {
                 let mut sum = T::ZERO;
                 for l in 0..k {
-                    // SAFETY: inside of the matrices.
+                    // SAFETY: inside the matrices.
                     sum += unsafe { *a.offset(at.at(i, l)) * *b.offset(bt.at(l, j)) };
                 }
                 // SAFETY: as above.

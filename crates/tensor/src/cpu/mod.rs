@@ -1,4 +1,4 @@
-//! The kernels on the processor, one file per family.
+//! The CPU kernels, one file per family.
 
 pub(crate) mod batch_norm;
 pub(crate) mod clipping;

@@ -178,12 +178,12 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [us
 pub(crate) fn clear<T: Float>(parts: &Disjoint<T>, plane: Plane, hw: [usize; 2], lanes: usize) {
     for i in 0..hw[0] {
         if lanes == 1 && plane.has_rows() {
-            // SAFETY: a row of the job's plane, which nobody else holds.
+            // SAFETY: a row of the job's plane, which is exclusive to the job.
             unsafe { lanes_mut(parts, plane, i, 0, hw[1]) }.fill(T::ZERO);
             continue;
         }
         for j in 0..hw[1] {
-            // SAFETY: a pixel of the job's lanes, which nobody else holds.
+            // SAFETY: a pixel of the job's lanes, which are exclusive to the job.
             unsafe { lanes_mut(parts, plane, i, j, lanes) }.fill(T::ZERO);
         }
     }

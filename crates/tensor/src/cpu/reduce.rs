@@ -29,7 +29,7 @@ const LEAF_ROWS: usize = 32;
 const COLUMNS: usize = 256;
 /// A result of more elements than this is cut into chunks that threads share.
 const CHUNK: usize = 64 << 10;
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 const GRAIN: usize = 16 << 10;
 /// With so many results there is work for all threads without cutting one.
 const ENOUGH: usize = 64;

@@ -289,6 +289,6 @@ pub(crate) fn track<T: Float>(
     let [to_mean, to_variance, mean, variance] = [running_mean, running_variance, &mean, &variance].map(|x| address(x));
     let grid = Grid::blocks((channels as usize).div_ceil(THREADS as usize));
     let arguments: [&dyn Argument; 7] = [&to_mean, &to_variance, &mean, &variance, &channels, &share, &correction];
-    // SAFETY: all have an element for each channel, and those that are written nobody else has.
+    // SAFETY: all have an element for each channel, and those that are written are exclusive.
     unsafe { launch(gpu, ("track", T::NAME), grid, arguments) };
 }

@@ -43,7 +43,7 @@ pub(crate) fn scale_all<T: Float>(gpu: &'static Gpu, xs: Vec<&mut TensorOf<T>>, 
     };
     let slots: Vec<_> = xs.into_iter().map(prepare).collect();
     for_launches(slots.iter(), |slots, grid| {
-        // SAFETY: all slots have as many elements as they say, and nobody else has them; the factor is one number.
+        // SAFETY: all slots have as many elements as they say, and they are exclusive; the factor is one number.
         unsafe { gpu.launch(Family::Optimizer, ("scale_all", T::NAME), grid, [slots, &address(&factor)]) };
     });
 }

@@ -61,7 +61,7 @@ pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &Tenso
         (true, true) | (false, false) => to.0,
     };
     let (to, from) = (to.address(y), from.address(&x));
-    // SAFETY: y is nobody else's, and the walk, whole or in planes, stays within y and x.
+    // SAFETY: y is exclusive, and the walk, whole or in planes, stays within y and x.
     unsafe {
         match planes(&walk) {
             Some((batch, plane)) => {
@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(taken(&images, &rows), Some([2, 70, 16]));
         let one = images.slice(0, 1, 1, 1).unwrap();
         assert_eq!(taken(&Layout::contiguous(one.shape()), &one), Some([1, 16, 70]));
-        // Rows of pixels that are no neighbors are planes of their own.
+        // Rows of pixels that are not contiguous are planes of their own.
         for part in [images.slice(3, 1, 8, 1).unwrap(), images.slice(3, 8, 8, -1).unwrap()] {
             assert_eq!(taken(&Layout::contiguous(part.shape()), &part), Some([14, 16, 8]));
         }

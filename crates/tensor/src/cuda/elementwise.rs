@@ -127,7 +127,7 @@ pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &T
     }
     y.make_own();
     let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
-    // SAFETY: y is nobody else's, and the walk stays within y and x.
+    // SAFETY: y is exclusive, and the walk stays within y and x.
     unsafe { start(gpu, "add_assign", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
 }
 

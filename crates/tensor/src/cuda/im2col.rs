@@ -50,7 +50,7 @@ pub(crate) fn im2col<T: Float>(
     let y = gpu.tensor(Layout::contiguous(shape));
     let windows = Windows::new(x.shape(), khw, options);
     let arguments: [&dyn Argument; 4] = [&address(&y), &address(x), &Images::of(x.layout()), &windows];
-    // SAFETY: y has an element for each cell of each window, and the kernel leaves out what lies outside of x.
+    // SAFETY: y has an element for each cell of each window, and the kernel leaves out what lies outside x.
     unsafe { gpu.launch(Family::Image, ("im2col", T::NAME), Grid::elements(shape.numel()), arguments) };
     y
 }

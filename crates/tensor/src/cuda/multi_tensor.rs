@@ -53,7 +53,7 @@ pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usi
     own
 }
 
-/// The same for writing: where its elements are, which nobody else has.
+/// The same for writing: where its elements are, which are exclusive.
 pub(super) fn owned<T: Float>(gpu: &'static Gpu, x: &mut TensorOf<T>, order: &[usize]) -> u64 {
     if x.gpu().is_none() {
         *x = x.to(gpu.device());

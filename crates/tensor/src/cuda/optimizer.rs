@@ -62,7 +62,7 @@ pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>) 
             nesterov: step.nesterov.into(),
             first: step.first.into(),
         };
-        // SAFETY: all tensors of a slot have its number of elements, and those that are written nobody else has.
+        // SAFETY: all tensors of a slot have its number of elements, and those that are written are exclusive.
         unsafe {
             gpu.launch(
                 Family::Optimizer,

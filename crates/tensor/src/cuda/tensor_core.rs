@@ -45,7 +45,7 @@ pub enum Precision {
     /// Factors are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.
     Tf32 = 1,
     /// Factors and results are bf16, 8 bits: activations and their gradients are stored so, in half the memory. Weights,
-    /// their gradients, sums and statistics stay `f32`. Where numbers of channels are no multiples of 8, factors are TF32.
+    /// their gradients, sums and statistics stay `f32`. Where numbers of channels are not multiples of 8, factors are TF32.
     Bf16 = 2,
 }
 
@@ -77,7 +77,7 @@ enum Factors {
 pub(super) struct Plan {
     s: Sizes,
     factors: Factors,
-    /// Whether channels are copied one by one, for they are no whole chunks.
+    /// Whether channels are copied one by one, for they are not whole chunks.
     loose: bool,
     /// Whether results are stored as bf16 where they are whole chunks of it.
     narrow: bool,

@@ -38,7 +38,7 @@ impl<T> CudaBuffer<T> {
         match &self.bf16 {
             None => self.block.address(),
             Some((len, wide)) => {
-                // The device's lock first: whoever holds it may want the same copy.
+                // The device's lock first: a thread that holds it may need the same copy.
                 let _lock = self.gpu().enter();
                 wide.get_or_init(|| self.gpu().widen(self.block.address(), *len)).address()
             }

@@ -74,7 +74,7 @@ fn start() -> Result<(), String> {
         if !unsafe { sys::is_culib_present() } {
             return Err(NO_DRIVER.to_owned());
         }
-        // A library of that name that lacks a symbol makes cudarc panic; whoever asks for a device wants to be told.
+        // cudarc panics if a library of that name lacks a symbol; the caller should get an error instead.
         match catch_unwind(AssertUnwindSafe(result::init)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE))) => Err(NO_DEVICE.into()),

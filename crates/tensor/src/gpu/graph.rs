@@ -1,7 +1,7 @@
 //! Recorded steps: what a step launches is recorded once and then started as one.
 //!
 //! A replay does the very same with the very same addresses. So a step's buffers come from memory of its own, which
-//! nobody else takes from, and what changes from step to step is in the device's step parameters.
+//! no other tensor uses, and what changes from step to step is in the device's step parameters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl Graph {
 impl Drop for Graph {
     fn drop(&mut self) {
         let _lock = self.memory.0.gpu.enter();
-        // SAFETY: nobody has it any more; the driver lets a run under way come to its end.
+        // SAFETY: it is not used any more; the driver completes a launch in progress.
         let outcome = unsafe { result::graph::exec_destroy(self.executable) };
         if !std::thread::panicking() {
             self.memory.0.gpu.check("discarding a recorded step", outcome);

@@ -19,7 +19,7 @@ pub(super) struct Usage {
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) usage: Mutex<Usage>,
-    /// The free blocks that everybody may take.
+    /// The free blocks of the common heap.
     pub(super) common: Arc<Heap>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Heap(Mutex<Free>);
 #[derive(Default)]
 struct Free {
     blocks: BTreeMap<usize, Vec<sys::CUdeviceptr>>,
-    /// Whether nobody takes from it any more: what comes back then goes to the common heap.
+    /// Whether the heap is closed: blocks that are returned then go to the common heap.
     closed: bool,
 }
 

@@ -72,7 +72,7 @@ impl Gpu {
     ///
     /// # Safety
     /// The arguments are the kernel's parameters, addresses lead to as many elements as it reads and writes, and what it
-    /// writes nobody else holds.
+    /// writes is exclusive.
     pub(crate) unsafe fn launch<const N: usize>(
         &self,
         family: Family,
@@ -101,7 +101,7 @@ impl Gpu {
     pub(crate) fn try_load(&self, family: Family) -> Result<(), String> {
         let _lock = self.enter();
         let module = load(family).map_err(describe)?;
-        // SAFETY: it was just loaded and nobody has a function of it.
+        // SAFETY: it was just loaded, and no function of it is in use.
         unsafe { result::module::unload(module) }.map_err(describe)
     }
 }

@@ -1,7 +1,7 @@
 //! A device's pool of memory: what a dropped tensor gives back is handed to the next one of its size class.
 //!
 //! Asking the driver for memory takes long, and giving it back synchronizes. A block can be handed on at once, for all
-//! work is on one stream: whoever gets it writes it after the last one read it.
+//! work is on one stream: the next owner writes a block after the last one has read it.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ impl Gpu {
         })
     }
 
-    /// Gives the free blocks that everybody may take back to the driver, and restarts the high-water mark.
+    /// Returns the free blocks of the common heap to the driver, and resets the peak.
     pub(crate) fn trim(&'static self) {
         let _lock = self.enter();
         let mut given = 0;
@@ -90,7 +90,7 @@ impl Gpu {
     }
 
     fn free_block(&self, address: sys::CUdeviceptr) {
-        // SAFETY: the block came from `malloc_sync`, and nobody has it any more. The driver waits for work under way.
+        // SAFETY: the block came from `malloc_sync`, and is not used any more. The driver waits for pending work.
         self.check("giving memory back", unsafe { result::free_sync(address) });
     }
 

@@ -61,7 +61,7 @@ impl Staging {
         if held + bytes > STAGING_BYTES
             && let Some(oldest) = self.uploads.pop_front()
         {
-            // SAFETY: as above; the memory is freed when its copy is done and nobody has it.
+            // SAFETY: as above; the memory is freed after its copy is done, when it is not used any more.
             unsafe {
                 result::event::synchronize(oldest.event)?;
                 if oldest.bytes >= bytes {

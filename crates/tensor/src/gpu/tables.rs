@@ -8,7 +8,7 @@ impl Gpu {
     pub(crate) fn table<E: Copy>(&'static self, entries: &[E]) -> u64 {
         // SAFETY: plain numbers without gaps, as promised; any bytes may be read as such.
         let bytes = unsafe { std::slice::from_raw_parts(entries.as_ptr().cast::<u8>(), size_of_val(entries)) };
-        // The device's lock first: whoever holds it may want the tables.
+        // The device's lock first: a thread that holds it may need the tables.
         let _lock = self.enter();
         let mut tables = lock(&self.tables);
         if let Some(&address) = tables.get(bytes) {

@@ -6,8 +6,8 @@ use crate::layout::Layout;
 use crate::tensor::TensorOf;
 
 impl<T: Element> TensorOf<T> {
-    /// Makes the storage this tensor's alone: copies if anyone else holds it, or if elements share a place in it, since
-    /// writing one would change the others.
+    /// Makes the storage exclusive: copies it if it is shared or if elements overlap, since writing one would change the
+    /// others.
     #[inline]
     pub(crate) fn make_own(&mut self) {
         if !self.is_unshared() {
@@ -15,7 +15,7 @@ impl<T: Element> TensorOf<T> {
         }
     }
 
-    /// The whole storage for writing, with the layout; made this tensor's own first.
+    /// The whole storage, mutably, with the layout; makes it exclusive first.
     #[inline]
     pub(crate) fn buffer_mut(&mut self) -> (&mut [T], Layout) {
         self.make_own();
@@ -29,10 +29,10 @@ impl<T: Element> TensorOf<T> {
         *self = own;
     }
 
-    /// The elements in row-major order, for writing. Copies first if they lie otherwise or anyone else holds the storage.
+    /// The elements in row-major order, mutably. Copies first if they are not contiguous or the storage is shared.
     ///
     /// # Panics
-    /// If the tensor lies on a GPU.
+    /// If the tensor is on a GPU.
     pub fn make_mut(&mut self) -> &mut [T] {
         if !self.layout().is_contiguous() {
             *self = self.contiguous();
@@ -42,7 +42,7 @@ impl<T: Element> TensorOf<T> {
         &mut buffer[layout.offset()..layout.offset() + n]
     }
 
-    /// The elements in row-major order; waits for a GPU that is to compute them.
+    /// The elements in row-major order; synchronizes with a GPU.
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
             Some(slice) => slice.to_vec(),
@@ -50,10 +50,10 @@ impl<T: Element> TensorOf<T> {
         }
     }
 
-    /// The one element of a tensor that has only one; waits for a GPU that is to compute it.
+    /// The element of a tensor with one element; synchronizes with a GPU.
     ///
     /// # Panics
-    /// If there are more elements, or none.
+    /// If there is not exactly one element.
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.numel() == 1, "item: a tensor of shape {} has {} elements, not one", self.shape(), self.numel());
@@ -63,16 +63,16 @@ impl<T: Element> TensorOf<T> {
         self.buffer()[self.layout().offset()]
     }
 
-    /// The element at `index`, one number for each axis.
+    /// The element at `index`, which has one number per axis.
     ///
     /// # Panics
-    /// If the index has another number of axes or lies outside.
+    /// If the index has the wrong number of axes or is out of range.
     #[track_caller]
     pub fn at(&self, index: &[usize]) -> T {
         let shape = self.shape();
         assert!(
             index.len() == shape.rank() && index.iter().zip(shape.iter()).all(|(i, n)| i < n),
-            "at: {index:?} lies outside of the shape {shape}"
+            "at: {index:?} is out of range for the shape {shape}"
         );
         if self.gpu().is_some() {
             return self.to(Device::Cpu).at(index);

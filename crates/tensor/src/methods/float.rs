@@ -28,7 +28,7 @@ impl<T: Float> TensorOf<T> {
         T::binary(op, self, b)
     }
 
-    /// `self += x`, in place where nobody else holds the storage.
+    /// `self += x`, in place if the storage is exclusive.
     ///
     /// # Panics
     /// If the shapes differ.
@@ -43,10 +43,10 @@ impl<T: Float> TensorOf<T> {
         <T as FloatKernels>::add_assign(self, x);
     }
 
-    /// The sum along some axes (negative ones count from the last, none means all).
+    /// The sum along some axes (negative axes count from the last, none means all).
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn sum(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -54,10 +54,10 @@ impl<T: Float> TensorOf<T> {
         keep(T::sum(self, &marked[..self.rank()]), &marked, keepdim)
     }
 
-    /// The mean along some axes (negative ones count from the last, none means all).
+    /// The mean along some axes (negative axes count from the last, none means all).
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn mean(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -69,7 +69,7 @@ impl<T: Float> TensorOf<T> {
     /// The variance along some axes: `Σ (x − mean)² / (n − correction)`; correction 1 is the unbiased estimate.
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn var(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {
@@ -82,7 +82,7 @@ impl<T: Float> TensorOf<T> {
     /// The adjoint of [`gather`](Self::gather): zeros of `shape` to which this tensor is added at `index` along an axis.
     ///
     /// # Panics
-    /// If the shapes do not fit or an index lies outside of the axis.
+    /// If the shapes do not match or an index is out of range.
     #[track_caller]
     #[must_use]
     pub fn scatter_add(&self, axis: isize, index: &TensorOf<i32>, shape: impl Into<Shape>) -> Self {
@@ -102,7 +102,7 @@ impl<T: Float> TensorOf<T> {
     /// The matrix product of the last two axes; leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
@@ -122,7 +122,7 @@ impl<T: Float> TensorOf<T> {
     /// `x · wᵀ + b`: x (N,I), w (O,I), b (O) → (N,O).
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
@@ -135,7 +135,7 @@ impl<T: Float> TensorOf<T> {
     /// had along the way, as on the processor.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn linear_weight_gradient(&self, dy: &Self, sums: bool) -> (Self, Option<Self>) {
@@ -150,7 +150,7 @@ impl<T: Float> TensorOf<T> {
     /// `x − max − ln Σ exp(x − max)` along an axis.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn log_softmax(&self, axis: isize) -> Self {
@@ -160,7 +160,7 @@ impl<T: Float> TensorOf<T> {
     /// `dx = dy − exp(y) · Σ dy` along an axis: this is y, the result of [`log_softmax`](Self::log_softmax).
     ///
     /// # Panics
-    /// If there is no such axis or the shapes differ.
+    /// If the axis is out of range or the shapes differ.
     #[track_caller]
     #[must_use]
     pub fn log_softmax_backward(&self, dy: &Self, axis: isize) -> Self {
@@ -177,7 +177,7 @@ impl<T: Float> TensorOf<T> {
     /// `ln Σ exp(x − max)` over the classes, for [`cross_entropy_backward`](Self::cross_entropy_backward): each (N,…).
     ///
     /// # Panics
-    /// If the shapes do not fit, there is no sample or a label is out of range.
+    /// If the shapes do not match, there is no sample or a label is out of range.
     #[track_caller]
     #[must_use]
     pub fn cross_entropy(&self, labels: &TensorOf<i32>) -> [Self; 3] {
@@ -203,7 +203,7 @@ impl<T: Float> TensorOf<T> {
     /// [`cross_entropy`](Self::cross_entropy) gave for them, are (N,…).
     ///
     /// # Panics
-    /// If the shapes do not fit or a label is out of range.
+    /// If the shapes do not match or a label is out of range.
     #[track_caller]
     #[must_use]
     pub fn cross_entropy_backward(&self, dy: &Self, labels: &TensorOf<i32>, max: &Self, ln: &Self) -> Self {

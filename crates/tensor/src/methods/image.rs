@@ -13,7 +13,7 @@ impl<T: Float> TensorOf<T> {
     /// plus b (O) → (N,O,oh,ow).
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
@@ -25,7 +25,7 @@ impl<T: Float> TensorOf<T> {
     /// the result's channels: `None` on the processor, and of shapes that a GPU splits or that do not suit its tensor cores.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     pub fn conv2d_with_moments(
         &self,
@@ -92,7 +92,7 @@ impl<T: Float> TensorOf<T> {
     /// where w is small: (N,O,oh,ow), and where the maxima were.
     ///
     /// # Panics
-    /// If the shapes do not fit. Windows have to be of the convolution's result.
+    /// If the shapes do not match. Windows have to be of the convolution's result.
     #[track_caller]
     #[must_use]
     pub fn conv2d_relu_max_pool2d(
@@ -110,7 +110,7 @@ impl<T: Float> TensorOf<T> {
     /// is x (N,C,H,W), dy has the result's shape.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn conv2d_relu_max_pool2d_backward(
@@ -135,7 +135,7 @@ impl<T: Float> TensorOf<T> {
     /// (`torch.nn.functional.unfold`).
     ///
     /// # Panics
-    /// If the kernel does not fit into the padded image.
+    /// If the kernel is larger than the padded image.
     #[track_caller]
     #[must_use]
     pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {
@@ -272,7 +272,7 @@ impl<T: Float> TensorOf<T> {
     /// others (C).
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     #[must_use]
     pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self, then: BatchNormThen<'_, T>) -> Self {
@@ -284,7 +284,7 @@ impl<T: Float> TensorOf<T> {
     /// relu, y is what came out of it; then `residual` asks for the gradient of what was added before.
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     pub fn batch_norm_backward(
         &self,

@@ -40,7 +40,7 @@ fn not_empty<T: Element>(op: &str, x: &TensorOf<T>) {
     assert!(x.numel() > 0, "{op}: a tensor of shape {} has no elements\n  rule: at least one element", x.shape());
 }
 
-/// Panics for an index outside of `0..len`.
+/// Panics for an index outside `0..len`.
 #[track_caller]
 fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
     if let Some(worst) = outside(index, len) {
@@ -48,7 +48,7 @@ fn check_index(op: &str, index: &TensorOf<i32>, len: usize) {
     }
 }
 
-/// An index outside of `0..len`, if there is one: the lowest if it is negative, else the highest. On a GPU this does not
+/// An index outside `0..len`, if there is one: the lowest if it is negative, else the highest. On a GPU this does not
 /// synchronize: the kernel records such an index, and the next download panics.
 fn outside(index: &TensorOf<i32>, len: usize) -> Option<i32> {
     if index.numel() == 0 || index.gpu().is_some() {

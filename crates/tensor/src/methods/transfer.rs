@@ -28,7 +28,7 @@ fn download<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
         let wide = gpu.tensor(dense.layout().dense_like());
         let from = dense.bf16_address().expect("it is stored as bf16");
         let (to, numel) = (address(&wide), checked(dense.numel()));
-        // SAFETY: both have so many elements without gaps, and the wide ones are nobody else's.
+        // SAFETY: both have so many elements without gaps, and the f32 buffer is exclusive.
         unsafe { gpu.convert("widen", [&to, &from, &numel], numel) };
         dense = wide;
     }

@@ -16,7 +16,7 @@ impl<T: Float> VarOf<T> {
     /// `db = Σ dy` over n, i, j. Saves x and w.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {

@@ -13,7 +13,7 @@ impl<T: Float> VarOf<T> {
     /// weight gradient.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn conv_transpose2d(

@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     /// [`conv2d`](Self::conv2d) computes the same faster.
     ///
     /// # Panics
-    /// If the kernel does not fit into the padded image.
+    /// If the kernel is larger than the padded image.
     #[track_caller]
     #[must_use]
     pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {

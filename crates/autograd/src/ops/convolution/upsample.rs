@@ -9,7 +9,7 @@ impl<T: Float> VarOf<T> {
     /// Every pixel repeated: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx sums dy over the copies.
     ///
     /// # Panics
-    /// If x has not four axes, or it or the size is empty.
+    /// If x does not have four axes, or it or the size is empty.
     #[track_caller]
     #[must_use]
     pub fn upsample_nearest2d(&self, size: [usize; 2]) -> Self {
@@ -26,7 +26,7 @@ impl<T: Float> VarOf<T> {
     /// so that the corner pixels coincide (`torch.nn.functional.interpolate`).
     ///
     /// # Panics
-    /// If x has not four axes, or it or the size is empty.
+    /// If x does not have four axes, or it or the size is empty.
     #[track_caller]
     #[must_use]
     pub fn upsample_bilinear2d(&self, size: [usize; 2], align_corners: bool) -> Self {

@@ -11,7 +11,7 @@ impl<T: Float> VarOf<T> {
     /// not read it again for that.
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     pub fn conv2d_batch_norm(
         &self,
@@ -29,7 +29,7 @@ impl<T: Float> VarOf<T> {
     /// [`conv2d_batch_norm`](Self::conv2d_batch_norm); a residual has the result's shape.
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     pub fn conv2d_batch_norm_relu(
         &self,

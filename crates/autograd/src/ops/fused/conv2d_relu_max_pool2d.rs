@@ -16,7 +16,7 @@ impl<T: Float> VarOf<T> {
     /// a time go through all of it while they are in the cache. Saves x, w and the places of the maxima.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn conv2d_relu_max_pool2d(

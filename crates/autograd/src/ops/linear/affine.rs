@@ -12,7 +12,7 @@ impl<T: Float> VarOf<T> {
     /// the parameter itself, so an optimizer can change it in place while the loss is still alive.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {

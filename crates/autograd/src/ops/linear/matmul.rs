@@ -11,7 +11,7 @@ impl<T: Float> VarOf<T> {
     /// `y = a·b`, `da = dy·bᵀ`, `db = aᵀ·dy`.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {

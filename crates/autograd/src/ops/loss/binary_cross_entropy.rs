@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     /// finite numbers. [`bce_with_logits`](Self::bce_with_logits) is exact everywhere: prefer it.
     ///
     /// # Panics
-    /// If the shapes differ or a probability lies outside of [0, 1]; on a GPU the loss is NaN then.
+    /// If the shapes differ or a probability lies outside [0, 1]; on a GPU the loss is NaN then.
     #[track_caller]
     #[must_use]
     pub fn bce_loss(&self, target: &Self, reduction: Reduction) -> Self {

@@ -140,7 +140,7 @@ impl<T: Float> VarOf<T> {
     /// How many of the logits' largest classes are the labels: x (N,C,…), labels (N,…).
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     pub fn correct(&self, labels: &TensorOf<i32>) -> usize {
         self.hits(labels).item() as usize
@@ -149,7 +149,7 @@ impl<T: Float> VarOf<T> {
     /// As [`correct`](Self::correct), as one number where the logits are: a GPU is not waited for.
     ///
     /// # Panics
-    /// If the shapes do not fit.
+    /// If the shapes do not match.
     #[track_caller]
     #[must_use]
     pub fn hits(&self, labels: &TensorOf<i32>) -> TensorOf<f64> {

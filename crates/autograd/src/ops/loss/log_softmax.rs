@@ -9,7 +9,7 @@ impl<T: Float> VarOf<T> {
     /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn log_softmax(&self, axis: isize) -> Self {
@@ -19,7 +19,7 @@ impl<T: Float> VarOf<T> {
     /// `y = exp(x) / Σ exp(x)` along an axis, as the exponential of [`log_softmax`](Self::log_softmax).
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn softmax(&self, axis: isize) -> Self {

@@ -13,7 +13,7 @@ impl<T: Float> VarOf<T> {
     /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     #[must_use]
     pub fn batch_norm_inference(
@@ -35,7 +35,7 @@ impl<T: Float> VarOf<T> {
     /// With `dz = dy` where y > 0 and else 0: the gradients of `batch_norm_inference` by dz, and `dr = dz`.
     ///
     /// # Panics
-    /// If a shape does not fit.
+    /// If a shape does not match.
     #[track_caller]
     #[must_use]
     pub fn batch_norm_relu_inference(

@@ -30,7 +30,7 @@ impl<T: Float> VarOf<T> {
     /// (as `torch.amax`). NaN wins.
     ///
     /// # Panics
-    /// If an axis does not exist or there are no elements.
+    /// If an axis is out of range or there are no elements.
     #[track_caller]
     #[must_use]
     pub fn max_axes(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -41,7 +41,7 @@ impl<T: Float> VarOf<T> {
     /// (as `torch.amin`). NaN wins.
     ///
     /// # Panics
-    /// If an axis does not exist or there are no elements.
+    /// If an axis is out of range or there are no elements.
     #[track_caller]
     #[must_use]
     pub fn min_axes(&self, axes: &[isize], keepdim: bool) -> Self {

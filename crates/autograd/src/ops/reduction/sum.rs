@@ -23,10 +23,10 @@ impl<T: Float> VarOf<T> {
         self.var_axes(&[], correction, false)
     }
 
-    /// The sum along some axes (negative ones count from the last, none means all); `dx = dy`, repeated along them.
+    /// The sum along some axes (negative axes count from the last, none means all); `dx = dy`, repeated along them.
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn sum_axes(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -41,7 +41,7 @@ impl<T: Float> VarOf<T> {
     /// The mean along some axes (none means all); `dx = dy / n`, repeated along them.
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn mean_axes(&self, axes: &[isize], keepdim: bool) -> Self {
@@ -52,7 +52,7 @@ impl<T: Float> VarOf<T> {
     /// `dx = dy · 2(x − mean) / (n − correction)`.
     ///
     /// # Panics
-    /// If an axis does not exist.
+    /// If an axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn var_axes(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {

@@ -7,7 +7,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// Variables put one behind the other along an axis; each gets its own part of dy.
+    /// Variables concatenated along an axis; each gets its own part of dy.
     ///
     /// # Panics
     /// If there is none, or two differ along another axis.

@@ -10,7 +10,7 @@ impl<T: Float> VarOf<T> {
     /// dy at the places that were read.
     ///
     /// # Panics
-    /// If the shapes do not fit or an index lies outside of the axis.
+    /// If the shapes do not match or an index is out of range.
     #[track_caller]
     #[must_use]
     pub fn gather(&self, axis: isize, index: &TensorOf<i32>) -> Self {
@@ -22,7 +22,7 @@ impl<T: Float> VarOf<T> {
     /// dx is dy gathered at `index`.
     ///
     /// # Panics
-    /// If the shapes do not fit or an index lies outside of the axis.
+    /// If the shapes do not match or an index is out of range.
     #[track_caller]
     #[must_use]
     pub fn scatter_add(&self, axis: isize, index: &TensorOf<i32>, shape: impl Into<Shape>) -> Self {

@@ -59,7 +59,7 @@ impl<T: Float> VarOf<T> {
     /// Two axes exchanged; negative numbers count from the last.
     ///
     /// # Panics
-    /// If there is no such axis.
+    /// If the axis is out of range.
     #[track_caller]
     #[must_use]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
@@ -70,7 +70,7 @@ impl<T: Float> VarOf<T> {
     /// places and 0 elsewhere.
     ///
     /// # Panics
-    /// If there is no such axis or an element would lie outside of it.
+    /// If there is no such axis or an element would lie outside it.
     #[track_caller]
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {

@@ -21,7 +21,7 @@ use crate::tensor::TensorOf;
 
 /// The most elements of a channel in one unit.
 const UNIT: usize = 4096;
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 pub(super) const GRAIN: usize = 8 * 1024;
 
 /// How a batch lies in memory: as (N, C, spatial), or channels-last as (N · spatial, C).

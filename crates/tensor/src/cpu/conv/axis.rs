@@ -66,7 +66,7 @@ impl Axis {
         Self { start, step, count, taps, origins, stride, reach }
     }
 
-    /// The elements of a plane, from element `from` and at most `count` of them, that lie inside of a source of `len`
+    /// The elements of a plane, from element `from` and at most `count` of them, that lie inside a source of `len`
     /// elements, and where in the source the first of them is.
     #[inline]
     pub(super) fn inside(

@@ -24,7 +24,7 @@ pub(super) struct Run {
 
 /// Some output pixels of a convolution, numbered through all images, as columns of matrices.
 pub(super) struct Block {
-    /// For each cell of the kernel, the columns that read inside of the image; the others read padding.
+    /// For each cell of the kernel, the columns that read inside the image; the others read padding.
     cells: Vec<Vec<Run>>,
     /// Where the outputs themselves lie.
     outputs: Vec<Run>,

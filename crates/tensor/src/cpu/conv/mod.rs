@@ -34,7 +34,7 @@ use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions};
 use crate::tensor::TensorOf;
 
-/// The number of multiplications worth a task of their own.
+/// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 18;
 /// As many tasks as keep the threads busy, where there are not that many images and other threads take part.
 fn min_tasks() -> usize {

@@ -1,7 +1,7 @@
 //! Elementwise kernels: the functions there are, and the walks that apply them.
 //!
 //! `map` walks over one, two or three operands of any strides; the other files hold the formulas. Every formula is a
-//! type of its own, so that each is compiled into a loop of its own, chosen outside of it.
+//! type of its own, so that each is compiled into a loop of its own, chosen outside it.
 
 mod binary;
 mod map;

@@ -42,7 +42,7 @@ fn adam(p: f64, g: f64, m: f64, v: f64, step: AdamStep) -> [f64; 3] {
     [p - step.lr * m_hat / (v_hat.sqrt() + step.eps), m, v]
 }
 
-/// Tensors of every kind of layout for each operand; storage is nobody else's.
+/// Tensors of every kind of layout for each operand; storage is exclusive.
 fn operands<T: Float>() -> Vec<[TensorOf<T>; 4]> {
     let all = |seed| layouts::<T>([2, 3, 4, 5], seed).into_iter();
     // A parameter is not broadcast: its elements would share memory. The last of the list is a transposed one.

@@ -24,7 +24,7 @@ use crate::parallel::parallel_for;
 const LANES: usize = 16;
 /// Neighboring rows that are handled together where the axis is not the innermost.
 const WIDTH: usize = 64;
-/// The least number of elements worth a task of its own.
+/// The minimum number of elements per task.
 const GRAIN: usize = 4 * 1024;
 
 /// What is done with rows. Every method is `#[inline(always)]`, as is what it calls in its loops.

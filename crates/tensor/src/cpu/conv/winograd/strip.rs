@@ -103,7 +103,7 @@ impl Pixels {
         }
     }
 
-    /// Writes rows `first..` of some channels from a strip, as many as lie inside of the image.
+    /// Writes rows `first..` of some channels from a strip, as many as lie inside the image.
     ///
     /// # Safety
     /// These pixels are the caller's alone.
