@@ -13,18 +13,18 @@ constexpr int FINISHED = 8, ROWS = THREADS / FINISHED;
 
 // Adds what the threads of the same channels give, for all of them.
 template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) {
-  __shared__ T room[N][THREADS];
+  __shared__ T shared[N][THREADS];
 #pragma unroll
-  for (int k = 0; k < N; k++) room[k][threadIdx.x] = values[k];
+  for (int k = 0; k < N; k++) shared[k][threadIdx.x] = values[k];
   __syncthreads();
   for (uint32_t half = THREADS / 2; half >= apart; half /= 2) {
     if (threadIdx.x < half)
 #pragma unroll
-      for (int k = 0; k < N; k++) room[k][threadIdx.x] += room[k][threadIdx.x + half];
+      for (int k = 0; k < N; k++) shared[k][threadIdx.x] += shared[k][threadIdx.x + half];
     __syncthreads();
   }
 #pragma unroll
-  for (int k = 0; k < N; k++) values[k] = room[k][threadIdx.x % apart];
+  for (int k = 0; k < N; k++) values[k] = shared[k][threadIdx.x % apart];
   __syncthreads();
 }
 

@@ -11,9 +11,9 @@ constexpr int WARPS_ALONG_M = TILE_M / WARP_M;
 constexpr int LANES_ALONG_N = 4;
 
 // Adds term(value, column) over the tile's rows below `rows`; column counts this thread's own. What the warps of the
-// column's neighbors find is in room, for all to read.
+// column's neighbors find is in shared memory, for all to read.
 template <class T, class Term>
-DEVICE void sum_columns(float (&room)[WARPS_ALONG_M][TILE_N], const Sums& sums, int rows, Term term) {
+DEVICE void sum_columns(float (&shared)[WARPS_ALONG_M][TILE_N], const Sums& sums, int rows, Term term) {
   const int lane = threadIdx.x & 31;
 #pragma unroll
   for (int j = 0; j < WARP_N / 8; j++)
@@ -28,13 +28,13 @@ DEVICE void sum_columns(float (&room)[WARPS_ALONG_M][TILE_N], const Sums& sums, 
           if (row < rows) sum += term(stored<T>(sums[i][j][half * 2 + side]), j * 2 + side);
         }
       for (int by = LANES_ALONG_N; by < 32; by *= 2) sum += __shfl_xor_sync(0xffffffffu, sum, by);
-      if (lane < LANES_ALONG_N) room[warp_row() / WARP_M][warp_column() + j * 8 + lane * 2 + side] = sum;
+      if (lane < LANES_ALONG_N) shared[warp_row() / WARP_M][warp_column() + j * 8 + lane * 2 + side] = sum;
     }
   __syncthreads();
 }
 
-DEVICE float both_warps(const float (&room)[WARPS_ALONG_M][TILE_N], int column) {
-  return room[0][column] + room[1][column];
+DEVICE float both_warps(const float (&shared)[WARPS_ALONG_M][TILE_N], int column) {
+  return shared[0][column] + shared[1][column];
 }
 
 // Writes to moments (2, tiles, channels) each column's sum over the tile's rows, and the sum of its squared deviations

@@ -78,14 +78,14 @@ template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& 
 
 // The sum of a block's numbers, for all of its threads, in an order that is always the same.
 DEVICE double sum_of_block(double value) {
-  __shared__ double room[THREADS];
-  room[threadIdx.x] = value;
+  __shared__ double shared[THREADS];
+  shared[threadIdx.x] = value;
   __syncthreads();
   for (uint32_t half = THREADS / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+    if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
     __syncthreads();
   }
-  return room[0];
+  return shared[0];
 }
 
 // A block's part of the sum of all squares. Only the squares themselves and a few of them are T: what a large tensor

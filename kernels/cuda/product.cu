@@ -330,7 +330,7 @@ CONVOLUTION(f64, double)
 template <class T, class S>
 DEVICE void add_splits(S* y, S* rest, uint32_t body, const T* partial, uint32_t numel, int splits, int rows,
                        const T* bias, int64_t bias_stride, int columns) {
-  __shared__ T room[THREADS];
+  __shared__ T shared[THREADS];
   const uint32_t wide = THREADS / rows, row = threadIdx.x / wide;
   for (uint32_t first = blockIdx.x * wide; first < numel; first += gridDim.x * wide) {
     const uint32_t i = first + threadIdx.x % wide;
@@ -338,13 +338,13 @@ DEVICE void add_splits(S* y, S* rest, uint32_t body, const T* partial, uint32_t 
     if (i < numel)
       for (int split = row; split < splits; split += rows) sum += partial[(int64_t)split * numel + i];
     if (rows > 1) {
-      room[threadIdx.x] = sum;
+      shared[threadIdx.x] = sum;
       __syncthreads();
       for (uint32_t half = THREADS / 2; half >= wide; half /= 2) {
-        if (threadIdx.x < half) room[threadIdx.x] += room[threadIdx.x + half];
+        if (threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
         __syncthreads();
       }
-      sum = room[threadIdx.x % wide];
+      sum = shared[threadIdx.x % wide];
       __syncthreads();
     }
     if (row == 0 && i < numel)

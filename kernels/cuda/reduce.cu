@@ -18,7 +18,7 @@ struct Smallest {
 // So neighbors read neighbors on the kept axes if `wide` is much, on the reduced ones if it is little.
 template <class Op, class T, class S>
 DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch, uint32_t wide) {
-  __shared__ T room[THREADS];
+  __shared__ T shared[THREADS];
   const uint32_t rows = THREADS / wide, row = threadIdx.x / wide, groups = (kept.numel + wide - 1) / wide;
   const uint32_t chunk = blockIdx.x / groups, i = (blockIdx.x - chunk * groups) * wide + threadIdx.x % wide;
   const uint32_t first = chunk * stretch, last = min(first + stretch, reduced.numel);
@@ -33,15 +33,15 @@ DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced
       locate(reduced, k, at);
       result = Op::combine(result, T(x[start[0] + at[0]]));
     }
-    room[threadIdx.x] = result;
+    shared[threadIdx.x] = result;
   }
   __syncthreads();
   for (uint32_t half = rows / 2; half > 0; half /= 2) {
     if (row < half && row + half < used)
-      room[threadIdx.x] = Op::combine(room[threadIdx.x], room[threadIdx.x + half * wide]);
+      shared[threadIdx.x] = Op::combine(shared[threadIdx.x], shared[threadIdx.x + half * wide]);
     __syncthreads();
   }
-  if (row == 0 && used > 0) y[chunk * kept.numel + i] = room[threadIdx.x];
+  if (row == 0 && used > 0) y[chunk * kept.numel + i] = shared[threadIdx.x];
 }
 
 #define REDUCTION(name, Op, type, T, S)                                                                                \

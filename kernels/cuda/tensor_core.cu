@@ -28,12 +28,12 @@ DEVICE void store_pair(uint16_t* to, float left, float right) {
 }
 
 // How a kernel reads and writes: channels are whole chunks of 16 bytes, and are written in pairs.
-struct Whole {
+struct Aligned {
   template <class T, class Tile> using Copies = Chunks<T, Tile>;
   template <class T> static DEVICE void store(T* to, float left, float right, bool) { store_pair(to, left, right); }
 };
 // Or there is any number of them.
-struct Loose {
+struct Unaligned {
   template <class T, class Tile> using Copies = Singles<T, Tile>;
   static DEVICE void store(float* to, float left, float right, bool both) {
     to[0] = left;
@@ -127,14 +127,14 @@ DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, co
          const Mode::Element* x, const Mode::Element* ones, Convolution s) {                                           \
     weight_gradient<Mode, Access>(dw, db, apart, dy, x, ones, s);                                                      \
   }
-PRODUCTS(tf32, tf32, Tf32, Whole)
-PRODUCTS(tf32_loose, tf32, Tf32, Loose)
-PRODUCTS(tf32x3, tf32x3, Tf32x3, Whole)
-PRODUCTS(tf32x3_loose, tf32x3, Tf32x3, Loose)
-PRODUCTS(bf16, bf16, Bf16, Whole)
+PRODUCTS(tf32, tf32, Tf32, Aligned)
+PRODUCTS(tf32_unaligned, tf32, Tf32, Unaligned)
+PRODUCTS(tf32x3, tf32x3, Tf32x3, Aligned)
+PRODUCTS(tf32x3_unaligned, tf32x3, Tf32x3, Unaligned)
+PRODUCTS(bf16, bf16, Bf16, Aligned)
 // Channels that bf16 does not take, on their way to some that it does.
-RESULTS(tf32_to_bf16, tf32, Tf32, Whole, uint16_t)
-RESULTS(tf32_loose_to_bf16, tf32, Tf32, Loose, uint16_t)
+RESULTS(tf32_to_bf16, tf32, Tf32, Aligned, uint16_t)
+RESULTS(tf32_unaligned_to_bf16, tf32, Tf32, Unaligned, uint16_t)
 #undef PRODUCTS
 #undef RESULTS
 #undef BOUNDS_tf32

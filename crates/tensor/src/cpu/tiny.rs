@@ -6,7 +6,7 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 /// The most multiplications of a product that is done here.
-const MOST: usize = 256;
+const MAX_PRODUCTS: usize = 256;
 
 /// One operand: its elements, the place of the first, the distances between rows and between columns.
 struct Matrix<'a, T> {
@@ -57,13 +57,13 @@ fn product<T: Float>(
 /// `y = a · b`: (M, K) · (K, N) → (M, N); `None` if the product is not tiny.
 pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> Option<TensorOf<T>> {
     let (&[m, k], &[_, n]) = (a.layout().shape_ref().dims(), b.layout().shape_ref().dims()) else { return None };
-    (m * k * n <= MOST).then(|| product([m, k, n], &Matrix::of(a), &Matrix::of(b), |_| None))
+    (m * k * n <= MAX_PRODUCTS).then(|| product([m, k, n], &Matrix::of(a), &Matrix::of(b), |_| None))
 }
 
 /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O); `None` if the product is not tiny.
 pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>) -> Option<TensorOf<T>> {
     let (&[m, k], &[n, _]) = (x.layout().shape_ref().dims(), w.layout().shape_ref().dims()) else { return None };
-    if m * k * n > MOST {
+    if m * k * n > MAX_PRODUCTS {
         return None;
     }
     let bias = b.map(|b| (b.buffer(), b.layout().offset() as isize, b.layout().strides()[0]));

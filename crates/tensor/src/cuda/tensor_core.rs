@@ -42,10 +42,10 @@ pub enum Precision {
     /// as exactly as products of `f32` are.
     #[default]
     Fp32 = 0,
-    /// Factors are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.
+    /// Operands are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.
     Tf32 = 1,
-    /// Factors and results are bf16, 8 bits: activations and their gradients are stored so, in half the memory. Weights,
-    /// their gradients, sums and statistics stay `f32`. Where numbers of channels are not multiples of 8, factors are TF32.
+    /// Operands and results are bf16, 8 bits: activations and their gradients are stored so, in half the memory. Weights,
+    /// their gradients, sums and statistics stay `f32`. Where numbers of channels are not multiples of 8, operands are TF32.
     Bf16 = 2,
 }
 
@@ -65,9 +65,9 @@ pub fn precision() -> Precision {
     }
 }
 
-/// What factors are on the tensor cores: `Bf16`, `Tf32` and `Tf32x3` of `gemm.cuh`.
+/// What operands are on the tensor cores: `Bf16`, `Tf32` and `Tf32x3` of `gemm.cuh`.
 #[derive(Clone, Copy)]
-enum Factors {
+enum Operands {
     Bf16,
     Tf32,
     Tf32x3,
@@ -76,11 +76,11 @@ enum Factors {
 /// A convolution and how it is computed.
 pub(super) struct Plan {
     s: Sizes,
-    factors: Factors,
+    operands: Operands,
     /// Whether channels are copied one by one, for they are not whole chunks.
-    loose: bool,
+    unaligned: bool,
     /// Whether results are stored as bf16 where they are whole chunks of it.
-    narrow: bool,
+    bf16_results: bool,
 }
 
 impl Plan {
@@ -99,13 +99,13 @@ impl Plan {
             && options.groups == 1
             && channels.max(outputs) <= TILE[1] * MAX_COLUMNS
             && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
-        let factors = match precision() {
-            Precision::Fp32 => Factors::Tf32x3,
-            Precision::Bf16 if whole(2 * CHUNK) => Factors::Bf16,
-            Precision::Tf32 | Precision::Bf16 => Factors::Tf32,
+        let operands = match precision() {
+            Precision::Fp32 => Operands::Tf32x3,
+            Precision::Bf16 if whole(2 * CHUNK) => Operands::Bf16,
+            Precision::Tf32 | Precision::Bf16 => Operands::Tf32,
         };
-        let (loose, narrow) = (!whole(CHUNK), precision() == Precision::Bf16);
-        fits.then(|| Self { s: Sizes::new(x, w, out, options), factors, loose, narrow })
+        let (unaligned, bf16_results) = (!whole(CHUNK), precision() == Precision::Bf16);
+        fits.then(|| Self { s: Sizes::new(x, w, out, options), operands, unaligned, bf16_results })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
@@ -113,31 +113,31 @@ impl Plan {
         Self::new::<T>(gpu, Shape::from([m, k, 1, 1]), Shape::from([n, k, 1, 1]), [1, 1], Conv2dOptions::default())
     }
 
-    /// How factors are stored.
+    /// How operands are stored.
     fn stored<T: Float>(&self) -> Stored {
-        match self.factors {
-            Factors::Bf16 => BF16,
-            Factors::Tf32 | Factors::Tf32x3 => Stored(T::NAME),
+        match self.operands {
+            Operands::Bf16 => BF16,
+            Operands::Tf32 | Operands::Tf32x3 => Stored(T::NAME),
         }
     }
 
-    /// The variant of the kernels that writes results as the factors are stored.
+    /// The variant of the kernels that writes results as the operands are stored.
     fn kind(&self) -> &'static str {
-        match (self.factors, self.loose) {
-            (Factors::Bf16, _) => "bf16",
-            (Factors::Tf32, false) => "tf32",
-            (Factors::Tf32, true) => "tf32_loose",
-            (Factors::Tf32x3, false) => "tf32x3",
-            (Factors::Tf32x3, true) => "tf32x3_loose",
+        match (self.operands, self.unaligned) {
+            (Operands::Bf16, _) => "bf16",
+            (Operands::Tf32, false) => "tf32",
+            (Operands::Tf32, true) => "tf32_unaligned",
+            (Operands::Tf32x3, false) => "tf32x3",
+            (Operands::Tf32x3, true) => "tf32x3_unaligned",
         }
     }
 
     /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which the
-    /// next convolution may take, whatever this one's factors are.
+    /// next convolution may take, whatever this one's operands are.
     fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
-        match (self.factors, self.loose) {
-            (Factors::Tf32, loose) if self.narrow && channels.is_multiple_of(2 * CHUNK) => {
-                (BF16, if loose { "tf32_loose_to_bf16" } else { "tf32_to_bf16" })
+        match (self.operands, self.unaligned) {
+            (Operands::Tf32, unaligned) if self.bf16_results && channels.is_multiple_of(2 * CHUNK) => {
+                (BF16, if unaligned { "tf32_unaligned_to_bf16" } else { "tf32_to_bf16" })
             }
             _ => (self.stored::<T>(), self.kind()),
         }
@@ -147,7 +147,7 @@ impl Plan {
     /// are always the same.
     fn grid(&self, m: usize, n: usize, terms: usize) -> Grid {
         let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
-        let steps = terms.div_ceil(if matches!(self.factors, Factors::Bf16) { 32 } else { 16 });
+        let steps = terms.div_ceil(if matches!(self.operands, Operands::Bf16) { 32 } else { 16 });
         let wanted = (BUSY / (rows * columns)).min(steps / MIN_STEPS).max(1);
         // No split is left without a step.
         let splits = steps.div_ceil(steps.div_ceil(wanted));
@@ -165,12 +165,12 @@ impl Plan {
 
     /// x with its channels innermost, as the kernels read it.
     pub(super) fn images<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        in_format(gpu, x, self.stored::<T>(), MemoryFormat::ChannelsLast.layout(x.shape()), !self.loose)
+        in_format(gpu, x, self.stored::<T>(), MemoryFormat::ChannelsLast.layout(x.shape()), !self.unaligned)
     }
 
     /// A matrix with its rows one behind the other, as the kernels read it.
     pub(super) fn rows<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
-        in_format(gpu, x, self.stored::<T>(), Layout::contiguous(x.shape()), !self.loose)
+        in_format(gpu, x, self.stored::<T>(), Layout::contiguous(x.shape()), !self.unaligned)
     }
 }
 
