@@ -1,11 +1,11 @@
-//! Saved states: what goes on from them, and what they say when they do not fit.
+//! Checkpoints: resuming, and the errors for mismatches.
 
 use std::fs;
 
 use chainrule::prelude::*;
 use tempfile::TempDir;
 
-/// A net with everything that has to be saved: weights, running statistics, a dropout's draws.
+/// A net with everything that a checkpoint saves: weights, running statistics, dropout's draw count.
 struct Net {
     conv: Conv2d,
     norm: BatchNorm2d,
@@ -46,7 +46,7 @@ fn optimizers(parameters: &[Var]) -> [Box<dyn Optimizer>; 3] {
 }
 
 #[test]
-fn a_restored_run_goes_on_to_the_same_bits() {
+fn a_restored_run_ends_with_the_same_bits() {
     let directory = TempDir::new().expect("a temporary directory");
     for kind in 0..3 {
         let whole = net(0, 4);
@@ -57,7 +57,7 @@ fn a_restored_run_goes_on_to_the_same_bits() {
         Checkpoint::capture(&whole, &*optimizer, &progress).save(&path).expect("it is saved");
         steps(&whole, &mut *optimizer, 3, 6);
 
-        // Another seed: everything has to come from the file but the dropout's key, which is the run's.
+        // A different seed: everything must come from the file except dropout's key, which belongs to the run.
         let again = net(0, 4);
         again.conv.weight.update(|w| *w = Tensor::zeros(w.shape()));
         let mut optimizer = optimizers(&again.parameters()).into_iter().nth(kind).expect("three kinds");
@@ -70,7 +70,7 @@ fn a_restored_run_goes_on_to_the_same_bits() {
 }
 
 #[test]
-fn a_state_of_another_net_or_optimizer_is_told_and_changes_nothing() {
+fn a_mismatched_net_or_optimizer_is_reported_and_changes_nothing() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("state.safetensors");
     let small = net(0, 4);
@@ -114,12 +114,12 @@ fn a_state_of_another_net_or_optimizer_is_told_and_changes_nothing() {
 }
 
 #[test]
-fn weights_alone_are_loaded_from_a_file_of_plain_names() {
+fn load_weights_reads_a_file_of_plain_names() {
     let directory = TempDir::new().expect("a temporary directory");
     let path = directory.path().join("state.safetensors");
     let (a, b) = (net(1, 4), net(2, 4));
     Checkpoint::capture(&a, &Sgd::new(a.parameters(), 0.1), &Progress::default()).save(&path).expect("it is saved");
     load_weights(&b, &path).expect("it fits");
     assert_eq!(weights_sha256(&a), weights_sha256(&b));
-    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1, "no part is left behind");
+    assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1, "no temporary file remains");
 }

@@ -1,11 +1,11 @@
-//! The programs on a GPU as their users run them, on the stand-in driver.
+//! The programs on a GPU, run like a user does, on the stand-in driver.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 
-/// Makes the stand-in a program's driver; false where there is none.
+/// Makes the stand-in the driver of a program; false if it was not built.
 fn on_stand_in(command: &mut Command) -> bool {
     let Some(directory) = chainrule_standin::directory() else {
         println!("the stand-in for the CUDA driver was not built: nothing is tested");
@@ -20,7 +20,7 @@ fn losses(json: &Path) -> Vec<f64> {
 }
 
 #[test]
-fn a_gpu_learns_what_the_processor_learns() {
+fn training_on_the_gpu_matches_the_cpu() {
     let data = digits(160, 20);
     let (mut here, json_here) = small_run(&data, "here.json");
     hash_of(here.args(["--device", "cpu"]), &json_here);
@@ -31,7 +31,7 @@ fn a_gpu_learns_what_the_processor_learns() {
     hash_of(&mut there, &json_there);
     assert_eq!(events(&json_there)[0]["device"], "cuda:0", "auto takes the GPU");
     for (a, b) in losses(&json_here).iter().zip(&losses(&json_there)) {
-        assert!((a - b).abs() < 1e-3 * a, "train losses {a} on the processor, {b} on the GPU");
+        assert!((a - b).abs() < 1e-3 * a, "train losses {a} on the CPU, {b} on the GPU");
     }
 }
 
@@ -52,7 +52,7 @@ fn a_resumed_run_ends_with_the_same_bits() {
 }
 
 #[test]
-fn the_doctor_finds_all_kernels_in_order() {
+fn doctor_loads_all_kernels() {
     let mut doctor = program("doctor");
     if !on_stand_in(&mut doctor) {
         return;
@@ -66,7 +66,7 @@ fn the_doctor_finds_all_kernels_in_order() {
 }
 
 #[test]
-fn without_a_gpu_the_doctor_says_why() {
+fn doctor_reports_why_there_is_no_gpu() {
     let output = run(program("doctor").env("CUDA_VISIBLE_DEVICES", "-1"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the processor"), "{text}");

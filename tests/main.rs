@@ -1,4 +1,4 @@
-//! Tests that need more than one crate, in one program: it links once.
+//! Tests across crates, in one program so that it is linked once.
 
 mod checkpoints;
 mod gpu_programs;

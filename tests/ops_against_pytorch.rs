@@ -1,11 +1,11 @@
-//! Values and gradients of the ops against PyTorch's, in `f64` (`tests/reference/layers.py` says where the inputs come from).
+//! Values and gradients of the ops against PyTorch's, in `f64` (`tests/reference/layers.py` generates the inputs).
 
 use std::collections::BTreeMap;
 
 use chainrule::prelude::*;
 use serde_json::Value;
 
-/// The numbers by which the script tells its inputs apart.
+/// The numbers that identify the script's inputs.
 const LETTERS: [(&str, usize); 5] = [("x", 1), ("w", 2), ("b", 3), ("c", 4), ("t", 5)];
 
 fn numbers(value: &Value) -> Vec<f64> {
@@ -19,7 +19,7 @@ fn sizes(value: &Value) -> Vec<usize> {
     numbers(value).into_iter().map(|n| n as usize).collect()
 }
 
-/// One number for both axes, or one for each.
+/// One number for both axes, or one per axis.
 fn pair(value: &Value) -> [usize; 2] {
     match sizes(value)[..] {
         [n] => [n, n],
@@ -107,7 +107,7 @@ fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
     }
 }
 
-/// Within `tolerance` of the value, or of the largest where values cancel.
+/// Within `tolerance`, relative to the value, or to the largest value in case of cancellation.
 fn near(name: &str, what: &str, ours: &Tensor64, theirs: &Value, tolerance: f64) {
     let (ours, theirs) = (ours.to_vec(), numbers(theirs));
     assert_eq!(ours.len(), theirs.len(), "{name}: {what}");

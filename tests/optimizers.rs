@@ -3,7 +3,7 @@
 use chainrule::prelude::*;
 use serde_json::Value;
 
-/// The problem that `tests/reference/optimizers.py` states: its start and its gradients.
+/// The problem of `tests/reference/optimizers.py`: its initial values and gradients.
 const SHAPES: [&[usize]; 2] = [&[2, 3], &[3]];
 
 fn start<T: Float>(p: usize) -> TensorOf<T> {
@@ -57,7 +57,7 @@ fn build<T: Float>(case: &Value, parameters: [VarOf<T>; 2]) -> Box<dyn Optimizer
     }
 }
 
-/// The furthest that the parameters get from PyTorch's in ten steps, relative to 1 or the value if that is larger.
+/// The largest deviation from PyTorch's parameters in ten steps, relative to 1 or to the value if that is larger.
 fn furthest<T: Float>(case: &Value) -> f64 {
     let parameters = [0, 1].map(|p| VarOf::parameter(["w", "b"][p], start::<T>(p)));
     let mut optimizer = build(case, parameters.clone());

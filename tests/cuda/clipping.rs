@@ -1,4 +1,4 @@
-//! The global norm of gradients and what clips them, on the GPU beside the processor.
+//! The global gradient norm and clipping on the GPU, compared with the CPU.
 
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Device, Float, Key, Purpose, Tensor, Tensor64, TensorOf, cuda};
@@ -6,7 +6,7 @@ use chainrule_tensor::{Device, Float, Key, Purpose, Tensor, Tensor64, TensorOf, 
 use crate::GPU;
 
 /// More tensors than two launches take: one without elements, one of several blocks, most of them small, some with their
-/// axes turned around in memory.
+/// axes transposed in memory.
 fn numbers<T: Float>() -> Vec<TensorOf<T>> {
     let make = |i: usize| {
         let shape = match i {
@@ -20,7 +20,7 @@ fn numbers<T: Float>() -> Vec<TensorOf<T>> {
     (0..140).map(make).collect()
 }
 
-/// Gradients that are these numbers.
+/// Gradients with the given values.
 fn gradients<T: Float>(numbers: &[TensorOf<T>], device: Device) -> GradientsOf<T> {
     let term = |(i, g): (usize, &TensorOf<T>)| {
         let p = VarOf::parameter(format!("p{i}"), TensorOf::full_on(device, g.shape(), T::ZERO));
@@ -35,14 +35,14 @@ fn close<T: Float>(here: &TensorOf<T>, there: &TensorOf<T>, tolerance: f64) {
     assert_eq!((here.shape(), GPU), (there.shape(), there.device()));
     for (a, b) in here.to_f64().to_vec().into_iter().zip(there.to_f64().to_vec()) {
         let same = a == b || (a.is_nan() && b.is_nan());
-        assert!(same || (a - b).abs() <= tolerance * a.abs().min(b.abs()), "{a} on the processor, {b} on the GPU");
+        assert!(same || (a - b).abs() <= tolerance * a.abs().min(b.abs()), "{a} on the CPU, {b} on the GPU");
     }
 }
 
 fn compare<T: Float>(numbers: &[TensorOf<T>], tolerance: f64) {
     let (mut here, mut there) = (gradients(numbers, Device::Cpu), gradients(numbers, GPU));
     let held: Vec<TensorOf<T>> = there.iter().map(|(_, g)| g.clone()).step_by(5).collect();
-    // First one that leaves them as they are.
+    // First a norm that does not clip.
     for limit in [1e30, 2.0] {
         close(&here.clip_norm(limit), &there.clip_norm(limit), tolerance);
         for ((_, a), (_, b)) in here.iter().zip(there.iter()) {
@@ -54,13 +54,13 @@ fn compare<T: Float>(numbers: &[TensorOf<T>], tolerance: f64) {
     }
 }
 
-pub fn beside_the_processor() {
+pub fn as_on_the_cpu() {
     fn check<T: Float>(tolerance: f64) {
         let all = numbers::<T>();
         compare(&all, tolerance);
         let squares = all.iter().flat_map(|x| x.to_f64().to_vec()).map(|v| v * v).sum::<f64>();
         assert!((gradients(&all, GPU).global_norm() / squares.sqrt() - 1.0).abs() < tolerance);
-        // What is no number comes through, and a square that overflows does so in both places.
+        // NaN is propagated, and a square that overflows does so on both devices.
         for odd in [f64::NAN, f64::INFINITY, 1e25] {
             let mut some = all[..12].to_vec();
             some[7].make_mut()[1] = T::from_f64(odd);
@@ -89,19 +89,19 @@ pub fn layouts() {
     for (a, b) in here.iter().zip(&there) {
         close(a, b, 0.0);
     }
-    assert!(held == views(&x), "what others hold stays");
+    assert!(held == views(&x), "aliases keep their values");
     let empty = Tensor::zeros([0, 2]).to(GPU);
     assert_eq!(Tensor::sum_of_squares(&[&empty, &empty]).item(), 0.0);
 }
 
-/// Few kernels clip any number of gradients, and nothing waits for them.
+/// Clipping any number of gradients takes few kernels and does not synchronize.
 pub fn launches() {
     let mut gradients = gradients(&numbers::<f32>(), GPU);
     let before = cuda::stats(0).expect("it is open");
     let norm = gradients.clip_norm(1.0);
     let after = cuda::stats(0).expect("it is open");
-    // Of 139 gradients with elements: three for the squares and one that adds up, four for root and factor, three for the
-    // products.
+    // For 139 gradients with elements: three kernels for the squares and one to add up, four for root and factor, three to
+    // scale.
     assert_eq!(after.launches - before.launches, 3 + 1 + 4 + 3);
     assert_eq!(after.synchronizations, before.synchronizations);
     assert!(norm.item() > 1.0);

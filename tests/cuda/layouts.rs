@@ -1,11 +1,11 @@
-//! Copies between layouts, by tiles and as they come, beside the processor's.
+//! Tiled and plain copies between layouts, compared with the CPU.
 
 use chainrule_tensor::cuda::{self, Precision, set_precision};
 use chainrule_tensor::{Conv2dOptions, Device, Element, Key, Purpose, Tensor, TensorOf};
 
 use crate::GPU;
 
-/// N, C, H, W: too short for tiles, shorter than a tile, some tiles and a rest, tiles alone.
+/// N, C, H, W: too short for tiles, shorter than a tile, tiles with a remainder, whole tiles.
 const SHAPES: [[usize; 4]; 8] = [
     [2, 1, 7, 7],
     [3, 3, 8, 5],
@@ -17,7 +17,7 @@ const SHAPES: [[usize; 4]; 8] = [
     [1, 64, 32, 32],
 ];
 
-/// Numbers that every element type holds, neighbors being different along each axis.
+/// Values that every element type can hold, different for neighbors along each axis.
 fn numbers<T: Element>(shape: [usize; 4]) -> TensorOf<T> {
     TensorOf::from_fn(shape, |i| T::from_f64((i * 89 % 251) as f64))
 }
@@ -28,7 +28,7 @@ fn equal<T: Element>(there: &TensorOf<T>, here: &TensorOf<T>) {
     assert!(there == here, "{}: {:?} differs from {:?}", T::NAME, there.layout(), here.layout());
 }
 
-/// Parts of images, with rows that are not contiguous, with elements left out, reversed, turned around and repeated.
+/// Parts of images: non-contiguous rows, skipped, reversed, transposed and repeated elements.
 fn views<T: Element>(x: &TensorOf<T>) -> Vec<TensorOf<T>> {
     let last = x.channels_last();
     vec![
@@ -61,7 +61,7 @@ fn copies<T: Element>() {
         equal(&there.contiguous(), here);
         equal(&there.channels_last(), here);
     }
-    // Into a part: what is beside it stays.
+    // Into a part: the elements around it are unchanged.
     let written = |x: &TensorOf<T>| {
         let last = x.channels_last();
         [(x, &last), (&last, x)].map(|(to, from)| {
@@ -84,7 +84,7 @@ pub fn every_type() {
     copies::<u8>();
 }
 
-/// What is stored as bf16 is read and written so, in one kernel.
+/// A bf16 tensor is copied as bf16, in one kernel.
 pub fn stored_as_bf16() {
     set_precision(Precision::Bf16);
     let random =
@@ -99,14 +99,14 @@ pub fn stored_as_bf16() {
         let (there, here) = (part(&last), part(&here));
         let before = launches();
         let copied = there.contiguous();
-        assert_eq!(launches() - before, 1, "it is not widened first");
+        assert_eq!(launches() - before, 1, "it is not converted to f32 first");
         equal(&copied, &here);
     }
-    // Flattened for a linear layer it stays so: a copy, the weights rounded, the product, and its splits added up.
+    // Flattened for a linear layer it stays bf16: a copy, rounding the weights, the product, and the split-K sum.
     let (weights, before) = (random(6, &[16, 40 * 13 * 13]), launches());
     let y = last.flatten(1).linear(&weights, None);
     assert_eq!((launches() - before, y.shape()), (4, [3, 16].into()));
-    // As a linear layer leaves its results, as f32, and as a convolution wants them: the same numbers, the same bits.
+    // An f32 result of a linear layer and a bf16 input of a convolution with the same values give the same bits.
     let rows = random(3, &[3, 16]).matmul(&random(4, &[16, 40 * 49])).reshape([3, 40, 7, 7]);
     let wide = rows.to(Device::Cpu);
     assert!(wide.to_vec().iter().all(|v| v.to_bits() << 16 == 0), "the result is rounded to bf16");

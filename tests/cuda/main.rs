@@ -1,6 +1,6 @@
-//! The CUDA backend beside the processor, on the stand-in driver, which runs the very kernels without a GPU.
+//! The CUDA backend compared with the CPU, on the stand-in driver, which runs the same kernels without a GPU.
 //!
-//! Each case is a process of its own: the stand-in's settings hold for a whole process. With `CHAINRULE_CUDA=driver` the
+//! Each case runs in its own process, since the stand-in's settings apply to a whole process. With `CHAINRULE_CUDA=driver` the
 //! cases run on this machine's GPU instead.
 
 mod clipping;
@@ -27,7 +27,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 /// The GPU that cases run on.
 const GPU: Device = Device::Cuda(0);
 
-/// A case: its name, what it does, and the stand-in's settings that it is run with, each in a process of its own.
+/// A case: its name, its function, and the stand-in settings with which it is run, each in its own process.
 struct Case {
     name: &'static str,
     run: fn(),
@@ -36,7 +36,7 @@ struct Case {
 
 /// Threads in ascending, descending and a random order.
 const ORDERS: &[&[(&str, &str)]] = &[&[], &[("STANDIN_ORDER", "1")], &[("STANDIN_ORDER", "7")]];
-/// Each buffer ends at a page that faults, and none is used twice.
+/// Each buffer ends at a guard page, and none is reused.
 const GUARDED: &[&[(&str, &str)]] = &[&[("STANDIN_GUARD", "1"), ("CHAINRULE_POOL", "exact")]];
 const ONCE: &[&[(&str, &str)]] = &[&[]];
 
@@ -79,15 +79,15 @@ const CASES: &[Case] = &[
     Case { name: "batches", run: tensors::batches, settings: GUARDED },
     Case { name: "faults", run: tensors::faults, settings: ORDERS },
     Case { name: "waiting", run: tensors::waiting, settings: ONCE },
-    Case { name: "clipping", run: clipping::beside_the_processor, settings: ORDERS },
-    Case { name: "clipping guarded", run: clipping::beside_the_processor, settings: GUARDED },
+    Case { name: "clipping", run: clipping::as_on_the_cpu, settings: ORDERS },
+    Case { name: "clipping guarded", run: clipping::as_on_the_cpu, settings: GUARDED },
     Case { name: "clipping in any layout", run: clipping::layouts, settings: GUARDED },
     Case { name: "clipping launches", run: clipping::launches, settings: ONCE },
     Case { name: "memory reuse", run: memory::reuse, settings: ONCE },
     Case { name: "memory exhaustion", run: memory::exhaustion, settings: SMALL },
     Case { name: "no device", run: memory::no_device, settings: NO_DEVICE },
     Case { name: "other device", run: memory::other_device, settings: ONCE },
-    Case { name: "steps beside the processor", run: steps::beside_the_processor, settings: ORDERS },
+    Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
     Case { name: "steps held", run: steps::held, settings: ONCE },
@@ -97,7 +97,7 @@ const CASES: &[Case] = &[
     Case { name: "steps cheap", run: steps::cheap, settings: ONCE },
 ];
 
-/// The variable that tells a process which case it is.
+/// The variable that selects the case of a child process.
 const CASE: &str = "CHAINRULE_CUDA_CASE";
 
 fn main() -> ExitCode {
@@ -118,7 +118,7 @@ fn main() -> ExitCode {
     }
     let trials = CASES.iter().flat_map(|case| {
         let settings = if on_hardware() { &case.settings[..1] } else { case.settings };
-        // What a stand-in with less memory or without a device shows, a GPU cannot.
+        // A real GPU cannot have less memory or no device.
         let fits = !on_hardware() || (case.settings != SMALL && case.settings != NO_DEVICE);
         settings.iter().filter(move |_| fits).map(|settings| trial(case, settings))
     });

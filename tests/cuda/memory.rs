@@ -21,17 +21,17 @@ pub fn reuse() {
     };
     step();
     let warm = stats();
-    assert!(warm.in_use == at_first.in_use, "everything was given back");
+    assert!(warm.in_use == at_first.in_use, "all memory was returned");
     assert!(warm.peak_in_use > at_first.peak_in_use && warm.held > 0 && warm.launches > at_first.launches);
     step();
-    assert_eq!((stats().allocated, stats().held), (warm.allocated, warm.held), "a warm step asks for no memory");
+    assert_eq!((stats().allocated, stats().held), (warm.allocated, warm.held), "a warm step allocates nothing");
     cuda::trim(0).unwrap();
     assert_eq!((stats().held, stats().peak_in_use), (0, stats().in_use));
     if crate::on_hardware() {
-        // A GPU's memory holds the kernels too, and what other programs have.
+        // The memory of a real GPU also holds the kernels and other programs' data.
         return;
     }
-    // What is left is the block of step parameters and nothing else: the driver has all the rest back.
+    // Only the block of step parameters is left: everything else was returned to the driver.
     assert!(
         stats().free > at_first.free.saturating_sub(4096),
         "{} bytes free, {} at first",
@@ -40,7 +40,7 @@ pub fn reuse() {
     );
 }
 
-/// With 8 MiB of memory, free blocks of other sizes make room, and what does not fit says so.
+/// With 8 MiB of memory, free blocks of other sizes are released, and an allocation that fails reports the sizes.
 pub fn exhaustion() {
     drop(Tensor::full_on(GPU, 1 << 20, 0.0));
     assert!(stats().held >= 4 << 20);
@@ -64,7 +64,7 @@ pub fn no_device() {
     assert!(device == Device::Cpu && why.is_some_and(|why| why.contains("CUDA_VISIBLE_DEVICES")));
 }
 
-/// A number that no GPU has.
+/// The index of a missing GPU.
 pub fn other_device() {
     let count = cuda::report().expect("a driver").devices.len();
     let error = Device::Cuda(count).ready().expect_err("they are numbered from 0").to_string();

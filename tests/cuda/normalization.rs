@@ -1,4 +1,4 @@
-//! Batch normalization in all the ways in which threads share it, beside the processor's in `f64`.
+//! Batch normalization with all partitions among threads, compared with the CPU in `f64`.
 
 use chainrule_tensor::cuda::{Precision, set_precision, stats};
 use chainrule_tensor::{BatchNormThen, Conv2dOptions, Device, Tensor, Unary};
@@ -6,7 +6,7 @@ use chainrule_tensor::{BatchNormThen, Conv2dOptions, Device, Tensor, Unary};
 use crate::GPU;
 use crate::products::{error, random};
 
-/// N, C, H, W: channels one by one and in packs, fewer and more than a block has side by side, one pixel and many.
+/// N, C, H, W: channels one by one and in packs, fewer and more than a block's width, one pixel and many.
 const SHAPES: [[usize; 4]; 8] = [
     [3, 1, 5, 4],
     [3, 6, 9, 7],
@@ -18,7 +18,7 @@ const SHAPES: [[usize; 4]; 8] = [
     [300, 4, 4, 4],
 ];
 
-/// The same with channels innermost, beginning where no 16 bytes do.
+/// The same in channels-last format, at an address that is not a multiple of 16.
 fn shifted(x: &Tensor) -> Tensor {
     let pixels = x.permute(&[0, 2, 3, 1]).contiguous();
     let flat = pixels.reshape(x.numel());
@@ -47,18 +47,18 @@ pub fn formats() {
                 error(&gradients.0, &dx),
                 error(&gradients.1, &dgamma),
                 error(&gradients.2, &dbeta),
-                error(&gradients.3.expect("it was asked for"), dr.as_ref().expect("it was asked for")),
+                error(&gradients.3.expect("it was requested"), dr.as_ref().expect("it was requested")),
             ];
             assert!(errors.iter().all(|&error| error < 2e-5), "{shape:?}: {errors:?}");
         }
     }
 }
 
-/// N, C, H = W, O, stride: whole chunks of channels and other numbers, of x and of y; several tiles in both directions.
+/// N, C, H = W, O, stride: channels of x and y in whole chunks and not; several tiles in both directions.
 const MOMENTS: [[usize; 5]; 6] =
     [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [2, 8, 4, 264, 1], [1, 8, 2, 8, 1], [2, 3, 9, 5, 1], [2, 3, 9, 16, 1]];
 
-/// What a convolution learns about its channels is what a pass over its result finds, and saves that pass.
+/// The channel statistics from a convolution's epilogue equal those of a pass over its result, and save that pass.
 pub fn moments() {
     for (precision, mean) in
         [(Precision::Fp32, 0.0), (Precision::Fp32, 1000.0), (Precision::Tf32, 0.0), (Precision::Bf16, 0.5)]
@@ -96,7 +96,7 @@ pub fn moments() {
     }
 }
 
-/// A convolution whose sums are divided among blocks learns nothing about its channels, which are summed up later.
+/// A split-K convolution returns no channel statistics, since its sums are complete only later.
 pub fn divided() {
     let [x, w] = [random(1, &[2, 64, 4, 4]), random(2, &[72, 64, 3, 3])];
     let [gamma, beta] = [3, 4].map(|salt| random(salt, &[72]));
@@ -114,7 +114,7 @@ pub fn divided() {
     assert!(error(&y, &expected) < 1e-5);
 }
 
-/// What lies anywhere is read by 16 bytes only where these begin.
+/// Unaligned tensors are not read in chunks of 16 bytes.
 pub fn shifted_bf16() {
     set_precision(Precision::Bf16);
     let (x, w) = (random(1, &[3, 8, 5, 5]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
@@ -138,7 +138,7 @@ pub fn shifted_bf16() {
     }
 }
 
-/// The gradients of nothing are zeros, as on the processor.
+/// The gradients for an empty batch are zeros, as on the CPU.
 pub fn nothing() {
     let x = Tensor::zeros([0, 8, 4, 4]).to(GPU);
     let row = Tensor::ones(8).to(GPU);
@@ -146,7 +146,7 @@ pub fn nothing() {
     assert_eq!((dx.numel(), dgamma.to_vec(), dbeta.to_vec()), (0, vec![0.0; 8], vec![0.0; 8]));
 }
 
-/// The moments of another tensor are refused.
+/// Statistics of another tensor are rejected.
 pub fn wrong_moments() {
     let (x, w) = (random(1, &[2, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
     let (_, moments) = x.conv2d_with_moments(&w, None, Conv2dOptions::default());

@@ -1,4 +1,4 @@
-//! Products and convolutions on tensor cores and off them, beside the processor's in `f64`.
+//! Products and convolutions with and without tensor cores, compared with the CPU in `f64`.
 
 use chainrule_autograd::Var;
 use chainrule_tensor::cuda::{Precision, set_precision};
@@ -33,12 +33,12 @@ const CONVOLUTIONS: [[usize; 9]; 14] = [
     [1, 12, 11, 10, 4, 5, 1, 2, 2],
     [130, 20, 1, 1, 68, 1, 1, 0, 1],
     [40, 8, 8, 8, 16, 3, 1, 1, 1],
-    // Few elements of long sums, which are split.
+    // Few elements with long sums, which use split-K.
     [2, 64, 4, 4, 72, 3, 1, 1, 1],
     [1, 48, 5, 5, 64, 3, 2, 1, 1],
     [3, 128, 5, 5, 8, 1, 1, 0, 1],
     [42, 128, 5, 5, 8, 1, 1, 0, 1],
-    // Channels that are no multiple of four.
+    // Channels that are not a multiple of four.
     [3, 3, 8, 8, 5, 3, 1, 1, 1],
     [5, 1, 9, 9, 6, 5, 2, 2, 1],
     [30, 3, 16, 16, 8, 3, 1, 1, 1],
@@ -195,7 +195,7 @@ pub fn stored_as_bf16() {
     same("in place, both narrow", &a, &b, 4e-3);
     let mut a = narrow();
     a.fill(0.1);
-    assert_eq!((a.at(&[0, 0, 0, 0]), y.to_vec() == wide.to_vec()), (0.1, true), "a value is a value");
+    assert_eq!((a.at(&[0, 0, 0, 0]), y.to_vec() == wide.to_vec()), (0.1, true), "clones are unchanged");
     let windows = shape_rules::pool2d("pool", y.shape(), 2.into()).unwrap();
     let ((a, places), (b, wide_places)) = (narrow().max_pool2d(&windows, true), wide.max_pool2d(&windows, true));
     same("max pool", &a, &b, 0.0);
@@ -235,6 +235,6 @@ pub fn infinities() {
     let here = x.conv2d(&w, None, Conv2dOptions::padded(1)).to_vec();
     let there = x.to(GPU).conv2d(&w.to(GPU), None, Conv2dOptions::padded(1)).to_vec();
     for (a, b) in here.iter().zip(&there) {
-        assert!(a.is_nan() == b.is_nan() && a.is_infinite() == b.is_infinite(), "{a} on the processor, {b} on the GPU");
+        assert!(a.is_nan() == b.is_nan() && a.is_infinite() == b.is_infinite(), "{a} on the CPU, {b} on the GPU");
     }
 }

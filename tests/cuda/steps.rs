@@ -1,4 +1,4 @@
-//! Training steps on a GPU, one by one and recorded, beside the processor's.
+//! Training steps on a GPU, eager and replayed, compared with the CPU.
 
 use chainrule::nn::Step;
 use chainrule::prelude::*;
@@ -6,7 +6,7 @@ use chainrule_tensor::{Layout, cuda};
 
 use crate::GPU;
 
-/// The net of the MNIST program, narrower, with a dropout.
+/// The net of the MNIST program, narrower, with dropout.
 fn mnist(rng: &mut Rng) -> Sequential {
     Sequential::new()
         .add(ConvReluMaxPool2d(Conv2d::builder(1, 4, 3).padding(1).build(rng), MaxPool2d::new(2)))
@@ -31,7 +31,7 @@ fn cifar(rng: &mut Rng) -> Sequential {
         .add(Linear::new(12 * 3 * 3, 10, rng))
 }
 
-/// Channels in chunks, as bf16 wants them.
+/// Channels in multiples of 8, as bf16 operands require.
 fn wide(rng: &mut Rng) -> Sequential {
     Sequential::new()
         .add(ConvBatchNorm2d::new(Conv2d::builder(3, 16, 3).padding(1).build(rng)).relu())
@@ -46,7 +46,7 @@ fn wide(rng: &mut Rng) -> Sequential {
         .add(Linear::new(32, 10, rng))
 }
 
-/// A net, the shape of its images, and what trains it.
+/// A net, the shape of its images, and its optimizer.
 #[derive(Clone, Copy)]
 struct Work {
     net: fn(&mut Rng) -> Sequential,
@@ -70,7 +70,7 @@ enum Way {
     Replayed,
 }
 
-/// What a run came to: each step's loss, all weights and buffers at the end, and the counts of the optimizer.
+/// The result of a run: each step's loss, all final weights and buffers, and the step counts of the optimizer.
 struct Run {
     losses: Vec<f64>,
     weights: Vec<f32>,
@@ -123,18 +123,18 @@ fn bits(run: &Run) -> Vec<u32> {
     run.weights.iter().map(|w| w.to_bits()).collect()
 }
 
-/// The losses follow the processor's.
-pub fn beside_the_processor() {
+/// The losses match those on the CPU.
+pub fn as_on_the_cpu() {
     for work in WORK {
         let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
         let there = train(work, GPU, Way::Alone, &mut |_, _| ());
         assert!(here.losses[9..].iter().sum::<f64>() < here.losses[..3].iter().sum(), "it learns: {:?}", here.losses);
-        // A GPU adds up in another order than the stand-in, and its elementary functions are others.
+        // A real GPU sums in a different order than the stand-in and has different elementary functions.
         let tolerance = if crate::on_hardware() { 1e-4 } else { 2e-5 };
         for (a, b) in here.losses.iter().zip(&there.losses) {
             assert!(
                 (a - b).abs() < tolerance * a.abs().max(1.0),
-                "{:?} on the processor\n{:?} on the GPU",
+                "{:?} on the CPU\n{:?} on the GPU",
                 here.losses,
                 there.losses
             );
@@ -143,7 +143,7 @@ pub fn beside_the_processor() {
     }
 }
 
-/// With activations in bf16 the losses follow too, from afar; recorded steps come to the same bits as others.
+/// With bf16 activations the losses match within a larger tolerance; replayed and eager steps give the same bits.
 pub fn in_bf16() {
     let work = Work { net: wide, image: [3, 12, 12], ..WORK[0] };
     let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
@@ -152,9 +152,9 @@ pub fn in_bf16() {
     let there = train(work, GPU, Way::Alone, &mut |_, _| ());
     let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
     for (i, (a, exact)) in here.losses.iter().zip(&exact.losses).enumerate() {
-        assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the processor, {exact} on the GPU");
+        assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the CPU, {exact} on the GPU");
     }
-    // All steps together too: single ones swing, with their three or five images.
+    // The mean over all steps too: single steps vary, with three or five images.
     let apart: Vec<f64> = here.losses.iter().zip(&there.losses).map(|(a, b)| (a - b).abs()).collect();
     let (mean, most) = (apart.iter().sum::<f64>() / apart.len() as f64, apart.iter().fold(0.0, |a: f64, &b| a.max(b)));
     assert!(mean < 0.02 && most < 0.05, "{mean} apart, {most} at most: {:?}, {:?}", here.losses, there.losses);
@@ -162,14 +162,14 @@ pub fn in_bf16() {
     assert_eq!(bits(&there), bits(&replayed));
 }
 
-/// Recorded steps come to the same bits as steps one by one, and wait for nothing.
+/// Replayed steps give the same bits as eager steps, and do not synchronize.
 pub fn replayed() {
     for work in WORK {
         let alone = train(work, GPU, Way::Alone, &mut |_, _| ());
         let before = cuda::stats(0).unwrap();
         let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
         let after = cuda::stats(0).unwrap();
-        // Three of the larger batches and the fourth of the smaller ones go beyond the two that warm up.
+        // Beyond the two warm-up steps there are three of the larger batches and the fourth of the smaller ones.
         assert_eq!(after.replays - before.replays, 6 + 2);
         assert_eq!(bits(&alone), bits(&replayed));
         assert_eq!((&alone.losses, &alone.steps), (&replayed.losses, &replayed.steps));
@@ -189,11 +189,11 @@ pub fn held() {
             seen = copies.iter().map(Tensor::to_vec).collect();
         }
     });
-    assert!(!copies.is_empty() && copies.iter().map(Tensor::to_vec).eq(seen), "a value is a value");
+    assert!(!copies.is_empty() && copies.iter().map(Tensor::to_vec).eq(seen), "clones are unchanged");
     assert_eq!(bits(&held), bits(&train(work, GPU, Way::Alone, &mut |_, _| ())));
 }
 
-/// What is frozen, or evaluated in between, is not recorded away: recorded steps come to the same bits as others.
+/// Freezing and evaluation between steps are respected: replayed and eager steps give the same bits.
 pub fn changing() {
     for work in WORK {
         let run = |way| {
@@ -214,7 +214,7 @@ pub fn changing() {
     }
 }
 
-/// What a step leaves behind stays as it was, and keeps no later batch out.
+/// Results that a step leaves behind are unchanged by later steps and do not prevent replay.
 pub fn kept() {
     let work = WORK[0];
     let run = |keep: bool| {
@@ -239,8 +239,7 @@ pub fn kept() {
     assert_eq!(run(true), run(false));
 }
 
-/// On a GPU a convolution finds its filters as it wants them, after a step and from a file too, and on the processor as that
-/// does.
+/// Filters are in the memory format of the device's convolutions, also after a step and after loading from a file.
 pub fn filters() {
     let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));
     net.to(GPU);
@@ -251,7 +250,7 @@ pub fn filters() {
     for i in 0..3 {
         let before = cuda::stats(0).unwrap().launches;
         let y = net.forward(&x);
-        assert_eq!(cuda::stats(0).unwrap().launches - before, 1, "nothing is arranged first");
+        assert_eq!(cuda::stats(0).unwrap().launches - before, 1, "no format conversion first");
         optimizer.step(&y.square().sum().backward());
         if i == 1 {
             let seen = net.weight.value().to_vec();
@@ -264,7 +263,8 @@ pub fn filters() {
     assert_eq!(*net.weight.value().layout(), Layout::contiguous(net.weight.shape()));
 }
 
-/// A replay asks for no memory and starts one kernel for its step parameters and two for the batch; and a step has no kernel too many.
+/// A replay allocates nothing and launches one kernel for its step parameters and two for the batch. Also pins the number of
+/// kernels of a step.
 pub fn cheap() {
     let net = mnist(&mut Rng::seed(1));
     Module::<f32>::to(&net, GPU);
@@ -279,7 +279,7 @@ pub fn cheap() {
         cuda::stats(0).unwrap()
     };
     let first = run();
-    // Of this net, each kernel more is one more to wait for: what is launched is counted.
+    // In a net this small every kernel costs time, so the launches are counted.
     let kernels = run().launches - first.launches;
     assert!(kernels <= 32, "a step is {kernels} kernels");
     let recorded = run();

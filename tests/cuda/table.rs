@@ -1,4 +1,4 @@
-//! The table of all ops, on the GPU beside the processor.
+//! The table of all ops on the GPU, compared with the CPU.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, TensorOf};
@@ -6,7 +6,7 @@ use chainrule_tensor::{Float, TensorOf};
 use crate::row::{Row, bent, near, parameters, value_and_gradients};
 use crate::{GPU, rows};
 
-/// Every op's value and gradients from the same inputs in both places.
+/// Every op's value and gradients from the same inputs on both devices.
 fn compare<T: Float>(name: &str, f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[TensorOf<T>], tolerance: f64) {
     let there: Vec<TensorOf<T>> = inputs.iter().map(|x| x.to(GPU)).collect();
     let (here, there) = (value_and_gradients(f, inputs), value_and_gradients(f, &there));
@@ -17,7 +17,7 @@ fn compare<T: Float>(name: &str, f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[Tenso
     }
 }
 
-/// Images with their channels innermost, everything else turned around in memory.
+/// Images in channels-last format, other tensors transposed in memory.
 fn rearranged<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
     match x.rank() {
         4 => x.channels_last(),
@@ -26,7 +26,7 @@ fn rearranged<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
     }
 }
 
-/// The processor's results are what plain loops give; what the GPU is compared with is right.
+/// The CPU results equal those of plain loops, so the GPU is compared with correct values.
 fn checked_here(row: &Row) {
     let y = (row.f64)(&parameters(&row.inputs())).value().clone();
     near(row.name, "forward", &y.to_vec(), &(row.reference)(&row.inputs()), 1e-12);
@@ -62,7 +62,7 @@ pub fn empty() {
     }
 }
 
-/// Gradients of gradients, which are made of the ops' other halves.
+/// Second-order gradients, which use the ops' backward kernels.
 pub fn second_gradients() {
     for row in rows::all() {
         let second = |inputs: &[TensorOf<f64>]| -> Vec<TensorOf<f64>> {

@@ -1,4 +1,4 @@
-//! Tensors on a GPU: moving, views, indexing, random numbers, integers, and what happens to wrong indices.
+//! Tensors on a GPU: transfers, views, indexing, random numbers, integers, and index errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,7 +10,7 @@ use crate::GPU;
 
 const KEY: Key = Key::new(0x1234_5678_9abc, Purpose::USER);
 
-/// What a panic says.
+/// The message of a panic.
 fn panic_of(body: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("it panics");
     panic
@@ -58,7 +58,7 @@ pub fn mixing() {
 fn equal<T: Float>(here: &TensorOf<T>, there: &TensorOf<T>, tolerance: f64) {
     assert_eq!((here.shape(), there.device()), (there.shape(), GPU));
     for (a, b) in here.to_vec().into_iter().zip(there.to_vec()) {
-        assert!((a - b).to_f64().abs() <= tolerance, "{a} on the processor, {b} on the GPU");
+        assert!((a - b).to_f64().abs() <= tolerance, "{a} on the CPU, {b} on the GPU");
     }
 }
 
@@ -149,7 +149,7 @@ pub fn faults() {
     assert!(panic_of(|| drop(y.to_vec())).contains("an index, 7"));
 }
 
-/// Nothing but a look at numbers waits for the device.
+/// Only reading a value synchronizes.
 pub fn waiting() {
     let waits = || cuda::stats(0).expect("it is open").synchronizations;
     let x = Tensor::ones([64, 64]).to(GPU);
@@ -157,9 +157,9 @@ pub fn waiting() {
     let before = waits();
     let loss = Var::constant(&x).matmul(&w).cross_entropy(&TensorOf::<i32>::zeros(64).to(GPU));
     let gradients = loss.backward();
-    assert_eq!(waits(), before, "a step waits for nothing");
+    assert_eq!(waits(), before, "a step does not synchronize");
     let _ = loss.item();
     assert_eq!(waits(), before + 1);
     assert!(gradients.global_norm() > 0.0);
-    assert_eq!(waits(), before + 2, "a norm is one number");
+    assert_eq!(waits(), before + 2, "a norm is a scalar");
 }
