@@ -1,8 +1,8 @@
-// Batches of images from bytes on the device: which samples, cropped and mirrored by chance, and normalized. The draws are
-// those of crates/data/src/transform.rs, so that a batch is the same wherever it is made.
+// Prepares image batches from bytes on the device: selects samples, crops and flips them randomly, and normalizes. The
+// random numbers are those of crates/data/src/transform.rs, so that a batch is the same on the CPU and the GPU.
 #include "philox.cuh"
 
-// What is done to an image, one after the other.
+// The transforms of an image, in order.
 constexpr int STEPS = 4;
 struct Steps {
   int32_t count;
@@ -12,7 +12,7 @@ struct Steps {
 };
 constexpr int CROP = 0;
 
-// The numbers of a stream, one after the other.
+// The numbers of a random stream, in order.
 struct Stream {
   Key key;
   uint32_t next;
@@ -30,8 +30,8 @@ struct Stream {
   }
 };
 
-// y (n,C,H,W) from pixels (N,C,H,W), a block for each sample; table[c][byte] is what a byte becomes, one table for all
-// channels or one for each.
+// y (n,C,H,W) from pixels (N,C,H,W), one block per sample; table[c][byte] is the normalized value of a byte, with one table
+// for all channels or one per channel.
 KERNEL(THREADS, image_batch_f32, float* y, const uint8_t* pixels, const int32_t* order, const float* table, int tables,
        int images, int channels, int height, int width, Key key, Steps steps, Fault* fault) {
   __shared__ int down[STEPS], right[STEPS];
@@ -54,7 +54,7 @@ KERNEL(THREADS, image_batch_f32, float* y, const uint8_t* pixels, const int32_t*
     const int c = i / plane;
     int row = (i - c * plane) / width, column = i % width;
     bool inside = true;
-    // Where the pixel came from, the last step first.
+    // The source of the pixel: undo the transforms, the last one first.
     for (int k = steps.count - 1; k >= 0; k--) {
       if (steps.kind[k] == CROP) {
         row += down[k];

@@ -1,17 +1,17 @@
-// Batch normalization, with relu and a residual in the same pass. Sums over a channel are made in two steps: each block
-// sums a stretch of its channels, and a second kernel adds the stretches in a fixed order. A convolution that knows of the
-// normalization has made the first step for its result (moments.cuh), and its stretches are the rows of its tiles.
+// Batch normalization, with relu and a residual in the same pass. Sums over a channel take two steps: each block sums a
+// stretch of its channels, and a second kernel adds the stretches in a fixed order. The epilogue of a convolution can do the
+// first step for its result (moments.cuh); its stretches are then the rows of its tiles.
 #include "pack.cuh"
 
-// Elements of a channel, or how often it comes in a row of pixels: dense x is `outer` × `channels` × `inner`. `apart` is
-// how many threads stand side by side on different channels of a pixel, a power of two; 1 where channels are not innermost.
+// Dense x is `outer` × `channels` × `inner`. `apart` is the number of adjacent threads on different channels of a pixel, a
+// power of two; 1 if channels are not innermost.
 struct Channels {
   uint32_t outer, channels, inner, apart;
 };
-// Channels that a block finishes, and the rows of stretches that it adds up side by side.
+// Channels per block in the second step, and the rows of stretches that are added in parallel.
 constexpr int FINISHED = 8, ROWS = THREADS / FINISHED;
 
-// Adds what the threads of the same channels give, for all of them.
+// Sums the values of all threads of the same channels; every one gets the result.
 template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) {
   __shared__ T shared[N][THREADS];
 #pragma unroll
@@ -28,16 +28,16 @@ template <int N, class T> DEVICE void sum_block(T (&values)[N], uint32_t apart) 
   __syncthreads();
 }
 
-// The elements of this thread. It keeps to PACK neighboring channels, so that what belongs to a channel is read once and
-// stays in registers. Grid: (groups of channels, stretches or shares of the pixels).
+// The elements of this thread. It stays on PACK adjacent channels, so that per-channel values are read once and kept in
+// registers. Grid: (groups of channels, stretches or shares of the pixels).
 template <int PACK> struct Share {
   const Channels& s;
   uint32_t channel, begin, end, step;
 
-  // All elements in turns with the blocks beside it.
+  // All elements, interleaved with the adjacent blocks.
   DEVICE explicit Share(const Channels& s)
       : Share(s, blockIdx.y * (THREADS / s.apart), s.outer * s.inner, gridDim.y * (THREADS / s.apart)) {}
-  // A stretch of this block's own.
+  // A contiguous stretch of this block.
   DEVICE Share(const Channels& s, uint32_t length)
       : Share(s, blockIdx.y * length, min((blockIdx.y + 1) * length, s.outer * s.inner), THREADS / s.apart) {}
   DEVICE Share(const Channels& s, uint32_t first, uint32_t last, uint32_t step)
@@ -50,7 +50,7 @@ template <int PACK> struct Share {
       visit(((int64_t)outer * s.channels + channel) * s.inner + (i - outer * s.inner));
     }
   }
-  // Adds terms(element, values) to sums of this thread's, then those of the block's other threads.
+  // Sums terms(element, values) over this thread's elements, then over the block's threads.
   template <int N, class T, class Terms> DEVICE void sum(T (&sums)[N], Terms terms) const {
     for_each([&](int64_t i) {
       T values[N];
@@ -60,16 +60,16 @@ template <int PACK> struct Share {
     });
     sum_block(sums, s.apart);
   }
-  // Whether this thread speaks for its channels.
+  // Whether this thread writes the results of its channels.
   DEVICE bool writes() const { return threadIdx.x < s.apart && channel < s.channels; }
-  // What belongs to the channels.
+  // Per-channel values.
   template <class T> DEVICE void of_channels(T (&values)[PACK], const T* from) const {
 #pragma unroll
     for (int k = 0; k < PACK; k++) values[k] = channel < s.channels ? from[channel + k] : T(0);
   }
 };
 
-// The channel that this thread helps to finish, and which of its stretches: every ROWS-th from `row` on.
+// The channel of this thread in the second step, and its stretches: every ROWS-th from `row` on.
 struct Finish {
   uint32_t channel, row, end;
 

@@ -1,21 +1,20 @@
-// Convolutions as products of matrices: the sources that find a matrix's elements in the tensors.
+// Convolutions as implicit matrix products: sources that locate a matrix's elements in the tensors.
 //
 // x, y and their gradients are (image, row, column, channel), w is (o, p, q, c): for output channel o the weights of
-// the taps (p, q) of the filter. Where 16 bytes are copied at a time, channels are whole chunks of them, so that none
-// crosses a pixel or a tap.
+// the taps (p, q) of the filter. If copies are 16 bytes, channels are multiples of such a chunk, so that no chunk crosses a
+// pixel or a tap.
 //
-// What is outside an image is zeros like any others: an infinite weight makes NaN of them.
+// Padding is multiplied as zeros, so that an infinite weight gives NaN there.
 #pragma once
 #include "gemm.cuh"
 
-// Of x: n, h, w, c; of y: n, oh, ow, o; of the filter: o, kh, kw, c. Pixels, and elements of w, are fewer than 2³¹ less
-// a tile's.
+// x: n, h, w, c; y: n, oh, ow, o; filter: o, kh, kw, c. The numbers of pixels and of elements of w are below 2³¹ minus a
+// tile.
 struct Convolution {
   int n, h, w, c, o, kh, kw, oh, ow, stride[2], padding[2], dilation[2];
 };
 
-// An index in the digits (high, middle, low) of its place along three axes, and how it moves on by a fixed step without
-// dividing again.
+// An index split into (high, middle, low) along three axes, which advances by a fixed step without another division.
 struct Odometer {
   int high, middle, low;
   int step_high, step_middle, step_low;
@@ -44,22 +43,22 @@ struct Odometer {
 
 DEVICE bool within(int i, int length) { return (uint32_t)i < (uint32_t)length; }
 
-// A coordinate that no tap brings back into an image.
+// A coordinate that is outside the image for every tap.
 constexpr int FAR_OUT = -(1 << 30);
 
-// An index by itself, that moves on by a fixed step.
+// A plain index that advances by a fixed step.
 struct Counter {
   int index, step;
   DEVICE void advance() { index += step; }
 };
 
-// Forward's A: pixels of y, K goes over (p, q, c), and the elements are those of x under the filter.
+// A of the forward pass: rows are pixels of y, K runs over (p, q, c), elements are those of x under the filter.
 template <class T> struct Patches {
   using Element = T;
   using Tile = AlongK<T, A>;
   using K = Odometer;
   struct Line {
-    int corner, top, left; // the pixel under the first tap, which may be outside
+    int corner, top, left; // the pixel under the first tap, possibly outside
   };
   const T* base;
   const Convolution& s;
@@ -78,7 +77,7 @@ template <class T> struct Patches {
   }
 };
 
-// Forward's B: output channels, K goes over (p, q, c).
+// B of the forward pass: columns are output channels, K runs over (p, q, c).
 template <class T> struct Filters {
   using Element = T;
   using Tile = AlongK<T, B>;
@@ -96,26 +95,26 @@ template <class T> struct Filters {
   }
 };
 
-// t / divisor by a multiplication, exact as long as t · divisor < 2³¹.
+// t / divisor by a multiplication, exact for t · divisor < 2³¹.
 struct Divisor {
   uint32_t divisor, factor;
 
   DEVICE explicit Divisor(uint32_t divisor) : divisor(divisor), factor(0x80000000u / divisor + 1) {}
-  // -1 if t is negative or no multiple.
+  // -1 if t is negative or not a multiple.
   DEVICE int quotient(int t) const {
     const uint32_t quotient = __umulhi((uint32_t)t * 2, factor);
     return t >= 0 && quotient * divisor == (uint32_t)t ? (int)quotient : -1;
   }
 };
 
-// The input gradient's A: pixels of x, K goes over (p, q, o), and the elements are those of dy that the pixel had a part
-// in through this tap.
+// A of the input gradient: rows are pixels of x, K runs over (p, q, o), elements are those of dy to which the pixel
+// contributed through this tap.
 template <class T> struct GradientPatches {
   using Element = T;
   using Tile = AlongK<T, A>;
   using K = Odometer;
   struct Line {
-    int image, bottom, right; // of dy if there were no strides, at the first tap
+    int image, bottom, right; // in dy for stride 1, at the first tap
   };
   const T* base;
   const Convolution& s;
@@ -137,7 +136,7 @@ template <class T> struct GradientPatches {
   }
 };
 
-// The input gradient's B: input channels, K goes over (p, q, o).
+// B of the input gradient: columns are input channels, K runs over (p, q, o).
 template <class T> struct FilterChannels {
   using Element = T;
   using Tile = AcrossK<T, B>;
@@ -154,9 +153,9 @@ template <class T> struct FilterChannels {
   }
 };
 
-// The weight gradient's A: (p, q, c), K goes over the pixels of y, and the elements are those of x that meet there. If
-// wanted, then a row of ones: its products are the sums of dy, which the bias's gradient is. `ones` are a chunk of them, a
-// one and zeros.
+// A of the weight gradient: rows are (p, q, c), K runs over the pixels of y, elements are those of x under the filter.
+// Optionally followed by a row of ones, whose products are the sums of dy: the bias gradient. `ones` is a chunk of a one
+// and zeros.
 template <class T> struct PatchPixels {
   using Element = T;
   using Tile = AcrossK<T, A>;
@@ -182,7 +181,7 @@ template <class T> struct PatchPixels {
   }
 };
 
-// The weight gradient's B: output channels, K goes over the pixels of y.
+// B of the weight gradient: columns are output channels, K runs over the pixels of y.
 template <class T> struct GradientPixels {
   using Element = T;
   using Tile = AcrossK<T, B>;

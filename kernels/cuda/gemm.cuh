@@ -1,34 +1,34 @@
-// The product of two matrices on the tensor cores: a block of threads makes a tile of D (M×N) = A (M×K) · B (K×N).
+// A matrix product on tensor cores: a block of threads computes a tile of D (M×N) = A (M×K) · B (K×N).
 //
-// Where an operand's elements come from is its source's business. An operand is `span` wide (rows of A, columns of B) and
-// goes along K. A source has
-// - Tile, the layout of its tile in shared memory: AlongK or AcrossK,
+// A source locates the elements of an operand. An operand extends along its span (rows of A, columns of B) and along K.
+// A source has
+// - Tile, the operand layout in shared memory: AlongK or AcrossK,
 // - base, a pointer,
-// - line(span) and k(first, step): what is to know of a place along the span, and of one along K that advances,
-// - find(line, k, offset): where from `base` the element lies; false if it is outside the tensor, which stands for a
-//   zero, and then the offset means nothing.
+// - line(span) and k(first, step): precomputed state for a position along the span, and for an advancing one along K,
+// - find(line, k, offset): the element's offset from `base`; false if it is outside the tensor and counts as zero, in which
+//   case the offset is unspecified.
 #pragma once
 #include "mma.cuh"
 
-// What the launches know as well: crates/tensor/src/cuda/tensor_core.rs.
+// Mirrored in crates/tensor/src/cuda/tensor_core.rs.
 constexpr int TILE_M = 128;
 constexpr int TILE_N = 64;
 constexpr int TILE_THREADS = 128;
 
-// Copies are under way for all but one of the stages, whose data is being multiplied.
+// Prefetch depth: all stages but the one being multiplied have copies in flight.
 constexpr int STAGES = 3;
-// A warp's part of the tile, made of the 16×8 that one instruction makes.
+// A warp's part of the tile, in units of the 16×8 of one instruction.
 constexpr int WARP_M = 64;
 constexpr int WARP_N = 32;
 
 template <class T> constexpr int CHUNK = 16 / sizeof(T);
-// How far along K one instruction goes, and one stage: 8 and 16 floats, 16 and 32 bf16.
+// The extent along K of one instruction and of one stage: 8 and 16 floats, 16 and 32 bf16.
 template <class T> constexpr int STEP_K = 32 / sizeof(T);
 template <class T> constexpr int TILE_K = 2 * STEP_K<T>;
 
-// An operand is as wide as the tile. Four 8×8 matrices of it (of floats 8×4) are loaded at once: which of them are
-// lower in the span, and which further along K. A's four are one operand of an instruction, B's are two, each of two
-// registers that have to be neighbors.
+// An operand is as wide as the tile. Four 8×8 matrices (8×4 for floats) are loaded at once; these constants say which of
+// them are lower in the span and which are further along K. The four of A form one operand of an instruction, those of B
+// form two, each of two adjacent registers.
 struct A {
   static constexpr int SPAN = TILE_M;
   static DEVICE int lower(int matrix) { return matrix & 1; }
@@ -40,30 +40,30 @@ struct B {
   static DEVICE int further(int matrix) { return matrix & 1; }
 };
 
-// A tile in shared memory of LINES lines.
+// A tile of LINES lines in shared memory.
 template <int LINES, int LENGTH, int PADDING> struct Lines {
   static constexpr int PITCH = LENGTH + PADDING;
   static constexpr int SIZE = LINES * PITCH;
 };
 
-// A tile whose lines, each a row of A or a column of B, go along K.
+// A tile whose lines, rows of A or columns of B, run along K.
 //
-// at(span, k) is an element's place; load gets 16 of the span by one step of K, and wants the place of their first
-// element plus own(), this lane's share.
+// at(span, k) is the position of an element. load reads 16 of the span by one step of K, from the position of their first
+// element plus own(), this lane's offset.
 template <class T, class Operand_> struct AlongK : Lines<Operand_::SPAN, TILE_K<T>, CHUNK<T>> {
   using Operand = Operand_;
   static constexpr bool ALONG = true;
   static DEVICE int at(int span, int k) { return span * AlongK::PITCH + k; }
-  // With a chunk of padding, the eight lines that ldmatrix reads at once begin in different banks.
+  // A chunk of padding places the eight lines that ldmatrix reads at once in different banks.
   static DEVICE int own() {
     const int lane = threadIdx.x & 31, matrix = lane >> 3;
     return at((lane & 7) + Operand::lower(matrix) * 8, Operand::further(matrix) * CHUNK<T>);
   }
-  // A pair of bf16 is to ldmatrix what a float is.
+  // For ldmatrix a float is a pair of 16-bit elements.
   static DEVICE void load(uint32_t (&r)[4], const T* from) { ldmatrix_x4(r, from); }
 };
 
-// A tile whose lines, each as wide as the tile, go across K.
+// A tile whose lines, each as wide as the tile, run across K.
 template <class T, class Operand> struct AcrossK;
 
 template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<TILE_K<uint16_t>, Operand_::SPAN, 8> {
@@ -77,7 +77,7 @@ template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<TILE_K<uint
   static DEVICE void load(uint32_t (&r)[4], const uint16_t* from) { ldmatrix_x4_transposed(r, from); }
 };
 
-// No instruction transposes floats. With 8 of padding, the four lines that a warp reads at once are in different banks.
+// No instruction transposes floats. A padding of 8 places the four lines that a warp reads at once in different banks.
 template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>, Operand_::SPAN, 8> {
   using Operand = Operand_;
   static constexpr bool ALONG = false;
@@ -89,10 +89,10 @@ template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>,
   }
 };
 
-// Who copies what of a tile: a thread copies at SPANS places along the span, SPAN_APART from each other, and for each
-// at KS places along K, K_APART from each other. Its next copies are one whole step of K further.
+// The copies of a thread: SPANS positions along the span, SPAN_APART apart, and for each KS positions along K, K_APART
+// apart. Its next copies are one step of K further.
 
-// By chunks of 16 bytes, neighbors in memory along K, or across it.
+// Chunks of 16 bytes, contiguous along K or across K.
 template <class T, class Tile, bool ALONG = Tile::ALONG> struct Chunks {
   static constexpr int IN_LINE = TILE_K<T> / CHUNK<T>;
   static constexpr int SPAN_APART = TILE_THREADS / IN_LINE, SPANS = Tile::Operand::SPAN / SPAN_APART;
@@ -110,7 +110,7 @@ template <class T, class Tile> struct Chunks<T, Tile, false> {
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
 };
 
-// One by one, where neighbors are not whole chunks: a thread has its own place along the span.
+// Element by element, if channels are not whole chunks: a thread has a fixed position along the span.
 template <class T, class Tile> struct Singles {
   static constexpr int SPAN_APART = 0, SPANS = 1;
   static constexpr int K_APART = TILE_THREADS / Tile::Operand::SPAN, KS = TILE_K<T> / K_APART;
@@ -119,7 +119,7 @@ template <class T, class Tile> struct Singles {
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async4(to, from, inside); }
 };
 
-// Brings an operand to shared memory, step by step along K.
+// Loads an operand to shared memory, step by step along K.
 template <class Source_, template <class, class> class Copies_> struct Loader {
   using Source = Source_;
   using Tile = typename Source::Tile;
@@ -134,7 +134,7 @@ template <class Source_, template <class, class> class Copies_> struct Loader {
 #pragma unroll
     for (int i = 0; i < Copies::SPANS; i++) line[i] = source.line(first_span + Copies::span() + i * Copies::SPAN_APART);
   }
-  // Begins to copy the next step.
+  // Starts the copies of the next step.
   DEVICE void fetch(T* tile) {
     T* own = tile + Tile::at(Copies::span(), Copies::k());
 #pragma unroll
@@ -169,21 +169,21 @@ template <int BLOCKS> DEVICE void round_to_tf32(uint32_t (&x)[BLOCKS][4]) {
   for (int i = 0; i < BLOCKS * 4; i++) x[i / 4][i % 4] = to_tf32(__uint_as_float(x[i / 4][i % 4]));
 }
 
-// Makes x = big + the new x, where `big` is x in tf32. Of an infinity it is 2 of its sign, and the rest is x itself:
-// with a 0 or an infinity in the place of the 2, the three products of an infinite one could add up to NaN.
+// Splits x = big + the new x, where `big` is x in tf32. For an infinite x, `big` is 2 with its sign and the rest is x
+// itself: with 0 or an infinity instead of 2, the three products could add up to NaN.
 DEVICE void split(uint32_t (&x)[4], uint32_t (&big)[4]) {
-  // From here on rounding gives infinities.
+  // From here on rounding to tf32 overflows.
   const float top = __uint_as_float(0x7f7ff000u);
 #pragma unroll
   for (int e = 0; e < 4; e++) {
     const float whole = __uint_as_float(x[e]);
-    // to_tf32 less its own test, which would be a second one.
+    // to_tf32 without its test, which was made above.
     big[e] = (x[e] + 0x1000u) & (abs_of(whole) < top ? 0xffffe000u : 0xc0000000u);
     x[e] = to_tf32(whole - __uint_as_float(big[e]));
   }
 }
 
-// How numbers lie in memory and are multiplied.
+// The storage format and multiplication of operands.
 struct Bf16 {
   using Element = uint16_t;
   static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
@@ -202,8 +202,8 @@ struct Tf32 {
   }
 };
 
-// Nearly what products of floats give: only small · small is left out. Tensor cores round their sums towards zero, always
-// to the same side; so each step's begin at zero and are added to the others as floats are.
+// Nearly the product of floats: only small · small is omitted. Tensor cores truncate their sums, which biases them; so the
+// sums of each step start at zero and are added in ordinary float arithmetic.
 struct Tf32x3 {
   using Element = float;
   static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
@@ -247,14 +247,14 @@ template <class Mode, class TileA, class TileB, class T> DEVICE void add_stage(S
   }
 }
 
-// Adds the next `steps` steps along K.
+// Accumulates the next `steps` steps along K.
 template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& sums, LoaderA a, LoaderB b, int steps) {
   using T = typename Mode::Element;
   using TileA = typename LoaderA::Tile;
   using TileB = typename LoaderB::Tile;
   __shared__ __align__(16) T room_a[STAGES][TileA::SIZE];
   __shared__ __align__(16) T room_b[STAGES][TileB::SIZE];
-  // Groups are closed even when nothing is left to copy, so that counting them goes on telling what has arrived.
+  // Groups are committed even if there is nothing left to copy, so that the group count still tells what has arrived.
   const auto begin = [&](int step, int stage) {
     if (step < steps) {
       a.fetch(room_a[stage]);
@@ -267,7 +267,7 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
   int now = 0;
   for (int step = 0; step < steps; step++) {
     cp_wait<STAGES - 2>();
-    // Everyone's copies of this step have arrived, and everyone is done with the stage of the last one.
+    // All threads' copies of this step have arrived, and all threads are done with the previous stage.
     __syncthreads();
     begin(step + STAGES - 1, now == 0 ? STAGES - 1 : now - 1);
     add_stage<Mode, TileA, TileB>(sums, room_a[now], room_b[now]);
@@ -276,7 +276,7 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
   cp_wait<0>();
 }
 
-// Gives each pair of neighbors in a row of the tile to visit(row, column, left, right).
+// Calls visit(row, column, left, right) for each pair of adjacent elements in a row of the tile.
 template <class Visit> DEVICE void for_each_pair(Sums& sums, Visit visit) {
   const int lane = threadIdx.x & 31;
 #pragma unroll

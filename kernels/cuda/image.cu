@@ -1,5 +1,5 @@
-// Pooling, resampling and columns of image batches. What adds up several numbers in one place is written from that
-// place's point of view: a thread sums what reaches its element, in a fixed order, and nothing is added atomically.
+// Pooling, resampling and im2col of image batches. Sums are written as gathers: a thread sums all contributions to its
+// element in a fixed order, and there are no atomic additions.
 #include "bf16.cuh"
 
 // Images (N,C,H,W) by strides.
@@ -12,7 +12,7 @@ struct Place {
   int n, c, row, column;
 };
 
-// The place of element i of dense images in the order of their memory: channels innermost, or columns.
+// The position of element i of dense images in memory order: channels-last or NCHW.
 DEVICE Place place_of(const Images& images, uint32_t i) {
   Place place;
   if (images.stride[1] == 1 && images.c > 1) {
@@ -31,7 +31,7 @@ DEVICE int64_t offset(const Images& images, int n, int c, int row, int column) {
 }
 DEVICE uint32_t count(const Images& images) { return images.n * images.c * images.h * images.w; }
 
-// A window along an axis: its rows and by how many an average divides; or which windows a row lies in.
+// A window along an axis: its rows and the divisor of an average; or the windows that contain a row.
 struct Span {
   int32_t start, end, divisor;
 };
@@ -69,7 +69,7 @@ template <class T> DEVICE void gather2d(T* y, const T* x, const int32_t* index, 
   }
 }
 
-// dx: each element sums dy of those windows around it, given by rows and columns, whose place it is.
+// dx: each element sums dy of the windows that contain it and whose maximum it is.
 template <class T, class S>
 DEVICE void scatter2d(S* dx, const S* dy, const int32_t* index, const Images& from, const Images& to, const Span* rows,
                       const Span* columns) {
@@ -102,7 +102,7 @@ DEVICE void avg_pool(S* y, const S* x, const Images& from, const Images& to, con
   }
 }
 
-// dx: each element sums its shares of the windows around it, `around`; `windows` say by what they divide.
+// dx: each element sums its shares of the windows that contain it (`around`); `windows` gives their divisors.
 template <class T, class S>
 DEVICE void avg_pool_adjoint(S* dx, const S* dy, const Images& from, const Images& to, const Span* around_rows,
                              const Span* around_columns, const Span* rows, const Span* columns) {
@@ -121,7 +121,7 @@ DEVICE void avg_pool_adjoint(S* dx, const S* dy, const Images& from, const Image
   }
 }
 
-// Where a row of a resampled image comes from, and how much of it.
+// The source row of a resampled row, and its weight.
 struct Mix {
   int32_t lower, upper;
   double lower_weight;
@@ -142,7 +142,7 @@ DEVICE void resample(T* y, const T* x, const Images& from, const Images& to, con
   }
 }
 
-// dx: each element sums what the output rows and columns around it took of it.
+// dx: each element sums its weighted contributions to the output rows and columns around it.
 template <class T>
 DEVICE void resample_adjoint(T* dx, const T* dy, const Images& from, const Images& to, const Span* around_rows,
                              const Span* around_columns, const Mix* rows, const Mix* columns) {
@@ -164,7 +164,7 @@ DEVICE void resample_adjoint(T* dx, const T* dy, const Images& from, const Image
   }
 }
 
-// How a kernel of kh × kw walks over images; oh × ow windows.
+// The geometry of im2col: a kernel of kh × kw, oh × ow windows.
 struct Windows {
   int32_t kh, kw, oh, ow, stride[2], padding[2], dilation[2];
 };
@@ -183,7 +183,7 @@ template <class T> DEVICE void im2col(T* y, const T* x, const Images& from, cons
   }
 }
 
-// dx: each element sums the cells that hold it; dy (N, C·kh·kw, oh·ow), row-major.
+// dx: each element sums the im2col elements that copy it; dy (N, C·kh·kw, oh·ow), row-major.
 template <class T> DEVICE void col2im(T* dx, const T* dy, const Images& to, const Windows& s) {
   for (uint32_t i = first_element(); i < count(to); i += element_step()) {
     const Place place = place_of(to, i);
@@ -202,7 +202,7 @@ template <class T> DEVICE void col2im(T* dx, const T* dy, const Images& to, cons
   }
 }
 
-// Registers for four blocks on a multiprocessor: left to itself, the assembler keeps some in memory.
+// Limits registers to four blocks per multiprocessor; without the limit the assembler spills.
 #define BOUNDS THREADS, 4
 #define STORED(type, T, S)                                                                                             \
   KERNEL(BOUNDS, max_pool_##type, S* y, int32_t* index, const S* x, Images from, Images to, const Span* rows,         \

@@ -1,5 +1,5 @@
-// What a warp does together on the tensor cores, and how it brings data to them: one wrapper for each instruction, with
-// its PTX for the GPU and, in the stand-in driver, the function that imitates it. From compute capability 8.0 on.
+// Warp-level tensor core and copy instructions: one wrapper per instruction, with its PTX for the GPU and an emulation in
+// the stand-in driver. From compute capability 8.0 on.
 #pragma once
 #include "bf16.cuh"
 
@@ -17,34 +17,34 @@ DEVICE uint32_t to_tf32(float x) { return is_nan(x) ? 0x7fffffffu : (__float_as_
 
 #else
 
-// Copies and matrix loads say that they touch memory: the compiler sees no other writes to the tiles and would be free
-// to take them for uninitialized.
+// Copies and matrix loads have a memory clobber: the compiler sees no other writes to the tiles and could assume that they
+// are uninitialized.
 
-// An address in shared memory as PTX wants it.
+// A shared-memory address as PTX expects it.
 DEVICE uint32_t shared_address(const void* p) { return (uint32_t)__cvta_generic_to_shared(p); }
 
-// Begins to copy 16 bytes to shared memory; zeros if not valid, and then `from` is not read and may point anywhere.
+// Starts an asynchronous copy of 16 bytes to shared memory; zeros if not valid, in which case `from` is not read.
 DEVICE void cp_async16(void* to, const void* from, bool valid) {
   const int bytes = valid ? 16 : 0;
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
                : "memory");
 }
 
-// The same with 4 bytes, which stay in the first-level cache: their neighbors are copied by others.
+// The same for 4 bytes, through L1: other threads copy adjacent elements.
 DEVICE void cp_async4(void* to, const void* from, bool valid) {
   const int bytes = valid ? 4 : 0;
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(bytes)
                : "memory");
 }
 
-// Closes this thread's group of copies begun since the last one was closed.
+// Commits this thread's copies since the last commit as a group.
 DEVICE void cp_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-// Waits for all of this thread's groups but the KEEP youngest.
+// Waits for all of this thread's groups except the KEEP most recent.
 template <int KEEP> DEVICE void cp_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(KEEP) : "memory"); }
 
-// Four 8×8 matrices of 16-bit elements: lane i names row i mod 8 of matrix i / 8 and gets of each row i / 4, elements
-// 2(i mod 4) and the next.
+// Loads four 8×8 matrices of 16-bit elements: lane i gives the address of row i mod 8 of matrix i / 8, and receives from
+// each matrix elements 2(i mod 4) and the next of row i / 4.
 DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
@@ -52,7 +52,7 @@ DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                : "memory");
 }
 
-// The same, and each matrix transposed.
+// The same, with each matrix transposed.
 DEVICE void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])

@@ -1,8 +1,8 @@
-// What batch normalization wants to know of a convolution's result, made of the tile while it is still in registers.
+// The epilogue of a convolution that computes channel statistics for batch normalization while the tile is in registers.
 #pragma once
 #include "gemm.cuh"
 
-// A value as it will be read again.
+// A value rounded to its storage format.
 template <class T> DEVICE float stored(float x);
 template <> DEVICE float stored<float>(float x) { return x; }
 template <> DEVICE float stored<uint16_t>(float x) { return from_bf16(to_bf16(x)); }
@@ -10,8 +10,8 @@ template <> DEVICE float stored<uint16_t>(float x) { return from_bf16(to_bf16(x)
 constexpr int WARPS_ALONG_M = TILE_M / WARP_M;
 constexpr int LANES_ALONG_N = 4;
 
-// Adds term(value, column) over the tile's rows below `rows`; column counts this thread's own. What the warps of the
-// column's neighbors find is in shared memory, for all to read.
+// Sums term(value, column) over the tile's rows below `rows`; `column` is an index into this thread's columns. The sums of
+// all warps are in `shared`, for all threads to read.
 template <class T, class Term>
 DEVICE void sum_columns(float (&shared)[WARPS_ALONG_M][TILE_N], const Sums& sums, int rows, Term term) {
   const int lane = threadIdx.x & 31;
@@ -37,8 +37,8 @@ DEVICE float both_warps(const float (&shared)[WARPS_ALONG_M][TILE_N], int column
   return shared[0][column] + shared[1][column];
 }
 
-// Writes to moments (2, tiles, channels) each column's sum over the tile's rows, and the sum of its squared deviations
-// from its mean over them. Deviations from the mean of all would need all tiles first; batch_norm.cu puts them together.
+// Writes to moments (2, tiles, channels) each column's sum over the tile's rows, and the sum of squared deviations from its
+// mean over these rows. The overall mean is not known yet; batch_norm.cu merges the tiles.
 template <class T>
 DEVICE void write_moments(float* moments, const Sums& sums, int rows, int first_channel, int channels) {
   static_assert(WARPS_ALONG_M == 2, "both_warps adds two");

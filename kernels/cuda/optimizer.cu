@@ -1,18 +1,18 @@
-// Steps of optimizers and what clips gradients, each over many tensors at once; formulas as in crates/tensor/src/cpu.
-// Also the step parameters, which are all that changes from one replay of a recorded step to the next.
+// Optimizer steps and gradient clipping over many tensors at once; formulas as in crates/tensor/src/cpu. Also the update
+// of the step parameters, which are all that changes between replays of a captured step.
 #include "prelude.cuh"
 
-// Tensors of one launch: as many as fit into a kernel's arguments.
+// Tensors per launch: as many as fit into the kernel arguments.
 constexpr int MAX_TENSORS = 64;
-// Elements of a tensor that a block takes.
+// Elements of a tensor per block.
 constexpr uint32_t CHUNK = 2048;
 
 template <class T> struct TensorList {
-  T* p[MAX_TENSORS];       // what is changed: parameters, or gradients that are clipped
-  const T* g[MAX_TENSORS]; // what is read: gradients
+  T* p[MAX_TENSORS];       // written: parameters, or gradients being clipped
+  const T* g[MAX_TENSORS]; // read: gradients
   T* state[2][MAX_TENSORS];
   uint32_t numel[MAX_TENSORS];
-  uint32_t first_block[MAX_TENSORS]; // the block that the tensor's elements begin in
+  uint32_t first_block[MAX_TENSORS]; // the first block of the tensor
   int32_t count;
 };
 
@@ -76,7 +76,7 @@ template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& 
   });
 }
 
-// The sum of a block's numbers, for all of its threads, in an order that is always the same.
+// The sum over a block in a fixed order, returned to all threads.
 DEVICE double sum_of_block(double value) {
   __shared__ double shared[THREADS];
   shared[threadIdx.x] = value;
@@ -88,8 +88,8 @@ DEVICE double sum_of_block(double value) {
   return shared[0];
 }
 
-// A block's part of the sum of all squares. Only the squares themselves and a few of them are T: what a large tensor
-// comes to may overflow on the processor and not here.
+// A block's part of the sum of squares. Only squares and short sums are in T; the total is wider, so that the sum of a large
+// tensor may overflow on the CPU but not here.
 template <class T> DEVICE void sum_of_squares(const TensorList<T>& list, double* partial) {
   T mine = T(0);
   for_elements(list, [&](int tensor, uint32_t i) {
@@ -100,7 +100,7 @@ template <class T> DEVICE void sum_of_squares(const TensorList<T>& list, double*
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// The sum of all parts, by one block.
+// The sum of all parts, computed by one block.
 KERNEL(THREADS, add_partials_f64, double* y, const double* partial, uint32_t count) {
   double mine = 0;
   for (uint32_t i = threadIdx.x; i < count; i += THREADS) mine += partial[i];

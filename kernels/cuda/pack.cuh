@@ -1,4 +1,4 @@
-// Neighboring elements that are read and written at once, by 16 bytes; one alone where PACK is 1.
+// Packs of adjacent elements that are loaded and stored at once, 16 bytes; a single element if PACK is 1.
 #pragma once
 #include "bf16.cuh"
 
@@ -8,7 +8,7 @@ struct __align__(16) Words {
 
 DEVICE Words* words_at(const void* place) {
 #ifdef CUDA_CPU
-  // Where a GPU would stop.
+  // A GPU would trap here.
   if ((uintptr_t)place & 15) cpu::die("16 bytes begin at an address that is not a multiple of 16");
 #endif
   return (Words*)place;

@@ -1,8 +1,8 @@
-// The generator of all random numbers: that of crates/tensor/src/random.rs.
+// The random number generator of crates/tensor/src/random.rs.
 #pragma once
 #include "prelude.cuh"
 
-// The address of a stream: `Key` in random.rs.
+// The key of a stream: `Key` in random.rs.
 struct Key {
   uint64_t seed;
   uint32_t purpose, step, sample;

@@ -1,9 +1,9 @@
-// What every kernel begins with. No header of CUDA's is needed, so that the compiler library alone makes the PTX; in the
-// stand-in driver (CUDA_CPU) the same text is C++.
+// Included by every kernel. Needs no CUDA headers, so that NVRTC alone compiles the PTX; in the stand-in driver (CUDA_CPU)
+// the same text is C++.
 #pragma once
 
 #ifdef CUDA_CPU
-// Always inlined, so that files may use the same name for different things, as they may on a GPU.
+// Always inlined, so that files can reuse names, as on a GPU.
 #define DEVICE inline __attribute__((always_inline))
 #else
 typedef unsigned char uint8_t;
@@ -13,21 +13,21 @@ typedef unsigned int uint32_t;
 typedef long long int64_t;
 typedef unsigned long long uint64_t;
 #define DEVICE __device__ __forceinline__
-// The one way in which kernels are declared: KERNEL(threads of a block, name, arguments…) { … }
+// All kernels are declared with KERNEL(threads per block, name, arguments…) { … }
 #define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #endif
 
-// Threads of a block, wherever a kernel has no reason for another number.
+// The default number of threads per block.
 constexpr int THREADS = 256;
-// The most axes of a tensor.
+// The maximum number of axes of a tensor.
 constexpr int RANK = 8;
 
-// The element that this thread begins with, and how many further the next one is.
+// A grid-stride loop: the first element of this thread, and the distance to the next.
 DEVICE uint32_t first_element() { return blockIdx.x * blockDim.x + threadIdx.x; }
 DEVICE uint32_t element_step() { return gridDim.x * blockDim.x; }
 
-// Lengths of axes, from the outermost in, that index `numel` elements, and how far apart neighbors are in OPERANDS
-// buffers. Axes that can be walked as one are one.
+// The lengths of the axes, outermost first, of `numel` elements, and their strides in OPERANDS buffers. Axes that can be
+// merged are merged.
 template <int OPERANDS> struct Walk {
   uint32_t numel;
   int32_t rank;
@@ -35,7 +35,7 @@ template <int OPERANDS> struct Walk {
   int64_t stride[OPERANDS][RANK];
 };
 
-// Where element i lies in each operand's buffer.
+// The position of element i in each operand's buffer.
 template <int OPERANDS> DEVICE void locate(const Walk<OPERANDS>& walk, uint32_t i, int64_t (&at)[OPERANDS]) {
 #pragma unroll
   for (int k = 0; k < OPERANDS; k++) at[k] = 0;
@@ -50,7 +50,7 @@ template <int OPERANDS> DEVICE void locate(const Walk<OPERANDS>& walk, uint32_t 
   for (int k = 0; k < OPERANDS; k++) at[k] += (int64_t)i * walk.stride[k][0];
 }
 
-// The elementary functions by one name for both types of floats.
+// The elementary functions, overloaded for both float types.
 #define FUNCTION(name, single, twice)                                                                                  \
   DEVICE float name(float x) { return single(x); }                                                                     \
   DEVICE double name(double x) { return twice(x); }
@@ -67,8 +67,8 @@ DEVICE double power_of(double x, double p) { return pow(x, p); }
 
 template <class T> DEVICE bool is_nan(T x) { return x != x; }
 
-// What kernels and host tell each other: crates/tensor/src/gpu/step_parameters.rs.
-// The first of all faults is kept: what was wrong, and with what number.
+// Shared by kernels and host: crates/tensor/src/gpu/step_parameters.rs.
+// The first fault is kept: its kind and the offending value.
 struct Fault {
   uint32_t kind;
   int32_t value;
@@ -81,8 +81,8 @@ constexpr uint32_t BAD_INDEX = 1;
 // A label outside 0..classes.
 constexpr uint32_t BAD_LABEL = 2;
 
-// What changes from one replay of a recorded step to the next.
+// The step parameters: what changes between replays of a captured step.
 struct StepParameters {
-  uint64_t steps; // since the recorded one
-  double rate;    // the learning rate as a multiple of the recorded one
+  uint64_t steps; // steps since the captured one
+  double rate;    // the learning rate as a multiple of the captured one
 };

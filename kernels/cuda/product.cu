@@ -1,10 +1,10 @@
-// Products and convolutions in the precision of their numbers, whatever the strides.
+// Products and convolutions without tensor cores, in the precision of the element type, for any strides.
 //
-// Every one is C (M,N) = A (M,K) · B (K,N). A convolution never writes its matrix down: A or B is fetched from the image
-// by the address that the matrix's row and column stand for.
+// Each is C (M,N) = A (M,K) · B (K,N). The im2col matrix of a convolution is not materialized: elements of A or B are loaded
+// from the image at the address of their row and column.
 #include "bf16.cuh"
 
-// A block makes TILE × TILE elements of C, DEPTH of K at a time; a thread makes PER × PER of them.
+// A block computes TILE × TILE elements of C, DEPTH of K at a time; a thread computes PER × PER of them.
 constexpr int TILE = 64, DEPTH = 16, PER = 4;
 
 struct Matrices {
@@ -13,13 +13,13 @@ struct Matrices {
 };
 
 struct Convolution {
-  int32_t n, h, w, c, o, kh, kw, oh, ow; // c and o: of one group
+  int32_t n, h, w, c, o, kh, kw, oh, ow; // c and o are per group
   int32_t stride[2], padding[2], dilation[2];
   int64_t x[4], weight[4], y[4]; // the strides of (N,C,H,W), (O,C/groups,kh,kw), (N,O,oh,ow)
 };
 
-// An operand is fetched by an outer place, which stays, and a place along K, which moves. `K_FAST` says which of the two
-// neighboring threads should take neighbors of.
+// An operand is addressed by a fixed outer position and a moving one along K. `K_FAST` selects along which of them adjacent
+// threads load adjacent elements.
 
 // Plain strides.
 template <class T, bool K_FAST_> struct Strided {
@@ -41,7 +41,7 @@ template <class T, bool K_FAST_> struct Strided {
   }
 };
 
-// An output pixel: where its window's corner is.
+// An output pixel: the corner of its window.
 template <class T> struct Pixel {
   const T* image;
   int row, column;
@@ -53,7 +53,7 @@ template <class T> DEVICE Pixel<T> output_pixel(const Convolution& s, const T* x
           (i - rest * s.ow) * s.stride[1] - s.padding[1]};
 }
 
-// A cell of the kernel and a channel, the channel being the innermost.
+// A kernel element and a channel, the channel innermost.
 struct Tap {
   int row, column, channel;
   bool inside;
@@ -93,7 +93,7 @@ template <class T> struct PatchesAlongPixels {
   DEVICE T fetch(const Outer& outer, const Depth& depth) const { return patch(s, depth, outer); }
 };
 
-// dy as the matrix (input pixels, taps): at each the output pixel whose window has the input pixel in this cell.
+// dy as the matrix (input pixels, taps): the output pixel whose window has the input pixel at this tap.
 template <class T> struct Spread {
   static constexpr bool K_FAST = true;
   const Convolution& s;
@@ -135,7 +135,7 @@ template <class T> struct Channels {
   }
 };
 
-// The weight as the matrix (taps, channels): the taps' channel and the outer one have the strides `inner` and `outer_`.
+// The weight as the matrix (taps, channels); the channels of K and of the outer axis have strides `inner` and `outer_`.
 template <class T> struct Weights {
   static constexpr bool K_FAST = true;
   const Convolution& s;
@@ -154,7 +154,7 @@ template <class T> struct Weights {
   }
 };
 
-// One thread's share of loading a TILE × DEPTH piece of an operand into shared memory.
+// A thread's share of staging a TILE × DEPTH piece of an operand in shared memory.
 template <class T, class Operand> struct Loader {
   static constexpr int COUNT = TILE * DEPTH / THREADS;
   static constexpr int OUTERS = Operand::K_FAST ? COUNT : 1;
@@ -166,7 +166,7 @@ template <class T, class Operand> struct Loader {
 #pragma unroll
     for (int i = 0; i < OUTERS; i++) outers[i] = operand.outer(first + place(i));
   }
-  // Which row of the tile and which step along K is the thread's i-th.
+  // The tile row and the step along K of the thread's i-th element.
   static DEVICE int place(int i) { return Operand::K_FAST ? threadIdx.x / DEPTH + i * (THREADS / DEPTH) : threadIdx.x % TILE; }
   static DEVICE int step(int i) { return Operand::K_FAST ? threadIdx.x % DEPTH : threadIdx.x / TILE + i * (THREADS / TILE); }
 
@@ -204,7 +204,7 @@ DEVICE void multiply(T (&sums)[PER][PER], const A& a, const B& b, int row, int c
     from_a.store(a_tile);
     from_b.store(b_tile);
     __syncthreads();
-    // The next piece is on its way while this one is multiplied.
+    // The next piece is prefetched while this one is multiplied.
     if (k + DEPTH < end) {
       from_a.fetch(k + DEPTH, end);
       from_b.fetch(k + DEPTH, end);
@@ -226,7 +226,7 @@ DEVICE void multiply(T (&sums)[PER][PER], const A& a, const B& b, int row, int c
   }
 }
 
-// Gives each of the thread's elements of C that exist to `store(row, column, sum)`.
+// Calls `store(row, column, sum)` for each of the thread's elements of C that exist.
 template <class T, class Store>
 DEVICE void for_results(const T (&sums)[PER][PER], int row, int column, int rows, int columns, Store store) {
   row += threadIdx.x / (TILE / PER) * PER;
@@ -238,7 +238,7 @@ DEVICE void for_results(const T (&sums)[PER][PER], int row, int column, int rows
       if (row + i < rows && column + j < columns) store(row + i, column + j, sums[i][j]);
 }
 
-// The part of K that a split sums: a whole number of DEPTHs.
+// The part of K of a split: a multiple of DEPTH.
 DEVICE void split_range(int k, int splits, int split, int& begin, int& end) {
   const int pieces = (k + DEPTH - 1) / DEPTH, per = (pieces + splits - 1) / splits * DEPTH;
   begin = min(split * per, k);
@@ -268,7 +268,7 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
   });
 }
 
-// Grid: (tiles of M, tiles of N, batch or splits of K). Splits are partial results one behind the other.
+// Grid: (tiles of M, tiles of N, batch or splits of K). The partial results of the splits are stored consecutively.
 #define MATMUL(name, type, T, A_K_FAST, B_K_FAST)                                                                      \
   KERNEL(THREADS, matmul_##name##_##type, T* c, const T* a, const T* b, const T* bias, Matrices s, Walk<2> batch,      \
          int64_t bias_stride, int splits) {                                                                            \
@@ -324,9 +324,8 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
 CONVOLUTION(f32, float)
 CONVOLUTION(f64, double)
 
-// The sum of the splits, plus a bias for each column: y, and what comes after its `body` elements to another place. Of a
-// small result, `rows` threads of a block add up the splits of an element, a power of two; so many times fewer wait for
-// memory one after the other.
+// Sums the splits and adds a bias per column: y, and the elements after the first `body` to another tensor. For a small
+// result, `rows` threads of a block (a power of two) sum the splits of one element in parallel, to hide memory latency.
 template <class T, class S>
 DEVICE void add_splits(S* y, S* rest, uint32_t body, const T* partial, uint32_t numel, int splits, int rows,
                        const T* bias, int64_t bias_stride, int columns) {

@@ -1,8 +1,8 @@
-// Random numbers by address: the generator, and how an element is drawn from it, are those of crates/tensor/src/random.rs
-// and cpu/random.rs, so that dropout drops the same elements on either.
+// Counter-based random numbers. The generator and its mapping to elements are those of crates/tensor/src/random.rs and
+// cpu/random.rs, so that dropout drops the same elements on the CPU and the GPU.
 #include "philox.cuh"
 
-// Uniform numbers in [0, 1): how many words one takes, and how it is made of them.
+// Uniform numbers in [0, 1): the number of words per element, and the conversion.
 template <class T> struct Draw;
 template <> struct Draw<float> {
   static constexpr int WORDS = 1;

@@ -1,4 +1,4 @@
-// Sums, extremes, sorting and indexing along axes. Every sum's order follows from shapes and layouts.
+// Sums, extremes, sorting and indexing along axes. The order of every sum depends only on shapes and layouts.
 #include "bf16.cuh"
 
 struct Sum {
@@ -14,15 +14,15 @@ struct Smallest {
 
 // y[chunk, i] = the combination of elements [chunk·stretch, …) of the reduced axes, for each element i of the kept ones.
 //
-// A block has `wide` results, a power of two, side by side; the other threads of a result take every so many-th element.
-// So neighbors read neighbors on the kept axes if `wide` is much, on the reduced ones if it is little.
+// A block computes `wide` adjacent results, a power of two; the threads of one result take its elements in a strided loop.
+// Adjacent threads then read adjacent elements: along the kept axes if `wide` is large, along the reduced ones if small.
 template <class Op, class T, class S>
 DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced, uint32_t stretch, uint32_t wide) {
   __shared__ T shared[THREADS];
   const uint32_t rows = THREADS / wide, row = threadIdx.x / wide, groups = (kept.numel + wide - 1) / wide;
   const uint32_t chunk = blockIdx.x / groups, i = (blockIdx.x - chunk * groups) * wide + threadIdx.x % wide;
   const uint32_t first = chunk * stretch, last = min(first + stretch, reduced.numel);
-  // Threads without an element have nothing to combine.
+  // Threads without an element do not contribute.
   const uint32_t used = i < kept.numel ? min(last - first, rows) : 0;
   if (row < used) {
     int64_t start[1], at[1];
@@ -100,7 +100,7 @@ ANY(f64, double)
 ANY(i32, int32_t)
 ANY(u8, uint8_t)
 
-// Zeros, to which x is added at the indices of its line in ascending order: a thread for each line.
+// Adds x to zeros at the indices of its line, in ascending order: one thread per line.
 template <class T>
 DEVICE void scatter_lines(T* y, const T* x, const int32_t* index, const Walk<3>& lines, int64_t y_step, int y_length,
                           int64_t x_step, int64_t index_step, int x_length, Fault* fault) {

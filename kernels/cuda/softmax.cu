@@ -1,5 +1,5 @@
-// The logarithm of softmax along an axis, and cross-entropy. A line lies along the axis, `step` apart; a thread takes a
-// short one by itself, a warp takes a long one together, LANES being 1 or 32.
+// log-softmax along an axis, and cross-entropy. A line runs along the axis with stride `step`; LANES = 1 assigns a short
+// line to a thread, LANES = 32 a long line to a warp.
 #include "prelude.cuh"
 
 template <int LANES> DEVICE int lane() { return LANES == 1 ? 0 : threadIdx.x & 31; }
@@ -20,13 +20,13 @@ template <int LANES, class T> DEVICE T largest_of_lanes(T value) {
   return value;
 }
 
-// The largest number of a line, NaN aside, and Σ exp(x − max), which is NaN if any number is.
+// The maximum of a line, ignoring NaN, and Σ exp(x − max), which is NaN if any element is.
 template <int LANES, class T> DEVICE T exponentials(const T* x, int length, int64_t step, T& sum) {
-  // Every line has a first element; where a lane has none it repeats it.
+  // A lane without an element repeats the first one of the line.
   T largest = x[0];
   for (int i = lane<LANES>(); i < length; i += LANES) {
     const T here = x[i * step];
-    // A NaN in front loses to any number.
+    // NaN loses against any number.
     largest = here > largest || is_nan(largest) ? here : largest;
   }
   largest = largest_of_lanes<LANES>(largest);
@@ -62,7 +62,7 @@ DEVICE void log_softmax_backward(T* dx, const T* dy, const T* y, const Walk<3>& 
   }
 }
 
-// The walk's operands are x and the labels; the results are dense in its order.
+// The operands of the walk are x and the labels; the results are dense in its order.
 template <int LANES, class T>
 DEVICE void cross_entropy(T* loss, T* max, T* ln, const T* x, const int32_t* labels, const Walk<2>& lines, int classes,
                           int64_t step, Fault* fault) {
@@ -81,7 +81,7 @@ DEVICE void cross_entropy(T* loss, T* max, T* ln, const T* x, const int32_t* lab
   }
 }
 
-// The walk's operands are dx, dy and x; the labels, max and ln are dense in its order.
+// The operands of the walk are dx, dy and x; the labels, max and ln are dense in its order.
 template <int LANES, class T>
 DEVICE void cross_entropy_backward(T* dx, const T* dy, const T* x, const int32_t* labels, const T* max, const T* ln,
                                    const Walk<3>& lines, int classes, int64_t dx_step, int64_t x_step) {

@@ -1,4 +1,4 @@
-// Convolutions on the tensor cores, and with images of one pixel linear layers: x and y are (image, row, column,
+// Convolutions on tensor cores, and linear layers as convolutions of one-pixel images: x and y are (image, row, column,
 // channel), w is (output channel, row, column, input channel). The grid is (tiles of M, tiles of N, splits of K).
 //
 //                     M               N     K
@@ -7,10 +7,11 @@
 //   weight gradient   (p, q, c)       o     pixels of y
 //                     and the bias
 //
-// The weight gradient's rows are the longer axis of w, since a tile is higher than wide and o is often no more than 64.
+// The rows of the weight gradient are the longer axis of w, since a tile has more rows than columns and o is often at most
+// 64.
 //
-// Where K is split, each split writes its sums to `partials`, (splits, the result's elements), for add_splits of
-// product.cu to add up.
+// With split-K, each split writes its sums to `partials` (splits, elements of the result), which add_splits of product.cu
+// sums.
 #include "convolution.cuh"
 #include "moments.cuh"
 
@@ -27,12 +28,12 @@ DEVICE void store_pair(uint16_t* to, float left, float right) {
   *(uint32_t*)to = to_bf16(left) | (uint32_t)to_bf16(right) << 16;
 }
 
-// How a kernel reads and writes: channels are whole chunks of 16 bytes, and are written in pairs.
+// Load and store by whole 16-byte chunks of channels; results are stored in pairs.
 struct Aligned {
   template <class T, class Tile> using Copies = Chunks<T, Tile>;
   template <class T> static DEVICE void store(T* to, float left, float right, bool) { store_pair(to, left, right); }
 };
-// Or there is any number of them.
+// Load and store element by element, for any number of channels.
 struct Unaligned {
   template <class T, class Tile> using Copies = Singles<T, Tile>;
   static DEVICE void store(float* to, float left, float right, bool both) {
@@ -52,7 +53,7 @@ template <class Access, class T> DEVICE void store(T* to, Sums& sums, int rows, 
   });
 }
 
-// Multiplies this split's share of the `terms` of each sum.
+// Computes this split's share of the `terms` of each sum.
 template <class Mode, class Access, class SourceA, class SourceB>
 DEVICE void multiply_share(Sums& sums, SourceA a, SourceB b, int terms) {
   using T = typename Mode::Element;
@@ -88,7 +89,7 @@ DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, co
   store<Access>(dx, sums, pixels, s.c);
 }
 
-// Split z writes to dw and db, if that is wanted, z times `apart` further on.
+// Split z writes dw, and optionally db, at an offset of z · `apart`.
 template <class Mode, class Access, class T>
 DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, const T* x, const T* ones,
                             const Convolution& s) {
@@ -107,8 +108,8 @@ DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, co
   });
 }
 
-// A block's threads, and how many blocks a multiprocessor must have registers for: left to itself, the assembler makes
-// room for a fourth of some kernels by spilling.
+// The threads per block, and the blocks per multiprocessor for which registers are reserved; without this the assembler
+// spills registers to fit a fourth block of some kernels.
 #define BOUNDS_tf32 TILE_THREADS, 3
 #define BOUNDS_tf32x3 TILE_THREADS, 2
 #define BOUNDS_bf16 TILE_THREADS, 3
@@ -132,7 +133,7 @@ PRODUCTS(tf32_unaligned, tf32, Tf32, Unaligned)
 PRODUCTS(tf32x3, tf32x3, Tf32x3, Aligned)
 PRODUCTS(tf32x3_unaligned, tf32x3, Tf32x3, Unaligned)
 PRODUCTS(bf16, bf16, Bf16, Aligned)
-// Channels that bf16 does not take, on their way to some that it does.
+// TF32 operands, for channels that bf16 operands cannot have, with bf16 results.
 RESULTS(tf32_to_bf16, tf32, Tf32, Aligned, uint16_t)
 RESULTS(tf32_unaligned_to_bf16, tf32, Tf32, Unaligned, uint16_t)
 #undef PRODUCTS
