@@ -1,4 +1,4 @@
-//! What clips gradients: a sum over many tensors, and a product of many tensors and a number.
+//! Gradient clipping: the sum of squares over many tensors, and scaling many tensors.
 
 use crate::cpu::elementwise::{Binary, Unary, binary, cast, unary};
 use crate::cpu::reduce::sum;
@@ -32,7 +32,7 @@ mod tests {
         TensorOf::random_normal(Key::new(seed, Purpose::CHECK), shape)
     }
 
-    /// Tensors that lie in any way, one without elements among them.
+    /// Tensors in various layouts, including an empty one.
     fn several<T: Float>() -> Vec<TensorOf<T>> {
         let x = noise::<T>(&[30, 20, 11], 1);
         let mut all = vec![x.permute(&[2, 0, 1]), x.slice(1, 19, 7, -2), x.narrow(0, 3..4).broadcast_to([5, 20, 11])];
@@ -40,7 +40,7 @@ mod tests {
         all
     }
 
-    /// The same bits as by elementwise ops, sums and additions one after the other.
+    /// The same bits as separate elementwise ops, sums and additions.
     #[test]
     fn a_sum_is_that_of_the_sums_of_each() {
         fn check<T: Float>() {

@@ -11,7 +11,7 @@ use crate::tensor::TensorOf;
 
 /// The minimum number of elements per task.
 const GRAIN: usize = 16 << 10;
-/// The side of the tiles of a transposition: a tile's rows on both sides stay in the first-level cache.
+/// The tile size of a transpose: the rows of a tile stay in L1 on both sides.
 const TILE: usize = 32;
 
 pub(crate) fn full<T: Element>(_: Device, shape: Shape, value: T) -> TensorOf<T> {
@@ -30,7 +30,7 @@ pub(crate) fn copy<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>) {
     let (order, rank) = to.memory_order();
     let order = &order[..rank];
     let (ys, xs) = (to.strides(), from.strides());
-    // Where the innermost axes of the two differ, walking along either alone would miss the cache at every step.
+    // If the innermost axes differ, walking along either one would miss the cache at every step: copy by tiles.
     let along = order.iter().copied().rfind(|&a| shape[a] > 1);
     let across = order.iter().copied().rfind(|&a| shape[a] > 1 && xs[a].abs() == 1);
     if let (Some(along), Some(across)) = (along, across)
@@ -72,8 +72,8 @@ pub(crate) fn copy<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>) {
     });
 }
 
-/// `y[i, j] = x[i, j]` for i in `rows` and j in `0..len`, tile by tile; `at` and `steps` hold y's and then x's places
-/// and strides along i and j.
+/// `y[i, j] = x[i, j]` for i in `rows` and j in `0..len`, by tiles; `at` and `steps` are the positions of y and x, and their
+/// strides along i and j.
 fn transpose<T: Element>(
     y: &Disjoint<T>,
     x: &[T],

@@ -1,4 +1,4 @@
-//! Picking elements along an axis by index, and the adjoint.
+//! Gather along an axis, and its adjoint scatter-add.
 
 use crate::cpu::plan::Plan;
 use crate::element::{Element, Float};
@@ -40,7 +40,7 @@ pub(crate) fn gather<T: Element>(x: &TensorOf<T>, axis: usize, index: &TensorOf<
     out
 }
 
-/// The axis itself is walked by one thread in ascending order, so that what meets in one place is always added alike.
+/// One thread walks the axis in ascending order, so that elements with the same index are always added in the same order.
 pub(crate) fn scatter_add<T: Float>(x: &TensorOf<T>, axis: usize, index: &TensorOf<i32>, shape: Shape) -> TensorOf<T> {
     let mut out = TensorOf::uninitialized(Layout::contiguous(shape));
     let (buffer, layout) = out.buffer_mut();

@@ -1,7 +1,7 @@
-//! Products of matrices that are larger than a few tiles.
+//! Matrix products larger than a few tiles.
 //!
-//! The result is cut into blocks, one for each task. A block's part of b is packed, some hundred rows at a time, into
-//! panels as wide as a tile, which stay in the second-level cache; a is read where it lies.
+//! The result is split into blocks, one per task. A block's part of b is packed, up to a few hundred rows at a time, into
+//! panels that stay in L2; a is read in place.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -14,16 +14,16 @@ use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
-/// The columns of a panel: whole tiles of any level.
+/// The columns of a panel: a multiple of the tile width of every level.
 const PANEL: usize = 32;
-/// The most rows of b that are packed at a time.
+/// The maximum number of rows of b that are packed at a time.
 const DEPTH: usize = 256;
-/// The most columns and rows of a block.
+/// The maximum number of columns and rows of a block.
 const BLOCK: [usize; 2] = [256, 256];
-/// As many blocks as keep the threads busy.
+/// The minimum number of blocks, to keep the threads busy.
 const TASKS: usize = 16;
 
-/// A matrix of any strides inside a buffer.
+/// A strided matrix in a buffer.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a, T> {
     pub(super) buffer: &'a [T],
@@ -33,7 +33,7 @@ pub(super) struct Matrix<'a, T> {
 }
 
 impl<T: Float> Matrix<'_, T> {
-    /// The address of an element, from which those before it can be reached too.
+    /// The address of an element; elements before it are reachable from it too.
     fn address(&self, i: usize, j: usize) -> *const T {
         self.buffer.as_ptr().wrapping_add(self.at(i, j))
     }
@@ -43,7 +43,7 @@ impl<T: Float> Matrix<'_, T> {
     }
 }
 
-/// `c = a · b`, each column starting from its bias, if any: (M, K) · (K, N), with c's rows right behind one another.
+/// `c = a · b`, each column initialized with its bias, if any: (M, K) · (K, N); c is contiguous.
 pub(super) fn gemm<T: Float>(
     [m, k, n]: [usize; 3],
     a: Matrix<T>,
@@ -54,7 +54,7 @@ pub(super) fn gemm<T: Float>(
     let panels = n.div_ceil(PANEL);
     let mut columns = (panels * PANEL).min(BLOCK[0]);
     let mut rows = m.next_multiple_of(8).min(BLOCK[1]);
-    // Blocks are halved until there are enough; narrow ones pack a smaller share of b, low ones pack it more often.
+    // Halve blocks until there are enough. Narrow blocks pack a smaller share of b; low blocks pack it more often.
     while m.div_ceil(rows) * n.div_ceil(columns) < TASKS && (columns > PANEL || rows > 64) {
         if columns > 2 * PANEL || rows <= 64 {
             columns = (columns / 2).next_multiple_of(PANEL);
@@ -160,7 +160,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
     }
 }
 
-/// Copies a part of b into panels: `packed[panel][k][column of the panel]`, zeros beyond the last column.
+/// Packs a part of b into panels: `packed[panel][k][column]`, padded with zeros after the last column.
 #[inline(always)]
 fn pack<T: Float, R: Registers>(b: Matrix<T>, k: Range<usize>, columns: Range<usize>, packed: &mut [T]) {
     let (deep, lanes) = (k.len(), T::Vector::<R>::LANES);

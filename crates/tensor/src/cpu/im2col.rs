@@ -1,8 +1,7 @@
 //! im2col and its adjoint col2im: a convolution's windows as the columns of a matrix.
 //!
-//! With them a convolution is one product for each image, `(O, oh·ow) = (O, C·kh·kw) · (C·kh·kw, oh·ow)`, which is how it
-//! is derived on paper and what the kernels in `conv` are tested against. Those compute the same sums without writing
-//! the matrix down.
+//! With them a convolution is one product per image, `(O, oh·ow) = (O, C·kh·kw) · (C·kh·kw, oh·ow)`. This is the derivation
+//! on paper and the reference for the kernels in `conv`, which compute the same sums without materializing the matrix.
 
 use crate::element::Float;
 use crate::layout::Layout;
@@ -11,7 +10,7 @@ use crate::shape::Shape;
 use crate::shape_rules::{Conv2dOptions, conv2d};
 use crate::tensor::TensorOf;
 
-/// Where the windows of images of one size lie.
+/// The geometry of the windows of an image.
 struct Windows {
     /// H, W
     image: [usize; 2],
@@ -30,19 +29,19 @@ impl Windows {
         Self { image: [x[2], x[3]], kernel: khw, places: [y[2], y[3]], options }
     }
 
-    /// The number of elements of one channel's columns: `kh·kw·oh·ow`.
+    /// The number of column elements per channel: `kh·kw·oh·ow`.
     fn size(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.places[0] * self.places[1]
     }
 
-    /// Calls `f(element of the channel's columns, row, column)` for each cell of each window that lies inside the image.
+    /// Calls `f(index in the channel's columns, row, column)` for each window element inside the image.
     fn for_each(&self, mut f: impl FnMut(usize, usize, usize)) {
         let Conv2dOptions { stride, padding, dilation, .. } = self.options;
         let [oh, ow] = self.places;
         for p in 0..self.kernel[0] {
             for q in 0..self.kernel[1] {
                 for i in 0..oh {
-                    // Wraps around above the image, and so lies outside it.
+                    // Wraps around above the image, and is then out of range.
                     let row = (i * stride[0] + p * dilation[0]).wrapping_sub(padding[0]);
                     if row >= self.image[0] {
                         continue;
@@ -59,7 +58,7 @@ impl Windows {
     }
 }
 
-/// x (N,C,H,W) → (N, C·kh·kw, oh·ow); cells in the padding are 0.
+/// x (N,C,H,W) → (N, C·kh·kw, oh·ow); elements in the padding are 0.
 pub(crate) fn im2col<T: Float>(x: &TensorOf<T>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<T> {
     let shape = x.shape();
     let windows = Windows::new(shape, khw, options);
@@ -78,7 +77,7 @@ pub(crate) fn im2col<T: Float>(x: &TensorOf<T>, khw: [usize; 2], options: Conv2d
     y
 }
 
-/// The adjoint of [`im2col`]: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), each cell added to the pixel it came from.
+/// The adjoint of [`im2col`]: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), each element added to its source pixel.
 pub(crate) fn col2im<T: Float>(
     dy: &TensorOf<T>,
     khw: [usize; 2],

@@ -1,7 +1,7 @@
-//! How pooling and resampling walk over image batches (N,C,H,W) of either memory format.
+//! Iteration over image batches (N,C,H,W) of either memory format, for pooling and resampling.
 //!
-//! Work is cut into jobs: one image and a few channels, the *lanes*. Channels-last images have their channels side by
-//! side, so a job has many lanes and its innermost loop runs over them. Otherwise a job is one plane.
+//! Work is split into jobs: one image and a few channels, the *lanes*. In channels-last images channels are contiguous, so
+//! a job has many lanes and its innermost loop runs over them. Otherwise a job is one plane.
 
 use crate::element::Element;
 use crate::layout::Layout;
@@ -9,7 +9,7 @@ use crate::memory_format::MemoryFormat;
 use crate::parallel::parallel_for;
 use crate::shape::Shape;
 
-/// The most lanes of a job.
+/// The maximum number of lanes of a job.
 pub(crate) const LANES: usize = 16;
 /// The minimum number of elements per task.
 const GRAIN: usize = 16 * 1024;
@@ -68,7 +68,7 @@ impl Images {
         parallel_for(images * blocks, (GRAIN / (visits * most).max(1)).max(1), |jobs| {
             for job in jobs {
                 let (n, c) = (job / blocks, job % blocks * most);
-                // The constant lets the compiler drop the loop over lanes.
+                // The constant lets the compiler remove the loop over lanes.
                 if most == 1 {
                     body(n, c, 1);
                 } else {
@@ -94,7 +94,7 @@ impl Plane {
         (self.start + row as isize * self.row + column as isize * self.column) as usize
     }
 
-    /// Whether the pixels of a row are side by side.
+    /// Whether the pixels of a row are contiguous.
     #[inline]
     pub(crate) fn has_rows(&self) -> bool {
         self.column == 1

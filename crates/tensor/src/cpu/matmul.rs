@@ -1,5 +1,5 @@
-//! Products of matrices: by our own kernel ([`gemm`]), by matrixmultiply's where that does not fit, by plain loops for the
-//! smallest.
+//! Matrix products: by our own kernel ([`gemm`]), by the matrixmultiply crate for shapes that do not fill its tiles, and by
+//! plain loops for tiny products.
 
 use std::any::TypeId;
 
@@ -12,17 +12,17 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Below this many multiplications a plain loop is done before a general product has packed its operands.
+/// Up to this many multiplications a plain loop is faster than packing operands.
 const TINY: usize = 256;
-/// The fewest rows, columns and depth that fill the tiles of our own kernel, where the processor has registers for it;
-/// matrixmultiply does the others, and everything at the portable level.
+/// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and all products at the
+/// portable level.
 const ROWS: usize = 8;
 const COLUMNS: usize = 16;
 const DEPTH: usize = 8;
 /// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 17;
 
-/// One matrix among those of a batch: where it starts, and the distances between its rows and its columns.
+/// A matrix of a batch: its start, and its row and column strides.
 #[derive(Clone, Copy)]
 struct Matrix {
     start: isize,
@@ -115,7 +115,7 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
         }
         return;
     }
-    // Small enough that small products have work for all threads, large enough that packing does not count.
+    // Small enough for small products to use all threads, large enough to amortize packing.
     let side = if m * n <= 512 * 512 { 64 } else { 256 };
     let (across, down) = (n.div_ceil(side), m.div_ceil(side));
     let (buffer, out) = y.buffer_mut();

@@ -1,4 +1,4 @@
-//! How a kernel walks over its operands: the fewest and longest runs that visit every element once.
+//! The iteration order of a kernel over its operands: the fewest and longest runs that visit every element once.
 
 #![expect(
     clippy::inline_always,
@@ -11,10 +11,10 @@ use crate::axes::Axes;
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
 
-/// A walk over N operands of one shape (broadcast axes have stride 0), in the first operand's order of memory.
+/// A walk over N operands of one shape (broadcast axes have stride 0), in the memory order of the first operand.
 ///
-/// Axes that every operand walks by one stride are merged, so that tensors of equal dense layouts are a single run.
-/// A plan allocates nothing.
+/// Adjacent axes with a common stride in every operand are merged, so that tensors of equal dense layouts are a single run.
+/// A plan does not allocate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan<const N: usize> {
     /// The lengths of the outer axes, outermost first.
@@ -38,7 +38,7 @@ impl<const N: usize> Plan<N> {
         Self::in_order(shape, &order[..rank], operands)
     }
 
-    /// The walk over operands that are contiguous: one run.
+    /// The walk over contiguous operands: one run.
     #[inline]
     fn flat(numel: usize, offsets: [isize; N]) -> Self {
         Self {
@@ -52,13 +52,13 @@ impl<const N: usize> Plan<N> {
         }
     }
 
-    /// The walk with the axes in the order given, outermost first; axes that are not named are left at index 0.
+    /// The walk with the axes in the given order, outermost first; other axes stay at index 0.
     pub(crate) fn in_order(shape: Shape, order: &[usize], operands: [&Layout; N]) -> Self {
         debug_assert!(operands.iter().all(|layout| layout.shape() == shape));
         let axes = order.iter().map(|&axis| (shape[axis], operands.map(|layout| layout.strides()[axis])));
         let Axes { lengths, strides, rank, numel } = Axes::merged(axes);
         let outer_rank = rank.saturating_sub(1);
-        // Without axes there is one run of one element; its stride is 1 so that fast paths take it.
+        // Without axes there is one run of one element; its stride is 1 so that fast paths apply.
         let (run, run_strides) = if rank == 0 { (1, [1; N]) } else { (lengths[outer_rank], strides[outer_rank]) };
         let offsets = std::array::from_fn(|i| operands[i].offset() as isize);
         Self { outer: lengths, outer_rank, outer_strides: strides, run, run_strides, offsets, numel }
@@ -74,12 +74,12 @@ impl<const N: usize> Plan<N> {
         self.run
     }
 
-    /// The distance between neighbors in a run, for each operand.
+    /// The stride within a run, for each operand.
     pub(crate) fn run_strides(&self) -> [isize; N] {
         self.run_strides
     }
 
-    /// Where element `i` of the walk lies, for each operand.
+    /// The position of element `i` of the walk in each operand.
     #[inline(always)]
     pub(crate) fn position(&self, i: usize) -> [isize; N] {
         self.locate(i).0
@@ -104,7 +104,7 @@ impl<const N: usize> Plan<N> {
         (at, within, index)
     }
 
-    /// Calls `body` with the positions and the length of each run, or part of one, that makes up elements `range`.
+    /// Calls `body` with the positions and the length of each run, or part of a run, in the elements `range`.
     #[inline(always)]
     pub(crate) fn for_runs(&self, range: Range<usize>, mut body: impl FnMut([isize; N], usize)) {
         if range.is_empty() {
@@ -113,7 +113,7 @@ impl<const N: usize> Plan<N> {
         let (mut at, within, mut index) = self.locate(range.start);
         let mut left = range.len();
         let mut len = (self.run - within).min(left);
-        // From the part of a run at the front to the start of that run.
+        // From the partial run at the front back to its start.
         let mut back = within as isize;
         loop {
             body(at, len);
@@ -146,7 +146,7 @@ impl<const N: usize> Plan<N> {
 mod tests {
     use super::*;
 
-    /// All positions in the order of the walk, by runs cut at arbitrary places.
+    /// All positions in the order of the walk, with runs split at arbitrary elements.
     fn visited(plan: &Plan<2>, piece: usize) -> Vec<[isize; 2]> {
         let mut seen = Vec::new();
         let steps = plan.run_strides();
@@ -158,7 +158,7 @@ mod tests {
         seen
     }
 
-    /// The positions that indices give, sorted.
+    /// The positions of all indices, sorted.
     fn expected(shape: Shape, a: &Layout, b: &Layout) -> Vec<[isize; 2]> {
         let mut all = Vec::new();
         for i in 0..shape.numel() {

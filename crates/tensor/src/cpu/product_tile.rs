@@ -1,10 +1,10 @@
-//! The innermost loop of all products of matrices: a tile of the result that stays in registers.
+//! The micro-kernel of large matrix products, Winograd convolution and blocked im2col: a tile of the result in registers.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
 use crate::cpu::simd::{Registers, Vector, Wide};
 
-/// Rows of a tile: as many sums as hide a multiply-add's latency, half of them where there are few registers.
+/// Rows of a tile: enough sums to hide the latency of a multiply-add, half as many if there are few registers.
 pub(crate) const fn tile_rows<R: Registers>() -> usize {
     if R::COUNT == 32 { 8 } else { 4 }
 }
@@ -23,12 +23,12 @@ pub(crate) struct Operand<T> {
 }
 
 /// `c = a · b`, or `c += a · b`, for (rows, columns) = (rows, k) · (k, columns) in multiples of a tile: `rows` of
-/// [`tile_rows`] and `columns` of one register. Neighbors along a row of b and of c lie side by side.
+/// [`tile_rows`] and `columns` of one register. The rows of b and of c are contiguous.
 ///
-/// Each element is one chain of multiply-adds in the order of k.
+/// Each element is a single chain of multiply-adds in the order of k.
 ///
 /// # Safety
-/// All elements lie within memory that can be read, those of c within memory that is this call's alone.
+/// All elements must be readable, and those of c must be exclusive to this call.
 #[inline(always)]
 pub(crate) unsafe fn product<T: Wide, R: Registers>(
     [rows, k, columns]: [usize; 3],

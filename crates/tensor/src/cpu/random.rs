@@ -1,4 +1,4 @@
-//! Random numbers: every element is a pure function of the key and of its place in row-major order.
+//! Random tensors: every element is a pure function of the key and its row-major index.
 
 use crate::device::Device;
 use crate::element::Float;
@@ -7,17 +7,17 @@ use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Elements made at a time: few enough for their words to stay in the nearest cache, a multiple of a block's.
+/// Elements generated at a time: few enough that their words stay in L1, a multiple of a block.
 const STRETCH: usize = 256;
-/// Stretches worth a task of their own.
+/// The minimum number of stretches per task.
 const GRAIN: usize = 32;
 
-/// How an element type is drawn from words of 32 random bits.
+/// The conversion of 32-bit random words to an element type.
 pub(crate) trait Draw: Float {
-    /// How many words an element takes: a whole part of a block's four.
+    /// The words per element: a divisor of the four words of a block.
     const WORDS: usize;
 
-    /// Uniform in [0, 1), a multiple of the last digit's value below 1, so that `1 − u` is exact.
+    /// Uniform in [0, 1), a multiple of the spacing of floats just below 1, so that `1 − u` is exact.
     fn unit(words: &[u32]) -> Self;
 
     /// The square root, correctly rounded.
@@ -29,7 +29,7 @@ impl Draw for f32 {
 
     #[inline]
     fn unit(words: &[u32]) -> Self {
-        // Through i32, which vector units convert to float and u32 is not.
+        // Through i32: vector units convert i32 to float, but not u32.
         (words[0] >> 8) as i32 as f32 * (1.0 / (1u32 << 24) as f32)
     }
 
@@ -53,13 +53,13 @@ impl Draw for f64 {
     }
 }
 
-/// Block `index` of a stream. After 2³² blocks it goes on as the next sample's, as [`crate::Rng`] does.
+/// Block `index` of a stream. After 2³² blocks it continues as the next sample's, as [`crate::Rng`] does.
 #[inline]
 fn block(key: Key, index: u64) -> [u32; 4] {
     key.for_sample(key.sample.wrapping_add((index >> 32) as u32)).block(index as u32)
 }
 
-/// A tensor whose elements `make` writes, stretch by stretch, from `words` words for each.
+/// A tensor whose elements `make` writes by stretches, from `words` words per element.
 fn draw<T: Float>(key: Key, shape: Shape, words: usize, make: impl Fn(&[u32], &mut [T]) + Sync) -> TensorOf<T> {
     TensorOf::filled_by(shape, |y| {
         parallel_chunks(y, STRETCH, GRAIN, |i, y| {
@@ -84,7 +84,7 @@ pub(crate) fn uniform<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T>
     })
 }
 
-/// Elements 2k and 2k + 1 are `√(−2 ln(1 − u)) · (cos 2πv, sin 2πv)`, where u and v are what [`uniform`] has there
+/// Elements 2k and 2k + 1 are `√(−2 ln(1 − u)) · (cos 2πv, sin 2πv)`, where u and v are the elements of [`uniform`]
 /// (Box, Muller: "A note on the generation of random normal deviates", 1958). `1 − u` is never 0.
 pub(crate) fn normal<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T> {
     draw(key, shape, T::WORDS, |words, y| {
@@ -93,7 +93,7 @@ pub(crate) fn normal<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T> 
         for (y, words) in pairs.by_ref().zip(words.by_ref()) {
             y.copy_from_slice(&box_muller(words));
         }
-        // The last element of an odd number is the first of a pair.
+        // If the length is odd, the last element is the first of a pair.
         if let ([last], Some(words)) = (pairs.into_remainder(), words.next()) {
             *last = box_muller(words)[0];
         }
@@ -111,7 +111,7 @@ fn box_muller<T: Draw>(words: &[u32]) -> [T; 2] {
 /// Element i is 0 if word `i mod 4` of block `i / 4` is below `p · 2³²`: the same ones for every element type.
 pub(crate) fn dropout_mask<T: Float>(_: Device, key: Key, p: f64, shape: Shape) -> TensorOf<T> {
     let keep = T::from_f64(1.0 / (1.0 - p));
-    // Rounded up, the bound means the same for integers. Up to 2³², so that a p next to 1 drops every element.
+    // Rounding the bound up is equivalent for integers. It may be 2³², so that a p close to 1 drops every element.
     let bound = (p * (1u64 << 32) as f64).ceil() as u64;
     draw(key, shape, 1, |words, y| {
         for (y, &word) in y.iter_mut().zip(words) {
@@ -222,7 +222,7 @@ mod tests {
             assert_eq!((f64::from(a), b), if drop { (0.0, 0.0) } else { (f64::from(1.0f32 / 0.7), 1.0 / 0.7) });
             dropped += usize::from(drop);
         }
-        // Standard deviation 145: five of them.
+        // Five standard deviations of 145.
         assert!(dropped.abs_diff(30_000) < 725, "{dropped}");
         assert!(slice(&dropout_mask::<f32>(Device::Cpu, KEY, 0.0, n.into())).iter().all(|&m| m == 1.0));
     }

@@ -1,9 +1,9 @@
 //! Sums, maxima and minima along axes.
 //!
-//! Every result is a tree fixed by shape and strides alone, never by the number of threads. The elements that belong
-//! to one result are cut in halves down to leaves of a fixed size; a leaf is folded in [`LANES`] lanes, or row by row
-//! into many results at a time where neighbors in memory belong to different results. So a sum's rounding errors grow
-//! as those of pairwise summation (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
+//! Every result is a reduction tree that depends on shape and strides alone, never on the number of threads. The elements
+//! of a result are halved down to leaves of a fixed size. A leaf is folded in [`LANES`] lanes or, if adjacent elements
+//! belong to different results, row by row into many results at a time. The rounding error of a sum is that of pairwise
+//! summation (Higham, Accuracy and Stability of Numerical Algorithms, section 4.2).
 
 #![expect(
     clippy::inline_always,
@@ -20,21 +20,21 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::MAX_RANK;
 use crate::tensor::TensorOf;
 
-/// The accumulators of a leaf: two of the widest vectors for f32, so that additions need not wait for each other.
+/// The accumulators of a leaf: two of the widest vectors for f32, to hide the latency of additions.
 const LANES: usize = 32;
 /// The elements of a leaf.
 const LEAF: usize = 2048;
-/// The rows of a leaf whose neighbors belong to different results, and the most results done at a time.
+/// The rows of a leaf whose adjacent elements belong to different results, and the maximum number of results at a time.
 const LEAF_ROWS: usize = 32;
 const COLUMNS: usize = 256;
-/// A result of more elements than this is cut into chunks that threads share.
+/// A result of more elements than this is split into chunks that threads share.
 const CHUNK: usize = 64 << 10;
 /// The minimum number of elements per task.
 const GRAIN: usize = 16 << 10;
-/// With so many results there is work for all threads without cutting one.
+/// With this many results there is work for all threads without splitting one.
 const ENOUGH: usize = 64;
 
-/// An operation with a neutral element by which numbers are combined, in any order.
+/// An associative operation with a neutral element.
 trait Fold<T>: Copy + Sync {
     const NEUTRAL: T;
     fn combine(a: T, b: T) -> T;
@@ -55,7 +55,7 @@ impl<T: Float> Fold<T> for Sum {
     }
 }
 
-// A NaN in b fails the comparison and is taken, a NaN in a is asked for.
+// A NaN in b fails the comparison and is selected; a NaN in a is tested explicitly.
 impl<T: Element> Fold<T> for Max {
     const NEUTRAL: T = T::LOWEST;
     #[inline(always)]
@@ -119,7 +119,7 @@ fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     out
 }
 
-/// The elements that belong to one result, or to each of several neighboring ones.
+/// The elements of one result, or of each of several adjacent results.
 struct Walk<'a, T> {
     data: &'a [T],
     within: Plan<1>,
@@ -127,12 +127,12 @@ struct Walk<'a, T> {
     base: isize,
 }
 
-/// Whether one result is cut into chunks for threads, and into how many; a matter of shape alone.
+/// The number of chunks, if a result is split for threads; a function of the shape alone.
 fn chunks(results: usize, elements: usize, chunk: usize) -> usize {
     if results >= ENOUGH { 1 } else { elements.div_ceil(chunk) }
 }
 
-/// Folds where neighbors in memory belong to the same result.
+/// Folds elements that are contiguous within a result.
 fn fold_rows<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
     let (results, elements) = (across.numel(), walk.within.numel());
     let cuts = chunks(results, elements, CHUNK);
@@ -195,14 +195,14 @@ impl<T: Element, F: Fold<T>> Vectorized for Leaf<'_, T, F> {
         let [step] = within.run_strides();
         let away = self.start - base;
         let mut lanes = [F::NEUTRAL; LANES];
-        // Short runs are spread over the lanes as long ones are.
+        // Short runs are distributed over the lanes like long ones.
         let mut next = 0;
         within.for_runs(self.range, |[at], len| {
             let at = at + away;
             if step == 1 {
                 let row = &data[at as usize..at as usize + len];
                 let (whole, rest) = row.as_chunks::<LANES>();
-                // A copy that nothing indexes by a variable stays in registers.
+                // A copy without variable indexing stays in registers.
                 let mut wide = lanes;
                 for chunk in whole {
                     for (lane, &x) in wide.iter_mut().zip(chunk) {
@@ -232,7 +232,7 @@ impl<T: Element, F: Fold<T>> Vectorized for Leaf<'_, T, F> {
     }
 }
 
-/// Folds where neighbors in memory belong to different results: up to [`COLUMNS`] of them at a time.
+/// Folds adjacent results: up to [`COLUMNS`] of them at a time.
 fn fold_columns<T: Element, F: Fold<T>>(y: &mut [T], walk: &Walk<T>, across: &Plan<1>) {
     let (columns, rows) = (across.run(), walk.within.numel());
     let width = columns.min(COLUMNS);

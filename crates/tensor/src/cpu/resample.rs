@@ -1,4 +1,4 @@
-//! Resampling of image batches (N,C,H,W): each output row and column mixes two of the input's.
+//! Resampling of image batches (N,C,H,W): each output row and column interpolates two input rows and columns.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -60,7 +60,7 @@ pub(crate) fn resample<T: Float>(x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> Tenso
     y
 }
 
-/// Adds each `dy[i,j]`, in row-major order, to the four pixels of x that it came from, by their weights.
+/// Adds each `dy[i,j]`, in row-major order, to its four source pixels of x, weighted.
 pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> TensorOf<T> {
     let images = Images::new(dy.layout());
     let [rows, columns] = [mixes::<T>(&taps[0]), mixes(&taps[1])];
@@ -101,16 +101,16 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
     dx
 }
 
-/// Whether every pixel appears twice.
+/// Whether the taps duplicate every pixel.
 fn is_doubling(taps: &[Tap]) -> bool {
     taps.iter().enumerate().all(|(i, tap)| tap.lower == i / 2 && tap.lower_weight == 1.0)
         && taps.len().is_multiple_of(2)
 }
 
-/// As many pixels as the widest register has lanes.
+/// The number of lanes of the widest register.
 const WIDEST: usize = 16;
 
-/// Every pixel of a plane four times. Rows of x are `step` apart and `width` long, those of y right behind one another.
+/// Duplicates every pixel of a plane in both directions. Rows of x are `step` apart and `width` long; y is contiguous.
 struct Double<'a, T> {
     x: &'a [T],
     step: usize,

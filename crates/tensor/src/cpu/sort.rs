@@ -1,4 +1,4 @@
-//! The largest elements along an axis, and where they are.
+//! The largest elements along an axis, and their indices.
 
 use std::cmp::Ordering;
 

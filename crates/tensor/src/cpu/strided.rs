@@ -1,4 +1,4 @@
-//! Operands in the order that a kernel walks in: borrowed if they lie so, else copied.
+//! Operands in the memory order that a kernel requires: borrowed if possible, else copied.
 
 use std::borrow::Cow;
 
@@ -34,7 +34,7 @@ pub(crate) fn in_order<'a, T: Element>(x: &'a TensorOf<T>, order: &[usize]) -> C
     Cow::Owned(out)
 }
 
-/// Whether the elements, with the axes in this order, are neighbors in memory.
+/// Whether the elements are contiguous with the axes in this order.
 pub(crate) fn lies_in_order(layout: &Layout, order: &[usize]) -> bool {
     let (shape, strides) = (layout.shape_ref(), layout.strides());
     let mut step = 1;

@@ -1,14 +1,14 @@
-//! Products of matrices so small that a plain loop is done before a general product has made its plan.
+//! Matrix products so small that a plain loop is faster than setting up a general product.
 
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The most multiplications of a product that is done here.
+/// The maximum number of multiplications of a tiny product.
 const MAX_PRODUCTS: usize = 256;
 
-/// One operand: its elements, the place of the first, the distances between rows and between columns.
+/// An operand: its elements, the position of the first one, the row and column strides.
 struct Matrix<'a, T> {
     data: &'a [T],
     start: isize,

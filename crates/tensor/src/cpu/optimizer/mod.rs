@@ -1,5 +1,5 @@
-//! Optimizer steps, each one pass over all parameters: they are cut together, as if they were one, so that a small
-//! parameter costs no division of work of its own.
+//! Optimizer steps in one pass over all parameters: their elements are partitioned together, so that small parameters have
+//! no overhead of their own.
 
 #![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 
@@ -19,7 +19,7 @@ use crate::parameters::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 use crate::scalar::Real;
 use crate::tensor::TensorOf;
 
-/// The least number of elements worth a task of its own: some 10 µs of one thread.
+/// The minimum number of elements per task: about 10 µs of one thread.
 const GRAIN: usize = 16 * 1024;
 
 /// The elements of `x` for writing, with the axes in `order`; laid out anew first if they lie otherwise.
@@ -34,7 +34,7 @@ fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoin
     Disjoint::new(&mut buffer[layout.offset()..][..numel])
 }
 
-/// Calls `body` with ranges of elements that together cover each job's gradient once.
+/// Calls `body` with ranges of elements that cover each job's gradient once.
 fn for_elements<J: Sync>(jobs: &[J], len: impl Fn(&J) -> usize + Sync, body: impl Fn(&J, Range<usize>) + Sync) {
     let total = jobs.iter().map(&len).sum();
     parallel_for(total, GRAIN, |range| {
@@ -71,7 +71,7 @@ impl<T: Float> Vectorized for SgdPiece<'_, T> {
         let Self { p, g, momentum, step } = self;
         let [lr, factor, rest, decay] =
             [step.lr, step.momentum, 1.0 - step.dampening, step.weight_decay].map(T::from_f64);
-        // A decay of 0 is left out, as in PyTorch: 0·∞ would be NaN.
+        // A decay of 0 is skipped, as in PyTorch: 0·∞ would be NaN.
         let decayed = |g: T, p: T| if step.weight_decay == 0.0 { g } else { g + decay * p };
         let Some(buf) = momentum else {
             for (p, &g) in p.iter_mut().zip(g) {
@@ -88,7 +88,7 @@ impl<T: Float> Vectorized for SgdPiece<'_, T> {
 }
 
 /// `g += weight_decay·p`; `buf = g` at the first step, then `buf·momentum + (1 − dampening)·g`; `g = buf`, or
-/// `g + momentum·buf` looking ahead; `p −= lr·g`. Without momentum g stays the gradient.
+/// `g + momentum·buf` with Nesterov; `p −= lr·g`. Without momentum g stays the gradient.
 pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>) {
     let job = |slot: SgdSlot<'a, T>| {
         let (order, rank) = slot.parameter.layout().memory_order();
@@ -114,12 +114,12 @@ pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>) {
     );
 }
 
-/// What [`AdamStep`] comes to for each element.
+/// The constants of an [`AdamStep`].
 #[derive(Clone, Copy)]
 struct AdamFactors<T> {
-    /// What is multiplied with p first.
+    /// The factor of p before the step.
     shrink: T,
-    /// What is multiplied with p and added to g, if anything.
+    /// The factor of p that is added to g, if any.
     decay: Option<T>,
     rest1: T,
     /// Whether m is nearer to the old mean than to the gradient.
@@ -138,7 +138,7 @@ impl<T: Float> AdamFactors<T> {
         let shrink = if step.decoupled { 1.0 - step.lr * step.weight_decay } else { 1.0 };
         Self {
             shrink: T::from_f64(shrink),
-            // A decay of 0 is left out, as in PyTorch: 0·∞ would be NaN.
+            // A decay of 0 is skipped, as in PyTorch: 0·∞ would be NaN.
             decay: (!step.decoupled && step.weight_decay != 0.0).then(|| T::from_f64(step.weight_decay)),
             rest1: T::from_f64(1.0 - step.beta1),
             near: step.beta1 > 0.5,
@@ -187,7 +187,7 @@ impl<T: Float> Vectorized for AdamPiece<'_, T> {
 /// `g += weight_decay·p`, or decoupled `p *= 1 − lr·weight_decay`; `m += (g − m)(1 − β₁)`; `v = v·β₂ + (1 − β₂)·g²`;
 /// `p −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`.
 pub(crate) fn adam_step<'a, T: Float>(slots: Vec<AdamSlot<'a, T>>) {
-    // Most parameters have the settings and the count of steps of the one before, and powers are dear.
+    // Most parameters share settings and step count with the previous one, and powers are expensive.
     let mut before: Option<(AdamStep, AdamFactors<T>)> = None;
     let job = |slot: AdamSlot<'a, T>| {
         let factors = match before {

@@ -1,4 +1,4 @@
-//! Against the texts of the algorithms, element by element.
+//! Compared with the published algorithms, element by element.
 
 use super::{adam_step as adam_steps, sgd_step as sgd_steps, *};
 use crate::cpu::images::testing::{elements, layouts};
@@ -20,7 +20,7 @@ const SGD: SgdStep =
 const ADAM: AdamStep =
     AdamStep { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, decoupled: false, step: 1 };
 
-/// One element's step by the text of torch.optim.SGD; returns the parameter and the running direction.
+/// One element's step by the algorithm of torch.optim.SGD; returns the parameter and the momentum buffer.
 fn sgd(p: f64, g: f64, buf: f64, step: SgdStep) -> (f64, f64) {
     let g = g + step.weight_decay * p;
     if step.momentum == 0.0 {
@@ -189,7 +189,7 @@ fn steps(lengths: &[usize], at_once: bool) -> Vec<Vec<f32>> {
 
 #[test]
 fn all_at_once_is_one_after_the_other() {
-    // Pieces of work end within parameters, and some parameters have no element.
+    // Task boundaries fall within parameters, and some parameters are empty.
     let lengths = [5, 80_000, 0, 133_333, 1, 17, 90_000, 0];
     let one = with_threads(1, || steps(&lengths, false));
     for threads in [1, 2, 3] {

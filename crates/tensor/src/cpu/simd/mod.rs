@@ -1,11 +1,11 @@
-//! Loops compiled once for each level of CPU features, and the choice among them at run time.
+//! Loops compiled once per level of CPU features, selected at run time.
 //!
-//! A [`Vectorized`] piece of work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512,
-//! and runs the widest that the processor has. All give the same bits: the compiler neither reorders sums nor
-//! contracts `a * b + c`, and the lanes of a sum stand in the source.
+//! [`Vectorized`] work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512, and runs the
+//! widest variant that the CPU supports. All give the same bits: the compiler neither reorders sums nor contracts
+//! `a * b + c`, and the lanes of a sum are explicit in the source.
 //!
-//! [`Tiled`] work is written on registers by name ([`Vector`]) and fits its loops to their size and number. Its sums of
-//! products are fused where the level has the instruction, so its last bits may depend on the level, never on threads.
+//! [`Tiled`] work uses explicit registers ([`Vector`]) and adapts its loops to their size and number. It uses fused
+//! multiply-add if the level has it, so its last bits may depend on the level, but never on threads.
 
 #![expect(clippy::inline_always, reason = "work is inlined into the variants of `dispatch`")]
 
@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 pub use vector::{Vector, Wide};
 
-/// Work that is worth wide vectors.
+/// A loop that benefits from wide vectors.
 pub(crate) trait Vectorized {
     type Output;
-    /// The work. Every implementation, and every function it calls in its loops, is `#[inline(always)]`: only what is
-    /// inlined into [`dispatch`]'s variants is compiled with their features.
+    /// Runs the work. Every implementation, and every function it calls in its loops, is `#[inline(always)]`: only code that
+    /// is inlined into a variant of [`dispatch`] is compiled with its features.
     fn run(self) -> Self::Output;
 }
 
@@ -29,19 +29,19 @@ pub(crate) trait Vectorized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Level {
-    /// What the target guarantees: SSE2 on x86-64, NEON on aarch64.
+    /// The baseline of the target: SSE2 on x86-64, NEON on aarch64.
     Portable = 1,
     Avx2 = 2,
     Avx512 = 3,
 }
 
-/// The level in use; 0 before the first question.
+/// The level in use; 0 before the first query.
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
-/// The level in use: the widest there is, or the one that the environment variable `CHAINRULE_CPU` names.
+/// The level in use: the widest available one, or the one set by the environment variable `CHAINRULE_CPU`.
 ///
 /// # Panics
-/// If `CHAINRULE_CPU` names no level, or one that this processor lacks.
+/// If `CHAINRULE_CPU` is not a level, or one that this CPU does not support.
 #[inline]
 pub(crate) fn level() -> Level {
     #[cfg(test)]
@@ -67,18 +67,16 @@ fn choose() -> Level {
     level
 }
 
-/// The level called `name`, if a processor whose best is `best` has it; else an error's text.
+/// The level called `name`, if it is at most `best`; else an error message.
 fn named(name: &str, best: Level) -> Result<Level, String> {
     let level = match name {
         "portable" => Level::Portable,
         "avx2" => Level::Avx2,
         "avx512" => Level::Avx512,
-        _ => return Err(format!("CHAINRULE_CPU={name} is not known; use portable, avx2 or avx512, or unset it")),
+        _ => return Err(format!("CHAINRULE_CPU={name} is not a level; use portable, avx2 or avx512, or unset it")),
     };
     if level > best {
-        return Err(format!(
-            "CHAINRULE_CPU={name} needs features that this processor lacks; its best level is {best:?}"
-        ));
+        return Err(format!("CHAINRULE_CPU={name} needs features that this CPU lacks; its best level is {best:?}"));
     }
     Ok(level)
 }
@@ -102,10 +100,10 @@ fn detect() -> Level {
     Level::Portable
 }
 
-/// Work whose loops are cut to the registers that there are.
+/// Work whose loops adapt to the available registers.
 pub(crate) trait Tiled {
     type Output;
-    /// The work, `#[inline(always)]` as [`Vectorized::run`].
+    /// Runs the work; `#[inline(always)]` like [`Vectorized::run`].
     fn run<R: Registers>(self) -> Self::Output;
 }
 
@@ -183,18 +181,18 @@ pub(crate) fn dispatch_tiled<V: Tiled>(work: V) -> V::Output {
 
 #[cfg(test)]
 thread_local! {
-    /// The level that a test has set for this thread, and for what it hands to other threads.
+    /// The level that a test has set for this thread and its jobs.
     static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
 }
 
-/// What a thread that helps another one has to do before the work, so that it works at the other's level.
+/// Returns a function that a worker calls before a job, to use the level of the submitting thread.
 #[cfg(test)]
 pub(crate) fn inherit() -> impl Fn() + Send + Sync {
     let level = FORCED.get();
     move || FORCED.set(level)
 }
 
-/// Runs `body` once at each level that this processor has.
+/// Runs `body` once at each level that this CPU supports.
 #[cfg(test)]
 pub(crate) fn at_each_level(mut body: impl FnMut(Level)) {
     let best = level();

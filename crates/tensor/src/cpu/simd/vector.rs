@@ -1,7 +1,7 @@
-//! Vector registers: one small interface over those of AVX-512, AVX2, SSE2 and NEON, so that a kernel is written once.
+//! Vector registers: a small interface over AVX-512, AVX2, SSE2 and NEON, so that a kernel is written once.
 //!
-//! Every method is a single instruction where the level has it. `mul_add` is fused (rounded once) except at the portable
-//! level of x86-64, whose processors may lack the instruction: sums of products have other last bits there.
+//! Every method is a single instruction if the level has it. `mul_add` is fused (rounded once) except at the portable level
+//! of x86-64, where CPUs may lack the instruction: there the last bits of sums of products differ.
 
 #![expect(clippy::inline_always, reason = "a register's methods have to be compiled with the features of their caller")]
 
@@ -10,18 +10,18 @@ use super::Registers;
 /// A register of `LANES` elements.
 ///
 /// # Safety
-/// Methods run instructions of the implementation's level: values exist only in code reached through
-/// [`dispatch_tiled`](super::dispatch_tiled), which has asked the processor.
+/// Methods use instructions of the implementation's level: values may exist only in code reached through
+/// [`dispatch_tiled`](super::dispatch_tiled), which has checked the CPU.
 pub trait Vector: Copy {
     type Element: Copy;
     const LANES: usize;
 
     fn splat(x: Self::Element) -> Self;
     /// # Safety
-    /// `LANES` elements can be read; any alignment will do.
+    /// `LANES` elements must be readable, at any alignment.
     unsafe fn load(from: *const Self::Element) -> Self;
     /// # Safety
-    /// `LANES` elements can be written; any alignment will do.
+    /// `LANES` elements must be writable, at any alignment.
     unsafe fn store(self, to: *mut Self::Element);
     fn add(self, b: Self) -> Self;
     fn sub(self, b: Self) -> Self;
@@ -29,13 +29,13 @@ pub trait Vector: Copy {
     /// `self · b + c`.
     fn mul_add(self, b: Self, c: Self) -> Self;
 
-    /// The lanes of both alternately: `a₀ b₀ a₁ b₁ …`, in two registers.
+    /// Interleaves the lanes: `a₀ b₀ a₁ b₁ …`, in two registers.
     fn zip(self, b: Self) -> (Self, Self);
 
-    /// The even and the odd lanes of two registers, one behind the other: undoes [`zip`](Self::zip).
+    /// Deinterleaves two registers into their even and odd lanes: the inverse of [`zip`](Self::zip).
     #[inline(always)]
     fn unzip(self, b: Self) -> (Self, Self) {
-        // A shuffle, repeated as often as the two registers have doublings, comes round to where it started.
+        // log₂(2·LANES) interleavings in a row are the identity.
         let (mut pair, mut span) = ((self, b), 1);
         while span < Self::LANES {
             pair = pair.0.zip(pair.1);
@@ -44,15 +44,14 @@ pub trait Vector: Copy {
         pair
     }
 
-    /// The sum of all lanes of each of the first `LANES` registers, one in each lane of the result: halves of a register are
-    /// added to each other again and again.
+    /// The horizontal sums of the first `LANES` registers, one per lane of the result, by repeatedly adding halves.
     #[inline(always)]
     fn sums(mut rows: [Self; 16]) -> Self {
         let mut count = Self::LANES;
         while count > 1 {
             count /= 2;
             for i in 0..count {
-                // Halves are added, and the lanes of two registers share one.
+                // Adds halves and packs the sums of two registers into one.
                 let (low, high) = rows[i].zip(rows[i + count]);
                 rows[i] = low.add(high);
             }
@@ -62,10 +61,10 @@ pub trait Vector: Copy {
 
     fn zeroed() -> Self::Element;
 
-    /// Writes the columns of a square of `LANES` rows as rows: `to[j·to_step + i] = from[i·from_step + j]`.
+    /// Transposes a `LANES` × `LANES` square: `to[j·to_step + i] = from[i·from_step + j]`.
     ///
     /// # Safety
-    /// `LANES` elements can be read from each row, and written to each row.
+    /// `LANES` elements of each row must be readable and writable.
     #[inline(always)]
     unsafe fn transpose(from: *const Self::Element, from_step: isize, to: *mut Self::Element, to_step: usize) {
         // No register has more than 16 lanes.
@@ -76,7 +75,7 @@ pub trait Vector: Copy {
         }
         let mut span = 1;
         while span < Self::LANES {
-            // A perfect shuffle of the rows; as many as the square has doublings exchange rows and columns.
+            // A perfect shuffle of the rows; log₂(LANES) of them transpose the square.
             let before = rows;
             for i in 0..Self::LANES / 2 {
                 (rows[2 * i], rows[2 * i + 1]) = before[i].zip(before[i + Self::LANES / 2]);
@@ -111,7 +110,7 @@ macro_rules! vector {
         pub struct $name($register);
 
         // SAFETY of every block below: `Vector`'s contract says that the processor has the level's instructions, and
-        // the caller of `load` and `store` that the memory is there.
+        // the caller of `load` and `store` that the memory is valid.
         impl $crate::cpu::simd::Vector for $name {
             type Element = $t;
             const LANES: usize = $lanes;

@@ -1,4 +1,4 @@
-//! Cross-entropy of logits and labels, one loss for each sample.
+//! Cross-entropy of logits and labels, one loss per sample.
 
 use std::ops::Range;
 
@@ -19,7 +19,7 @@ fn of_labels(order: &[usize]) -> Vec<usize> {
 
 /// The losses `ln Σ exp(x − max) − (x[label] − max)`, max and `ln Σ exp(x − max)`: x (N,C,…), all others (N,…).
 ///
-/// A loss whose logits hold NaN or +∞, or nothing but −∞, is NaN.
+/// A loss is NaN if its logits contain NaN or +∞, or are all −∞.
 pub(crate) fn cross_entropy<T: Float>(x: &TensorOf<T>, labels: &TensorOf<i32>) -> [TensorOf<T>; 3] {
     let (order, rank) = x.layout().memory_order();
     let (order, of_labels) = (&order[..rank], of_labels(&order[..rank]));

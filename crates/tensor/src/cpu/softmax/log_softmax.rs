@@ -1,4 +1,4 @@
-//! The logarithm of softmax.
+//! log-softmax.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::layout::Layout;
 use crate::parallel::Disjoint;
 use crate::tensor::TensorOf;
 
-/// `y = x − max − ln Σ exp(x − max)`. A row that holds NaN or +∞, or nothing but −∞, is NaN; a −∞ among others stays.
+/// `y = x − max − ln Σ exp(x − max)`. A row is NaN if it contains NaN or +∞, or is all −∞; otherwise −∞ stays.
 pub(crate) fn log_softmax<T: Float>(x: &TensorOf<T>, axis: usize) -> TensorOf<T> {
     let (order, rank) = x.layout().memory_order();
     let order = &order[..rank];

@@ -1,7 +1,7 @@
-//! The logarithm of softmax along any axis, and cross-entropy.
+//! log-softmax along any axis, and cross-entropy.
 //!
-//! In memory a tensor without gaps is `outer × length of the axis × inner`. Where the axis is the innermost, sums run
-//! along memory in fixed lanes; elsewhere whole pieces of `inner` are handled side by side, one sum for each.
+//! In memory a dense tensor is `outer × length of the axis × inner`. If the axis is the innermost, sums run along memory in
+//! a fixed number of lanes; otherwise adjacent rows of `inner` are processed together, one sum each.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -20,22 +20,22 @@ use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::parallel_for;
 
-/// Sums that run side by side along a row.
+/// The number of parallel sums along a row.
 const LANES: usize = 16;
-/// Neighboring rows that are handled together where the axis is not the innermost.
+/// Adjacent rows that are processed together if the axis is not the innermost.
 const WIDTH: usize = 64;
 /// The minimum number of elements per task.
 const GRAIN: usize = 4 * 1024;
 
-/// What is done with rows. Every method is `#[inline(always)]`, as is what it calls in its loops.
+/// An operation on rows. Every method is `#[inline(always)]`, as is what it calls in its loops.
 trait Along: Sync {
-    /// A row that lies along memory; `number` of all that there are, in the order of memory.
+    /// A contiguous row; `number` is its index in memory order.
     fn one(&self, row: Range<usize>, number: usize);
-    /// Neighboring rows.
+    /// Adjacent rows.
     fn many(&self, rows: &Neighbors);
 }
 
-/// How the rows along an axis lie in memory without gaps.
+/// The dense memory layout of the rows along an axis.
 struct Rows {
     outer: usize,
     len: usize,
@@ -85,31 +85,31 @@ impl<K: Along> Vectorized for Jobs<'_, K> {
     }
 }
 
-/// Up to [`WIDTH`] rows side by side.
+/// Up to [`WIDTH`] adjacent rows.
 struct Neighbors {
     start: usize,
     width: usize,
     len: usize,
     inner: usize,
-    /// Of the first row, of all that there are.
+    /// The index of the first row.
     number: usize,
 }
 
 impl Neighbors {
-    /// The places of the rows' elements, step by step along the axis.
+    /// The positions of the rows' elements, step by step along the axis.
     #[inline(always)]
     fn pieces(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         (0..self.len).map(|k| self.start + k * self.inner).map(|start| start..start + self.width)
     }
 
-    /// The numbers of the rows.
+    /// The indices of the rows.
     #[inline(always)]
     fn numbers(&self) -> Range<usize> {
         self.number..self.number + self.width
     }
 }
 
-/// `max` and `Σ exp(x − max)` of neighboring rows.
+/// `max` and `Σ exp(x − max)` of adjacent rows.
 #[inline(always)]
 fn exponentials<T: Float>(x: &[T], rows: &Neighbors) -> [[T; WIDTH]; 2] {
     let (mut max, mut sum) = ([T::LOWEST; WIDTH], [T::ZERO; WIDTH]);
