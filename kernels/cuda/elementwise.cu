@@ -1,6 +1,7 @@
-// Elementwise kernels. The formulas are those of crates/tensor/src/cpu/elementwise, where they are derived; the numbers
-// of the functions are those of crates/tensor/src/cuda/elementwise.rs.
+// Elementwise kernels. The functions are those of crates/tensor/src/parameters/elementwise/functions.rs, their
+// formulas derived in crates/tensor/src/cpu/elementwise/formulas.rs.
 #include "bf16.cuh"
+#include "opcodes.cuh"
 
 template <class T> DEVICE T sigmoid(T x) {
   const T e = exp_of(-abs_of(x)), share = T(1) / (T(1) + e);
@@ -49,79 +50,81 @@ template <class T> DEVICE T mish_slope(T x) {
 }
 
 template <class T> DEVICE T unary(int op, T x, T a, T b) {
-  switch (op) {
-  case 0: return -x;
-  case 1: return abs_of(x);
-  case 2: return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
-  case 3: return exp_of(x);
-  case 4: return log_of(x);
-  case 5: return root_of(x);
-  case 6: return x * x;
-  case 7: return T(1) / x;
-  case 8: return x + a;
-  case 9: return a - x;
-  case 10: return a * x;
-  case 11: return a / x;
-  case 12: return power_of(x, a);
-  case 13: {
+  switch (Unary(op)) {
+  case Unary::Neg: return -x;
+  case Unary::Abs: return abs_of(x);
+  case Unary::Sign: return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
+  case Unary::Exp: return exp_of(x);
+  case Unary::Log: return log_of(x);
+  case Unary::Sqrt: return root_of(x);
+  case Unary::Square: return x * x;
+  case Unary::Cube: return x * x * x;
+  case Unary::Reciprocal: return T(1) / x;
+  case Unary::Add: return x + a;
+  case Unary::SubFrom: return a - x;
+  case Unary::Mul: return a * x;
+  case Unary::DivInto: return a / x;
+  case Unary::Pow: return power_of(x, a);
+  case Unary::Clamp: {
     const T cut = x > b ? b : x;
     return cut < a ? a : cut;
   }
-  case 14: return x <= T(0) ? T(0) : x;
-  case 15: return x > T(0) ? x : a * x;
-  case 16: return sigmoid(x);
-  case 17: return tanh_of(x);
-  case 18: return softplus(x);
-  case 19: return times(x, sigmoid(a * x));
-  case 20: return times(x, tanh_softplus(x));
-  case 21: return times(x, normal_distribution(x));
-  case 22: return times(x, sigmoid(gelu_argument(x)));
-  case 23: return x * x * x;
+  case Unary::Relu: return x <= T(0) ? T(0) : x;
+  case Unary::LeakyRelu: return x > T(0) ? x : a * x;
+  case Unary::Sigmoid: return sigmoid(x);
+  case Unary::Tanh: return tanh_of(x);
+  case Unary::Softplus: return softplus(x);
+  case Unary::Swish: return times(x, sigmoid(a * x));
+  case Unary::Mish: return times(x, tanh_softplus(x));
+  case Unary::Gelu: return times(x, normal_distribution(x));
+  case Unary::GeluTanh: return times(x, sigmoid(gelu_argument(x)));
   default: return x;
   }
 }
 
 template <class T> DEVICE T binary(int op, T v, T w, T a, T b) {
-  switch (op) {
-  case 0: return v + w;
-  case 1: return v - w;
-  case 2: return v * w;
-  case 3: return v / w;
-  case 4: return v >= w || is_nan(v) ? v : w;
-  case 5: return v <= w || is_nan(v) ? v : w;
-  case 6: return w > T(0) ? v : T(0);
-  case 7: return w > T(0) ? v : a * v;
-  case 8: return a <= w && w <= b ? v : T(0);
-  case 9: return v * (w * (T(1) - w));
-  case 10: return v * (T(1) - w * w);
-  case 11: return v * sigmoid(w);
-  case 12: {
+  switch (Binary(op)) {
+  case Binary::Add: return v + w;
+  case Binary::Sub: return v - w;
+  case Binary::Mul: return v * w;
+  case Binary::Div: return v / w;
+  case Binary::Maximum: return v >= w || is_nan(v) ? v : w;
+  case Binary::Minimum: return v <= w || is_nan(v) ? v : w;
+  case Binary::ReluBackward: return w > T(0) ? v : T(0);
+  case Binary::LeakyReluBackward: return w > T(0) ? v : a * v;
+  case Binary::ClampBackward: return a <= w && w <= b ? v : T(0);
+  case Binary::SigmoidBackward: return v * (w * (T(1) - w));
+  case Binary::TanhBackward: return v * (T(1) - w * w);
+  case Binary::SoftplusBackward: return v * sigmoid(w);
+  case Binary::SwishBackward: {
     T slope;
     const T u = a * w, share = logistic(u, slope);
     return v * (share + times(u, slope));
   }
-  case 13: return v * mish_slope(w);
-  case 14: {
+  case Binary::MishBackward: return v * mish_slope(w);
+  case Binary::GeluBackward: {
     const T density = T(0.39894228040143267794) * exp_of(T(-0.5) * (w * w));
     return v * (normal_distribution(w) + times(w, density));
   }
-  default: {
+  case Binary::GeluTanhBackward: {
     T slope;
     const T share = logistic(gelu_argument(w), slope);
     const T rise = gelu_scale<T>() * (w + T(0.134145) * (w * w * w));
     return v * (share + times(rise, slope));
   }
+  default: return v;
   }
 }
 
 template <class T> DEVICE bool compare(int op, T a, T b) {
-  switch (op) {
-  case 0: return a == b;
-  case 1: return a != b;
-  case 2: return a < b;
-  case 3: return a <= b;
-  case 4: return a > b;
-  default: return a >= b;
+  switch (Compare(op)) {
+  case Compare::Equal: return a == b;
+  case Compare::NotEqual: return a != b;
+  case Compare::Less: return a < b;
+  case Compare::LessEqual: return a <= b;
+  case Compare::Greater: return a > b;
+  case Compare::GreaterEqual: return a >= b;
+  default: return false;
   }
 }
 

@@ -17,58 +17,6 @@ use crate::tensor::{TensorOf, address};
 
 const FAMILY: Family = Family::Elementwise;
 
-/// A function's number in the kernel, and its constants.
-fn unary_code(op: Unary) -> (i32, f64, f64) {
-    match op {
-        Unary::Neg => (0, 0.0, 0.0),
-        Unary::Abs => (1, 0.0, 0.0),
-        Unary::Sign => (2, 0.0, 0.0),
-        Unary::Exp => (3, 0.0, 0.0),
-        Unary::Log => (4, 0.0, 0.0),
-        Unary::Sqrt => (5, 0.0, 0.0),
-        Unary::Square | Unary::Pow(2.0) => (6, 0.0, 0.0),
-        Unary::Reciprocal | Unary::Pow(-1.0) => (7, 0.0, 0.0),
-        Unary::Add(s) => (8, s, 0.0),
-        Unary::SubFrom(s) => (9, s, 0.0),
-        Unary::Mul(s) => (10, s, 0.0),
-        Unary::DivInto(s) => (11, s, 0.0),
-        Unary::Pow(3.0) => (23, 0.0, 0.0),
-        Unary::Pow(p) => (12, p, 0.0),
-        Unary::Clamp(lo, hi) => (13, lo, hi),
-        Unary::Relu => (14, 0.0, 0.0),
-        Unary::LeakyRelu(alpha) => (15, alpha, 0.0),
-        Unary::Sigmoid => (16, 0.0, 0.0),
-        Unary::Tanh => (17, 0.0, 0.0),
-        Unary::Softplus => (18, 0.0, 0.0),
-        Unary::Swish(beta) => (19, beta, 0.0),
-        Unary::Mish => (20, 0.0, 0.0),
-        Unary::Gelu => (21, 0.0, 0.0),
-        Unary::GeluTanh => (22, 0.0, 0.0),
-    }
-}
-
-/// As [`unary_code`].
-fn binary_code(op: Binary) -> (i32, f64, f64) {
-    match op {
-        Binary::Add => (0, 0.0, 0.0),
-        Binary::Sub => (1, 0.0, 0.0),
-        Binary::Mul => (2, 0.0, 0.0),
-        Binary::Div => (3, 0.0, 0.0),
-        Binary::Maximum => (4, 0.0, 0.0),
-        Binary::Minimum => (5, 0.0, 0.0),
-        Binary::ReluBackward => (6, 0.0, 0.0),
-        Binary::LeakyReluBackward(alpha) => (7, alpha, 0.0),
-        Binary::ClampBackward(lo, hi) => (8, lo, hi),
-        Binary::SigmoidBackward => (9, 0.0, 0.0),
-        Binary::TanhBackward => (10, 0.0, 0.0),
-        Binary::SoftplusBackward => (11, 0.0, 0.0),
-        Binary::SwishBackward(beta) => (12, beta, 0.0),
-        Binary::MishBackward => (13, 0.0, 0.0),
-        Binary::GeluBackward => (14, 0.0, 0.0),
-        Binary::GeluTanhBackward => (15, 0.0, 0.0),
-    }
-}
-
 /// A dense result for operands that broadcast to its shape, its order of axes and the operands' walk.
 fn result<T: Element, const N: usize>(
     gpu: &'static Gpu,
@@ -100,7 +48,7 @@ pub(crate) fn unary<T: Float>(gpu: &'static Gpu, op: Unary, x: &TensorOf<T>) -> 
     let stored = Stored::like(x);
     let (y, walk) = result(gpu, stored, [x.layout()]);
     let (to, from) = (stored.address(&y), stored.address(x));
-    let (op, a, b) = unary_code(op);
+    let (op, [a, b]) = op.code();
     // SAFETY: y has walk's elements, and the walk stays within x.
     unsafe { start(gpu, "unary", stored.0, walk.numel, [&to, &from, &walk, &op, &a, &b]) };
     y
@@ -111,7 +59,7 @@ pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w
     // As bf16 only if both are: a factor such as a dropout's would lose digits, the same ones everywhere.
     let stored = if v.is_bf16() && w.is_bf16() { BF16 } else { Stored(T::NAME) };
     let (y, walk) = result(gpu, stored, [v.layout(), w.layout()]);
-    let (op, a, b) = binary_code(op);
+    let (op, [a, b]) = op.code();
     let [to, from_v, from_w] = [&y, &v, &w].map(|x| stored.address(x));
     let arguments: [&dyn Argument; 7] = [&to, &from_v, &from_w, &walk, &op, &a, &b];
     // SAFETY: y has walk's elements, and the walk stays within v and w.
@@ -134,14 +82,7 @@ pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &T
 pub(crate) fn compare<T: Element>(gpu: &'static Gpu, op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
     let (a, b) = (gpu.operand(a), gpu.operand(b));
     let (y, walk) = result(gpu, Stored(u8::NAME), [a.layout(), b.layout()]);
-    let op = match op {
-        Compare::Equal => 0i32,
-        Compare::NotEqual => 1,
-        Compare::Less => 2,
-        Compare::LessEqual => 3,
-        Compare::Greater => 4,
-        Compare::GreaterEqual => 5,
-    };
+    let op = op as i32;
     // SAFETY: y has walk's elements, and the walk stays within a and b.
     unsafe { start(gpu, "compare", T::NAME, walk.numel, [&address(&y), &address(&a), &address(&b), &walk, &op]) };
     y

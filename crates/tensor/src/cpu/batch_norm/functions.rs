@@ -5,6 +5,7 @@
     reason = "functions are vectorized where they are inlined into a variant of `dispatch`"
 )]
 
+use crate::cpu::elementwise::{relu, relu_backward};
 use crate::element::Float;
 
 /// K terms of one element, of which the sums over a channel are wanted; I tensors are read.
@@ -53,21 +54,9 @@ impl<T: Float> Term<T, 2, 2> for Gradient {
 impl<T: Float> Term<T, 3, 2> for Gradient {
     #[inline(always)]
     fn of(self, [dy, x, y]: [T; 3], mean: T) -> [T; 2] {
-        let dz = gate(dy, y);
+        let dz = relu_backward(dy, y);
         [dz, dz * (x - mean)]
     }
-}
-
-/// dy where y > 0, else 0: the gradient of relu.
-#[inline(always)]
-fn gate<T: Float>(dy: T, y: T) -> T {
-    if y > T::ZERO { dy } else { T::ZERO }
-}
-
-/// max(z, 0), NaN for NaN.
-#[inline(always)]
-fn relu<T: Float>(z: T) -> T {
-    if z <= T::ZERO { T::ZERO } else { z }
 }
 
 /// `(x − mean)·scale + shift`.
@@ -118,14 +107,14 @@ impl<T: Float> Map<T, 2, 4, 1> for InputGradient {
 impl<T: Float> Map<T, 3, 4, 1> for InputGradient {
     #[inline(always)]
     fn of(self, [dy, x, y]: [T; 3], constants: [T; 4]) -> [T; 1] {
-        [input_gradient(gate(dy, y), x, constants)]
+        [input_gradient(relu_backward(dy, y), x, constants)]
     }
 }
 
 impl<T: Float> Map<T, 3, 4, 2> for InputGradient {
     #[inline(always)]
     fn of(self, [dy, x, y]: [T; 3], constants: [T; 4]) -> [T; 2] {
-        let dz = gate(dy, y);
+        let dz = relu_backward(dy, y);
         [input_gradient(dz, x, constants), dz]
     }
 }

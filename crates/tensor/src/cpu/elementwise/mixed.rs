@@ -1,4 +1,4 @@
-//! Comparison, selection and conversion: elementwise kernels between element types.
+//! Comparison, selection and conversion, elementwise kernels between element types, and addition in place.
 
 #![expect(
     clippy::inline_always,
@@ -8,8 +8,8 @@
 use std::any::Any;
 
 use super::Compare;
-use super::map::{CHEAP, Function1, Function2, Function3, map1, map2, map3};
-use crate::element::Element;
+use super::map::{CHEAP, Function1, Function2, Function3, map1, map2, map3, update};
+use crate::element::{Element, Float};
 use crate::tensor::TensorOf;
 
 pub(crate) fn compare<T: Element>(op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
@@ -63,4 +63,16 @@ pub(crate) fn cast<T: Element, U: Element>(x: &TensorOf<T>) -> TensorOf<U> {
         Some(same) => same.clone(),
         None => map1(x, CHEAP, Conversion),
     }
+}
+
+pub(crate) fn add_assign<T: Float>(y: &mut TensorOf<T>, x: &TensorOf<T>) {
+    #[derive(Clone, Copy)]
+    struct Sum;
+    impl<T: Float> Function2<T, T, T> for Sum {
+        #[inline(always)]
+        fn apply(self, y: T, x: T) -> T {
+            y + x
+        }
+    }
+    update(y, x, CHEAP, Sum);
 }

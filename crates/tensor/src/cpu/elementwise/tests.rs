@@ -7,103 +7,20 @@ use crate::element::{Element, Float};
 use crate::parallel::with_threads;
 use crate::tensor::{Tensor, Tensor64, TensorOf};
 
-const UNARY: [Unary; 27] = [
-    Unary::Neg,
-    Unary::Abs,
-    Unary::Sign,
-    Unary::Exp,
-    Unary::Log,
-    Unary::Sqrt,
-    Unary::Square,
-    Unary::Reciprocal,
-    Unary::Add(0.3),
-    Unary::SubFrom(0.3),
-    Unary::Mul(-1.7),
-    Unary::DivInto(2.5),
-    Unary::Pow(2.0),
-    Unary::Pow(3.0),
-    Unary::Pow(-1.0),
-    Unary::Pow(0.7),
-    Unary::Clamp(-0.5, 0.75),
-    Unary::Relu,
-    Unary::LeakyRelu(0.01),
-    Unary::Sigmoid,
-    Unary::Tanh,
-    Unary::Softplus,
-    Unary::Swish(1.0),
-    Unary::Swish(-0.5),
-    Unary::Mish,
-    Unary::Gelu,
-    Unary::GeluTanh,
-];
-
-const BINARY: [Binary; 16] = [
-    Binary::Add,
-    Binary::Sub,
-    Binary::Mul,
-    Binary::Div,
-    Binary::Maximum,
-    Binary::Minimum,
-    Binary::ReluBackward,
-    Binary::LeakyReluBackward(0.01),
-    Binary::ClampBackward(-0.5, 0.75),
-    Binary::SigmoidBackward,
-    Binary::TanhBackward,
-    Binary::SoftplusBackward,
-    Binary::SwishBackward(1.3),
-    Binary::MishBackward,
-    Binary::GeluBackward,
-    Binary::GeluTanhBackward,
-];
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
+/// Every function, and some more instances of a few.
+fn unary_functions() -> Vec<Unary> {
+    let more = [Unary::Pow(2.0), Unary::Pow(3.0), Unary::Pow(-1.0), Unary::Swish(1.0), Unary::Swish(-0.5)];
+    [Unary::EXAMPLES, &more].concat()
 }
 
-/// The function as its definition reads, with std's elementary functions.
-fn reference(op: Unary, x: f64) -> f64 {
-    match op {
-        Unary::Neg => -x,
-        Unary::Abs => x.abs(),
-        Unary::Sign => f64::from(i8::from(x > 0.0) - i8::from(x < 0.0)),
-        Unary::Exp => x.exp(),
-        Unary::Log => x.ln(),
-        Unary::Sqrt => x.sqrt(),
-        Unary::Square => x * x,
-        Unary::Reciprocal => 1.0 / x,
-        Unary::Add(s) => x + s,
-        Unary::SubFrom(s) => s - x,
-        Unary::Mul(s) => s * x,
-        Unary::DivInto(s) => s / x,
-        Unary::Pow(p) => x.powf(p),
-        Unary::Clamp(lo, hi) => x.clamp(lo, hi),
-        Unary::Relu => x.max(0.0),
-        Unary::LeakyRelu(alpha) => x.max(0.0) + alpha * x.min(0.0),
-        Unary::Sigmoid => sigmoid(x),
-        Unary::Tanh => x.tanh(),
-        Unary::Softplus => x.exp().ln_1p(),
-        Unary::Swish(beta) => x * sigmoid(beta * x),
-        Unary::Mish => x * x.exp().ln_1p().tanh(),
-        Unary::Gelu => x * 0.5 * (1.0 + <f64 as crate::cpu::math::Elementary>::erf(x / 2f64.sqrt())),
-        Unary::GeluTanh => 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
-    }
+/// The loops of gradients, with their functions and whether they take the output y instead of x.
+fn backward_functions() -> impl Iterator<Item = (Unary, Binary, bool)> {
+    let backward = |forward: Unary| forward.backward().map(|(backward, of_y)| (forward, backward, of_y));
+    unary_functions().into_iter().filter_map(backward)
 }
 
-/// The function whose derivative a backward op multiplies by, and whether it takes the output y instead of x.
-fn forward_of(op: Binary) -> Option<(Unary, bool)> {
-    Some(match op {
-        Binary::ReluBackward => (Unary::Relu, true),
-        Binary::LeakyReluBackward(alpha) => (Unary::LeakyRelu(alpha), false),
-        Binary::ClampBackward(lo, hi) => (Unary::Clamp(lo, hi), false),
-        Binary::SigmoidBackward => (Unary::Sigmoid, true),
-        Binary::TanhBackward => (Unary::Tanh, true),
-        Binary::SoftplusBackward => (Unary::Softplus, false),
-        Binary::SwishBackward(beta) => (Unary::Swish(beta), false),
-        Binary::MishBackward => (Unary::Mish, false),
-        Binary::GeluBackward => (Unary::Gelu, false),
-        Binary::GeluTanhBackward => (Unary::GeluTanh, false),
-        _ => return None,
-    })
+fn binary_functions() -> Vec<Binary> {
+    Binary::ARITHMETIC.iter().copied().chain(backward_functions().map(|(_, backward, _)| backward)).collect()
 }
 
 /// Numbers on both sides of 0, none at a kink.
@@ -118,9 +35,9 @@ fn close<T: Float>(got: T, want: f64, what: &str) {
 
 fn unary_matches<T: Float>() {
     let x = TensorOf::<T>::from(samples().into_iter().map(T::from_f64).collect::<Vec<T>>());
-    for op in UNARY {
+    for op in unary_functions() {
         for (x, y) in x.to_vec().into_iter().zip(x.unary(op).to_vec()) {
-            close(y, reference(op, x.to_f64()), &format!("{op:?} of {x}"));
+            close(y, op.definition(x.to_f64()), &format!("{op:?} of {x}"));
         }
     }
 }
@@ -134,8 +51,7 @@ fn unary_functions_match_their_definitions() {
 #[test]
 fn backward_functions_are_the_derivatives() {
     let x = Tensor64::from(samples());
-    for op in BINARY {
-        let Some((forward, takes_output)) = forward_of(op) else { continue };
+    for (forward, op, takes_output) in backward_functions() {
         let h = 1e-5;
         let slope = |x: f64| {
             let at = |x: f64| Tensor64::scalar(x).unary(forward).item();
@@ -293,8 +209,8 @@ fn adding_in_place_leaves_shared_and_repeated_storage_alone() {
 /// The bits of every function of pseudo-random numbers. The sign of a NaN is left open by Rust, so all count as one.
 fn bits() -> Vec<u64> {
     fn all<T: Float>(x: &TensorOf<T>, y: &TensorOf<T>) -> Vec<u64> {
-        let unary = UNARY.iter().map(|&op| x.unary(op));
-        let binary = BINARY.iter().map(|&op| x.binary(op, y));
+        let unary = unary_functions().into_iter().map(|op| x.unary(op));
+        let binary = binary_functions().into_iter().map(|op| x.binary(op, y));
         let numbers = unary.chain(binary).flat_map(|z| z.to_f64().to_vec());
         numbers.map(|z| if z.is_nan() { f64::NAN.to_bits() } else { z.to_bits() }).collect()
     }

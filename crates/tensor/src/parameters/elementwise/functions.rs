@@ -1,0 +1,132 @@
+//! The functions of one and of two numbers: one entry for each, of which everything else about it is made.
+
+/// Hands the entries to a macro: to `declare`, which makes [`Unary`](super::Unary) and [`Binary`](super::Binary) of them,
+/// and to `cpu::elementwise::loops`.
+///
+/// An entry is a function's value; where its gradient has a loop of its own, that of dy and of x, or of y if the argument is
+/// called so; and, for the tests, an instance and its definition in f64 and std's functions. `CHEAP` and `DEAR` say how many
+/// elements are worth a task.
+macro_rules! functions { ($make:ident) => { $make! {
+    unary {
+        /// −x
+        Neg = CHEAP |x| -x,
+            test Neg = -x;
+        /// |x|
+        Abs = CHEAP |x| x.abs(),
+            test Abs = x.abs();
+        /// −1, 0 or 1; NaN for NaN
+        Sign = CHEAP |x| if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { x },
+            test Sign = f64::from(i8::from(x > 0.0) - i8::from(x < 0.0));
+        /// eˣ
+        Exp = DEAR |x| T::exp(x),
+            test Exp = x.exp();
+        /// ln x
+        Log = DEAR |x| T::ln(x),
+            test Log = x.ln();
+        /// √x
+        Sqrt = CHEAP |x| x.sqrt(),
+            test Sqrt = x.sqrt();
+        /// x²
+        Square = CHEAP |x| x * x,
+            test Square = x * x;
+        /// x³
+        Cube = CHEAP |x| x * x * x,
+            test Cube = x.powi(3);
+        /// 1/x
+        Reciprocal = CHEAP |x| T::ONE / x,
+            test Reciprocal = 1.0 / x;
+        /// x + s
+        Add(s) = CHEAP |x| x + s,
+            test Add(0.3) = x + s;
+        /// s − x
+        SubFrom(s) = CHEAP |x| s - x,
+            test SubFrom(0.3) = s - x;
+        /// s·x
+        Mul(s) = CHEAP |x| s * x,
+            test Mul(-1.7) = s * x;
+        /// s/x
+        DivInto(s) = CHEAP |x| s / x,
+            test DivInto(2.5) = s / x;
+        /// xᵖ
+        Pow(p) = DEAR |x| T::powf(x, p),
+            test Pow(0.7) = x.powf(p);
+        /// max(lo, min(x, hi)); NaN stays
+        // Comparisons that fail for NaN.
+        Clamp(lo, hi) = CHEAP |x| {
+            let x = if x > hi { hi } else { x };
+            if x < lo { lo } else { x }
+        },
+            /// dy where lo ≤ x ≤ hi, else 0, of (dy, x)
+            gradient ClampBackward(lo, hi) = CHEAP |dy, x| if lo <= x && x <= hi { dy } else { T::ZERO },
+            test Clamp(-0.5, 0.75) = x.clamp(lo, hi);
+        /// max(x, 0); NaN stays
+        Relu = CHEAP |x| relu(x),
+            /// dy where y > 0, else 0, of (dy, y)
+            gradient ReluBackward = CHEAP |dy, y| relu_backward(dy, y),
+            test Relu = x.max(0.0);
+        /// x for x > 0, else αx
+        LeakyRelu(alpha) = CHEAP |x| if x > T::ZERO { x } else { alpha * x },
+            /// dy where x > 0, else α·dy, of (dy, x)
+            gradient LeakyReluBackward(alpha) = CHEAP |dy, x| if x > T::ZERO { dy } else { alpha * dy },
+            test LeakyRelu(0.01) = x.max(0.0) + alpha * x.min(0.0);
+        /// 1/(1 + e⁻ˣ)
+        Sigmoid = DEAR |x| T::sigmoid(x),
+            /// dy·y(1 − y), of (dy, y)
+            gradient SigmoidBackward = CHEAP |dy, y| dy * (y * (T::ONE - y)),
+            test Sigmoid = 1.0 / (1.0 + (-x).exp());
+        /// tanh x
+        Tanh = DEAR |x| T::tanh(x),
+            /// dy·(1 − y²), of (dy, y)
+            gradient TanhBackward = CHEAP |dy, y| dy * (T::ONE - y * y),
+            test Tanh = x.tanh();
+        /// ln(1 + eˣ)
+        Softplus = DEAR |x| T::softplus(x),
+            /// dy·σ(x), of (dy, x)
+            gradient SoftplusBackward = DEAR |dy, x| dy * T::sigmoid(x),
+            test Softplus = x.exp().ln_1p();
+        /// x·σ(βx)
+        Swish(beta) = DEAR |x| times(x, T::sigmoid(beta * x)),
+            /// dy·(σ(βx) + βx·σ(βx)(1 − σ(βx))), of (dy, x)
+            gradient SwishBackward(beta) = DEAR |dy, x| {
+                let (sigmoid, slope) = logistic(beta * x);
+                dy * (sigmoid + times(beta * x, slope))
+            },
+            test Swish(1.3) = x / (1.0 + (-beta * x).exp());
+        /// x·tanh(softplus x)
+        Mish = DEAR |x| times(x, tanh_softplus(x)),
+            /// dy·(t + x(1 − t²)σ(x)) with t = tanh(softplus x), of (dy, x)
+            gradient MishBackward = DEAR |dy, x| dy * mish_slope(x),
+            test Mish = x * x.exp().ln_1p().tanh();
+        /// x·Φ(x), Φ being the standard normal's distribution function
+        Gelu = DEAR |x| times(x, normal_distribution(x)),
+            /// dy·(Φ(x) + x·φ(x)), of (dy, x), φ being the standard normal's density
+            gradient GeluBackward = DEAR |dy, x| dy * (normal_distribution(x) + times(x, normal_density(x))),
+            test Gelu = x * 0.5 * (1.0 + <f64 as crate::cpu::math::Elementary>::erf(x / 2f64.sqrt()));
+        /// x/2·(1 + tanh(√(2/π)·(x + 0.044715x³)))
+        // (1 + tanh u)/2 = σ(2u)
+        GeluTanh = DEAR |x| times(x, T::sigmoid(gelu_argument(x))),
+            /// dy·(σ(v) + x·v′·σ(v)(1 − σ(v))) with v = 2√(2/π)·(x + 0.044715x³), of (dy, x)
+            gradient GeluTanhBackward = DEAR |dy, x| {
+                let (sigmoid, slope) = logistic(gelu_argument(x));
+                dy * (sigmoid + times(gelu_rise(x), slope))
+            },
+            test GeluTanh = 0.5 * x * (1.0 + (std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x.powi(3))).tanh());
+    }
+    binary {
+        /// a + b
+        Add "add" = CHEAP |a, b| a + b;
+        /// a − b
+        Sub "sub" = CHEAP |a, b| a - b;
+        /// a·b
+        Mul "mul" = CHEAP |a, b| a * b;
+        /// a/b
+        Div "div" = CHEAP |a, b| a / b;
+        /// The larger; NaN if either is
+        // A NaN in b fails the comparison and is taken, a NaN in a is asked for.
+        Maximum "maximum" = CHEAP |a, b| if a >= b || a.is_nan() { a } else { b };
+        /// The smaller; NaN if either is
+        Minimum "minimum" = CHEAP |a, b| if a <= b || a.is_nan() { a } else { b };
+    }
+} } }
+
+pub(crate) use functions;
