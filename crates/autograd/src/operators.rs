@@ -6,7 +6,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use chainrule_tensor::Float;
 
-use crate::ops::elementwise::{arithmetic, scalar};
+use crate::ops::elementwise::arithmetic;
 use crate::var::VarOf;
 
 macro_rules! operator {
@@ -51,15 +51,15 @@ operator!(Add, add);
 operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
-operator!(Add, add, |x, s| scalar::shift(x, s), scalar::shift(x, s));
-operator!(Sub, sub, |x, s| scalar::shift(x, -s), scalar::subtract_from(s, x));
-operator!(Mul, mul, |x, s| scalar::scale(x, s), scalar::scale(x, s));
-operator!(Div, div, |x, s| scalar::scale(x, 1.0 / s), scalar::divide_into(s, x));
+operator!(Add, add, |x, s| x.add_number(s), x.add_number(s));
+operator!(Sub, sub, |x, s| x.add_number(-s), x.subtract_from_number(s));
+operator!(Mul, mul, |x, s| x.multiply_by_number(s), x.multiply_by_number(s));
+operator!(Div, div, |x, s| x.multiply_by_number(1.0 / s), x.divide_number(s));
 
 impl<T: Float> Neg for &VarOf<T> {
     type Output = VarOf<T>;
     fn neg(self) -> VarOf<T> {
-        scalar::scale(self, -1.0)
+        self.multiply_by_number(-1.0)
     }
 }
 

@@ -56,6 +56,20 @@ fn second_gradients_agree_with_finite_differences() {
 }
 
 #[test]
+fn third_gradients_of_elementwise_ops_agree_with_finite_differences() {
+    let select = rows::all().into_iter().filter(|row| row.name == "select");
+    for row in rows::arithmetic().into_iter().chain(rows::functions()).chain(select) {
+        for i in 0..row.shapes.len() {
+            let name = format!("{}: the slope in input {i}", row.name);
+            // A larger of two does not change with the smaller one: the check compares the zeros.
+            let options = CheckOptions { name, tolerance: 1e-5, allow_zero: true, ..CheckOptions::default() };
+            let slope = |x: &[Var64]| bent(&(row.f64)(x)).sum().gradient(&x[i]);
+            gradgradcheck_with(slope, &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
+        }
+    }
+}
+
+#[test]
 fn random_directions_find_what_the_whole_jacobian_finds() {
     for row in rows::all() {
         let options = CheckOptions { name: row.name.into(), full_below: 0, tolerance: 1e-5, ..CheckOptions::default() };
@@ -225,6 +239,16 @@ fn rule_names() -> BTreeSet<String> {
                 let body = after.split('}').next().unwrap_or_default();
                 if let Some(name) = body.split('"').nth(1) {
                     names.insert(name.to_owned());
+                }
+            }
+            for entry in text.split("\nfunction! {").skip(1) {
+                let entry = entry.split("\n}").next().unwrap_or_default();
+                let head = entry.split("fn ").nth(1).and_then(|head| head.split(" = ").next()).unwrap_or_default();
+                let label = head.split("as \"").nth(1).map(|label| label.trim_end_matches('"'));
+                let name = label.or_else(|| head.split('(').next()).unwrap_or_default();
+                names.insert(name.to_owned());
+                if entry.contains("curvature") {
+                    names.insert(format!("{name} backward"));
                 }
             }
             // The two macros of rules take the name as an argument.

@@ -2,102 +2,36 @@
 
 use chainrule_tensor::{Float, Unary};
 
-use crate::operation::{Operation, Rule};
+use super::function::{Forward, Function, function};
+use crate::attribute::Attribute;
+use crate::operation::Operation;
 use crate::var::VarOf;
 
-/// `x + s`.
-pub(crate) fn shift<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::Add(s)), [x], Shift)
+function! {
+    pub(crate) fn add_number(s "s") as "add number" = "x + s", Unary::Add(s);
+    slope() = "1", |dy| dy.clone();
 }
 
-/// `s − x`.
-pub(crate) fn subtract_from<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::SubFrom(s)), [x], SubtractFrom)
+function! {
+    pub(crate) fn subtract_from_number(s "s") as "subtract from number" = "s − x", Unary::SubFrom(s);
+    slope() = "(−1)", |dy| -dy;
 }
 
-/// `s · x`.
-pub(crate) fn scale<T: Float>(x: &VarOf<T>, s: f64) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::Mul(s)), [x], Scale(s))
+function! {
+    pub(crate) fn multiply_by_number(s "s") as "multiply by number" = "s·x", Unary::Mul(s);
+    slope() = "s", |dy| dy.multiply_by_number(s);
 }
 
-/// `s / x`.
-pub(crate) fn divide_into<T: Float>(s: f64, x: &VarOf<T>) -> VarOf<T> {
-    VarOf::record(x.value().unary(Unary::DivInto(s)), [x], DivideInto(s))
+function! {
+    pub(crate) fn divide_number(s "s") as "divide number by" = "s/x", Unary::DivInto(s);
+    slope(x) = "(−s/x²)", |dy| -s * (dy / x.square());
 }
 
 impl<T: Float> VarOf<T> {
-    /// `1/x`; `dx = −dy / x²`.
+    /// `y = 1/x`; `dx = −dy / x²`.
     #[must_use]
     pub fn reciprocal(&self) -> Self {
-        divide_into(1.0, self)
-    }
-}
-
-struct Shift;
-
-impl<T: Float> Rule<T> for Shift {
-    fn name(&self) -> &'static str {
-        "add number"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dy"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
-    }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.clone())]
-    }
-}
-
-struct SubtractFrom;
-
-impl<T: Float> Rule<T> for SubtractFrom {
-    fn name(&self) -> &'static str {
-        "subtract from number"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = −dy"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
-    }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(-dy)]
-    }
-}
-
-struct Scale(f64);
-
-impl<T: Float> Rule<T> for Scale {
-    fn name(&self) -> &'static str {
-        "multiply by number"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = s · dy"
-    }
-    fn saved(&self) -> &'static str {
-        "s"
-    }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scale(dy, self.0))]
-    }
-}
-
-struct DivideInto(f64);
-
-impl<T: Float> Rule<T> for DivideInto {
-    fn name(&self) -> &'static str {
-        "divide number by"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = −s · dy / x²"
-    }
-    fn saved(&self) -> &'static str {
-        "x, s"
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(scale(&(dy / op.parent(0).square()), -self.0))]
+        self.divide_number(1.0)
     }
 }
 

@@ -5,7 +5,7 @@ use chainrule_tensor::TensorOf;
 
 use crate::row::Row;
 use layers::{images, losses, normalizations, products};
-use numbers::{arithmetic, functions, indexing, reductions, views};
+use numbers::{indexing, reductions, views};
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
 macro_rules! row {
@@ -25,6 +25,7 @@ mod layers;
 mod numbers;
 
 pub use large::large;
+pub use numbers::{arithmetic, functions};
 
 const WIDE: (f64, f64) = (-2.1, 2.3);
 const POSITIVE: (f64, f64) = (0.3, 2.5);

@@ -1,0 +1,207 @@
+//! The rule of a function f of one number, applied to each element: `y = f(x)`, `dx = dy · f′`.
+//!
+//! An entry of [`function!`] has the function's value, slope and curvature side by side, each with its formula:
+//!
+//! ```text
+//! function! {
+//!     /// No overflow at any x.
+//!     pub fn sigmoid() = "1/(1 + e^(−x))", Unary::Sigmoid;
+//!     slope(y) = "y(1 − y)", Binary::SigmoidBackward;
+//!     curvature = "(1 − 2y)", 1.0 - 2.0 * y;
+//! }
+//! ```
+//!
+//! The slope is written in x or in the value y, whichever is shorter. Either a kernel multiplies dy by it in one pass; this
+//! is then an op of its own, `dx = dy · f′`, and the curvature, f′ differentiated by what it is written in, is what its
+//! rule needs. Or the slope is an expression on variables, `|dy| dy / x`, which can be differentiated as it stands. Either
+//! way what comes out is made of variables again, so that there is a derivative of any order.
+
+use chainrule_tensor::{Binary, Float};
+
+use crate::attribute::Attribute;
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
+
+/// A function of one number, as its entry says it. Its fields are the numbers in it.
+pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {
+    const NAME: &'static str;
+    const FORMULA: &'static str;
+    const DERIVATIVE: &'static str;
+    const SAVED: &'static str;
+
+    fn attributes(self) -> Vec<Attribute>;
+
+    /// `dx = dy · f′`, where `y = f(x)` is `op`.
+    fn gradient(self, op: &Operation<T>, dy: &VarOf<T>) -> VarOf<T>;
+}
+
+/// `y = f(x)`.
+pub(super) struct Forward<F>(pub(super) F);
+
+impl<T: Float, F: Function<T>> Rule<T> for Forward<F> {
+    fn name(&self) -> &'static str {
+        F::NAME
+    }
+    fn formula(&self) -> &'static str {
+        F::FORMULA
+    }
+    fn derivative(&self) -> &'static str {
+        F::DERIVATIVE
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.0.attributes()
+    }
+    fn saved(&self) -> &'static str {
+        F::SAVED
+    }
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(self.0.gradient(op, dy))]
+    }
+}
+
+/// A function whose slope has a kernel.
+pub(super) trait Slope<T: Float>: Function<T> {
+    const NAME: &'static str;
+    const DERIVATIVE: &'static str;
+    const SAVED: &'static str;
+    /// Whether the slope changes anywhere but at kinks.
+    const CURVED: bool;
+
+    /// `dy · f′` of dy and what the slope is written in.
+    fn kernel(self) -> Binary;
+
+    /// The derivative of the slope by what it is written in, if it is curved.
+    fn curvature(self, at: &VarOf<T>) -> Option<VarOf<T>>;
+}
+
+/// `dx = dy · f′` in one pass, f′ being written in `at`: x or y.
+pub(super) fn gradient<T: Float, F: Slope<T>>(f: F, dy: &VarOf<T>, at: &VarOf<T>) -> VarOf<T> {
+    let dx = dy.value().binary(f.kernel(), &at.value());
+    if F::CURVED {
+        VarOf::record(dx, [dy, at], Gradient(f))
+    } else {
+        VarOf::record(dx, [dy, &at.detach()], Gradient(f))
+    }
+}
+
+/// The gradient of f as an op of its own, so that it can be differentiated again: linear in dy.
+struct Gradient<F>(F);
+
+impl<T: Float, F: Slope<T>> Rule<T> for Gradient<F> {
+    fn name(&self) -> &'static str {
+        <F as Slope<T>>::NAME
+    }
+    fn formula(&self) -> &'static str {
+        <F as Function<T>>::DERIVATIVE
+    }
+    fn derivative(&self) -> &'static str {
+        <F as Slope<T>>::DERIVATIVE
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.0.attributes()
+    }
+    fn saved(&self) -> &'static str {
+        <F as Slope<T>>::SAVED
+    }
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (dy, at) = (op.parent(0), op.parent(1));
+        let bend = || self.0.curvature(at).map(|curvature| dz * dy * curvature);
+        vec![needs[0].then(|| gradient(self.0, dz, at)), needs[1].then(bend).flatten()]
+    }
+}
+
+/// An entry; see the head of this file. It makes a method of [`VarOf`] and the function's rule.
+macro_rules! function {
+    (
+        $(#[$doc:meta])*
+        $vis:vis fn $name:ident($($number:ident $symbol:literal),*) $(as $label:literal)? = $formula:literal, $value:expr;
+        slope($($at:ident)?) = $slope:literal, $($gradient:tt)*
+    ) => {
+        impl<T: Float> VarOf<T> {
+            #[doc = concat!("`y = ", $formula, "`; `dx = dy · ", $slope, "`.")]
+            $(#[$doc])*
+            #[must_use]
+            $vis fn $name(&self $(, $number: f64)*) -> Self {
+                #[derive(Clone, Copy)]
+                struct Entry { $($number: f64),* }
+
+                impl<T: Float> Function<T> for Entry {
+                    const NAME: &'static str = function!(@name $name $($label)?);
+                    const FORMULA: &'static str = concat!("y = ", $formula);
+                    const DERIVATIVE: &'static str = concat!("dx = dy · ", $slope);
+                    const SAVED: &'static str = function!(@saved $($at)?);
+                    fn attributes(self) -> Vec<Attribute> {
+                        vec![$(Attribute::new(stringify!($number), self.$number).symbol($symbol)),*]
+                    }
+                    function!(@gradient [$($at)?] [$($number)*] $($gradient)*);
+                }
+
+                function!(@slope [$name $($label)?] [$($at)?] [$($number)*] $slope, $($gradient)*);
+
+                Self::record(self.value().unary($value), [self], Forward(Entry { $($number),* }))
+            }
+        }
+    };
+
+    // The slope is an expression of dy, and of x or y.
+    (@gradient [$($at:ident)?] [$($number:ident)*] |$dy:ident| $expression:expr;) => {
+        fn gradient(self, op: &Operation<T>, $dy: &VarOf<T>) -> VarOf<T> {
+            $(let $number = self.$number;)*
+            $(let $at = function!(@at op $at);)?
+            let _ = (op, $($number),*);
+            $expression
+        }
+    };
+    (@slope $name:tt $at:tt $numbers:tt $slope:literal, |$dy:ident| $expression:expr;) => {};
+
+    // The slope has a kernel.
+    (@gradient [$at:ident] $numbers:tt $kernel:expr; curvature = $($curvature:tt)*) => {
+        fn gradient(self, op: &Operation<T>, dy: &VarOf<T>) -> VarOf<T> {
+            gradient(self, dy, function!(@at op $at))
+        }
+    };
+    (@slope [$($name:tt)+] [$at:ident] [$($number:ident)*] $slope:literal, $kernel:expr; curvature = 0;) => {
+        impl<T: Float> Slope<T> for Entry {
+            const NAME: &'static str = concat!(function!(@name $($name)+), " backward");
+            const DERIVATIVE: &'static str = concat!("d(dy) = dz · ", $slope);
+            const SAVED: &'static str = stringify!($at);
+            const CURVED: bool = false;
+            fn kernel(self) -> Binary {
+                $(let $number = self.$number;)*
+                $kernel
+            }
+            fn curvature(self, _at: &VarOf<T>) -> Option<VarOf<T>> {
+                None
+            }
+        }
+    };
+    (
+        @slope [$($name:tt)+] [$at:ident] [$($number:ident)*] $slope:literal, $kernel:expr;
+        curvature = $formula:literal, $curvature:expr;
+    ) => {
+        impl<T: Float> Slope<T> for Entry {
+            const NAME: &'static str = concat!(function!(@name $($name)+), " backward");
+            const DERIVATIVE: &'static str =
+                concat!("d(dy) = dz · ", $slope, "; d", stringify!($at), "′ = dz · dy · ", $formula);
+            const SAVED: &'static str = concat!("dy, ", stringify!($at));
+            const CURVED: bool = true;
+            fn kernel(self) -> Binary {
+                $(let $number = self.$number;)*
+                $kernel
+            }
+            fn curvature(self, $at: &VarOf<T>) -> Option<VarOf<T>> {
+                $(let $number = self.$number;)*
+                Some($curvature)
+            }
+        }
+    };
+
+    (@at $op:ident x) => { $op.parent(0) };
+    (@at $op:ident y) => { $op.output() };
+    (@name $name:ident) => { stringify!($name) };
+    (@name $name:ident $label:literal) => { $label };
+    (@saved) => { "nothing" };
+    (@saved $at:ident) => { stringify!($at) };
+}
+
+pub(super) use function;
