@@ -3,6 +3,9 @@
 #include "bf16.cuh"
 #include "opcodes.cuh"
 
+DEVICE float expm1_of(float x) { return expm1f(x); }
+DEVICE double expm1_of(double x) { return expm1(x); }
+
 template <class T> DEVICE T sigmoid(T x) {
   const T e = exp_of(-abs_of(x)), share = T(1) / (T(1) + e);
   return x < T(0) ? e * share : is_nan(x) ? x : share;
@@ -71,6 +74,7 @@ template <class T> DEVICE T unary(int op, T x, T a, T b) {
   }
   case Unary::Relu: return x <= T(0) ? T(0) : x;
   case Unary::LeakyRelu: return x > T(0) ? x : a * x;
+  case Unary::Elu: return x > T(0) ? x : a * expm1_of(x);
   case Unary::Sigmoid: return sigmoid(x);
   case Unary::Tanh: return tanh_of(x);
   case Unary::Softplus: return softplus(x);
@@ -93,6 +97,7 @@ template <class T> DEVICE T binary(int op, T v, T w, T a, T b) {
   case Binary::ReluBackward: return w > T(0) ? v : T(0);
   case Binary::LeakyReluBackward: return w > T(0) ? v : a * v;
   case Binary::ClampBackward: return a <= w && w <= b ? v : T(0);
+  case Binary::EluBackward: return w > T(0) ? v : v * (a * exp_of(w));
   case Binary::SigmoidBackward: return v * (w * (T(1) - w));
   case Binary::TanhBackward: return v * (T(1) - w * w);
   case Binary::SoftplusBackward: return v * sigmoid(w);

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_2_PI, TAU};
 
-use chainrule_tensor::{Binary, Float, Unary};
+use chainrule_tensor::{Binary, Compare, Float, TensorOf, Unary};
 
 use super::function::{Forward, Function, Slope, function, gradient};
 use crate::attribute::Attribute;
@@ -21,6 +21,19 @@ function! {
     pub fn leaky_relu(slope "α") = "x where x > 0, else αx", Unary::LeakyRelu(slope);
     slope(x) = "s, s = 1 where x > 0, else α", Binary::LeakyReluBackward(slope);
     curvature = 0;
+}
+
+function! {
+    /// The exponential linear unit (Clevert, Unterthiner, Hochreiter: "Fast and accurate deep network learning by
+    /// exponential linear units", 2015). f′ is α at 0, as in `PyTorch`.
+    pub fn elu(alpha "α") = "x where x > 0, else α(e^x − 1)", Unary::Elu(alpha);
+    slope(x) = "s, s = 1 where x > 0, else α·e^x", Binary::EluBackward(alpha);
+    curvature = "c, c = 0 where x > 0, else α·e^x", {
+        let zero = TensorOf::scalar(T::ZERO);
+        let below = x.value().compare(Compare::LessEqual, &zero);
+        // Without what overflows above 0 and is not taken: 0·∞ is NaN.
+        (alpha * x.clamp(f64::NEG_INFINITY, 0.0).exp()).select(&below, &VarOf::constant(zero))
+    };
 }
 
 function! {
@@ -112,6 +125,16 @@ mod tests {
         let y = x.leaky_relu(-1.0);
         assert_eq!(y.value().to_vec(), [3.0, 0.0, 2.0]);
         assert_eq!(y.sum().backward()[&x].to_vec(), [-1.0, -1.0, 1.0]);
+    }
+
+    #[test]
+    fn elu_by_hand() {
+        let x = Var64::parameter("x", [1000.0, 0.0, -1000.0]);
+        let y = x.elu(2.0);
+        assert_eq!(y.value().to_vec(), [1000.0, 0.0, -2.0]);
+        let dx = y.sum().gradient(&x);
+        assert_eq!(dx.value().to_vec(), [1.0, 2.0, 0.0]);
+        assert_eq!(dx.sum().gradient(&x).value().to_vec(), [0.0, 2.0, 0.0]);
     }
 
     #[test]

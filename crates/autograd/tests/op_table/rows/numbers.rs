@@ -40,6 +40,9 @@ pub fn functions() -> Vec<Row> {
             r::map(&x[0], |v| if v > 0.0 { v } else { 0.1 * v })
         }),
         row!("leaky_relu -1", [[4, 2]], WIDE, |x| x[0].leaky_relu(-1.0), |x| r::map(&x[0], f64::abs)),
+        row!("elu 1.3", [[4, 2]], WIDE, |x| x[0].elu(1.3), |x| {
+            r::map(&x[0], |v| if v > 0.0 { v } else { 1.3 * (v.exp() - 1.0) })
+        }),
         row!("sigmoid", [[4, 2]], WIDE, |x| x[0].sigmoid(), |x| r::map(&x[0], sigmoid)),
         row!("tanh", [[4, 2]], WIDE, |x| x[0].tanh(), |x| r::map(&x[0], f64::tanh)),
         row!("softplus", [[4, 2]], WIDE, |x| x[0].softplus(), |x| r::map(&x[0], |v| v.exp().ln_1p())),

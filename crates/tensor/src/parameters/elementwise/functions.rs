@@ -69,6 +69,11 @@ macro_rules! functions { ($make:ident) => { $make! {
             /// dy where x > 0, else α·dy, of (dy, x)
             gradient LeakyReluBackward(alpha) = CHEAP |dy, x| if x > T::ZERO { dy } else { alpha * dy },
             test LeakyRelu(0.01) = x.max(0.0) + alpha * x.min(0.0);
+        /// x for x > 0, else α(eˣ − 1)
+        Elu(alpha) = DEAR |x| { let below = alpha * T::exp_m1(x); if x > T::ZERO { x } else { below } },
+            /// dy where x > 0, else α·eˣ·dy, of (dy, x)
+            gradient EluBackward(alpha) = DEAR |dy, x| { let s = alpha * T::exp(x); if x > T::ZERO { dy } else { dy * s } },
+            test Elu(1.3) = if x > 0.0 { x } else { alpha * x.exp_m1() };
         /// 1/(1 + e⁻ˣ)
         Sigmoid = DEAR |x| T::sigmoid(x),
             /// dy·y(1 − y), of (dy, y)
