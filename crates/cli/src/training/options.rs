@@ -23,7 +23,7 @@ pub struct Options {
     /// Optimizer; momentum and nesterov are SGD with momentum 0.9
     #[arg(long, value_enum, default_value_t = OptimizerKind::Adam)]
     pub optimizer: OptimizerKind,
-    /// Activation function: relu, sigmoid, tanh, swish, mish, gelu, softplus or leaky:<slope>
+    /// Activation function: relu, sigmoid, tanh, swish, mish, gelu, elu, softplus or leaky:<slope>
     #[arg(long, default_value = "relu", value_parser = Activation::from_str)]
     pub activation: Activation,
     /// Activation function after the convolutions [default: the same as --activation]

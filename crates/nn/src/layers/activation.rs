@@ -16,6 +16,8 @@ pub enum Activation {
     Relu,
     /// x where x > 0, else slope·x
     LeakyRelu(f64),
+    /// x where x > 0, else α(eˣ − 1)
+    Elu(f64),
     /// 1/(1 + e⁻ˣ)
     Sigmoid,
     /// tanh x
@@ -35,6 +37,7 @@ impl<T: Float> Module<T> for Activation {
         match *self {
             Self::Relu => x.relu(),
             Self::LeakyRelu(slope) => x.leaky_relu(slope),
+            Self::Elu(alpha) => x.elu(alpha),
             Self::Sigmoid => x.sigmoid(),
             Self::Tanh => x.tanh(),
             Self::Softplus => x.softplus(),
@@ -48,7 +51,9 @@ impl<T: Float> Module<T> for Activation {
 
 /// A name that belongs to no activation function.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("'{0}' is no activation; use relu, sigmoid, tanh, swish, mish, gelu, softplus, leaky:<slope> or swish:<beta>")]
+#[error(
+    "'{0}' is no activation; use relu, sigmoid, tanh, swish, mish, gelu, elu, softplus, leaky:<slope>, elu:<alpha> or swish:<beta>"
+)]
 pub struct UnknownActivation(String);
 
 impl FromStr for Activation {
@@ -58,6 +63,7 @@ impl FromStr for Activation {
         let number = |prefix: &str| name.strip_prefix(prefix)?.parse().ok().filter(|x: &f64| x.is_finite());
         Ok(match name {
             "relu" => Self::Relu,
+            "elu" => Self::Elu(1.0),
             "sigmoid" => Self::Sigmoid,
             "tanh" => Self::Tanh,
             "softplus" => Self::Softplus,
@@ -66,6 +72,7 @@ impl FromStr for Activation {
             "gelu" => Self::Gelu,
             _ => number("leaky:")
                 .map(Self::LeakyRelu)
+                .or_else(|| number("elu:").map(Self::Elu))
                 .or_else(|| number("swish:").map(Self::Swish))
                 .ok_or_else(|| UnknownActivation(name.into()))?,
         })
@@ -77,6 +84,8 @@ impl fmt::Display for Activation {
         match self {
             Self::Relu => f.write_str("relu"),
             Self::LeakyRelu(slope) => write!(f, "leaky:{slope}"),
+            Self::Elu(1.0) => f.write_str("elu"),
+            Self::Elu(alpha) => write!(f, "elu:{alpha}"),
             Self::Sigmoid => f.write_str("sigmoid"),
             Self::Tanh => f.write_str("tanh"),
             Self::Softplus => f.write_str("softplus"),
@@ -94,9 +103,20 @@ mod tests {
 
     #[test]
     fn names_are_read_and_printed() {
-        for name in
-            ["relu", "sigmoid", "tanh", "softplus", "swish", "swish:2", "mish", "gelu", "leaky:-1", "leaky:0.01"]
-        {
+        for name in [
+            "relu",
+            "sigmoid",
+            "tanh",
+            "softplus",
+            "swish",
+            "swish:2",
+            "mish",
+            "gelu",
+            "elu",
+            "elu:2",
+            "leaky:-1",
+            "leaky:0.01",
+        ] {
             assert_eq!(name.parse::<Activation>().expect("a known name").to_string(), name);
         }
         let error = "leaky:much".parse::<Activation>().expect_err("no number").to_string();
