@@ -124,7 +124,7 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// The decoder's error.
-        source: image::ImageError,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An image's size differs from that of the first image in the folder.
     #[error(

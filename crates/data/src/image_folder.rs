@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use crate::dataset::{Dataset, Images};
 use crate::error::{DataError, Result};
 use crate::files;
+use crate::image_file::{self, RgbImage};
 
 /// Labels are stored as bytes.
 const MAX_CLASSES: usize = 256;
@@ -56,9 +57,41 @@ pub fn load_part(directory: &Path) -> Result<Images> {
         paths.extend(images);
     }
     let first = decode(&paths[0])?;
-    let (h, w) = (first.height() as usize, first.width() as usize);
+    let (h, w) = (first.height, first.width);
     let pixels = decode_all(&paths, (h, w))?;
     Images::new(pixels, [paths.len(), 3, h, w], labels, classes)
+}
+
+/// Writes a dataset as a folder that [`load`] reads: `train/<class>/<index>.png` and `test/<class>/<index>.png`, grayscale or
+/// RGB.
+///
+/// # Errors
+/// If images have a number of channels other than 1 or 3, or a file cannot be written.
+pub fn save(dataset: &Dataset, directory: &Path) -> Result<()> {
+    for (part, images) in [("train", dataset.train()), ("test", dataset.test())] {
+        let [channels, h, w] = images.image_shape();
+        if channels != 1 && channels != 3 {
+            return Err(DataError::Inconsistent {
+                what: dataset.name().into(),
+                problem: format!("images with {channels} channels cannot be saved as PNG"),
+                help: "use one channel (grayscale) or three (RGB)",
+            });
+        }
+        for class in images.classes() {
+            let class_directory = directory.join(part).join(class);
+            fs::create_dir_all(&class_directory).map_err(|source| cannot_write(&class_directory, source))?;
+        }
+        for (i, &label) in images.labels().iter().enumerate() {
+            let path = directory.join(part).join(&images.classes()[usize::from(label)]).join(format!("{i:06}.png"));
+            // (C, H, W) → (H, W, C)
+            let pixels = images.image(i);
+            let interleaved: Vec<u8> =
+                (0..h * w).flat_map(|at| (0..channels).map(move |c| pixels[c * h * w + at])).collect();
+            let bytes = image_file::encode_png(&interleaved, [h, w]);
+            fs::write(&path, bytes).map_err(|source| cannot_write(&path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// Pixels (N, 3, H, W) of files, which must all have the same size.
@@ -74,13 +107,13 @@ fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
                 Ok(image) => image,
                 Err(error) => return Some(error),
             };
-            let found = (image.height() as usize, image.width() as usize);
+            let found = (image.height, image.width);
             if found != (h, w) {
                 let (path, first) = (path.clone(), paths[0].clone());
                 return Some(DataError::ImageSize { path, found, first, expected: (h, w) });
             }
             // (H, W, 3) → (3, H, W)
-            for (i, rgb) in image.as_raw().chunks_exact(3).enumerate() {
+            for (i, rgb) in image.pixels.chunks_exact(3).enumerate() {
                 for (channel, &value) in rgb.iter().enumerate() {
                     output[channel * plane + i] = value;
                 }
@@ -95,13 +128,8 @@ fn decode_all(paths: &[PathBuf], (h, w): (usize, usize)) -> Result<Vec<u8>> {
     }
 }
 
-fn decode(path: &Path) -> Result<image::RgbImage> {
-    // The format is detected from the contents: PNG files named .jpg are common.
-    let bytes = files::read(path)?;
-    match image::load_from_memory(&bytes) {
-        Ok(image) => Ok(image.into_rgb8()),
-        Err(source) => Err(DataError::Decode { path: path.into(), source }),
-    }
+fn decode(path: &Path) -> Result<RgbImage> {
+    image_file::decode(&files::read(path)?).map_err(|source| DataError::Decode { path: path.into(), source })
 }
 
 /// The non-hidden entries that `keep` accepts, sorted by name.
@@ -125,6 +153,10 @@ fn is_image(path: &Path) -> bool {
 
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn cannot_write(path: &Path, source: std::io::Error) -> DataError {
+    DataError::Io { action: "write", path: path.into(), help: "choose a writable directory", source }
 }
 
 fn missing(what: &str, path: &Path) -> DataError {

@@ -14,6 +14,8 @@ mod error;
 mod files;
 pub mod idx;
 #[cfg(feature = "images")]
+mod image_file;
+#[cfg(feature = "images")]
 pub mod image_folder;
 mod loader;
 pub mod mnist;

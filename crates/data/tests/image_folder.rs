@@ -4,24 +4,32 @@
 use std::fs;
 use std::path::Path;
 
-use chainrule_data::{DataError, image_folder};
-use image::{GrayImage, Luma, Rgb, RgbImage};
+use chainrule_data::{DataError, Dataset, Images, image_folder};
+use png::ColorType;
 
-fn save_rgb(path: &Path, (w, h): (u32, u32), color: [u8; 3]) {
+/// Writes a PNG file of one color: three values for RGB, one for grayscale.
+fn save_png(path: &Path, (w, h): (u32, u32), color: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
-    RgbImage::from_pixel(w, h, Rgb(color)).save(path).unwrap();
+    let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), w, h);
+    encoder.set_color(if color.len() == 1 { ColorType::Grayscale } else { ColorType::Rgb });
+    encoder.write_header().unwrap().write_image_data(&color.repeat((w * h) as usize)).unwrap();
+}
+
+/// Copies a JPEG fixture of 3×2 pixels.
+fn copy_jpeg(path: &Path, name: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name), path).unwrap();
 }
 
 /// Two classes, intentionally out of order; one grayscale image, and files that are not images.
 fn write_folder(root: &Path) {
-    save_rgb(&root.join("train/zebra/b.png"), (3, 2), [1, 2, 3]);
-    save_rgb(&root.join("train/zebra/a.PNG"), (3, 2), [4, 5, 6]);
-    fs::create_dir_all(root.join("train/ant")).unwrap();
-    GrayImage::from_pixel(3, 2, Luma([7])).save(root.join("train/ant/gray.png")).unwrap();
+    save_png(&root.join("train/zebra/b.png"), (3, 2), &[1, 2, 3]);
+    save_png(&root.join("train/zebra/a.PNG"), (3, 2), &[4, 5, 6]);
+    save_png(&root.join("train/ant/gray.png"), (3, 2), &[7]);
     fs::write(root.join("train/ant/notes.txt"), "no image").unwrap();
     fs::write(root.join("train/ant/.hidden.png"), "no image").unwrap();
-    save_rgb(&root.join("test/zebra/t.jpg"), (3, 2), [200, 200, 200]);
-    save_rgb(&root.join("test/ant/t.jpeg"), (3, 2), [50, 50, 50]);
+    copy_jpeg(&root.join("test/zebra/t.jpg"), "plain200.jpg");
+    copy_jpeg(&root.join("test/ant/t.jpeg"), "plain50.jpg");
 }
 
 fn text(root: &Path) -> String {
@@ -47,10 +55,32 @@ fn classes_and_images_are_sorted_by_name() {
 }
 
 #[test]
+fn what_is_saved_is_loaded_again() {
+    let classes: Vec<String> = vec!["ant".into(), "zebra".into()];
+    let images = |first: u8, labels: &[u8]| {
+        let pixels = (0..labels.len() * 3 * 2 * 5).map(|i| first.wrapping_add((i * 7) as u8)).collect();
+        Images::new(pixels, [labels.len(), 3, 2, 5], labels.to_vec(), classes.clone()).unwrap()
+    };
+    // Sorted by class, as a folder is read.
+    let saved = Dataset::new("toy", images(0, &[0, 0, 1]), images(100, &[0, 1])).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    image_folder::save(&saved, root.path()).unwrap();
+    let loaded = image_folder::load("toy", root.path()).unwrap();
+    assert_eq!((loaded.train(), loaded.test()), (saved.train(), saved.test()));
+
+    let two_channels = || Images::new(vec![0; 2], [1, 2, 1, 1], vec![0], vec!["ant".into()]).unwrap();
+    let odd = Dataset::new("odd", two_channels(), two_channels()).unwrap();
+    assert_eq!(
+        image_folder::save(&odd, root.path()).unwrap_err().to_string(),
+        "odd: images with 2 channels cannot be saved as PNG\n  help: use one channel (grayscale) or three (RGB)"
+    );
+}
+
+#[test]
 fn a_different_size_names_the_file() {
     let root = tempfile::tempdir().unwrap();
     write_folder(root.path());
-    save_rgb(&root.path().join("train/zebra/c.png"), (4, 2), [0; 3]);
+    save_png(&root.path().join("train/zebra/c.png"), (4, 2), &[0; 3]);
     assert_eq!(
         text(root.path()),
         "DIR/train/zebra/c.png: image of 4×2 pixels\n  expected 3×2, the size of DIR/train/ant/gray.png\n  \
@@ -64,8 +94,30 @@ fn a_broken_image_names_the_file() {
     write_folder(root.path());
     fs::write(root.path().join("train/ant/broken.png"), "no image").unwrap();
     let text = text(root.path());
-    assert!(text.starts_with("cannot decode DIR/train/ant/broken.png: "), "{text}");
-    assert!(text.ends_with("help: replace the file, or remove it from the folder"), "{text}");
+    assert_eq!(
+        text,
+        "cannot decode DIR/train/ant/broken.png: not a PNG or JPEG file\n  \
+         help: replace the file, or remove it from the folder"
+    );
+}
+
+#[test]
+fn truncated_and_oversized_images_name_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    write_folder(root.path());
+    let path = root.path().join("train/ant/broken.png");
+    let mut png = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/rgb8.png")).unwrap();
+    fs::write(&path, &png[..png.len() / 2]).unwrap();
+    let truncated = text(root.path());
+    assert!(truncated.starts_with("cannot decode DIR/train/ant/broken.png: "), "{truncated}");
+    // Width and height in the header, then its checksum.
+    png[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
+    let mut crc = flate2::Crc::new();
+    crc.update(&png[12..29]);
+    png[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    fs::write(&path, png).unwrap();
+    let oversized = text(root.path());
+    assert!(oversized.contains("broken.png: the decoded image exceeds 512 MiB"), "{oversized}");
 }
 
 #[test]
