@@ -3,7 +3,7 @@
 //! A checkpoint is one safetensors file. Parameters and buffers are `model.<path>`, optimizer state is
 //! `optimizer.<path>.<name>`; counters, progress and settings are JSON in the header's metadata.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -160,8 +160,8 @@ impl Checkpoint {
             .map(|(name, t)| Ok((name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
             .collect::<Result<_, safetensors::SafeTensorError>>()
             .map_err(|e| failed(io::Error::other(e)))?;
-        let bytes = safetensors::serialize(views, Some(HashMap::from([(HEADER.to_owned(), header)])))
-            .map_err(|e| failed(io::Error::other(e)))?;
+        let metadata = [(HEADER.to_owned(), header)].into_iter().collect();
+        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(io::Error::other(e)))?;
         write_atomically(path, &bytes).map_err(failed)
     }
 
