@@ -2,6 +2,7 @@
 
 mod checkpoints;
 mod gpu_programs;
+mod lessons;
 mod ops_against_pytorch;
 mod optimizers;
 #[path = "../crates/cli/tests/training/mod.rs"]

@@ -1,0 +1,61 @@
+//! The lessons of `examples/` run, and say what they promise.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::training::{run, stderr};
+
+/// A lesson's program. `cargo test` builds the lessons beside the tests.
+fn lesson(name: &str) -> Command {
+    let tests = std::env::current_exe().expect("this test is a file");
+    let path = tests.parent().and_then(Path::parent).expect("target/…/deps").join("examples").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo test`, or `cargo build --examples` first", path.display());
+    Command::new(path)
+}
+
+/// What a lesson prints.
+fn text_of(name: &str) -> String {
+    let output = run(&mut lesson(name));
+    assert!(output.status.success(), "{name}: {}", stderr(&output));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn assert_says(name: &str, pieces: &[&str]) {
+    let text = text_of(name);
+    for piece in pieces {
+        assert!(text.contains(piece), "{name}: no '{piece}' in:\n{text}");
+    }
+}
+
+/// The last number of a line.
+fn last_number(line: &str) -> f64 {
+    line.split(' ').rev().find_map(|word| word.parse().ok()).unwrap_or_else(|| panic!("no number in '{line}'"))
+}
+
+/// The share of test images that were right in the end, in percent.
+fn accuracy(text: &str) -> f64 {
+    last_number(text.lines().last().unwrap_or_default())
+}
+
+#[test]
+fn a_gradient_is_the_product_of_the_chain_rule() {
+    let text = text_of("01_gradient");
+    let numbers: Vec<f64> = text.lines().filter(|line| line.starts_with("dloss/dw")).map(last_number).collect();
+    assert!(numbers.len() == 2 && (numbers[0] - numbers[1]).abs() < 1e-15 && numbers[0] < 0.0, "{text}");
+}
+
+#[test]
+fn the_sheet_agrees_with_autograd_and_with_differences() {
+    assert_says("02_two_neurons", &["o = 0.9820137900379085", "∂E/∂w6", "-1.270740569803971e-3"]);
+}
+
+#[test]
+fn a_wrong_rule_is_found() {
+    assert_says("03_own_op", &["gradcheck and gradgradcheck of cube: passed", "without the factor 3:", "wrong cube"]);
+}
+
+#[test]
+fn two_epochs_read_98_of_100_digits() {
+    let text = text_of("04_train_mnist");
+    assert!(accuracy(&text) >= 98.0, "{text}");
+}
