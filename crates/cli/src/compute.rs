@@ -1,4 +1,4 @@
-//! The flags that say where to compute, on how many threads and how exactly.
+//! The flags for device, threads and precision.
 
 use chainrule::prelude::Device;
 use chainrule::tensor::cuda::{self, Precision};
@@ -6,28 +6,28 @@ use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 
-/// Where to compute, and how exactly.
+/// The device, the number of threads and the precision.
 #[derive(Args, Clone, Debug)]
 pub struct ComputeOptions {
-    /// Where to compute: auto, cpu or cuda:N; auto is a GPU if one can be used (`chainrule doctor` says why not)
+    /// Device: cpu, cuda:N, or auto: a GPU if one is usable (`chainrule doctor` explains why not)
     #[arg(long, default_value = "auto")]
     pub device: String,
-    /// How exactly a GPU multiplies
+    /// Precision of products on a GPU
     #[arg(long, value_enum, default_value_t = PrecisionKind::Fp32)]
     pub precision: PrecisionKind,
-    /// Threads [default: one for each core]
+    /// Number of threads [default: one per core]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub threads: Option<u32>,
 }
 
-/// How exactly a GPU multiplies.
+/// Precision of products on a GPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionKind {
-    /// As 32-bit floats; on tensor cores by three products of TF32 for one
+    /// 32-bit floats; on tensor cores each product is three TF32 products
     Fp32,
-    /// By one product of TF32, which has 11 bits
+    /// TF32: 11 significant bits
     Tf32,
-    /// By products of bf16, which has 8 bits; activations are stored so too, weights and sums as 32-bit floats
+    /// bf16: 8 significant bits, also for stored activations; weights and sums stay 32-bit floats
     Bf16,
 }
 
@@ -38,7 +38,7 @@ impl ComputeOptions {
             chainrule::tensor::set_threads(threads as usize)?;
         }
         let device = if self.device == "auto" {
-            // Most machines have no GPU: that is no news. `doctor` says why.
+            // No message if there is no GPU: most machines have none, and `doctor` explains why.
             Device::auto().0
         } else {
             let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;

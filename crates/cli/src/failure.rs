@@ -1,10 +1,10 @@
-//! How a subcommand fails: a message, and an exit code.
+//! Failures of a subcommand: message and exit code.
 
 use std::process::ExitCode;
 
-/// What it failed for, and the exit code that goes with it.
+/// The error message of a subcommand; the variant determines the exit code.
 pub enum Failure {
-    /// Wrong usage: exit code 2.
+    /// Invalid usage: exit code 2.
     Usage(String),
     /// Anything else: exit code 1.
     Run(String),
@@ -16,27 +16,27 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// The exit code of a program whose reader has gone away, as shells have it: 128 + SIGPIPE.
-const NOBODY_READS: i32 = 141;
+/// The exit code after a broken pipe, as in shells: 128 + SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
 
-/// `chainrule mnist | head` ends when `head` does, without a word: printing to a closed pipe panics, with this text.
-fn end_quietly_when_nobody_reads() {
+/// Makes `chainrule mnist | head` exit silently when `head` does: `println!` panics with this message on a broken pipe.
+fn exit_silently_on_broken_pipe() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.payload().downcast_ref::<String>();
         if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
-            std::process::exit(NOBODY_READS);
+            std::process::exit(BROKEN_PIPE);
         }
         report(panic);
     }));
 }
 
-/// Runs a subcommand's body, prints what it failed for, and says so if the build is a slow one.
+/// Runs a subcommand, prints its error message, and notes an unoptimized build.
 pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("note: this is an unoptimized build; `cargo run --release -- …` is faster");
     }
-    end_quietly_when_nobody_reads();
+    exit_silently_on_broken_pipe();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {

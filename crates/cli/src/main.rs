@@ -1,4 +1,4 @@
-//! The command `chainrule`: a subcommand for each thing that it does. `chainrule help` lists them.
+//! The command `chainrule`. `chainrule help` lists its subcommands.
 
 mod commands;
 mod compute;
@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use commands::{cifar10, doctor, mnist, throughput, two_neurons};
 
-/// Trains convolutional nets, and shows how backpropagation works
+/// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
 #[command(name = "chainrule", version)]
 struct Cli {
@@ -23,17 +23,17 @@ struct Cli {
 enum Command {
     Mnist(mnist::Arguments),
     Cifar10(cifar10::Arguments),
-    /// Prints two published derivations, factor by factor as on paper, beside autograd and a central difference
+    /// Prints two published derivations factor by factor, next to autograd and central differences
     TwoNeurons,
     Throughput(throughput::Arguments),
-    /// Says what chainrule can use of this machine, and what to do about what is missing
+    /// Reports the usable hardware of this machine, and how to fix what is missing
     Doctor,
-    /// Prints a script that completes this command's words in a shell
+    /// Prints a shell completion script
     ///
-    /// For bash: chainrule completions bash > ~/.local/share/bash-completion/completions/chainrule
+    /// Example: chainrule completions bash > ~/.local/share/bash-completion/completions/chainrule
     #[command(verbatim_doc_comment)]
     Completions {
-        /// The shell that the script is for
+        /// The shell
         shell: Shell,
     },
 }
@@ -56,9 +56,9 @@ fn main() -> ExitCode {
     })
 }
 
-/// The script is made before it is printed: `clap_complete` takes a pipe that nobody reads for a bug.
+/// The completion script, generated before printing: `clap_complete` panics with its own message on a broken pipe.
 fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "chainrule", &mut script);
-    String::from_utf8(script).expect("the script is made of the help's text")
+    String::from_utf8(script).expect("the script is text")
 }

@@ -96,10 +96,10 @@ fn flags_out_of_range_are_usage_errors() {
     for (flags, piece) in [
         (&["--batch-size", "0"][..], "0 is not in 1.."),
         (&["--epochs", "none"], "invalid value 'none'"),
-        (&["--lr", "-1"], "a number above 0 is wanted"),
-        (&["--dropout", "1"], "a probability from 0 to below 1 is wanted"),
-        (&["--kernel", "4"], "3 or 5 is wanted"),
-        (&["--channels", "8"], "two numbers from 1 are wanted"),
+        (&["--lr", "-1"], "expected a positive number"),
+        (&["--dropout", "1"], "expected a probability of at least 0 and less than 1"),
+        (&["--kernel", "4"], "expected 3 or 5"),
+        (&["--channels", "8"], "expected two positive integers"),
         (&["--activation", "step"], "relu"),
         (&["--optimizer", "lbfgs"], "adam"),
         (&["--device", "gpu"], "unknown device 'gpu'"),
@@ -200,4 +200,60 @@ fn a_reader_that_goes_away_ends_the_program_without_a_word() {
     let output = child.wait_with_output().expect("the program ends");
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
     assert_eq!(output.status.code(), Some(141));
+}
+
+#[test]
+fn auto_without_a_gpu_is_silent() {
+    let data = digits(32, 10);
+    let (mut command, _) = small_run(&data, "x.json");
+    let output = run(command.env("CUDA_VISIBLE_DEVICES", "-1"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.starts_with("mnist: ") && !text.contains("GPU"), "{text}");
+}
+
+#[test]
+fn without_a_gpu_the_doctor_says_why() {
+    let output = run(program("doctor").env("CUDA_VISIBLE_DEVICES", "-1"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the processor"), "{text}");
+}
+
+#[test]
+fn tensor_cores_are_for_gpus() {
+    fails(program("mnist").args(["--device", "cpu", "--precision", "tf32"]), 2, &["cpu has no tensor cores"]);
+}
+
+#[test]
+fn version_and_subcommands_are_listed() {
+    let version = run(&mut program("--version"));
+    assert_eq!(String::from_utf8_lossy(&version.stdout), concat!("chainrule ", env!("CARGO_PKG_VERSION"), "\n"));
+    let help = run(&mut program("--help"));
+    let help = String::from_utf8_lossy(&help.stdout);
+    for subcommand in ["mnist", "cifar10", "two-neurons", "throughput", "doctor", "completions"] {
+        assert!(help.contains(subcommand), "{help}");
+    }
+    fails(&mut program("minst"), 2, &["'mnist'"]);
+}
+
+#[test]
+fn completions_cover_all_shells_and_subcommands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = run(program("completions").arg(shell));
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{}", stderr(&output));
+        for word in ["two-neurons", "save-every", "conv-activation"] {
+            assert!(script.contains(word), "{shell}: no {word}");
+        }
+    }
+    fails(program("completions").arg("sh"), 2, &["bash"]);
+}
+
+#[test]
+fn two_neurons_prints_the_published_numbers() {
+    let output = run(&mut program("two-neurons"));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{}", stderr(&output));
+    for piece in ["∂E/∂w1", "0.9820137900379085", "0.500048", "0.298371109"] {
+        assert!(text.contains(piece), "no {piece} in:\n{text}");
+    }
 }

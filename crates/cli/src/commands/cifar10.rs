@@ -10,13 +10,13 @@ use crate::training::report;
 use crate::training::small_cnn::SmallCnn;
 use crate::training::train::{Task, train};
 
-/// Trains a CNN on the small photographs of CIFAR-10
+/// Trains a CNN on the images of CIFAR-10
 #[derive(Args)]
 pub struct Arguments {
-    /// The net: `small` is that of `chainrule mnist`, `report` a deeper one with batch normalization
+    /// The net: `small` is the one of `chainrule mnist`, `report` is deeper and uses batch normalization
     #[arg(long, value_enum, default_value_t = NetKind::Small)]
     net: NetKind,
-    /// What is done to an image before each use: a random crop of it padded by 4, and a flip of every second
+    /// Augmentation; crop-flip: a random crop after padding by 4, and a horizontal flip with probability 0.5
     #[arg(long, value_enum, default_value_t = Augment::None)]
     augment: Augment,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Says what chainrule can use of this machine, and what to do about what is missing.
+//! Reports the usable hardware of this machine, and how to fix what is missing.
 
 use chainrule::tensor::cuda::{self, Family};
 use chainrule::tensor::{Device, machine};
@@ -28,10 +28,10 @@ pub fn run() -> Result<(), Failure> {
     }
     let (device, why) = Device::auto();
     println!("--device auto computes on {device}{}", why.map_or(String::new(), |why| format!(": {why}")));
-    if usable { Ok(()) } else { Err(Failure::Run("not all kernels load on all GPUs: see above".into())) }
+    if usable { Ok(()) } else { Err(Failure::Run("not all kernels load on all GPUs, see above".into())) }
 }
 
-/// Prints which kernels load on a device; whether all do that should.
+/// Prints which kernels load on a device. Returns whether all supported kernels load.
 fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
     let mut all = true;
     for &family in Family::ALL {

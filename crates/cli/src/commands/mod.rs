@@ -1,4 +1,4 @@
-//! The subcommands: for each its arguments, and what it does with them.
+//! The subcommands.
 
 pub mod cifar10;
 pub mod doctor;

@@ -1,4 +1,4 @@
-//! What the subcommands that train share: their flags, their loop, their reports.
+//! Shared by the subcommands that train: flags, training loop, output.
 
 pub mod options;
 pub mod report;

@@ -1,4 +1,4 @@
-//! The flags of the training programs.
+//! The flags of the subcommands that train.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,10 +11,10 @@ use crate::compute::ComputeOptions;
 /// How a net is trained.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// How often the training set is gone through
+    /// Passes over the training set
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: u32,
-    /// Images in a batch
+    /// Images per batch
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
     /// Learning rate
@@ -29,41 +29,41 @@ pub struct Options {
     /// Activation function after the convolutions [default: the same as --activation]
     #[arg(long, value_parser = Activation::from_str)]
     pub conv_activation: Option<Activation>,
-    /// Size of the convolutions' kernels
+    /// Kernel size of the convolutions
     #[arg(long, default_value_t = 3, value_parser = kernel)]
     pub kernel: usize,
-    /// Probability of dropping a number between the linear layers [default: the net's own, 0 or for `report` 0.1]
+    /// Dropout probability between the linear layers [default: 0, for `cifar10 --net report` 0.1]
     #[arg(long, value_parser = probability)]
     pub dropout: Option<f64>,
-    /// Channels of the two convolutions
+    /// Output channels of the two convolutions
     #[arg(long, default_value = "8,16", value_parser = Channels::from_str)]
     pub channels: Channels,
-    /// Seed of the weights, the order of images and everything else that is random
+    /// Seed of everything random: the weights, the order of images, dropout
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Directory with the data set's files
+    /// Directory that contains the dataset
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Never use the network
     #[arg(long)]
     pub offline: bool,
-    /// Save the state of training here, after each epoch
+    /// Save a checkpoint to this file after each epoch
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
-    /// Save every N steps too
+    /// Also save every N steps
     #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: Option<u64>,
-    /// Go on from a saved state; the other flags have to be those of the saved run
+    /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Write one JSON object a line here: start, each epoch, result
+    /// Write JSON lines to this file: start, each epoch, result
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
 
-/// The optimizers that the programs offer.
+/// An optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OptimizerKind {
     /// Adam
@@ -78,7 +78,7 @@ pub enum OptimizerKind {
     Nesterov,
 }
 
-/// The channels of two convolutions.
+/// The output channels of the two convolutions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels(pub [usize; 2]);
 
@@ -89,7 +89,7 @@ impl FromStr for Channels {
         let channels: Vec<usize> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
         match (&channels[..], text.split(',').count()) {
             (&[a, b], 2) if a > 0 && b > 0 => Ok(Self([a, b])),
-            _ => Err("two numbers from 1 are wanted, such as 8,16".into()),
+            _ => Err("expected two positive integers, such as 8,16".into()),
         }
     }
 }
@@ -97,14 +97,14 @@ impl FromStr for Channels {
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(x) if x > 0.0 && f64::is_finite(x) => Ok(x),
-        _ => Err("a number above 0 is wanted, such as 0.001".into()),
+        _ => Err("expected a positive number, such as 0.001".into()),
     }
 }
 
 fn probability(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
-        _ => Err("a probability from 0 to below 1 is wanted, such as 0.5".into()),
+        _ => Err("expected a probability of at least 0 and less than 1, such as 0.5".into()),
     }
 }
 
@@ -112,17 +112,17 @@ fn kernel(text: &str) -> Result<usize, String> {
     match text {
         "3" => Ok(3),
         "5" => Ok(5),
-        _ => Err("3 or 5 is wanted".into()),
+        _ => Err("expected 3 or 5".into()),
     }
 }
 
 impl Options {
-    /// The activation after convolutions.
+    /// The activation function after the convolutions.
     pub fn conv_activation(&self) -> Activation {
         self.conv_activation.unwrap_or(self.activation)
     }
 
-    /// The optimizer for some parameters.
+    /// Creates the optimizer of `parameters`.
     pub fn optimizer(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
         match self.optimizer {
             OptimizerKind::Adam => Box::new(Adam::new(parameters, self.lr)),
@@ -133,7 +133,7 @@ impl Options {
         }
     }
 
-    /// What a resumed run must have in common with the saved one, by flag.
+    /// The flags that a resumed run must share with the saved one, and their values.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("--batch-size", self.batch_size.to_string()),
@@ -142,7 +142,7 @@ impl Options {
             ("--activation", self.activation.to_string()),
             ("--conv-activation", self.conv_activation().to_string()),
             ("--kernel", self.kernel.to_string()),
-            ("--dropout", self.dropout.map_or("as the net has it".into(), |p| p.to_string())),
+            ("--dropout", self.dropout.map_or("default of the net".into(), |p| p.to_string())),
             ("--channels", format!("{},{}", self.channels.0[0], self.channels.0[1])),
             ("--seed", self.seed.to_string()),
         ]

@@ -1,4 +1,4 @@
-//! What the training programs show: a progress bar, tables, JSON lines.
+//! Output of the subcommands that train: a progress bar, tables, JSON lines.
 
 use std::fs::File;
 use std::io::{IsTerminal, Write};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// The file of JSON lines, if one is wanted.
+/// The file of JSON lines, if requested.
 pub struct Events {
     file: Option<(File, PathBuf)>,
 }
@@ -25,7 +25,7 @@ impl Events {
         }
     }
 
-    /// Writes one object as a line.
+    /// Writes an object as one line.
     pub fn write(&mut self, event: &Value) -> Result<(), Failure> {
         let Some((file, path)) = &mut self.file else { return Ok(()) };
         writeln!(file, "{event}")
@@ -33,7 +33,7 @@ impl Events {
     }
 }
 
-/// Shows how far an epoch is: a bar on a terminal, a line now and then elsewhere.
+/// Shows the progress of an epoch: a bar on a terminal, four lines per epoch otherwise.
 pub struct Progress {
     bar: Option<ProgressBar>,
     label: String,
@@ -43,7 +43,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// The progress of an epoch of `steps` steps, `first` of which were done before.
+    /// Starts the progress of an epoch of `steps` steps, of which `first` were done before a resume.
     pub fn new(epoch: u32, epochs: u32, steps: u64, first: u64) -> Self {
         let label = format!("epoch {epoch}/{epochs}");
         let bar = std::io::stderr().is_terminal().then(|| {
@@ -54,7 +54,7 @@ impl Progress {
         Self { bar, label, steps, started: Instant::now(), first }
     }
 
-    /// Reports a step: the mean loss so far, and the images seen in this run of the epoch.
+    /// Reports `done` steps, the mean loss so far, and the images processed since the start of this run.
     pub fn step(&self, done: u64, loss: f64, images: u64) {
         let rate = images as f64 / self.started.elapsed().as_secs_f64();
         let text = format!("loss {loss:.4}, {rate:.0} images/s");
@@ -72,7 +72,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
@@ -80,45 +80,45 @@ impl Progress {
     }
 }
 
-/// How often images of each class were taken for each class.
+/// The confusion matrix: how many images of each class were classified as each class.
 pub struct Confusion {
     classes: Vec<String>,
     counts: Vec<Vec<u32>>,
 }
 
 impl Confusion {
-    /// An empty table.
+    /// A matrix of zeros.
     pub fn new(classes: &[String]) -> Self {
         Self { classes: classes.to_vec(), counts: vec![vec![0; classes.len()]; classes.len()] }
     }
 
-    /// Counts images.
+    /// Counts a batch of images.
     pub fn add(&mut self, labels: &[i32], predicted: &[i32]) {
         for (&label, &class) in labels.iter().zip(predicted) {
             self.counts[label as usize][class as usize] += 1;
         }
     }
 
-    /// The share of all images that were taken for what they are.
+    /// The share of correctly classified images.
     pub fn accuracy(&self) -> f64 {
         let right: u32 = (0..self.classes.len()).map(|c| self.counts[c][c]).sum();
         f64::from(right) / f64::from(self.counts.iter().flatten().sum::<u32>().max(1))
     }
 
-    /// The same for each class; classes without images count as 0.
+    /// The share of correctly classified images of each class; 0 for a class without images.
     pub fn per_class(&self) -> Vec<f64> {
         let share = |c: usize| f64::from(self.counts[c][c]) / f64::from(self.counts[c].iter().sum::<u32>().max(1));
         (0..self.classes.len()).map(share).collect()
     }
 
-    /// Prints the accuracy of each class and the whole table.
+    /// Prints the accuracy of each class and the matrix.
     pub fn print(&self) {
         let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(5);
         println!("\naccuracy by class");
         for (class, share) in self.classes.iter().zip(self.per_class()) {
             println!("  {class:<width$}  {:6.2} %", 100.0 * share);
         }
-        println!("\nconfusion matrix (rows: what it is, columns: what it was taken for)");
+        println!("\nconfusion matrix (rows: true class, columns: predicted class)");
         let heads: Vec<String> = self.classes.iter().map(|class| format!("{class:>6.6}")).collect();
         println!("  {:<width$} {}", "", heads.join(""));
         for (class, row) in self.classes.iter().zip(&self.counts) {
@@ -128,7 +128,7 @@ impl Confusion {
     }
 }
 
-/// Shows the progress of a download, on one line for each file.
+/// Shows the progress of a download, one line per file.
 pub fn download(progress: chainrule::data::Progress<'_>) {
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
     eprint!("\r{}: {:.1} of {:.1} MB", progress.file, megabytes(progress.done), megabytes(progress.total));

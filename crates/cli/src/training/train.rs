@@ -14,19 +14,19 @@ use crate::failure::Failure;
 
 /// What is trained.
 pub struct Task<'a> {
-    /// The program's name.
+    /// Name of the subcommand.
     pub program: &'a str,
     /// The net, from images (N,C,H,W) to logits (N, classes).
     pub net: &'a dyn Module,
     /// The images.
     pub dataset: Dataset,
-    /// What is done to an image before each use in training.
+    /// Augmentation of the training images.
     pub augment: Vec<Box<dyn Transform>>,
-    /// Settings that a resumed run must have in common with the saved one, besides those of [`Options`].
+    /// Flags that a resumed run must share with the saved one, in addition to those of [`Options`].
     pub settings: Vec<(&'static str, String)>,
 }
 
-/// The sums over an epoch's batches, from which its means come. They are saved, so that a resumed epoch reports the same.
+/// Running sums over the batches of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
 #[derive(Default)]
 struct Sums {
     loss: f64,
@@ -63,7 +63,7 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     let mut at = Progress { seed: options.seed, ..Progress::default() };
     if let Some(path) = &options.resume {
         at = resume(path, net, &mut *optimizer, &settings, &mut sums)?;
-        println!("going on at epoch {}, batch {} of {}", at.epoch + 1, at.batch, path.display());
+        println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
     }
     let threads = chainrule::tensor::threads();
     println!(
@@ -137,11 +137,11 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     }))
 }
 
-/// Steps between two looks at the sums: a look waits for a GPU.
+/// Steps between two reads of the sums: reading synchronizes a GPU.
 const READ_EVERY: u64 = 20;
 
-/// An epoch's sums where the net is, so that nobody has to wait for each step's loss: of the losses, and of the images
-/// that were taken for what they are.
+/// The sums of the losses and of the correctly classified images, on the device of the net: no step synchronizes to
+/// report its loss.
 struct Totals([TensorOf<f64>; 2]);
 
 impl Totals {
@@ -149,7 +149,7 @@ impl Totals {
         Self([(); 2].map(|()| TensorOf::full_on(device, (), 0.0)))
     }
 
-    /// Begins where an epoch's sums are.
+    /// Starts from the sums of a partly completed epoch.
     fn begin(&mut self, sums: &Sums) {
         self.0[0].fill(sums.loss);
         self.0[1].fill(sums.correct as f64);
@@ -172,7 +172,7 @@ fn step(net: &dyn Module, batch: &Batch, replay: &mut Replay<'_>, optimizer: &mu
     });
 }
 
-/// The mean loss over the test images, and what each was taken for.
+/// The mean loss over the test images, and their confusion matrix.
 fn evaluate(net: &dyn Module, test: &Loader, classes: &[String]) -> (f64, Confusion) {
     net.eval();
     let mut confusion = Confusion::new(classes);
@@ -185,34 +185,37 @@ fn evaluate(net: &dyn Module, test: &Loader, classes: &[String]) -> (f64, Confus
     (loss / test.images().len() as f64, confusion)
 }
 
-/// Asks the net what it would make of the images before anything is computed.
+/// Checks the shapes of the net for these images before computing anything.
 fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(), Failure> {
     let [_, c, h, w] = images;
     let out = net
         .output_shape(Shape::from([1, c, h, w]))
-        .map_err(|error| Failure::Usage(format!("the net does not fit images of {c}×{h}×{w}\n{error}")))?;
+        .map_err(|error| Failure::Usage(format!("the net does not accept images of {c}×{h}×{w}\n{error}")))?;
     if out == [1, classes] {
         return Ok(());
     }
-    Err(Failure::Usage(format!("the net makes {out} of an image, but the data set has {classes} classes")))
+    Err(Failure::Usage(format!("the output of the net is {out} for one image, but the dataset has {classes} classes")))
 }
 
-/// Finds out before the first epoch, not after it, that there is no place for the saved state.
+/// Checks before the first epoch, not after it, that the checkpoint can be written.
 fn check_save(options: &Options) -> Result<(), Failure> {
     let Some(path) = &options.save else { return Ok(()) };
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.is_dir() && !path.is_dir() {
         return Ok(());
     }
-    let what =
-        if path.is_dir() { "it is a directory; name a file" } else { "its directory is not there; create it first" };
+    let what = if path.is_dir() {
+        "is a directory; give a file name"
+    } else {
+        "the directory does not exist; create it first"
+    };
     Err(Failure::Run(format!("--save {}: {what}", path.display())))
 }
 
-/// The keys under which an epoch's sums are saved beside the settings.
+/// The keys of an epoch's sums in a checkpoint.
 const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
 
-/// Saves the state of training, if a file is given.
+/// Saves a checkpoint, if `--save` is given.
 fn save(
     options: &Options,
     net: &dyn Module,
@@ -224,13 +227,13 @@ fn save(
     let Some(path) = &options.save else { return Ok(()) };
     let mut at = at.clone();
     at.settings = settings.iter().map(|(flag, value)| ((*flag).to_owned(), value.clone())).collect();
-    // The bits of the sum, not its decimal digits: a resumed epoch reports the same mean.
+    // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
     let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
     at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| ((*key).to_owned(), value.to_string())));
     Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
 }
 
-/// Reads a saved state into the net and the optimizer.
+/// Loads a checkpoint into the net and the optimizer.
 fn resume(
     path: &Path,
     net: &dyn Module,
@@ -251,7 +254,7 @@ fn resume(
             }
             None => {
                 return Err(Failure::Run(format!(
-                    "{} was not saved by this program: it has no {flag}",
+                    "{} was not saved by this command: it has no {flag}",
                     path.display()
                 )));
             }

@@ -1,4 +1,4 @@
-//! How fast nets are trained here: forward, backward and optimizer step on synthetic data in memory.
+//! Measures training throughput: forward, backward and optimizer step on synthetic data in memory.
 
 mod nets;
 mod profile;
@@ -16,30 +16,30 @@ use serde_json::json;
 use crate::compute::ComputeOptions;
 use crate::failure::Failure;
 
-/// Times training steps on synthetic data
+/// Measures training throughput on synthetic data
 #[derive(Args)]
 pub struct Arguments {
     /// The net
     #[arg(long, value_enum)]
     net: Net,
-    /// Images in a batch [default: what the net is usually timed with]
+    /// Images per batch [default: depends on the net]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
-    /// Seconds of measuring, divided among the repeats
+    /// Seconds to measure, divided among the repeats
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     seconds: f64,
-    /// Repeats, of which the median is told
+    /// Number of repeats, of which the median is reported
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..))]
     repeats: u32,
     #[command(flatten)]
     compute: ComputeOptions,
-    /// Write the result here too, as one JSON object
+    /// Also write the result to this file, as one JSON object
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Print the time of each op, forward and backward, and its share of the machine's measured peak
+    /// Print the time of each op, forward and backward, and its fraction of the measured peak of the machine
     #[arg(long)]
     profile: bool,
-    /// Do one step and end: what a program takes from its start to its first step
+    /// Run one step and exit, to measure the time from process start to the end of the first step
     #[arg(long, conflicts_with = "profile")]
     once: bool,
 }
@@ -47,7 +47,7 @@ pub struct Arguments {
 fn seconds(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(x) if x > 0.0 && f64::is_finite(x) => Ok(x),
-        _ => Err("a number of seconds above 0 is wanted".into()),
+        _ => Err("expected a positive number of seconds".into()),
     }
 }
 
@@ -124,7 +124,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Steps of training on one batch, recorded on a GPU.
+/// Training steps on one batch, captured as a CUDA graph on a GPU.
 struct Steps<'a> {
     model: &'a dyn Module,
     images: &'a Var,
@@ -139,7 +139,7 @@ impl<'a> Steps<'a> {
         Self { model, images, labels, replay: Replay::new(model, device), losses }
     }
 
-    /// Runs some steps to their end; the sum of all losses so far.
+    /// Runs `steps` steps and synchronizes; returns the sum of all losses so far.
     fn run(&mut self, optimizer: &mut dyn Optimizer, steps: usize) -> f64 {
         let model = self.model;
         for _ in 0..steps {
@@ -153,7 +153,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// Requests for memory that the tensors' pool has sent on.
+/// Number of allocations that the buffer pool did not serve.
 fn allocations(device: Device) -> Result<u64, Failure> {
     Ok(match device {
         Device::Cuda(ordinal) => cuda::stats(ordinal)?.allocated,
@@ -161,8 +161,7 @@ fn allocations(device: Device) -> Result<u64, Failure> {
     })
 }
 
-/// The most memory of a GPU that tensors have had, or of this process: what the system says where it says so in a file,
-/// else the tensors' part.
+/// Peak memory in bytes: of the tensors on a GPU; else of this process, or of its tensors if the system does not report it.
 fn peak_memory(device: Device) -> Result<u64, Failure> {
     if let Device::Cuda(ordinal) = device {
         return Ok(cuda::stats(ordinal)?.peak_in_use as u64);

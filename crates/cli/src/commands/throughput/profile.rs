@@ -1,4 +1,4 @@
-//! How long each op takes, forward and backward, and how near that is to what the machine can do.
+//! Time of each op, forward and backward, and its fraction of the peak of the machine.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use chainrule::tensor::machine;
 
 use super::nets::Work;
 
-/// What one kind of op costs.
+/// Accumulated cost of one kind of op.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     calls: usize,
@@ -31,13 +31,13 @@ fn passes(op: &Operation<f32>) -> f64 {
     (0..op.parents().min(2)).filter(|&i| op.parent(i).requires_grad()).count() as f64
 }
 
-/// Bytes of all the operands once.
+/// Bytes of the operands and the result, each counted once.
 fn bytes(op: &Operation<f32>) -> f64 {
     let parents = (0..op.parents()).map(|i| op.parent(i).shape().numel()).sum::<usize>();
     (size_of::<f32>() * (parents + op.output().shape().numel())) as f64
 }
 
-/// Takes the time between nodes of a walk.
+/// Measures the time between the nodes of a backward walk.
 struct Clock<'a> {
     last: Instant,
     forward: &'a BTreeMap<u64, f64>,
@@ -63,7 +63,7 @@ impl Observer<f32> for Clock<'_> {
     }
 }
 
-/// The op's name, for products with the sizes that say which one it is.
+/// The name of the op; for products with the sizes that identify it.
 fn label(op: &Operation<f32>) -> String {
     let name = op.rule().name();
     if op.rule().multiply_adds(op) == 0 {
@@ -77,7 +77,7 @@ pub fn step_flops(work: &mut Work) -> f64 {
     timed_step(work, &mut BTreeMap::new())
 }
 
-/// Runs one step with a clock at every op; returns the flops of its products.
+/// Runs one step and times every op; returns the floating-point operations of its products.
 fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost>) -> f64 {
     let forward = Rc::new(RefCell::new(BTreeMap::new()));
     let (times, mut last) = (Rc::clone(&forward), Instant::now());
@@ -97,12 +97,12 @@ fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost
     let cost = costs.entry(("optimizer step".into(), "")).or_default();
     cost.calls += 1;
     cost.seconds += start.elapsed().as_secs_f64();
-    // Each parameter, its gradient and two moments read, all but the gradient written.
+    // Reads the parameter, its gradient and two moments; writes all but the gradient.
     cost.bytes += 28.0 * gradients.iter().map(|(_, g)| g.numel()).sum::<usize>() as f64;
     flops
 }
 
-/// Runs some steps and prints where their time went, the most expensive first.
+/// Runs `steps` steps and prints the time of each op, most expensive first.
 pub fn print(work: &mut Work, steps: usize) {
     let (flops, bandwidth) = (machine::peak_flops(), machine::peak_bandwidth());
     let mut costs = BTreeMap::new();
@@ -121,7 +121,7 @@ pub fn print(work: &mut Work, steps: usize) {
     let mut rows: Vec<_> = costs.into_iter().collect();
     rows.sort_by(|a, b| b.1.seconds.total_cmp(&a.1.seconds));
     for ((name, direction), cost) in rows {
-        // A product is measured by the multiply-adds, everything else by the bytes that it has to move.
+        // Products are rated by their multiply-adds, all other ops by the bytes they move.
         let (rate, of_peak) = if cost.flops > 0.0 {
             let rate = cost.flops / cost.seconds;
             (format!("{:.1}", rate / 1e9), rate / flops)
