@@ -64,17 +64,3 @@ fn doctor_loads_all_kernels() {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
 }
-
-#[test]
-fn doctor_reports_why_there_is_no_gpu() {
-    let output = run(program("doctor").env("CUDA_VISIBLE_DEVICES", "-1"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the processor"), "{text}");
-}
-
-#[test]
-fn tensor_cores_are_for_gpus() {
-    let output = run(program("mnist").args(["--device", "cpu", "--precision", "tf32"]));
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("cpu has no tensor cores"), "{}", stderr(&output));
-}
