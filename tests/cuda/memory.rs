@@ -49,7 +49,7 @@ pub fn exhaustion() {
     let panic = catch_unwind(|| Tensor64::full_on(GPU, 1 << 20, 0.0)).expect_err("8 MiB are not left");
     let text = panic.downcast_ref::<String>().expect("a text").clone();
     for part in
-        ["cuda:0: out of memory: 8.0 MiB asked", "6.0 MiB in use", "0.0 MiB held", "2.0 MiB free", "smaller batch"]
+        ["cuda:0: out of memory: 8.0 MiB requested", "6.0 MiB in use", "0.0 MiB held", "2.0 MiB free", "smaller batch"]
     {
         assert!(text.contains(part), "{part:?} is missing in: {text}");
     }

@@ -1,4 +1,4 @@
-//! Converting elements between `f32` and bf16, the upper half of it.
+//! Conversion between `f32` and bf16, the upper half of an `f32`.
 
 use chainrule_kernels::Family;
 
@@ -7,7 +7,7 @@ use super::launch::{Argument, Grid, checked};
 use super::memory::Block;
 
 impl Gpu {
-    /// A block with the `f32` of so many bf16.
+    /// A block with the `f32` values of bf16 elements.
     pub(crate) fn widen(&'static self, from: u64, len: usize) -> Block {
         let block = self.allocate(len * size_of::<f32>());
         let (to, numel) = (block.address(), checked(len));

@@ -1,4 +1,4 @@
-//! The elements of a tensor on a device: a block, in which they may be stored as bf16.
+//! The buffer of a tensor on a device, in which elements may be stored as bf16.
 
 use std::marker::PhantomData;
 use std::sync::OnceLock;
@@ -10,7 +10,7 @@ use crate::scalar::Scalar;
 /// A buffer of elements on a device.
 pub(crate) struct CudaBuffer<T> {
     block: Block,
-    /// If the elements are stored as bf16: how many there are, and all of them as `f32` once a kernel has asked for them.
+    /// If the elements are stored as bf16: their number, and an `f32` copy, made when a kernel first requests it.
     bf16: Option<(usize, OnceLock<Block>)>,
     element: PhantomData<T>,
 }
@@ -21,7 +21,7 @@ unsafe impl<T: Scalar> Send for CudaBuffer<T> {}
 unsafe impl<T: Scalar> Sync for CudaBuffer<T> {}
 
 impl<T: Scalar> CudaBuffer<T> {
-    /// A buffer of `len` elements that holds whatever its block held before.
+    /// A buffer of `len` elements with unspecified values.
     pub(crate) fn new(gpu: &'static Gpu, len: usize) -> Self {
         Self { block: gpu.allocate(len * size_of::<T>()), bf16: None, element: PhantomData }
     }
@@ -33,7 +33,7 @@ impl<T: Scalar> CudaBuffer<T> {
 }
 
 impl<T> CudaBuffer<T> {
-    /// Where it begins, in the elements' own type: what is stored as bf16 is widened at the first call.
+    /// The address of the elements in their own type: a bf16 buffer is converted to `f32` at the first call.
     pub(crate) fn address(&self) -> u64 {
         match &self.bf16 {
             None => self.block.address(),
@@ -50,12 +50,12 @@ impl<T> CudaBuffer<T> {
         self.bf16.is_some()
     }
 
-    /// Where it begins as bf16, if it is stored so.
+    /// The address of the bf16 elements, if they are stored as bf16.
     pub(crate) fn bf16_address(&self) -> Option<u64> {
         self.bf16.as_ref().map(|_| self.block.address())
     }
 
-    /// The device that it lies on.
+    /// The device of the buffer.
     #[inline]
     pub(crate) fn gpu(&self) -> &'static Gpu {
         self.block.gpu()

@@ -17,31 +17,31 @@ use super::staging::Staging;
 use super::step_parameters::StepBlock;
 use crate::error::TensorError;
 
-/// As many devices as a machine may have.
+/// The maximum number of devices.
 const MAX_DEVICES: usize = 16;
 
-/// What a device holds and did, in bytes and in numbers of calls.
+/// Statistics of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CudaStats {
-    /// Bytes in buffers that tensors hold now.
+    /// Bytes in use by tensors.
     pub in_use: usize,
-    /// The most that [`in_use`](Self::in_use) has been.
+    /// The peak of [`in_use`](Self::in_use).
     pub peak_in_use: usize,
-    /// Bytes in free blocks that wait for the next tensor.
+    /// Bytes in free blocks of the pool.
     pub held: usize,
-    /// Bytes that the driver says are free.
+    /// Free bytes according to the driver.
     pub free: usize,
-    /// Requests that asked the driver for memory.
+    /// The number of allocations from the driver.
     pub allocated: u64,
-    /// Kernels started one by one.
+    /// The number of kernel launches outside graphs.
     pub launches: u64,
-    /// Recorded steps started, each as one.
+    /// The number of graph launches.
     pub replays: u64,
-    /// Times that the host waited for the device.
+    /// The number of synchronizations of the host with the device.
     pub synchronizations: u64,
 }
 
-/// Numbers of calls, counted as they are made.
+/// Counters of calls.
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) launches: AtomicU64,
@@ -49,7 +49,7 @@ pub(super) struct Counters {
     pub(super) synchronizations: AtomicU64,
 }
 
-/// An open device. It is never closed: a process has it until it ends.
+/// An open device. It stays open until the process ends.
 pub(crate) struct Gpu {
     ordinal: usize,
     pub(crate) about: DeviceReport,
@@ -57,7 +57,7 @@ pub(crate) struct Gpu {
     pub(super) stream: sys::CUstream,
     pub(super) memory: Memory,
     pub(super) functions: Functions,
-    /// Where the tables that kernels read lie, by their bytes.
+    /// The addresses of tables that kernels read, by their bytes.
     pub(super) tables: Mutex<HashMap<Vec<u8>, u64>>,
     pub(super) staging: Mutex<Staging>,
     pub(crate) step_block: StepBlock,
@@ -94,17 +94,17 @@ unsafe impl Send for Gpu {}
 // SAFETY: as above.
 unsafe impl Sync for Gpu {}
 
-/// The device with this number, opened at the first call.
+/// The device with this index, opened at the first call.
 pub(crate) fn open(ordinal: usize) -> Result<&'static Gpu, TensorError> {
     static GPUS: [OnceLock<Result<&'static Gpu, String>>; MAX_DEVICES] = [const { OnceLock::new() }; MAX_DEVICES];
     let opened = match GPUS.get(ordinal) {
         Some(slot) => slot.get_or_init(|| Gpu::open(ordinal).map(|gpu| &*Box::leak(Box::new(gpu)))).clone(),
-        None => Err(format!("devices are numbered from 0 to {}", MAX_DEVICES - 1)),
+        None => Err(format!("device indices range from 0 to {}", MAX_DEVICES - 1)),
     };
     opened.map_err(|why| TensorError::DeviceUnavailable { device: name(ordinal), why })
 }
 
-/// What a device is called in texts.
+/// The name of a device in messages.
 fn name(ordinal: usize) -> String {
     format!("cuda:{ordinal}")
 }
@@ -116,14 +116,14 @@ impl fmt::Display for Gpu {
 }
 
 thread_local! {
-    /// The device whose context is this thread's.
+    /// The device whose context is current on this thread.
     static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
 impl Gpu {
     fn open(ordinal: usize) -> Result<Self, String> {
         let about = driver::usable(ordinal)?;
-        let failed = |error: DriverError| format!("{} does not open: {}", about.name, describe(error));
+        let failed = |error: DriverError| format!("{} cannot be opened: {}", about.name, describe(error));
         let device = result::device::get(ordinal as i32).map_err(failed)?;
         // SAFETY: the device is the driver's own; the context is kept until the process ends.
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed)?;
@@ -150,7 +150,7 @@ impl Gpu {
         })
     }
 
-    /// The device's number.
+    /// The index of the device.
     pub(crate) fn ordinal(&self) -> usize {
         self.ordinal
     }
@@ -168,30 +168,30 @@ impl Gpu {
         let held = DeviceLock(self);
         if CURRENT.get() != Some(self.ordinal) {
             // SAFETY: the context lives as long as the process.
-            self.check("making the device this thread's", unsafe { result::ctx::set_current(self.context) });
+            self.check("setting the current context", unsafe { result::ctx::set_current(self.context) });
             CURRENT.set(Some(self.ordinal));
         }
         held
     }
 
-    /// Says whether a graph is captured, by the thread that holds the lock.
+    /// Sets whether a graph is being captured, by the thread that holds the lock.
     pub(crate) fn set_recording(&self, on: bool) {
         self.recording.store(on, Ordering::SeqCst);
     }
 
-    /// Whether a graph is recorded.
+    /// Whether a graph is being captured.
     pub(crate) fn is_recording(&self) -> bool {
         self.recording.load(Ordering::SeqCst)
     }
 
-    /// Waits until all work is done.
+    /// Synchronizes with the device.
     pub(crate) fn synchronize(&self) {
         self.counters.synchronizations.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the stream lives as long as the process.
-        self.check("waiting for the device", unsafe { result::stream::synchronize(self.stream) });
+        self.check("synchronizing", unsafe { result::stream::synchronize(self.stream) });
     }
 
-    /// What came of a call, or a panic: after a failure of the device nothing that it computes can be trusted.
+    /// Unwraps the result of a driver call, or panics: after a device error no result can be trusted.
     #[track_caller]
     pub(crate) fn check<R>(&self, what: &str, outcome: Result<R, DriverError>) -> R {
         outcome.unwrap_or_else(|error| panic!("{self}: {what} failed: {}", describe(error)))

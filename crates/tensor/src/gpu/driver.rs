@@ -1,4 +1,4 @@
-//! The driver: whether it is there, what devices it has, and what to do if not.
+//! The CUDA driver: detection, its devices, and what to do if it is missing.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -8,30 +8,30 @@ use std::sync::OnceLock;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 
-/// The oldest driver that takes the kernels: its version of CUDA, 1000·major + 10·minor.
+/// The minimum CUDA version of the driver, 1000·major + 10·minor.
 const MINIMUM_CUDA: i32 = 12020;
-/// The oldest generation of GPUs that the kernels are made for.
+/// The minimum compute capability.
 const MINIMUM_CAPABILITY: (i32, i32) = (7, 0);
 
 /// What there is of CUDA on this machine.
 #[derive(Clone, Debug)]
 pub struct DriverReport {
-    /// The version of CUDA that the driver takes, such as (12, 4).
+    /// The CUDA version of the driver, such as (12, 4).
     pub cuda: (i32, i32),
-    /// The devices, by number.
+    /// The devices, by index.
     pub devices: Vec<DeviceReport>,
 }
 
 /// A device as the driver describes it.
 #[derive(Clone, Debug)]
 pub struct DeviceReport {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its generation: the compute capability, such as (9, 0).
+    /// The compute capability, such as (9, 0).
     pub capability: (i32, i32),
-    /// Its memory in bytes.
+    /// The memory in bytes.
     pub memory: usize,
-    /// How many multiprocessors it has.
+    /// The number of multiprocessors.
     pub multiprocessors: usize,
     /// Why chainrule cannot use it, and what to do; `None` if it can.
     pub unusable: Option<String>,
@@ -48,7 +48,7 @@ impl fmt::Display for DeviceReport {
 /// What there is of CUDA on this machine.
 ///
 /// # Errors
-/// If there is no driver or it has no device: what is missing, and what to do.
+/// If there is no driver or it has no device; the text says what is missing and what to do.
 pub fn report() -> Result<DriverReport, String> {
     start()?;
     let failed = |error: DriverError| format!("the CUDA driver failed: {}", describe(error));
@@ -61,12 +61,11 @@ pub fn report() -> Result<DriverReport, String> {
     Ok(DriverReport { cuda: (cuda / 1000, cuda % 1000 / 10), devices })
 }
 
-const NO_DRIVER: &str =
-    "there is no CUDA driver (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
+const NO_DRIVER: &str = "no CUDA driver found (libcuda.so, nvcuda.dll); install NVIDIA's driver, or use --device cpu";
 const NO_DEVICE: &str = "the CUDA driver has no GPU; check that nvidia-smi lists it and that CUDA_VISIBLE_DEVICES does not hide it, or use \
      --device cpu";
 
-/// Starts the driver, once in a process.
+/// Initializes the driver, once per process.
 fn start() -> Result<(), String> {
     static STARTED: OnceLock<Result<(), String>> = OnceLock::new();
     let start = || {
@@ -78,8 +77,10 @@ fn start() -> Result<(), String> {
         match catch_unwind(AssertUnwindSafe(result::init)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE))) => Err(NO_DEVICE.into()),
-            Ok(Err(error)) => Err(format!("the CUDA driver does not start: {}; see nvidia-smi", describe(error))),
-            Err(_) => Err("the library named libcuda is no CUDA driver; install NVIDIA's driver anew".into()),
+            Ok(Err(error)) => {
+                Err(format!("the CUDA driver failed to initialize: {}; check nvidia-smi", describe(error)))
+            }
+            Err(_) => Err("the library named libcuda is not a CUDA driver; reinstall NVIDIA's driver".into()),
         }
     };
     STARTED.get_or_init(start).clone()
@@ -109,7 +110,7 @@ fn device(ordinal: c_int) -> Result<DeviceReport, DriverError> {
         ))
     } else if cuda < MINIMUM_CUDA {
         Some(format!(
-            "the driver is for CUDA {}.{}, the kernels need {}.{}; update NVIDIA's driver to 535 or newer",
+            "the driver supports CUDA {}.{}, but the kernels need {}.{}; update NVIDIA's driver to 535 or newer",
             cuda / 1000,
             cuda % 1000 / 10,
             MINIMUM_CUDA / 1000,
@@ -128,21 +129,21 @@ fn device(ordinal: c_int) -> Result<DeviceReport, DriverError> {
     })
 }
 
-/// The device with this number, if it can be used.
+/// The device with this index, if it can be used.
 pub(crate) fn usable(ordinal: usize) -> Result<DeviceReport, String> {
     let devices = report()?.devices;
     let count = devices.len();
     let device = devices
         .into_iter()
         .nth(ordinal)
-        .ok_or_else(|| format!("there is no such GPU, only {count}; use --device cuda:0 to cuda:{}", count - 1))?;
+        .ok_or_else(|| format!("only {count} GPU(s) found; use --device cuda:0 to cuda:{}", count - 1))?;
     match device.unusable {
         Some(why) => Err(format!("{}: {why}", device.name)),
         None => Ok(device),
     }
 }
 
-/// The driver's own name and words for an error.
+/// The driver's name and description of an error.
 pub(crate) fn describe(error: DriverError) -> String {
     let text = |found: Result<&std::ffi::CStr, DriverError>| {
         found.map_or_else(|_| format!("{:?}", error.0), |text| text.to_string_lossy().into_owned())

@@ -1,4 +1,4 @@
-//! The kernels that are loaded on a device.
+//! The loaded kernels of a device.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -10,7 +10,7 @@ use cudarc::driver::{result, sys};
 
 use super::heap::lock;
 
-/// The kernels that are loaded.
+/// The loaded kernels.
 #[derive(Default)]
 pub(super) struct Functions(Mutex<Loaded>);
 
@@ -24,7 +24,7 @@ struct Loaded {
 unsafe impl Send for Functions {}
 
 impl Functions {
-    /// Kernel `name_kind` of a family, loaded at the first call; or what failed, and how.
+    /// Kernel `name_kind` of a family, loaded at the first call; or the failed operation and its error.
     pub(super) fn get(
         &self,
         family: Family,
@@ -40,7 +40,7 @@ impl Functions {
             None => load(family).map_err(|error| (format!("loading the kernels '{}'", family.name()), error))?,
         };
         loaded.modules.insert(family, module);
-        let symbol = CString::new(format!("{name}_{kind}")).expect("names have no zeros");
+        let symbol = CString::new(format!("{name}_{kind}")).expect("kernel names contain no NUL");
         // SAFETY: the module is loaded and never unloaded.
         let function = unsafe { result::module::get_function(module, symbol) };
         let function = function.map_err(|error| (format!("finding kernel {name}_{kind}"), error))?;

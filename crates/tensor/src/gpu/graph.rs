@@ -1,7 +1,7 @@
-//! Recorded steps: what a step launches is recorded once and then started as one.
+//! CUDA graphs: the launches of a step are captured once and then replayed as one launch.
 //!
-//! A replay does the very same with the very same addresses. So a step's buffers come from memory of its own, which
-//! no other tensor uses, and what changes from step to step is in the device's step parameters.
+//! A replay uses the same addresses each time. So the buffers of a captured step come from a heap of its own, which no other
+//! tensor uses, and what changes from step to step is in the device's step parameters.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::launch::{Argument, Grid};
 use super::step_parameters::StepParameters;
 use crate::error::TensorError;
 
-/// The memory of a recorded step.
+/// The memory of a captured step.
 #[derive(Clone)]
 pub struct GraphMemory(Arc<Owned>);
 
@@ -32,7 +32,7 @@ impl Drop for Owned {
 }
 
 impl GraphMemory {
-    /// Memory of its own on a device.
+    /// A separate heap on a device.
     ///
     /// # Errors
     /// If the device cannot be used.
@@ -40,22 +40,22 @@ impl GraphMemory {
         Ok(Self(Arc::new(Owned { gpu: context::open(ordinal)?, heap: Arc::default() })))
     }
 
-    /// Runs a step as any other, but in this memory: afterwards it has all the blocks that such a step needs.
+    /// Runs a step eagerly with this memory, which afterwards has all the blocks that such a step needs.
     pub fn run<R>(&self, step: impl FnOnce() -> R) -> R {
         with_heap(Some((self.0.gpu.ordinal(), &self.0.heap)), step)
     }
 
-    /// Records a step without running it. What it returns are tensors whose numbers each replay writes anew.
+    /// Captures a step without executing it. Every replay overwrites the tensors that it returns.
     ///
     /// # Panics
-    /// If the step panics, reads a number from the device or sends one there.
+    /// If the step panics, or transfers data between host and device.
     pub fn record<R>(&self, step: impl FnOnce() -> R) -> (Graph, R) {
         let gpu = self.0.gpu;
         let _lock = gpu.enter();
-        // Whatever a first launch of it needs, such as loading the kernel, is done before.
+        // A first launch before the capture, so that its kernel is loaded.
         gpu.set_step_parameters(StepParameters { steps: 0, rate: 1.0 });
         gpu.set_recording(true);
-        // Relaxed: memory may be asked for, which happens if this step needs more than the one before.
+        // Relaxed mode allows allocations, in case this step needs more memory than the one before.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream is the device's own, and other threads wait until the recording is over.
         let begun = unsafe { result::stream::begin_capture(gpu.stream, mode) };
@@ -69,20 +69,20 @@ impl GraphMemory {
         // SAFETY: as above; ends the recording whatever became of it.
         let recorded = unsafe { result::stream::end_capture(gpu.stream) };
         gpu.set_recording(false);
-        let returned = gpu.check("recording a step", outcome).unwrap_or_else(|panic| resume_unwind(panic));
-        let graph = gpu.check("recording a step", recorded);
+        let returned = gpu.check("capturing a step", outcome).unwrap_or_else(|panic| resume_unwind(panic));
+        let graph = gpu.check("capturing a step", recorded);
         // SAFETY: the graph was just recorded; it is not needed once it is made ready to run.
         let executable = unsafe {
             let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
-            gpu.check("discarding a recording", result::graph::destroy(graph));
-            gpu.check("making a recorded step ready", executable)
+            gpu.check("destroying a graph", result::graph::destroy(graph));
+            gpu.check("instantiating a graph", executable)
         };
         (Graph { executable, memory: self.clone() }, returned)
     }
 }
 
 impl Gpu {
-    /// Sets the step parameters for what is launched from now on.
+    /// Sets the step parameters for later launches.
     fn set_step_parameters(&self, parameters: StepParameters) {
         let StepParameters { steps, rate } = parameters;
         // SAFETY: the block's step parameters are where the kernel writes.
@@ -93,21 +93,21 @@ impl Gpu {
     }
 }
 
-/// A recorded step.
+/// A captured step.
 pub struct Graph {
     executable: sys::CUgraphExec,
     memory: GraphMemory,
 }
 
 impl Graph {
-    /// Runs the step once more: `steps` after the recorded one, with the learning rate a multiple `rate` of its.
+    /// Replays the step: `steps` steps after the captured one, with `rate` times its learning rate.
     pub fn replay(&self, steps: u64, rate: f64) {
         let gpu = self.memory.0.gpu;
         let _lock = gpu.enter();
         gpu.set_step_parameters(StepParameters { steps, rate });
         gpu.counters.replays.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the recorded step is ready, and its memory is there.
-        gpu.check("replaying a step", unsafe { result::graph::launch(self.executable, gpu.stream) });
+        gpu.check("launching a graph", unsafe { result::graph::launch(self.executable, gpu.stream) });
     }
 }
 
@@ -117,7 +117,7 @@ impl Drop for Graph {
         // SAFETY: it is not used any more; the driver completes a launch in progress.
         let outcome = unsafe { result::graph::exec_destroy(self.executable) };
         if !std::thread::panicking() {
-            self.memory.0.gpu.check("discarding a recorded step", outcome);
+            self.memory.0.gpu.check("destroying a captured step", outcome);
         }
     }
 }

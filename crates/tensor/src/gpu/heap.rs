@@ -1,4 +1,4 @@
-//! The free blocks of a device's memory, and which of them a thread takes from.
+//! The free blocks of a device's memory, and the heap that a thread allocates from.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys;
 
-/// What the pool of a device holds.
+/// The memory usage of a device.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Usage {
     pub(super) in_use: usize,
@@ -23,7 +23,7 @@ pub(super) struct Memory {
     pub(super) common: Arc<Heap>,
 }
 
-/// Free blocks, by their bytes.
+/// Free blocks, by size.
 #[derive(Default)]
 pub(super) struct Heap(Mutex<Free>);
 
@@ -35,12 +35,12 @@ struct Free {
 }
 
 impl Heap {
-    /// A free block of so many bytes.
+    /// Takes a free block of the given size.
     pub(super) fn take(&self, bytes: usize) -> Option<sys::CUdeviceptr> {
         lock(&self.0).blocks.get_mut(&bytes).and_then(Vec::pop)
     }
 
-    /// Takes a block back; false if the heap is closed.
+    /// Returns a block; false if the heap is closed.
     pub(super) fn put(&self, bytes: usize, address: sys::CUdeviceptr) -> bool {
         let mut free = lock(&self.0);
         if !free.closed {
@@ -57,17 +57,17 @@ impl Heap {
     }
 }
 
-/// A heap of its own, on the device with this number.
+/// A separate heap on the device with this index.
 #[derive(Clone)]
 struct Private(usize, Arc<Heap>);
 
 thread_local! {
-    /// Where this thread takes blocks from instead of the common heap: what a recorded step uses is its own, since each
-    /// replay writes there again.
+    /// The heap that this thread allocates from instead of the common one: a captured step has its own, since each replay
+    /// writes to the same blocks.
     static PRIVATE: RefCell<Option<Private>> = const { RefCell::new(None) };
 }
 
-/// Calls `body` with this thread taking its blocks on a device from `heap`, or all from the common ones.
+/// Calls `body` with `heap` as this thread's heap on a device, or with the common heaps.
 pub(super) fn with_heap<R>(heap: Option<(usize, &Arc<Heap>)>, body: impl FnOnce() -> R) -> R {
     struct Restore(Option<Private>);
     impl Drop for Restore {
@@ -84,14 +84,14 @@ impl Memory {
         *lock(&self.usage)
     }
 
-    /// The heap that this thread takes its blocks from on the device with this number.
+    /// The heap of this thread on the device with this index.
     pub(super) fn heap(&self, ordinal: usize) -> Arc<Heap> {
         let own = PRIVATE.with_borrow(Clone::clone).filter(|private| private.0 == ordinal);
         own.map_or_else(|| self.common.clone(), |private| private.1)
     }
 }
 
-/// Locks what no panic leaves half written.
+/// Locks a mutex; poisoning is ignored, since no panic leaves its contents inconsistent.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Starting kernels.
+//! Kernel launches.
 
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
@@ -10,15 +10,15 @@ use super::context::Gpu;
 use super::driver::describe;
 use super::functions::load;
 
-/// The most blocks of a kernel that walks over its elements by itself: a few for each multiprocessor of a large GPU.
+/// The maximum number of blocks of a grid-stride kernel: a few per multiprocessor of a large GPU.
 const MAX_BLOCKS: u32 = 4096;
-/// Threads of a block, unless a kernel says otherwise: THREADS of `kernels/cuda/prelude.cuh`.
+/// The default number of threads per block: THREADS of `kernels/cuda/prelude.cuh`.
 pub(crate) const THREADS: u32 = 256;
 
-/// An argument of a kernel, passed by value as its bytes lie in memory.
+/// A kernel argument, passed by value as its bytes.
 ///
 /// # Safety
-/// The type has the size and the layout of the kernel's parameter.
+/// The type must have the size and layout of the kernel's parameter.
 pub(crate) unsafe trait Argument {}
 
 // SAFETY: float, double, int, unsigned, unsigned long long and a device's address.
@@ -36,7 +36,7 @@ unsafe impl Argument for i64 {}
 // SAFETY: an unsigned char.
 unsafe impl Argument for u8 {}
 
-/// How many blocks, of how many threads.
+/// The numbers of blocks and of threads per block.
 #[derive(Clone, Copy)]
 pub(crate) struct Grid {
     pub(crate) blocks: [u32; 3],
@@ -44,31 +44,31 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// For a kernel that walks over `n` elements, whatever its number of threads.
+    /// For a grid-stride kernel over `n` elements.
     pub(crate) fn elements(n: usize) -> Self {
         Self::blocks(n.div_ceil(THREADS as usize).min(MAX_BLOCKS as usize))
     }
 
-    /// `n` blocks of the usual number of threads.
+    /// `n` blocks of the default number of threads.
     pub(crate) fn blocks(n: usize) -> Self {
         Self { blocks: [n as u32, 1, 1], threads: THREADS }
     }
 }
 
-/// A number of elements as kernels count them.
+/// A number of elements as a kernel argument.
 ///
 /// # Panics
-/// If there are too many for that.
+/// If there are 2³¹ or more.
 pub(crate) fn checked(numel: usize) -> u32 {
     assert!(
         i32::try_from(numel).is_ok(),
-        "a kernel on a GPU takes at most 2³¹ − 1 elements, not {numel}; use smaller batches"
+        "{numel} elements are too many for a GPU kernel, which takes at most 2³¹ − 1; use smaller batches"
     );
     numel as u32
 }
 
 impl Gpu {
-    /// Starts kernel `name_kind` of a family with these arguments, in the order of its parameters.
+    /// Launches kernel `name_kind` of a family with arguments in the order of its parameters.
     ///
     /// # Safety
     /// The arguments are the kernel's parameters, addresses lead to as many elements as it reads and writes, and what it
@@ -93,11 +93,11 @@ impl Gpu {
         let started =
             unsafe { result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), 0, self.stream, &mut pointers) };
         if let Err(error) = started {
-            panic!("{self}: kernel {name}_{kind} did not start: {}", describe(error));
+            panic!("{self}: launching kernel {name}_{kind} failed: {}", describe(error));
         }
     }
 
-    /// Loads a family of kernels, to see whether the driver takes it.
+    /// Loads a family of kernels, to check whether the driver accepts it.
     pub(crate) fn try_load(&self, family: Family) -> Result<(), String> {
         let _lock = self.enter();
         let module = load(family).map_err(describe)?;

@@ -1,7 +1,7 @@
-//! A device's pool of memory: what a dropped tensor gives back is handed to the next one of its size class.
+//! The memory pool of a device: reuses the memory of dropped tensors, by size class.
 //!
-//! Asking the driver for memory takes long, and giving it back synchronizes. A block can be handed on at once, for all
-//! work is on one stream: the next owner writes a block after the last one has read it.
+//! Allocating from the driver is slow, and freeing synchronizes. A block can be reused immediately, since all work is on one
+//! stream: the next owner writes a block after the last one has read it.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use super::driver::describe;
 use super::heap::{Heap, lock};
 use crate::buffer_pool;
 
-/// The least bytes of a block: what the driver rounds up to by itself.
+/// The minimum size of a block, to which the driver rounds up.
 const SMALLEST: usize = 512;
 
-/// Bytes on a device, given back when dropped.
+/// A block of device memory, returned to the pool when dropped.
 pub(crate) struct Block {
     gpu: &'static Gpu,
     address: sys::CUdeviceptr,
@@ -24,10 +24,10 @@ pub(crate) struct Block {
 }
 
 impl Gpu {
-    /// A block of at least `bytes` bytes, which hold whatever they held before.
+    /// A block of at least `bytes` bytes with unspecified contents.
     ///
     /// # Panics
-    /// If the device has no more memory: with what was asked, held and free.
+    /// If the device is out of memory; the message has the bytes requested, in use, held and free.
     pub(crate) fn allocate(&'static self, bytes: usize) -> Block {
         let _lock = self.enter();
         let size = if buffer_pool::is_exact() { bytes.max(1) } else { buffer_pool::size_for(bytes).max(SMALLEST) };
@@ -52,21 +52,21 @@ impl Gpu {
         if let Ok(address) = attempt() {
             return address;
         }
-        // Blocks of other sizes may be free: with them given back there may be room. Not while a graph is recorded,
-        // when the device cannot be waited for.
+        // Returning free blocks of other sizes to the driver may help. Not during a capture, when the host cannot
+        // synchronize.
         if !self.is_recording() {
             self.trim();
         }
         attempt().unwrap_or_else(|error| {
             if error.0 != sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY {
-                return self.check("asking for memory", Err(error));
+                return self.check("allocating memory", Err(error));
             }
             let usage = self.memory.usage();
             let free = result::mem_get_info().map_or(0, |(free, _)| free);
             let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
             panic!(
-                "{self}: out of memory: {:.1} MiB asked, {:.1} MiB in use, {:.1} MiB held for reuse, {:.1} MiB free ({})\n  \
-                 rule: use a smaller batch or --precision bf16, or close what else uses the GPU",
+                "{self}: out of memory: {:.1} MiB requested, {:.1} MiB in use, {:.1} MiB held for reuse, {:.1} MiB free ({})\n  \
+                 rule: use a smaller batch or --precision bf16, or close other programs on the GPU",
                 mib(asked),
                 mib(usage.in_use),
                 mib(usage.held),
@@ -91,10 +91,10 @@ impl Gpu {
 
     fn free_block(&self, address: sys::CUdeviceptr) {
         // SAFETY: the block came from `malloc_sync`, and is not used any more. The driver waits for pending work.
-        self.check("giving memory back", unsafe { result::free_sync(address) });
+        self.check("freeing memory", unsafe { result::free_sync(address) });
     }
 
-    /// Hands the blocks of a heap, those that come back to it later too, to the common heap.
+    /// Closes a heap: its blocks, including those returned later, go to the common heap.
     pub(super) fn close(&self, heap: &Heap) {
         for (bytes, address) in heap.drain(true) {
             self.memory.common.put(bytes, address);
@@ -103,18 +103,18 @@ impl Gpu {
 }
 
 impl Block {
-    /// Where it begins.
+    /// The address of the block.
     pub(crate) fn address(&self) -> u64 {
         self.address
     }
 
-    /// The device that it lies on.
+    /// The device of the block.
     #[inline]
     pub(crate) fn gpu(&self) -> &'static Gpu {
         self.gpu
     }
 
-    /// Where it begins; it is never given back.
+    /// The address of the block, which is never freed.
     pub(super) fn leak(self) -> u64 {
         std::mem::ManuallyDrop::new(self).address
     }

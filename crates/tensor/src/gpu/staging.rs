@@ -1,4 +1,4 @@
-//! Page-locked memory through which numbers go to a device and come from it.
+//! Page-locked staging buffers for transfers between host and device.
 
 use std::collections::VecDeque;
 use std::ptr::NonNull;
@@ -6,14 +6,14 @@ use std::ptr::NonNull;
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 
-/// Page-locked bytes kept for uploads before one waits for the oldest to be done.
+/// The maximum bytes of staging buffers; beyond it an upload waits for the oldest one.
 const STAGING_BYTES: usize = 256 << 20;
-/// The most bytes of an upload that is worth page-locked memory; a whole data set comes once.
+/// The maximum bytes of an upload that is staged; a whole data set is uploaded only once.
 pub(super) const STAGED: usize = 16 << 20;
-/// The bytes of a small download, which goes through page-locked memory.
+/// The maximum bytes of a download that is staged.
 pub(super) const SMALL: usize = 64 << 10;
 
-/// What a kernel found wrong: `Fault` of `kernels/cuda/prelude.cuh`.
+/// A fault reported by a kernel: `Fault` of `kernels/cuda/prelude.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Fault {
@@ -21,18 +21,18 @@ pub(super) struct Fault {
     pub(super) value: i32,
 }
 
-/// Page-locked memory and an event that says when its copy is done.
+/// A staging buffer, and an event that is recorded after its copy.
 pub(super) struct StagingBuffer {
     pub(super) memory: NonNull<u8>,
     bytes: usize,
     pub(super) event: sys::CUevent,
 }
 
-/// The memory through which numbers come and go.
+/// The staging buffers of a device.
 pub(super) struct Staging {
     /// In the order of their last use.
     pub(super) uploads: VecDeque<StagingBuffer>,
-    /// Room for a small download, and behind it for the fault.
+    /// The buffer for a small download, followed by the fault.
     pub(super) download: NonNull<u8>,
 }
 
@@ -50,7 +50,7 @@ impl Staging {
         Ok(Self { uploads: VecDeque::new(), download: pinned(SMALL + size_of::<Fault>())? })
     }
 
-    /// Page-locked memory of at least `bytes` bytes whose last copy is done.
+    /// A staging buffer of at least `bytes` bytes whose last copy is done.
     pub(super) fn buffer(&mut self, bytes: usize) -> Result<StagingBuffer, DriverError> {
         let held: usize = self.uploads.iter().map(|buffer| buffer.bytes).sum();
         // SAFETY: events live as long as their buffers.

@@ -4,24 +4,24 @@
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 
-/// What changes from one replay of a recorded step to the next: `StepParameters` of `kernels/cuda/prelude.cuh`.
+/// What changes between replays of a captured step: `StepParameters` of `kernels/cuda/prelude.cuh`.
 ///
-/// A step that is not recorded finds 0 and 1 there.
+/// In an eager step they are 0 and 1.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct StepParameters {
-    /// Steps since the one that was recorded: added to the optimizers' and the random numbers' step.
+    /// Steps since the captured one, added to the step of the optimizers and of the random numbers.
     pub(super) steps: u64,
-    /// The learning rate as a multiple of the recorded one.
+    /// The learning rate as a multiple of the captured one.
     pub(super) rate: f64,
 }
 
 /// A `Fault` and `StepParameters` of `kernels/cuda/prelude.cuh`, then constants.
 pub(crate) struct StepBlock(sys::CUdeviceptr);
 
-/// The bytes in front of the step parameters: a fault.
+/// The offset of the step parameters, after a fault.
 const PARAMETERS: u64 = 8;
-/// What is in front of the ones, which begin at a multiple of 16.
+/// The offset of the ones, a multiple of 16.
 const ONES: u64 = 32;
 const BYTES: usize = 64;
 
@@ -30,7 +30,7 @@ impl StepBlock {
         let mut start = [0; BYTES];
         start[PARAMETERS as usize + 8..][..8].copy_from_slice(&1f64.to_ne_bytes());
         start[ONES as usize..][..4].copy_from_slice(&1f32.to_ne_bytes());
-        // The upper half of the same.
+        // bf16 1.0 is the upper half of f32 1.0.
         start[ONES as usize + 16..][..2].copy_from_slice(&((1f32.to_bits() >> 16) as u16).to_ne_bytes());
         // SAFETY: the address is the block's own, kept until the process ends, and is written as a whole.
         unsafe {
@@ -41,12 +41,12 @@ impl StepBlock {
         }
     }
 
-    /// Where kernels report faults.
+    /// The address at which kernels report faults.
     pub(crate) fn fault(&self) -> u64 {
         self.0
     }
 
-    /// Where kernels read the step parameters.
+    /// The address at which kernels read the step parameters.
     pub(crate) fn parameters(&self) -> u64 {
         self.0 + PARAMETERS
     }

@@ -4,7 +4,7 @@ use super::context::Gpu;
 use super::heap::{lock, with_heap};
 
 impl Gpu {
-    /// Where a copy of these entries lies, which are numbers without gaps between them.
+    /// The address of a copy of these entries, whose type has no padding.
     pub(crate) fn table<E: Copy>(&'static self, entries: &[E]) -> u64 {
         // SAFETY: plain numbers without gaps, as promised; any bytes may be read as such.
         let bytes = unsafe { std::slice::from_raw_parts(entries.as_ptr().cast::<u8>(), size_of_val(entries)) };
@@ -14,7 +14,7 @@ impl Gpu {
         if let Some(&address) = tables.get(bytes) {
             return address;
         }
-        // It outlives the step that asks for it first.
+        // It outlives the step that first requests it.
         let address = with_heap(None, || self.allocate(bytes.len())).leak();
         self.upload(address, bytes);
         tables.insert(bytes.to_vec(), address);

@@ -1,7 +1,7 @@
-//! Numbers between host and device.
+//! Transfers between host and device.
 //!
-//! Uploads go through page-locked memory and return at once; a buffer of it is used again when its copy is done. Downloads
-//! synchronize, and nothing else does; they bring along what kernels had to report.
+//! Uploads are staged in page-locked memory and asynchronous; a staging buffer is reused when its copy is done. Downloads
+//! synchronize, and also check for faults reported by kernels.
 
 use cudarc::driver::result;
 
@@ -10,7 +10,7 @@ use super::heap::lock;
 use super::staging::{Fault, SMALL, STAGED};
 
 impl Gpu {
-    /// Copies bytes to the device, which will have them before whatever is launched next.
+    /// Copies bytes to the device, ordered before later launches.
     pub(crate) fn upload(&self, to: u64, from: &[u8]) {
         if from.is_empty() {
             return;
@@ -18,7 +18,7 @@ impl Gpu {
         let _lock = self.enter();
         assert!(
             !self.is_recording(),
-            "{self}: a recorded step cannot take numbers from the host\n  rule: move them to the device before"
+            "{self}: a step that is captured cannot upload data\n  rule: move it to the device before the step"
         );
         if from.len() > STAGED {
             // SAFETY: the driver has read the bytes when it returns.
@@ -40,10 +40,10 @@ impl Gpu {
         self.check("copying to the device", outcome);
     }
 
-    /// Copies bytes from the device, when all that was launched is done.
+    /// Copies bytes from the device after all earlier work.
     ///
     /// # Panics
-    /// If a kernel reported that a number given to it was out of range.
+    /// If a kernel reported an index or label out of range.
     #[track_caller]
     pub(crate) fn download(&self, to: &mut [u8], from: u64) {
         if to.is_empty() {
@@ -52,7 +52,7 @@ impl Gpu {
         let _lock = self.enter();
         assert!(
             !self.is_recording(),
-            "{self}: a recorded step cannot look at its numbers\n  rule: read them after the replay"
+            "{self}: a step that is captured cannot download data\n  rule: read it after the step"
         );
         let staging = lock(&self.staging);
         let (landing, fault) = (staging.download, self.step_block.fault());
