@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use tempfile::TempDir;
+
 use crate::training::{run, stderr};
 
 /// A lesson's program. `cargo test` builds the lessons beside the tests.
@@ -58,4 +60,15 @@ fn a_wrong_rule_is_found() {
 fn two_epochs_read_98_of_100_digits() {
     let text = text_of("04_train_mnist");
     assert!(accuracy(&text) >= 98.0, "{text}");
+}
+
+#[test]
+fn patterns_are_classified_and_a_missing_folder_is_named() {
+    let text = text_of("05_image_folder");
+    assert!(text.starts_with("across, checks, down: 300 + 90 images of 24×24\n"), "{text}");
+    assert!(accuracy(&text) >= 90.0, "{text}");
+
+    let empty = TempDir::new().expect("a temporary directory");
+    let output = run(lesson("05_image_folder").arg(empty.path().join("missing")));
+    assert!(!output.status.success() && stderr(&output).contains("missing"), "{}", stderr(&output));
 }
