@@ -21,6 +21,7 @@ mod attribute;
 mod backward;
 mod check;
 mod composed;
+pub mod formula;
 mod gradients;
 mod internal;
 mod observer;

@@ -1,0 +1,171 @@
+//! A formula's text as tokens.
+
+use super::ParseError;
+use super::script::{from_subscript, from_superscript};
+
+/// A piece of a formula, with what its place in the text tells.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// The number of characters before it.
+    pub(super) position: usize,
+    /// Whether a space stands before it.
+    pub(super) spaced: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number(String),
+    /// A name. Words of Latin letters are one name, Greek letters are each one.
+    Word(String),
+    /// `²`, `ᵖ⁻¹`: in plain characters.
+    Superscript(String),
+    /// `ₙ`: in plain characters.
+    Subscript(String),
+    /// `ᵀ`.
+    Transpose,
+    /// `′`: how many.
+    Primes(usize),
+    /// `_{`.
+    OpenSubscript,
+    /// Anything else, one character; `*` is `·`, `-` is `−`, `<=` is `≤`.
+    Sign(char),
+}
+
+impl Kind {
+    /// As messages name it.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Number(text) | Self::Word(text) | Self::Superscript(text) | Self::Subscript(text) => text.clone(),
+            Self::Transpose => "ᵀ".into(),
+            Self::Primes(n) => "′".repeat(*n),
+            Self::OpenSubscript => "_{".into(),
+            Self::Sign(c) => c.to_string(),
+        }
+    }
+}
+
+fn is_greek(c: char) -> bool {
+    ('\u{370}'..='\u{3ff}').contains(&c)
+}
+
+/// Accents that are characters of their own and belong to the letter before: x̂.
+fn is_accent(c: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&c)
+}
+
+/// Letters that make up words; `∂` is the beginning of one.
+fn is_latin(c: char) -> bool {
+    (c.is_alphabetic() && !is_greek(c) && !is_script(c)) || c == '∂'
+}
+
+fn is_script(c: char) -> bool {
+    c == 'ᵀ' || from_superscript(c).is_some() || from_subscript(c).is_some()
+}
+
+/// Cuts a text into tokens.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ParseError> {
+    let mut lexer = Lexer { chars: text.chars().collect(), at: 0 };
+    let mut tokens = Vec::new();
+    loop {
+        let start = lexer.at;
+        lexer.run(char::is_whitespace);
+        let (position, spaced) = (lexer.at, lexer.at > start);
+        match lexer.token().map_err(|message| ParseError::new(text, position, message))? {
+            Some(kind) => tokens.push(Token { kind, position, spaced }),
+            None => return Ok(tokens),
+        }
+    }
+}
+
+struct Lexer {
+    chars: Vec<char>,
+    at: usize,
+}
+
+impl Lexer {
+    fn peek(&self, ahead: usize) -> Option<char> {
+        self.chars.get(self.at + ahead).copied()
+    }
+
+    /// Takes characters as long as they fit.
+    fn run(&mut self, fits: impl Fn(char) -> bool) -> String {
+        let len = self.chars[self.at..].iter().take_while(|&&c| fits(c)).count();
+        self.at += len;
+        self.chars[self.at - len..self.at].iter().collect()
+    }
+
+    fn token(&mut self) -> Result<Option<Kind>, String> {
+        let Some(c) = self.peek(0) else { return Ok(None) };
+        let kind = match c {
+            _ if c.is_ascii_digit() => Kind::Number(self.number()),
+            'ᵀ' => self.sign(1, Kind::Transpose),
+            _ if from_superscript(c).is_some() => Kind::Superscript(self.script(from_superscript)),
+            _ if from_subscript(c).is_some() => Kind::Subscript(self.script(from_subscript)),
+            '″' => self.sign(1, Kind::Primes(2)),
+            '′' | '\'' => Kind::Primes(self.run(|c| c == '′' || c == '\'').chars().count()),
+            _ if is_latin(c) || is_greek(c) && c != 'Σ' && c != 'Π' => Kind::Word(self.word()),
+            '∞' => self.sign(1, Kind::Word("∞".into())),
+            '_' if self.peek(1) == Some('{') => self.sign(2, Kind::OpenSubscript),
+            '<' if self.peek(1) == Some('=') => self.sign(2, Kind::Sign('≤')),
+            '>' if self.peek(1) == Some('=') => self.sign(2, Kind::Sign('≥')),
+            '!' if self.peek(1) == Some('=') => self.sign(2, Kind::Sign('≠')),
+            '*' | '×' | '⋅' => self.sign(1, Kind::Sign('·')),
+            '-' => self.sign(1, Kind::Sign('−')),
+            '.' if self.peek(1) == Some('.') && self.peek(2) == Some('.') => self.sign(3, Kind::Sign('…')),
+            _ if "+−·/^√()[]{}|⌊⌋⌈⌉,;:=≠<≤>≥∈ΣΠ…".contains(c) => self.sign(1, Kind::Sign(c)),
+            _ => return Err(format!("'{c}' means nothing in a formula")),
+        };
+        Ok(Some(kind))
+    }
+
+    fn sign(&mut self, len: usize, kind: Kind) -> Kind {
+        self.at += len;
+        kind
+    }
+
+    fn script(&mut self, plain: fn(char) -> Option<char>) -> String {
+        let script = self.run(|c| plain(c).is_some());
+        script.chars().filter_map(plain).collect()
+    }
+
+    /// Digits, perhaps a point and more digits, perhaps a power of ten.
+    fn number(&mut self) -> String {
+        let digit = |c: char| c.is_ascii_digit();
+        let is_digit = |c: Option<char>| c.is_some_and(digit);
+        let mut text = self.run(digit);
+        if self.peek(0) == Some('.') && is_digit(self.peek(1)) {
+            self.at += 1;
+            text = text + "." + &self.run(digit);
+        }
+        let signed = matches!(self.peek(1), Some('-' | '+'));
+        if self.peek(0) == Some('e') && is_digit(self.peek(1 + usize::from(signed))) {
+            text.extend(&self.chars[self.at..=self.at + usize::from(signed)]);
+            self.at += 1 + usize::from(signed);
+            text += &self.run(digit);
+        }
+        text
+    }
+
+    /// `conv2d`, `h1`, `x_i`, `dE_dw5`; one Greek letter; `d` and one Greek letter; each with its accents.
+    fn word(&mut self) -> String {
+        let mut word = String::new();
+        if !self.peek(0).is_some_and(is_greek) {
+            loop {
+                word += &self.run(|c| is_latin(c) || c.is_ascii_digit() || is_accent(c));
+                let goes_on = self.peek(1).is_some_and(|c| is_latin(c) || c.is_ascii_digit());
+                if self.peek(0) != Some('_') || !goes_on {
+                    break;
+                }
+                word.push('_');
+                self.at += 1;
+            }
+        }
+        if matches!(word.as_str(), "" | "d" | "∂") && self.peek(0).is_some_and(is_greek) {
+            word.extend(self.peek(0));
+            self.at += 1;
+            word += &self.run(|c| is_accent(c) || c.is_ascii_digit());
+        }
+        word
+    }
+}
