@@ -30,6 +30,7 @@ mod operators;
 mod ops;
 mod parameter;
 mod recording;
+mod scope;
 mod var;
 mod walk;
 
@@ -41,6 +42,7 @@ pub use observer::Observer;
 pub use operation::{Operation, Rule};
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
 pub use recording::{is_recording, no_grad, watch_records};
+pub use scope::{Scope, scope, scope_with};
 pub use var::{Var, Var64, VarOf};
 
 /// The gradients of an `f32` graph.

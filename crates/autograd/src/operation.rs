@@ -1,9 +1,12 @@
 //! Recorded operations and their derivative rules.
 
+use std::sync::RwLock;
+
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
 use crate::internal::edges::Edges;
+use crate::scope::Scope;
 use crate::var::VarOf;
 
 /// The derivative rule of an op: how a gradient passes from its output to its inputs.
@@ -53,6 +56,9 @@ pub(crate) struct Recorded<T: Float> {
     pub(crate) value: TensorOf<T>,
     pub(crate) edges: Edges<T>,
     pub(crate) rule: Box<dyn Rule<T>>,
+    pub(crate) scope: Option<Scope>,
+    /// The result's name, if [`VarOf::named`] gave it one.
+    pub(crate) name: RwLock<Option<Box<str>>>,
 }
 
 /// A recorded operation, as its rule sees it: its inputs, its output and its rule, borrowed from the graph.
@@ -89,6 +95,11 @@ impl<'a, T: Float> Operation<'a, T> {
     #[inline]
     pub fn output(&self) -> &'a VarOf<T> {
         self.output
+    }
+
+    /// The scope that it was recorded in, if one was [open](crate::scope()).
+    pub fn scope(&self) -> Option<&'a Scope> {
+        self.recorded.scope.as_ref()
     }
 
     /// The operation's rule: its name, its formula, what it saved.

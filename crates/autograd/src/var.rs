@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use chainrule_tensor::{Device, Float, Shape, Shared, TensorOf};
 
@@ -12,6 +12,7 @@ use crate::internal::value::Value;
 use crate::operation::{Operation, Recorded, Rule};
 use crate::parameter::Parameter;
 use crate::recording::{is_recording, recorded};
+use crate::scope;
 
 /// A variable of `f32`: what networks are trained with.
 pub type Var = VarOf<f32>;
@@ -24,15 +25,27 @@ pub type Var64 = VarOf<f64>;
 /// needs a gradient or [`no_grad`](crate::no_grad) is in force.
 pub struct VarOf<T: Float>(pub(crate) Node<T>);
 
-/// The three kinds of variables.
+/// The kinds of variables.
 pub(crate) enum Node<T: Float> {
     /// A tensor and nothing else: no gradient flows to it.
     Constant(TensorOf<T>),
+    /// A constant with a name.
+    Named(Shared<Named<T>>),
     /// A tensor that is learned: gradients end here.
     Parameter(Shared<Parameter<T>>),
     /// The result of an operation on other variables, which a gradient passes through.
     Computed(Shared<Recorded<T>>),
 }
+
+/// A constant that was given a name.
+pub(crate) struct Named<T: Float> {
+    id: u64,
+    name: String,
+    value: TensorOf<T>,
+}
+
+/// What the ids of constants without a name have besides the identity of the tensor.
+const CONSTANTS: u64 = 1 << 63;
 
 /// Ids grow with time, so a node's id is larger than those of all that it was computed from.
 fn next_id() -> u64 {
@@ -90,7 +103,9 @@ impl<T: Float> VarOf<T> {
             return Self::constant(value);
         }
         let id = next_id();
-        let var = Self(Node::Computed(Shared::new(Recorded { id, value, edges, rule: Box::new(rule) })));
+        let recorded_op =
+            Recorded { id, value, edges, rule: Box::new(rule), scope: scope::current(), name: RwLock::new(None) };
+        let var = Self(Node::Computed(Shared::new(recorded_op)));
         recorded(id);
         var
     }
@@ -99,6 +114,7 @@ impl<T: Float> VarOf<T> {
     pub fn value(&self) -> Value<'_, T> {
         Value(match &self.0 {
             Node::Constant(value) => Cow::Borrowed(value),
+            Node::Named(named) => Cow::Borrowed(&named.value),
             Node::Computed(recorded) => Cow::Borrowed(&recorded.value),
             Node::Parameter(p) => Cow::Owned(p.value.read().unwrap_or_else(PoisonError::into_inner).clone()),
         })
@@ -117,6 +133,7 @@ impl<T: Float> VarOf<T> {
     pub fn shape(&self) -> Shape {
         match &self.0 {
             Node::Constant(value) => value.shape(),
+            Node::Named(named) => named.value.shape(),
             Node::Computed(recorded) => recorded.value.shape(),
             Node::Parameter(p) => p.shape,
         }
@@ -145,7 +162,7 @@ impl<T: Float> VarOf<T> {
     /// Whether gradients flow to this variable: it is a parameter that is not frozen, or was computed from one.
     pub fn requires_grad(&self) -> bool {
         match &self.0 {
-            Node::Constant(_) => false,
+            Node::Constant(_) | Node::Named(_) => false,
             Node::Parameter(p) => !p.frozen.load(Ordering::Relaxed),
             Node::Computed(_) => true,
         }
@@ -156,22 +173,60 @@ impl<T: Float> VarOf<T> {
         matches!(self.0, Node::Parameter(_))
     }
 
-    /// A number that no other variable of a graph has, which grows in the order of creation; 0 for all constants.
+    /// A number that no other variable of a graph has, which grows in the order of creation.
+    ///
+    /// Constants without a [name](Self::named) are no nodes. Theirs is larger than that of any node, is the same for
+    /// constants made of one tensor, and stands for that tensor only while it lives: a graph keeps its own alive.
     pub fn id(&self) -> u64 {
         match &self.0 {
-            Node::Constant(_) => 0,
+            Node::Constant(value) => CONSTANTS | value.identity(),
+            Node::Named(named) => named.id,
             Node::Parameter(p) => p.id,
             Node::Computed(recorded) => recorded.id,
         }
     }
 
-    /// The parameter's name, or that of the operation that made this variable.
+    /// The name that was [given](Self::named); else the operation's that made this variable, or `constant`.
     pub fn name(&self) -> String {
         match &self.0 {
             Node::Constant(_) => "constant".into(),
+            Node::Named(named) => named.name.clone(),
             Node::Parameter(p) => p.name.read().unwrap_or_else(PoisonError::into_inner).clone(),
-            Node::Computed(recorded) => recorded.rule.name().into(),
+            Node::Computed(recorded) => match &*recorded.name.read().unwrap_or_else(PoisonError::into_inner) {
+                Some(name) => name.to_string(),
+                None => recorded.rule.name().into(),
+            },
         }
+    }
+
+    /// This variable under a name, such as `h1`: messages and explanations call it so.
+    ///
+    /// All handles of a parameter and of a computed variable share the name, and the last one given counts; a constant's
+    /// goes with the handles that are made of the result.
+    ///
+    /// ```
+    /// use chainrule_autograd::Var64;
+    /// let x = Var64::constant([0.5, 2.0]).named("x");
+    /// let w = Var64::parameter("w", [1.0, -1.0]);
+    /// let h = (&w * &x).named("h");
+    /// let op = h.operation().unwrap();
+    /// assert_eq!((h.name(), op.parent(0).name(), op.parent(1).name()), ("h".into(), "w".into(), "x".into()));
+    /// assert_eq!(op.rule().name(), "mul");
+    /// ```
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        match &self.0 {
+            Node::Constant(value) => {
+                let named = Named { id: next_id(), name: name.into(), value: value.clone() };
+                return Self(Node::Named(Shared::new(named)));
+            }
+            Node::Named(named) => return Self::constant(&named.value).named(name),
+            Node::Parameter(_) => self.rename(name),
+            Node::Computed(recorded) => {
+                *recorded.name.write().unwrap_or_else(PoisonError::into_inner) = Some(name.into().into());
+            }
+        }
+        self
     }
 
     /// The recorded operation that made this variable; `None` for parameters and constants.
@@ -189,6 +244,7 @@ impl<T: Float> Clone for VarOf<T> {
     fn clone(&self) -> Self {
         Self(match &self.0 {
             Node::Constant(value) => Node::Constant(value.clone()),
+            Node::Named(named) => Node::Named(named.clone()),
             Node::Parameter(p) => Node::Parameter(p.clone()),
             Node::Computed(recorded) => Node::Computed(recorded.clone()),
         })

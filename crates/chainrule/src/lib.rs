@@ -20,7 +20,7 @@ pub use chainrule_tensor as tensor;
 pub mod prelude {
     pub use chainrule_autograd::{
         CrossEntropy, Gradients, GradientsOf, Operation, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
-        no_grad,
+        no_grad, scope,
     };
     pub use chainrule_nn::{
         Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,

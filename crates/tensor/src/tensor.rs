@@ -40,6 +40,12 @@ impl<T> Clone for TensorOf<T> {
 }
 
 impl<T> TensorOf<T> {
+    /// Equal for clones of one tensor, and different for any two tensors that exist at the same time.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        std::ptr::from_ref(&*self.0).addr() as u64
+    }
+
     /// The GPU of the elements, if they are on one.
     #[inline]
     pub(crate) fn gpu(&self) -> Option<&'static Gpu> {

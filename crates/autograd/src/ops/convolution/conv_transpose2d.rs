@@ -2,6 +2,8 @@
 
 use chainrule_tensor::{Conv2dOptions, Float, shape_rules};
 
+use crate::attribute::Attribute;
+use crate::scope::open_with;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -26,6 +28,10 @@ impl<T: Float> VarOf<T> {
         let bias = b.map(Self::shape);
         let shape = shape_rules::conv_transpose2d(self.shape(), w.shape(), bias, options, output_padding)
             .unwrap_or_else(|error| panic!("{error}"));
+        let _scope = open_with("conv_transpose2d", || {
+            let padding = Attribute::new("output_padding", output_padding);
+            super::attributes(options).into_iter().chain([padding]).collect()
+        });
         let y = self.conv2d_input_gradient(w, [shape[2], shape[3]], options);
         match b {
             Some(b) => y + b.reshape([1, shape[1], 1, 1]),

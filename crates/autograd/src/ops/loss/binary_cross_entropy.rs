@@ -4,6 +4,7 @@ use chainrule_tensor::{Binary, Device, Float, TensorOf, Unary};
 
 use super::mse::{Reduction, same_shape};
 use crate::operation::{Operation, Rule};
+use crate::scope::open_with;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -19,6 +20,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn bce_loss(&self, target: &Self, reduction: Reduction) -> Self {
         same_shape("bce_loss", self, target);
+        let _scope = open_with("bce_loss", || vec![reduction.attribute()]);
         let (p, t) = (self.value(), target.value());
         // A GPU is not waited for: there the logarithms of such probabilities are NaN.
         if self.device() == Device::Cpu {
@@ -44,6 +46,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn bce_with_logits(&self, target: &Self, reduction: Reduction) -> Self {
         same_shape("bce_with_logits", self, target);
+        let _scope = open_with("bce_with_logits", || vec![reduction.attribute()]);
         reduction.of((1.0 - target) * self + (-self).softplus())
     }
 
@@ -56,6 +59,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn bce_with_logits_weighted(&self, target: &Self, weight: &TensorOf<T>, reduction: Reduction) -> Self {
         same_shape("bce_with_logits", self, target);
+        let _scope = open_with("bce_with_logits", || vec![reduction.attribute()]);
         let positive = 1.0 + Self::constant(weight.unary(Unary::Add(-1.0))) * target;
         reduction.of((1.0 - target) * self + positive * (-self).softplus())
     }
@@ -67,8 +71,11 @@ impl<T: Float> Rule<T> for BinaryCrossEntropy {
     fn name(&self) -> &'static str {
         "bce"
     }
+    fn formula(&self) -> &'static str {
+        "y = −t · max(ln p, −100) − (1 − t) · max(ln(1 − p), −100)"
+    }
     fn derivative(&self) -> &'static str {
-        "dp = dy · (p − t) / (p(1 − p)), dt = dy · (ln(1 − p) − ln p)"
+        "dp = dy · (p − t) / max(p(1 − p), 1e-12), dt = dy · (max(ln(1 − p), −100) − max(ln p, −100))"
     }
     fn saved(&self) -> &'static str {
         "p, t"

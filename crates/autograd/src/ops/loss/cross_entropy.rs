@@ -3,7 +3,9 @@
 use chainrule_tensor::{Float, Shape, TensorOf, Unary};
 
 use super::mse::Reduction;
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
+use crate::scope::open_with;
 use crate::var::VarOf;
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
@@ -20,6 +22,14 @@ pub struct CrossEntropy<T: Float> {
 impl<T: Float> Default for CrossEntropy<T> {
     fn default() -> Self {
         Self { weights: None, label_smoothing: 0.0, reduction: Reduction::Mean }
+    }
+}
+
+impl<T: Float> CrossEntropy<T> {
+    fn attributes(&self) -> Vec<Attribute> {
+        let weights = self.weights.as_ref().map(|w| Attribute::new("class weights", w.to_f64()).symbol("w"));
+        let smoothing = Attribute::new("label smoothing", self.label_smoothing).symbol("ε");
+        [self.reduction.attribute(), smoothing].into_iter().chain(weights).collect()
     }
 }
 
@@ -46,6 +56,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn cross_entropy_with(&self, labels: &TensorOf<i32>, options: &CrossEntropy<T>) -> Self {
         let CrossEntropy { weights, label_smoothing: smoothing, reduction } = options;
+        let _scope = open_with("cross_entropy", || options.attributes());
         let [losses, max, ln] = self.value().cross_entropy(labels);
         let mut losses = Self::record(losses, [self], Losses { labels: labels.clone(), max, ln });
         let classes = self.shape()[1];
@@ -94,8 +105,14 @@ impl<T: Float> Rule<T> for Losses<T> {
     fn name(&self) -> &'static str {
         "cross_entropy"
     }
+    fn formula(&self) -> &'static str {
+        "y = ln Σ exp(x) − x[label]"
+    }
     fn derivative(&self) -> &'static str {
         "dx = dy · (softmax(x) − onehot(label))"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("labels", &self.labels).symbol("label")]
     }
     fn saved(&self) -> &'static str {
         "x, labels, max x, ln Σ exp(x − max)"
@@ -117,8 +134,14 @@ impl<T: Float> Rule<T> for LossesBackward {
     fn name(&self) -> &'static str {
         "cross_entropy backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx = dy · (softmax(x) − onehot(label))"
+    }
     fn derivative(&self) -> &'static str {
-        "p = softmax(x): d(dy) = Σ dz·p − dz[label], dx = dy · p · (dz − Σ dz·p)"
+        "d(dy) = Σ dz·p − dz[label], d(x) = dy · p · (dz − Σ dz·p), p = softmax(x)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("labels", &self.labels).symbol("label")]
     }
     fn saved(&self) -> &'static str {
         "dy, x, labels"

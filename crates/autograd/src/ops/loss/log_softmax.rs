@@ -2,7 +2,9 @@
 
 use chainrule_tensor::Float;
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
+use crate::scope::open_with;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -23,6 +25,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn softmax(&self, axis: isize) -> Self {
+        let _scope = open_with("softmax", || vec![Attribute::new("axis", axis)]);
         self.log_softmax(axis).exp()
     }
 }
@@ -33,8 +36,14 @@ impl<T: Float> Rule<T> for LogSoftmax {
     fn name(&self) -> &'static str {
         "log_softmax"
     }
+    fn formula(&self) -> &'static str {
+        "y = x − ln Σ exp(x)"
+    }
     fn derivative(&self) -> &'static str {
         "dx = dy − exp(y) · Σ dy"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axis", self.0)]
     }
     fn saved(&self) -> &'static str {
         "y"
@@ -52,8 +61,14 @@ impl<T: Float> Rule<T> for LogSoftmaxBackward {
     fn name(&self) -> &'static str {
         "log_softmax backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx = dy − exp(y) · Σ dy"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = dz − Σ dz · exp(y), dy′ = −dz · exp(y) · Σ dy"
+        "d(dy) = dz − Σ dz · exp(y), d(y) = −dz · exp(y) · Σ dy"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axis", self.0)]
     }
     fn saved(&self) -> &'static str {
         "dy, y"

@@ -2,6 +2,8 @@
 
 use chainrule_tensor::Float;
 
+use crate::attribute::Attribute;
+use crate::scope::open_with;
 use crate::var::VarOf;
 
 /// How the losses of single elements become one.
@@ -17,6 +19,16 @@ pub enum Reduction {
 }
 
 impl Reduction {
+    /// This reduction as an attribute of a loss.
+    pub(crate) fn attribute(self) -> Attribute {
+        let name = match self {
+            Self::Mean => "mean",
+            Self::Sum => "sum",
+            Self::None => "none",
+        };
+        Attribute::new("reduction", name)
+    }
+
     /// Applies this reduction; the mean is over all elements.
     pub(crate) fn of<T: Float>(self, losses: VarOf<T>) -> VarOf<T> {
         match self {
@@ -36,6 +48,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn mse_loss(&self, target: &Self, reduction: Reduction) -> Self {
         same_shape("mse_loss", self, target);
+        let _scope = open_with("mse_loss", || vec![reduction.attribute()]);
         reduction.of((self - target).square())
     }
 }

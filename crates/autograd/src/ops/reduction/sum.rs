@@ -2,6 +2,8 @@
 
 use chainrule_tensor::{Float, shape_rules};
 
+use crate::attribute::Attribute;
+use crate::scope::{open, open_with};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -45,6 +47,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn mean_axes(&self, axes: &[isize], keepdim: bool) -> Self {
+        let _scope = open("mean");
         self.sum_axes(axes, keepdim) / count("mean", self, axes)
     }
 
@@ -56,6 +59,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn var_axes(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {
+        let _scope = open_with("var", || vec![Attribute::new("correction", correction)]);
         let n = count("var", self, axes);
         let away = self - self.mean_axes(axes, true);
         away.square().sum_axes(axes, keepdim) / (n - correction as f64)

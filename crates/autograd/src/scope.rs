@@ -1,0 +1,140 @@
+//! Named groups of operations, so that a reader of a graph sees one thing and may look inside.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::attribute::Attribute;
+use crate::recording::is_recording;
+
+/// What a group of operations together is: a softmax, a loss, a layer. Scopes nest.
+///
+/// Cloning gives another handle of the same scope.
+#[derive(Clone)]
+pub struct Scope(Arc<Parts>);
+
+struct Parts {
+    id: u64,
+    name: Cow<'static, str>,
+    parent: Option<Scope>,
+    attributes: Vec<Attribute>,
+}
+
+thread_local! {
+    /// The scope that is open on this thread.
+    static OPEN: RefCell<Option<Scope>> = const { RefCell::new(None) };
+}
+
+/// Runs `body` in a scope: the operations that this thread records meanwhile belong to it
+/// ([`Operation::scope`](crate::Operation::scope)).
+///
+/// Composed ops open one (`softmax`, `mse_loss`, `var`, …), and layers and users may. Each call is a scope of its own, with
+/// its own [`id`](Scope::id). Where nothing is recorded nothing is opened.
+///
+/// ```
+/// use chainrule_autograd::{Var64, scope};
+/// let x = Var64::parameter("x", [1.0, 2.0]);
+/// let norm = scope("norm", || x.square().sum().sqrt());
+/// let root = norm.operation().unwrap();
+/// let group = root.scope().unwrap();
+/// assert_eq!((group.name(), root.rule().name()), ("norm", "sqrt"));
+/// assert!((2.0 * norm).operation().unwrap().scope().is_none());
+/// ```
+pub fn scope<R>(name: impl Into<Cow<'static, str>>, body: impl FnOnce() -> R) -> R {
+    scope_with(name, Vec::new, body)
+}
+
+/// As [`scope`], for a group that was given something besides its inputs, such as how a loss is reduced. `attributes` is
+/// only called if the scope is opened.
+pub fn scope_with<R>(
+    name: impl Into<Cow<'static, str>>,
+    attributes: impl FnOnce() -> Vec<Attribute>,
+    body: impl FnOnce() -> R,
+) -> R {
+    let _opened = open_with(name, attributes);
+    body()
+}
+
+/// A scope for as long as this lives; for functions whose panics shall name their callers' place.
+pub(crate) struct Opened {
+    /// What is open again when this one closes.
+    around: Option<Scope>,
+}
+
+pub(crate) fn open(name: &'static str) -> Opened {
+    open_with(name, Vec::new)
+}
+
+pub(crate) fn open_with(name: impl Into<Cow<'static, str>>, attributes: impl FnOnce() -> Vec<Attribute>) -> Opened {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    let around = current();
+    if is_recording() {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let parts = Parts { id, name: name.into(), parent: around.clone(), attributes: attributes() };
+        OPEN.replace(Some(Scope(Arc::new(parts))));
+    }
+    Opened { around }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        OPEN.replace(self.around.take());
+    }
+}
+
+/// The scope that what is recorded now belongs to.
+#[inline]
+pub(crate) fn current() -> Option<Scope> {
+    OPEN.with_borrow(Clone::clone)
+}
+
+impl Scope {
+    /// A number that no other scope has; a scope's is larger than those of the scopes around it.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// What it was called when it was opened.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The scope around it.
+    #[must_use]
+    pub fn parent(&self) -> Option<&Self> {
+        self.0.parent.as_ref()
+    }
+
+    /// What it was given besides its inputs.
+    #[must_use]
+    pub fn attributes(&self) -> &[Attribute] {
+        &self.0.attributes
+    }
+
+    /// The names from the outermost scope to this one: `net/fc1/softmax`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.parent() {
+            Some(parent) => parent.path() + "/" + self.name(),
+            None => self.name().to_owned(),
+        }
+    }
+}
+
+impl PartialEq for Scope {
+    fn eq(&self, other: &Self) -> bool {
+        self.id() == other.id()
+    }
+}
+
+impl Eq for Scope {}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} #{}", self.path(), self.id())
+    }
+}
