@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Conv2dOptions, Float};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -42,8 +43,14 @@ impl<T: Float> Rule<T> for Im2col {
     fn name(&self) -> &'static str {
         "im2col"
     }
+    fn formula(&self) -> &'static str {
+        "y = im2col(x)"
+    }
     fn derivative(&self) -> &'static str {
         "dx = col2im(dy)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
     }
     fn saved(&self) -> &'static str {
         "nothing"
@@ -62,8 +69,14 @@ impl<T: Float> Rule<T> for Col2im {
     fn name(&self) -> &'static str {
         "col2im"
     }
+    fn formula(&self) -> &'static str {
+        "y = col2im(x)"
+    }
     fn derivative(&self) -> &'static str {
         "dx = im2col(dy)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
     }
     fn saved(&self) -> &'static str {
         "nothing"

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, Pool2dOptions, PoolPlaces, Window, shape_rules};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -19,9 +20,10 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
-        let windows = shape_rules::pool2d("max_pool2d", self.shape(), options.into());
+        let options = options.into();
+        let windows = shape_rules::pool2d("max_pool2d", self.shape(), options);
         let (y, index) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), false);
-        Self::record(y, [self], MaxPool { places: index, relu: false })
+        Self::record(y, [self], MaxPool { places: index, relu: false, options })
     }
 
     /// `relu` and `max_pool2d` in one: `y = max(0, maximum of the window)`, x (N,C,H,W) → (N,C,oh,ow).
@@ -34,9 +36,10 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn relu_max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
-        let windows = shape_rules::pool2d("relu_max_pool2d", self.shape(), options.into());
+        let options = options.into();
+        let windows = shape_rules::pool2d("relu_max_pool2d", self.shape(), options);
         let (y, places) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), true);
-        Self::record(y, [self], MaxPool { places, relu: true })
+        Self::record(y, [self], MaxPool { places, relu: true, options })
     }
 
     /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Every cell of a window gets its share of dy.
@@ -46,8 +49,9 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn avg_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
-        let windows = shape_rules::pool2d("avg_pool2d", self.shape(), options.into());
-        average(self, windows.unwrap_or_else(|error| panic!("{error}")))
+        let options = options.into();
+        let windows = shape_rules::pool2d("avg_pool2d", self.shape(), options);
+        average(self, windows.unwrap_or_else(|error| panic!("{error}")), Given::Options(options))
     }
 
     /// The means of as many windows as give an image of `size` = [oh, ow]: window i of an axis covers
@@ -59,28 +63,48 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Self {
         let windows = shape_rules::adaptive_pool2d("adaptive_avg_pool2d", self.shape(), size);
-        average(self, windows.unwrap_or_else(|error| panic!("{error}")))
+        average(self, windows.unwrap_or_else(|error| panic!("{error}")), Given::Size(size))
     }
 }
 
 struct MaxPool {
     places: PoolPlaces,
     relu: bool,
+    options: Pool2dOptions,
+}
+
+/// What a pooling was given, in the symbols of its formula.
+fn attributes(options: Pool2dOptions) -> Vec<Attribute> {
+    vec![
+        Attribute::new("kernel", options.kernel).symbol("window"),
+        Attribute::new("stride", options.stride).symbol("s"),
+        Attribute::new("padding", options.padding).symbol("pad"),
+    ]
 }
 
 impl<T: Float> Rule<T> for MaxPool {
     fn name(&self) -> &'static str {
         if self.relu { "relu_max_pool2d" } else { "max_pool2d" }
     }
-    fn derivative(&self) -> &'static str {
+    fn formula(&self) -> &'static str {
         if self.relu {
-            "dx = dy at the place of each window's maximum where y > 0, else 0"
+            "y[n,c,i,j] = max(0, max_{p,q} x[n, c, s·i + p − pad, s·j + q − pad])"
         } else {
-            "dx = dy at the place of each window's maximum, else 0"
+            "y[n,c,i,j] = max_{p,q} x[n, c, s·i + p − pad, s·j + q − pad]"
         }
     }
+    fn derivative(&self) -> &'static str {
+        if self.relu {
+            "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k and y[n,c,i] > 0} dy[n,c,i]"
+        } else {
+            "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
+        }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        attributes(self.options)
+    }
     fn saved(&self) -> &'static str {
-        "the places of the maxima"
+        "argmax"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.scatter2d(&self.places, op.parent(0).hw()))]
@@ -100,11 +124,14 @@ impl<T: Float> Rule<T> for Scatter {
     fn name(&self) -> &'static str {
         "max_pool2d backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = dz at the places of the maxima"
+        "d(dy)[n,c,i] = dz[n, c, argmax[n,c,i]]"
     }
     fn saved(&self) -> &'static str {
-        "the places of the maxima"
+        "argmax"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let _ = op;
@@ -118,53 +145,97 @@ impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {
         "max_pool2d gather"
     }
+    fn formula(&self) -> &'static str {
+        "y[n,c,i] = x[n, c, argmax[n,c,i]]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy at the places of the maxima, else 0"
+        "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
     }
     fn saved(&self) -> &'static str {
-        "the places of the maxima"
+        "argmax"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.scatter2d(&self.0, op.parent(0).hw()))]
     }
 }
 
-fn average<T: Float>(x: &VarOf<T>, windows: Windows) -> VarOf<T> {
-    VarOf::record(x.value().avg_pool2d(&windows), [x], AvgPool(windows))
+fn average<T: Float>(x: &VarOf<T>, windows: Windows, given: Given) -> VarOf<T> {
+    VarOf::record(x.value().avg_pool2d(&windows), [x], AvgPool { windows, given })
 }
 
-struct AvgPool(Windows);
+/// What the windows of an average follow from.
+#[derive(Clone, Copy)]
+enum Given {
+    Options(Pool2dOptions),
+    /// Of the result, if it is adaptive.
+    Size([usize; 2]),
+}
+
+impl Given {
+    fn attributes(self) -> Vec<Attribute> {
+        match self {
+            Self::Options(options) => {
+                let count = Attribute::new("count_include_pad", options.count_include_pad);
+                attributes(options).into_iter().chain([count]).collect()
+            }
+            Self::Size(size) => {
+                let window = Attribute::new("window of i", "⌊i·H/oh⌋ .. ⌈(i + 1)·H/oh⌉").symbol("window");
+                vec![Attribute::new("size", size), window]
+            }
+        }
+    }
+}
+
+struct AvgPool {
+    windows: Windows,
+    given: Given,
+}
 
 impl<T: Float> Rule<T> for AvgPool {
     fn name(&self) -> &'static str {
         "avg_pool2d"
     }
+    fn formula(&self) -> &'static str {
+        "y[n,c,i] = mean_{k ∈ window[i]} x[n,c,k]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = Σ dy / window size, over the windows that hold x"
+        "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.given.attributes()
     }
     fn saved(&self) -> &'static str {
         "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().avg_pool2d_adjoint(&self.0, op.parent(0).hw());
-        vec![Some(VarOf::record(dx, [dy], AvgPoolBackward(self.0.clone())))]
+        let dx = dy.value().avg_pool2d_adjoint(&self.windows, op.parent(0).hw());
+        vec![Some(VarOf::record(dx, [dy], AvgPoolBackward { windows: self.windows.clone(), given: self.given }))]
     }
 }
 
-struct AvgPoolBackward(Windows);
+struct AvgPoolBackward {
+    windows: Windows,
+    given: Given,
+}
 
 impl<T: Float> Rule<T> for AvgPoolBackward {
     fn name(&self) -> &'static str {
         "avg_pool2d backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = avg_pool2d(dz)"
+        "d(dy)[n,c,i] = mean_{k ∈ window[i]} dz[n,c,k]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.given.attributes()
     }
     fn saved(&self) -> &'static str {
         "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(average(dz, self.0.clone()))]
+        vec![Some(average(dz, self.windows.clone(), self.given))]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, Tap};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -17,7 +18,11 @@ impl<T: Float> VarOf<T> {
             let near = i * len / n;
             Tap { lower: near, upper: near, lower_weight: 1.0 }
         };
-        resample(self, taps("upsample_nearest2d", self, size, tap))
+        resample(
+            self,
+            taps("upsample_nearest2d", self, size, tap),
+            Given { size, mode: "nearest", align_corners: false },
+        )
     }
 
     /// Linear interpolation along both axes: x (N,C,H,W) → (N,C,oh,ow).
@@ -39,7 +44,7 @@ impl<T: Float> VarOf<T> {
             let lower = (place as usize).min(len - 1);
             Tap { lower, upper: (lower + 1).min(len - 1), lower_weight: 1.0 - (place - lower as f64) }
         };
-        resample(self, taps("upsample_bilinear2d", self, size, tap))
+        resample(self, taps("upsample_bilinear2d", self, size, tap), Given { size, mode: "bilinear", align_corners })
     }
 }
 
@@ -54,42 +59,79 @@ fn taps<T: Float>(op: &str, x: &VarOf<T>, size: [usize; 2], tap: impl Fn(usize, 
     [0, 1].map(|axis| (0..size[axis]).map(|i| tap(i, shape[2 + axis], size[axis])).collect())
 }
 
-fn resample<T: Float>(x: &VarOf<T>, taps: [Vec<Tap>; 2]) -> VarOf<T> {
-    VarOf::record(x.value().resample2d(&taps), [x], Upsample(taps))
+fn resample<T: Float>(x: &VarOf<T>, taps: [Vec<Tap>; 2], given: Given) -> VarOf<T> {
+    VarOf::record(x.value().resample2d(&taps), [x], Upsample { taps, given })
 }
 
-struct Upsample([Vec<Tap>; 2]);
+/// What the taps follow from.
+#[derive(Clone, Copy)]
+struct Given {
+    size: [usize; 2],
+    mode: &'static str,
+    align_corners: bool,
+}
+
+impl Given {
+    fn attributes(self) -> Vec<Attribute> {
+        vec![
+            Attribute::new("size", self.size),
+            Attribute::new("interpolation", self.mode).symbol("weight"),
+            Attribute::new("align_corners", self.align_corners),
+        ]
+    }
+}
+
+struct Upsample {
+    taps: [Vec<Tap>; 2],
+    given: Given,
+}
 
 impl<T: Float> Rule<T> for Upsample {
     fn name(&self) -> &'static str {
         "upsample2d"
     }
+    fn formula(&self) -> &'static str {
+        "y[n,c,i] = Σₖ weight[i,k] · x[n,c,k]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = Σ weight · dy, over the outputs that x enters"
+        "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.given.attributes()
     }
     fn saved(&self) -> &'static str {
         "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().resample2d_adjoint(&self.0, op.parent(0).hw());
-        vec![Some(VarOf::record(dx, [dy], UpsampleBackward(self.0.clone())))]
+        let dx = dy.value().resample2d_adjoint(&self.taps, op.parent(0).hw());
+        let rule = UpsampleBackward { taps: self.taps.clone(), given: self.given };
+        vec![Some(VarOf::record(dx, [dy], rule))]
     }
 }
 
-struct UpsampleBackward([Vec<Tap>; 2]);
+struct UpsampleBackward {
+    taps: [Vec<Tap>; 2],
+    given: Given,
+}
 
 impl<T: Float> Rule<T> for UpsampleBackward {
     fn name(&self) -> &'static str {
         "upsample2d backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = upsample2d(dz)"
+        "d(dy)[n,c,i] = Σₖ weight[i,k] · dz[n,c,k]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.given.attributes()
     }
     fn saved(&self) -> &'static str {
         "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(resample(dz, self.0.clone()))]
+        vec![Some(resample(dz, self.taps.clone(), self.given))]
     }
 }
 

@@ -31,15 +31,18 @@ pub(crate) fn div<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
 
 /// A rule of two parents whose gradients are computed as if nothing had been broadcast; the repeats are summed here.
 macro_rules! rule {
-    ($rule:ident, $name:literal, $formula:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr) => {
+    ($rule:ident, $name:literal, $formula:literal, $derivative:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr) => {
         struct $rule;
 
         impl<T: Float> Rule<T> for $rule {
             fn name(&self) -> &'static str {
                 $name
             }
-            fn derivative(&self) -> &'static str {
+            fn formula(&self) -> &'static str {
                 $formula
+            }
+            fn derivative(&self) -> &'static str {
+                $derivative
             }
             fn saved(&self) -> &'static str {
                 $saved
@@ -52,10 +55,10 @@ macro_rules! rule {
     };
 }
 
-rule!(Add, "add", "da = dy, db = dy", "nothing", |a, b, dy| dy, dy);
-rule!(Sub, "sub", "da = dy, db = −dy", "nothing", |a, b, dy| dy, (-dy));
-rule!(Mul, "mul", "da = dy · b, db = dy · a", "a, b", |a, b, dy| (dy * b), (dy * a));
-rule!(Div, "div", "da = dy / b, db = −dy · a / b²", "a, b", |a, b, dy| (dy / b), (-(dy * a) / b.square()));
+rule!(Add, "add", "y = a + b", "da = dy, db = dy", "nothing", |a, b, dy| dy, dy);
+rule!(Sub, "sub", "y = a − b", "da = dy, db = −dy", "nothing", |a, b, dy| dy, (-dy));
+rule!(Mul, "mul", "y = a · b", "da = dy · b, db = dy · a", "a, b", |a, b, dy| (dy * b), (dy * a));
+rule!(Div, "div", "y = a / b", "da = dy / b, db = −dy · a / b²", "a, b", |a, b, dy| (dy / b), (-(dy * a) / b.square()));
 
 #[cfg(test)]
 mod tests {

@@ -46,8 +46,11 @@ impl<T: Float> Rule<T> for Maximum {
     fn name(&self) -> &'static str {
         "maximum"
     }
+    fn formula(&self) -> &'static str {
+        "y = max(a, b)"
+    }
     fn derivative(&self) -> &'static str {
-        "da = dy where a > b, dy/2 where a = b, else 0; db likewise"
+        "da = dy where a > b, dy/2 where a = b, else 0; db = dy where b > a, dy/2 where a = b, else 0"
     }
     fn saved(&self) -> &'static str {
         "a, b"
@@ -63,8 +66,11 @@ impl<T: Float> Rule<T> for Minimum {
     fn name(&self) -> &'static str {
         "minimum"
     }
+    fn formula(&self) -> &'static str {
+        "y = min(a, b)"
+    }
     fn derivative(&self) -> &'static str {
-        "da = dy where a < b, dy/2 where a = b, else 0; db likewise"
+        "da = dy where a < b, dy/2 where a = b, else 0; db = dy where b < a, dy/2 where a = b, else 0"
     }
     fn saved(&self) -> &'static str {
         "a, b"

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -26,11 +27,17 @@ impl<T: Float> Rule<T> for Select {
     fn name(&self) -> &'static str {
         "select"
     }
+    fn formula(&self) -> &'static str {
+        "y = a where mask ≠ 0, else b"
+    }
     fn derivative(&self) -> &'static str {
-        "da = dy where the mask is set, else 0; db = the rest of dy"
+        "da = dy where mask ≠ 0, else 0; db = 0 where mask ≠ 0, else dy"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("mask", &self.mask)]
     }
     fn saved(&self) -> &'static str {
-        "the mask"
+        "mask"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let zero = VarOf::constant(TensorOf::scalar(T::ZERO));

@@ -27,6 +27,9 @@ impl<T: Float> Rule<T> for Linear {
     fn name(&self) -> &'static str {
         "linear"
     }
+    fn formula(&self) -> &'static str {
+        "y = x · wᵀ + b"
+    }
     fn derivative(&self) -> &'static str {
         "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy"
     }

@@ -30,6 +30,9 @@ impl<T: Float> Rule<T> for Matmul {
     fn name(&self) -> &'static str {
         "matmul"
     }
+    fn formula(&self) -> &'static str {
+        "y = a · b"
+    }
     fn derivative(&self) -> &'static str {
         "da = dy · bᵀ, db = aᵀ · dy"
     }

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, Key, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -16,29 +17,41 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn dropout(&self, p: f64, key: Key) -> Self {
         let mask = Self::constant(TensorOf::dropout_mask(self.device(), key, p, self.shape()));
-        dropped(self, mask)
+        dropped(self, Dropout { mask, p, key })
     }
 }
 
-fn dropped<T: Float>(x: &VarOf<T>, mask: VarOf<T>) -> VarOf<T> {
-    let y = x.value().binary(chainrule_tensor::Binary::Mul, &mask.value());
-    VarOf::record(y, [x], Dropout(mask))
+fn dropped<T: Float>(x: &VarOf<T>, rule: Dropout<T>) -> VarOf<T> {
+    let y = x.value().binary(chainrule_tensor::Binary::Mul, &rule.mask.value());
+    VarOf::record(y, [x], rule)
 }
 
-struct Dropout<T: Float>(VarOf<T>);
+#[derive(Clone)]
+struct Dropout<T: Float> {
+    mask: VarOf<T>,
+    p: f64,
+    key: Key,
+}
 
 impl<T: Float> Rule<T> for Dropout<T> {
     fn name(&self) -> &'static str {
         "dropout"
     }
+    fn formula(&self) -> &'static str {
+        "y = x · m, m = 0 where u < p, else 1/(1 − p)"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy · m, m = 0 with probability p, else 1/(1 − p)"
+        "dx = dy · m, m = 0 where u < p, else 1/(1 − p)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        let key = format!("{:?}", self.key);
+        vec![Attribute::new("p", self.p), Attribute::new("key", key).symbol("u")]
     }
     fn saved(&self) -> &'static str {
         "m"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dropped(dy, self.0.clone()))]
+        vec![Some(dropped(dy, self.clone()))]
     }
 }
 

@@ -46,11 +46,14 @@ impl<T: Float> Rule<T> for ChannelSum {
     fn name(&self) -> &'static str {
         "channel_sum"
     }
+    fn formula(&self) -> &'static str {
+        "y[c] = Σ_{n,i} x[n,c,i]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx[n,c,…] = dy[c]"
+        "dx[n,c,i] = dy[c]"
     }
     fn saved(&self) -> &'static str {
-        "the shape of x"
+        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let x = op.parent(0).shape();

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Compare, Float, TensorOf, Unary};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -50,19 +51,28 @@ impl<T: Float> VarOf<T> {
 }
 
 fn extreme<T: Float>(x: &VarOf<T>, y: TensorOf<T>, axes: &[isize], keepdim: bool, name: &'static str) -> VarOf<T> {
-    let kept = VarOf::record(y, [x], Extreme(name));
+    let kept = VarOf::record(y, [x], Extreme { name, axes: axes.to_vec() });
     if keepdim { kept } else { kept.drop_axes(axes) }
 }
 
 /// Of the result with reduced axes kept.
-struct Extreme(&'static str);
+struct Extreme {
+    name: &'static str,
+    axes: Vec<isize>,
+}
 
 impl<T: Float> Rule<T> for Extreme {
     fn name(&self) -> &'static str {
-        self.0
+        self.name
+    }
+    fn formula(&self) -> &'static str {
+        if self.name == "max" { "y = max_{axes} x" } else { "y = min_{axes} x" }
     }
     fn derivative(&self) -> &'static str {
-        "dx = dy / count where x = y, else 0"
+        "dx = dy / count where x = y, else 0; count = Σ_{axes} (x = y)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axes", &self.axes[..])]
     }
     fn saved(&self) -> &'static str {
         "x, y"

@@ -58,8 +58,11 @@ impl<T: Float> Rule<T> for BroadcastTo {
     fn name(&self) -> &'static str {
         "broadcast_to"
     }
+    fn formula(&self) -> &'static str {
+        "y = broadcast(x)"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = Σ dy over the repeated axes"
+        "dx = Σ_{copies} dy"
     }
     fn saved(&self) -> &'static str {
         "nothing"
@@ -75,8 +78,11 @@ impl<T: Float> Rule<T> for SumTo {
     fn name(&self) -> &'static str {
         "sum_to"
     }
+    fn formula(&self) -> &'static str {
+        "y = Σ x"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy, repeated along the summed axes"
+        "dx = broadcast(dy)"
     }
     fn saved(&self) -> &'static str {
         "nothing"

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::internal::value::Value;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
@@ -25,8 +26,14 @@ impl<T: Float> Rule<T> for Concat {
     fn name(&self) -> &'static str {
         "concat"
     }
+    fn formula(&self) -> &'static str {
+        "y = concat(x₁, x₂, …)"
+    }
     fn derivative(&self) -> &'static str {
-        "dxᵢ = the part of dy where xᵢ stands in y"
+        "dxᵢ = partᵢ(dy)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axis", self.0)]
     }
     fn saved(&self) -> &'static str {
         "nothing"

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -40,8 +41,14 @@ impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
+    fn formula(&self) -> &'static str {
+        "y[…,i,…] = x[…, index[…,i,…], …]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx[index[i]] += dy[i]"
+        "dx[…,k,…] = Σ_{i : index[…,i,…] = k} dy[…,i,…]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
     }
     fn saved(&self) -> &'static str {
         "index"
@@ -60,8 +67,14 @@ impl<T: Float> Rule<T> for ScatterAdd {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
+    fn formula(&self) -> &'static str {
+        "y[…,k,…] = Σ_{i : index[…,i,…] = k} x[…,i,…]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx[i] = dy[index[i]]"
+        "dx[…,i,…] = dy[…, index[…,i,…], …]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
     }
     fn saved(&self) -> &'static str {
         "index"

@@ -2,6 +2,7 @@
 
 use chainrule_tensor::Float;
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -13,28 +14,43 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn pad(&self, widths: &[(usize, usize)], value: f64) -> Self {
-        Self::record(self.value().pad(widths, T::from_f64(value)), [self], Pad(widths.to_vec()))
+        Self::record(self.value().pad(widths, T::from_f64(value)), [self], Pad { widths: widths.to_vec(), value })
     }
 }
 
-struct Pad(Vec<(usize, usize)>);
+struct Pad {
+    widths: Vec<(usize, usize)>,
+    value: f64,
+}
 
 impl<T: Float> Rule<T> for Pad {
     fn name(&self) -> &'static str {
         "pad"
     }
+    fn formula(&self) -> &'static str {
+        "y = pad(x, before, after, value)"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy without the margins"
+        "dx[…,i,…] = dy[…, i + before, …]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        let side = |side: fn(&(usize, usize)) -> usize| self.widths.iter().map(side).collect::<Vec<_>>();
+        let (before, after) = (side(|&(before, _)| before), side(|&(_, after)| after));
+        vec![
+            Attribute::new("before", &before[..]),
+            Attribute::new("after", &after[..]),
+            Attribute::new("value", self.value),
+        ]
     }
     fn saved(&self) -> &'static str {
-        "the widths"
+        "before, after"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let shape = op.parent(0).shape();
         let cut = |dx: VarOf<T>, (axis, &(before, _)): (usize, &(usize, usize))| {
             dx.narrow(axis as isize, before..before + shape[axis])
         };
-        vec![Some(self.0.iter().enumerate().fold(dy.clone(), cut))]
+        vec![Some(self.widths.iter().enumerate().fold(dy.clone(), cut))]
     }
 }
 

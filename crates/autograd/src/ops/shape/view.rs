@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
@@ -95,8 +96,11 @@ impl<T: Float> Rule<T> for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
+    fn formula(&self) -> &'static str {
+        "y = reshape(x)"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy in x's shape"
+        "dx = reshape(dy)"
     }
     fn saved(&self) -> &'static str {
         "nothing"
@@ -112,11 +116,17 @@ impl<T: Float> Rule<T> for Permute {
     fn name(&self) -> &'static str {
         "permute"
     }
+    fn formula(&self) -> &'static str {
+        "y = permute(x, order)"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy, axes in the order before"
+        "dx = permute(dy, order⁻¹)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("order", &self.0[..])]
     }
     fn saved(&self) -> &'static str {
-        "the order"
+        "order"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let mut back = vec![0; self.0.len()];
@@ -133,8 +143,14 @@ impl<T: Float> Rule<T> for Transpose {
     fn name(&self) -> &'static str {
         "transpose"
     }
+    fn formula(&self) -> &'static str {
+        "y = xᵀ"
+    }
     fn derivative(&self) -> &'static str {
         "dx = dyᵀ"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("axes", &[self.0, self.1][..])]
     }
     fn saved(&self) -> &'static str {
         "nothing"
@@ -154,15 +170,25 @@ impl<T: Float> Rule<T> for Slice {
     fn name(&self) -> &'static str {
         "slice"
     }
+    fn formula(&self) -> &'static str {
+        "y[…,i,…] = x[…, start + i·step, …]"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy in the places of the slice, else 0"
+        "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        attributes(self.axis, self.start, self.step)
     }
     fn saved(&self) -> &'static str {
-        "the places"
+        "axis, start, step"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(unslice(dy, op.parent(0).shape(), self.axis, self.start, self.step))]
     }
+}
+
+fn attributes(axis: isize, start: usize, step: isize) -> Vec<Attribute> {
+    vec![Attribute::new("axis", axis), Attribute::new("start", start), Attribute::new("step", step)]
 }
 
 /// The adjoint of a slice: dy in its places of a tensor of zeros.
@@ -182,11 +208,17 @@ impl<T: Float> Rule<T> for Unslice {
     fn name(&self) -> &'static str {
         "slice backward"
     }
+    fn formula(&self) -> &'static str {
+        "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = dz at the places of the slice"
+        "d(dy)[…,i,…] = dz[…, start + i·step, …]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        attributes(self.axis, self.start, self.step)
     }
     fn saved(&self) -> &'static str {
-        "the places"
+        "axis, start, step"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let shape = op.parent(0).shape();
