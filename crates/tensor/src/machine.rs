@@ -69,6 +69,7 @@ const CHAINS: usize = 12;
 fn flops_of_a_round() -> usize {
     struct Lanes;
     impl Tiled for Lanes {
+        type Element = f32;
         type Output = usize;
         #[expect(clippy::inline_always, reason = "work of `dispatch_tiled`")]
         #[inline(always)]
@@ -82,6 +83,7 @@ fn flops_of_a_round() -> usize {
 struct Chains(usize);
 
 impl Tiled for Chains {
+    type Element = f32;
     type Output = ();
 
     #[expect(clippy::inline_always, reason = "work of `dispatch_tiled`")]

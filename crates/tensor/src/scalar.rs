@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::cpu::math::Elementary;
-use crate::cpu::simd::Wide;
+use crate::cpu::simd::{Levels, Wide};
 
 mod sealed {
     pub trait Sealed {}
@@ -16,7 +16,7 @@ mod sealed {
 
 /// A number type: `f32`, `f64`, `i32` or `u8`.
 pub trait Scalar:
-    sealed::Sealed + Copy + PartialEq + PartialOrd + Default + Debug + Display + Send + Sync + 'static
+    sealed::Sealed + Levels + Copy + PartialEq + PartialOrd + Default + Debug + Display + Send + Sync + 'static
 {
     /// Its name: `f32`, `f64`, `i32`, `u8`.
     const NAME: &'static str;

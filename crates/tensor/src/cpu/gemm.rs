@@ -86,6 +86,7 @@ struct Tasks<'a, T> {
 }
 
 impl<T: Float> Tiled for Tasks<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]

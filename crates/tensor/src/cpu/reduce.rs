@@ -188,6 +188,7 @@ struct Leaf<'a, T, F> {
 }
 
 impl<T: Element, F: Fold<T>> Vectorized for Leaf<'_, T, F> {
+    type Element = T;
     type Output = T;
     #[inline(always)]
     fn run(self) -> T {
@@ -305,6 +306,7 @@ struct LeafColumns<'a, T, F> {
 }
 
 impl<T: Element, F: Fold<T>> Vectorized for LeafColumns<'_, T, F> {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run(self) {

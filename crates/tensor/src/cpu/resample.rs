@@ -119,6 +119,7 @@ struct Double<'a, T> {
 }
 
 impl<T: Float> Tiled for Double<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]
@@ -153,6 +154,7 @@ struct Halve<'a, T> {
 }
 
 impl<T: Float> Tiled for Halve<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]

@@ -57,6 +57,7 @@ pub(super) struct Forward<'a, 'y, T, F, const I: usize> {
 }
 
 impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Vectorized for Forward<'_, '_, T, F, I> {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -102,6 +103,7 @@ where
     Gradient: Term<T, I, 2>,
     InputGradient: Map<T, I, 4, O>,
 {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run(self) {

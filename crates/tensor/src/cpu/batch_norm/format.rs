@@ -187,6 +187,7 @@ impl Format {
         impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorized
             for OfUnits<'_, '_, T, F, I, K, ROWS>
         {
+            type Element = T;
             type Output = ();
             #[inline(always)]
             fn run(self) {
@@ -209,6 +210,7 @@ impl Format {
             out: &'a mut [T],
         }
         impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize> Vectorized for OfPixels<'_, T, F, I, K> {
+            type Element = T;
             type Output = ();
             #[inline(always)]
             fn run(self) {
@@ -280,6 +282,7 @@ impl Format {
         impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorized
             for Rows<'_, '_, T, F, I, P, O>
         {
+            type Element = T;
             type Output = ();
             #[inline(always)]
             fn run(self) {

@@ -12,7 +12,7 @@ use super::im2col_block::Geometry;
 use super::scratch;
 use super::winograd::transpose;
 use crate::cpu::product_tile::{Operand, product, tile_rows};
-use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
+use crate::cpu::simd::{Levels, Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -117,6 +117,7 @@ impl<'a> Im2col<'a> {
 
 /// Work that is cut into numbered tasks.
 trait Task {
+    type Element: Levels;
     fn run<R: Registers>(&self, range: Range<usize>);
 }
 
@@ -126,6 +127,7 @@ struct Tasks<'a, W> {
 }
 
 impl<W: Task> Tiled for Tasks<'_, W> {
+    type Element = W::Element;
     type Output = ();
     #[inline(always)]
     fn run<R: Registers>(self) {
@@ -142,6 +144,7 @@ struct Pack<'a, T> {
 }
 
 impl<T: Float> Task for Pack<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
         let [rows, k, padded] = self.sizes;
@@ -184,6 +187,7 @@ struct Forward<'a, T> {
 }
 
 impl<T: Float> Task for Forward<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
         let Im2col { groups, channels, outputs, rows, width, .. } = *self.all;
@@ -217,6 +221,7 @@ struct InputGradient<'a, T> {
 }
 
 impl<T: Float> Task for InputGradient<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
         let Im2col { groups, channels, outputs, rows, width, geometry } = *self.all;
@@ -268,6 +273,7 @@ struct WeightGradient<'a, T> {
 }
 
 impl<T: Float> Task for WeightGradient<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
         let Im2col { channels, outputs, rows, width, geometry, groups } = *self.all;

@@ -113,6 +113,7 @@ struct Tasks<'a, 'b, T> {
 }
 
 impl<T: Float> Tiled for Tasks<'_, '_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]

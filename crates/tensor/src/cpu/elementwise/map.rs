@@ -121,6 +121,7 @@ fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
 pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: impl Function1<A, Y>) -> TensorOf<Y> {
     struct Work<'a, 'y, A, Y, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, Y>, Operand<'a, A>, F);
     impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorized for Work<'_, '_, A, Y, F> {
+        type Element = A;
         type Output = ();
         #[inline(always)]
         fn run(self) {
@@ -162,6 +163,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
         f: F,
     }
     impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorized for Work<'_, '_, A, B, Y, F> {
+        type Element = A;
         type Output = ();
         #[inline(always)]
         fn run(self) {
@@ -224,6 +226,7 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
         Y: Element,
         F: Function3<A, B, C, Y>,
     {
+        type Element = Y;
         type Output = ();
         #[inline(always)]
         fn run(self) {
@@ -265,6 +268,7 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
 pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: usize, f: impl Function2<T, T, T>) {
     struct Work<'a, 'y, T, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, T>, Operand<'a, T>, F);
     impl<T: Element, F: Function2<T, T, T>> Vectorized for Work<'_, '_, T, F> {
+        type Element = T;
         type Output = ();
         #[inline(always)]
         fn run(self) {

@@ -65,6 +65,7 @@ struct SgdPiece<'a, T> {
 }
 
 impl<T: Float> Vectorized for SgdPiece<'_, T> {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run(self) {
@@ -168,6 +169,7 @@ struct AdamPiece<'a, T> {
 }
 
 impl<T: Float> Vectorized for AdamPiece<'_, T> {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run(self) {

@@ -24,6 +24,7 @@ pub(super) struct Largest<'a, T> {
 }
 
 impl<T: Float> Tiled for Largest<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]
@@ -106,6 +107,7 @@ pub(super) struct Spread<'a, T> {
 }
 
 impl<T: Float> Tiled for Spread<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]

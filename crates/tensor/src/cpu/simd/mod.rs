@@ -1,8 +1,9 @@
 //! Loops compiled once per level of CPU features, selected at run time.
 //!
 //! [`Vectorized`] work is a plain loop. [`dispatch`] compiles it for the baseline, for AVX2 and for AVX-512, and runs the
-//! widest variant that the CPU supports. All give the same bits: the compiler neither reorders sums nor contracts
-//! `a * b + c`, and the lanes of a sum are explicit in the source.
+//! widest variant that the CPU supports; work on element types other than `f32` has fewer variants ([`Levels`]). All give
+//! the same bits: the compiler neither reorders sums nor contracts `a * b + c`, and the lanes of a sum are explicit in the
+//! source.
 //!
 //! [`Tiled`] work uses explicit registers ([`Vector`]) and adapts its loops to their size and number. It uses fused
 //! multiply-add if the level has it, so its last bits may depend on the level, but never on threads.
@@ -19,6 +20,8 @@ pub use vector::{Vector, Wide};
 
 /// A loop that benefits from wide vectors.
 pub(crate) trait Vectorized {
+    /// The elements that the work is done on.
+    type Element: Levels;
     type Output;
     /// Runs the work. Every implementation, and every function it calls in its loops, is `#[inline(always)]`: only code that
     /// is inlined into a variant of [`dispatch`] is compiled with its features.
@@ -28,11 +31,34 @@ pub(crate) trait Vectorized {
 /// A set of CPU features, narrow to wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(crate) enum Level {
+pub enum Level {
     /// The baseline of the target: SSE2 on x86-64, NEON on aarch64.
     Portable = 1,
     Avx2 = 2,
     Avx512 = 3,
+}
+
+/// The levels that kernels are compiled for, by element type: all up to the widest. `f64` serves gradient checks, and
+/// integers are labels, masks and pixels: wider vectors would not speed up training, but take as long to compile as
+/// those of `f32`.
+pub trait Levels {
+    const WIDEST: Level;
+}
+
+impl Levels for f32 {
+    const WIDEST: Level = Level::Avx512;
+}
+
+impl Levels for f64 {
+    const WIDEST: Level = Level::Avx2;
+}
+
+impl Levels for i32 {
+    const WIDEST: Level = Level::Portable;
+}
+
+impl Levels for u8 {
+    const WIDEST: Level = Level::Portable;
 }
 
 /// The level in use; 0 before the first query.
@@ -102,6 +128,8 @@ fn detect() -> Level {
 
 /// Work whose loops adapt to the available registers.
 pub(crate) trait Tiled {
+    /// The elements that the work is done on.
+    type Element: Levels;
     type Output;
     /// Runs the work; `#[inline(always)]` like [`Vectorized::run`].
     fn run<R: Registers>(self) -> Self::Output;
@@ -141,6 +169,7 @@ registers!(Narrow: 16, 16, vector::arrays::F32x4, vector::arrays::F64x2);
 struct Untiled<V>(V);
 
 impl<V: Vectorized> Tiled for Untiled<V> {
+    type Element = V::Element;
     type Output = V::Output;
     #[inline(always)]
     fn run<R: Registers>(self) -> V::Output {
@@ -167,13 +196,17 @@ pub(crate) fn dispatch_tiled<V: Tiled>(work: V) -> V::Output {
         fn avx512<V: Tiled>(work: V) -> V::Output {
             work.run::<Zmm>()
         }
-        match level() {
+        let level = level();
+        // Conditions that are known for each type: what they exclude is not compiled.
+        if const { V::Element::WIDEST as u8 >= Level::Avx512 as u8 } && level >= Level::Avx512 {
             // SAFETY: `level` never exceeds what `detect` found.
-            Level::Avx512 => unsafe { avx512(work) },
-            // SAFETY: as above.
-            Level::Avx2 => unsafe { avx2(work) },
-            Level::Portable => work.run::<Narrow>(),
+            return unsafe { avx512(work) };
         }
+        if const { V::Element::WIDEST as u8 >= Level::Avx2 as u8 } && level >= Level::Avx2 {
+            // SAFETY: as above.
+            return unsafe { avx2(work) };
+        }
+        work.run::<Narrow>()
     }
     #[cfg(not(target_arch = "x86_64"))]
     work.run::<Narrow>()
@@ -223,6 +256,7 @@ mod tests {
     struct Square<'a>(&'a mut [f32]);
 
     impl Vectorized for Square<'_> {
+        type Element = f32;
         type Output = usize;
         #[inline(always)]
         fn run(self) -> usize {

@@ -45,6 +45,7 @@ struct Forward<'a, T> {
 }
 
 impl<T: Float> Along for Forward<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn one(&self, row: Range<usize>, number: usize) {
         let x = &self.x[row];
@@ -109,6 +110,7 @@ struct Backward<'a, T> {
 }
 
 impl<T: Float> Along for Backward<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn one(&self, row: Range<usize>, number: usize) {
         let (dy, max, ln) = (self.dy[number], self.max[number], self.ln[number]);

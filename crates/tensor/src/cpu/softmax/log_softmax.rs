@@ -25,6 +25,7 @@ struct Forward<'a, T> {
 }
 
 impl<T: Float> Along for Forward<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn one(&self, row: Range<usize>, _number: usize) {
         let x = &self.x[row.clone()];
@@ -70,6 +71,7 @@ struct Backward<'a, T> {
 }
 
 impl<T: Float> Along for Backward<'_, T> {
+    type Element = T;
     #[inline(always)]
     fn one(&self, row: Range<usize>, _number: usize) {
         let (dy, y) = (&self.dy[row.clone()], &self.y[row.clone()]);

@@ -15,7 +15,7 @@ use std::ops::Range;
 pub(crate) use cross_entropy::{cross_entropy, cross_entropy_backward};
 pub(crate) use log_softmax::{log_softmax, log_softmax_backward};
 
-use crate::cpu::simd::{Vectorized, dispatch};
+use crate::cpu::simd::{Levels, Vectorized, dispatch};
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::parallel_for;
@@ -29,6 +29,7 @@ const GRAIN: usize = 4 * 1024;
 
 /// An operation on rows. Every method is `#[inline(always)]`, as is what it calls in its loops.
 trait Along: Sync {
+    type Element: Levels;
     /// A contiguous row; `number` is its index in memory order.
     fn one(&self, row: Range<usize>, number: usize);
     /// Adjacent rows.
@@ -64,6 +65,7 @@ struct Jobs<'a, K> {
 }
 
 impl<K: Along> Vectorized for Jobs<'_, K> {
+    type Element = K::Element;
     type Output = ();
 
     #[inline(always)]

@@ -180,6 +180,7 @@ struct TransformWeights<'a, 'b, T> {
 }
 
 impl<T: Float> Tiled for TransformWeights<'_, '_, T> {
+    type Element = T;
     type Output = ();
     #[inline(always)]
     fn run<R: Registers>(self) {
@@ -210,6 +211,7 @@ struct Tasks<'a, T> {
 }
 
 impl<T: Float> Tiled for Tasks<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]

@@ -76,6 +76,7 @@ struct Transpose<'a, T> {
 }
 
 impl<T: Float> Tiled for Transpose<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]
@@ -123,6 +124,7 @@ struct Tasks<'a, T> {
 }
 
 impl<T: Float> Tiled for Tasks<'_, T> {
+    type Element = T;
     type Output = ();
 
     #[inline(always)]
