@@ -15,6 +15,11 @@ use crate::error::TensorError;
 ///
 /// `grain` is the minimum number of items per task. The result for an item must not depend on how the ranges are split.
 pub fn parallel_for(len: usize, grain: usize, body: impl Fn(Range<usize>) + Sync) {
+    divide(len, grain, &body);
+}
+
+/// [`parallel_for`], compiled once for all kernels.
+fn divide(len: usize, grain: usize, body: &(dyn Fn(Range<usize>) + Sync)) {
     if len <= grain.max(1) {
         if len > 0 {
             body(0..len);

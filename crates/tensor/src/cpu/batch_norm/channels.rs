@@ -1,14 +1,12 @@
 //! All passes over some channels at once, while they are in the cache.
 
-#![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
-
 use std::ops::Range;
 
-use super::format::{Format, GRAIN, Planes};
+use super::format::{Format, GRAIN, MapRows, Planes};
 use super::functions::{Deviation, Gradient, InputGradient, Map, Term, Value};
 use super::lanes::{ROWS_OF_1, ROWS_OF_2};
 use super::{gradient_constants, inverse_deviation};
-use crate::cpu::simd::{Vectorized, dispatch};
+use crate::cpu::simd::dispatch;
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for, threads};
 
@@ -30,14 +28,29 @@ pub(super) fn block(format: &Format) -> Option<usize> {
     (blocks >= tasks || blocks.is_multiple_of(threads())).then_some(block)
 }
 
-/// Runs the work that `of` gives for ranges of blocks.
-pub(super) fn for_blocks<V: Vectorized<Output = ()>>(
-    format: &Format,
-    block: usize,
-    of: impl Fn(Range<usize>) -> V + Sync,
-) {
+/// Calls `body` with ranges of blocks.
+pub(super) fn for_blocks(format: &Format, block: usize, body: impl Fn(Range<usize>) + Sync) {
     let elements = (block * format.count()).max(1);
-    parallel_for(format.channels().div_ceil(block), (GRAIN / elements).max(1), |blocks| dispatch(of(blocks)));
+    parallel_for(format.channels().div_ceil(block), (GRAIN / elements).max(1), body);
+}
+
+/// Constants of each channel of a block, row by row.
+struct Constants<T, const P: usize>([[T; MAX_CHANNELS]; P]);
+
+impl<T: Float, const P: usize> Constants<T, P> {
+    fn new() -> Self {
+        Self([[T::ZERO; MAX_CHANNELS]; P])
+    }
+
+    fn set(&mut self, channel: usize, constants: [T; P]) {
+        for (row, constant) in self.0.iter_mut().zip(constants) {
+            row[channel] = constant;
+        }
+    }
+
+    fn rows(&self) -> [&[T]; P] {
+        self.0.each_ref().map(|row| &row[..])
+    }
 }
 
 /// Statistics, then the map.
@@ -56,29 +69,36 @@ pub(super) struct Forward<'a, 'y, T, F, const I: usize> {
     pub(super) statistics: &'a [Disjoint<'y, T>; 3],
 }
 
-impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Vectorized for Forward<'_, '_, T, F, I> {
-    type Element = T;
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let planes = self.planes;
+impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Forward<'_, '_, T, F, I> {
+    pub(super) fn run(self) {
+        let Self { planes, x, f, out, .. } = self;
         let count = T::from_f64((planes.images * planes.plane) as f64);
-        let mut constants = [[T::ZERO; 3]; MAX_CHANNELS];
+        let mut constants = Constants::new();
         for block in self.channels {
             let channels = block * self.block..((block + 1) * self.block).min(planes.channels);
-            for (c, constants) in channels.clone().zip(&mut constants) {
-                let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([self.x[0]], T::ZERO, Value, c);
+            for c in channels.clone() {
+                let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([x[0]], T::ZERO, Value, c);
                 let mean = sum / count;
-                let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([self.x[0]], mean, Deviation, c);
+                let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([x[0]], mean, Deviation, c);
                 let variance = sum / count;
                 let istd = inverse_deviation(variance, self.eps);
                 for (row, value) in self.statistics.iter().zip([mean, variance, istd]) {
                     // SAFETY: each channel is given to one task.
                     unsafe { row.ptr(c).write(value) };
                 }
-                *constants = [mean, self.gamma[c] * istd, self.beta[c]];
+                constants.set(c - channels.start, [mean, self.gamma[c] * istd, self.beta[c]]);
             }
-            planes.map_channels(self.x, self.out, self.f, channels, &constants);
+            dispatch(MapRows {
+                channels_last: false,
+                planes,
+                first: channels.start,
+                rows: channels,
+                images: planes.images,
+                x,
+                constants: constants.rows(),
+                f,
+                out,
+            });
         }
     }
 }
@@ -98,31 +118,38 @@ pub(super) struct Backward<'a, 'y, T, const I: usize, const O: usize> {
     pub(super) gradients: &'a [Disjoint<'y, T>; 2],
 }
 
-impl<T: Float, const I: usize, const O: usize> Vectorized for Backward<'_, '_, T, I, O>
+impl<T: Float, const I: usize, const O: usize> Backward<'_, '_, T, I, O>
 where
     Gradient: Term<T, I, 2>,
     InputGradient: Map<T, I, 4, O>,
 {
-    type Element = T;
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let planes = self.planes;
+    pub(super) fn run(self) {
+        let Self { planes, inputs: x, out, .. } = self;
         let count = T::from_f64((planes.images * planes.plane) as f64);
-        let mut constants = [[T::ZERO; 4]; MAX_CHANNELS];
+        let mut constants = Constants::new();
         for block in self.channels {
             let channels = block * self.block..((block + 1) * self.block).min(planes.channels);
-            for (c, constants) in channels.clone().zip(&mut constants) {
+            for c in channels.clone() {
                 let of_channel = self.of_channel.map(|of_channel| of_channel[c]);
-                let sums = planes.channel_sums::<T, I, 2, ROWS_OF_2>(self.inputs, of_channel[0], Gradient, c);
-                let dgamma;
-                (*constants, dgamma) = gradient_constants(sums, of_channel, count);
+                let sums = planes.channel_sums::<T, I, 2, ROWS_OF_2>(x, of_channel[0], Gradient, c);
+                let (of_map, dgamma) = gradient_constants(sums, of_channel, count);
+                constants.set(c - channels.start, of_map);
                 for (row, value) in self.gradients.iter().zip([dgamma, sums[0]]) {
                     // SAFETY: each channel is given to one task.
                     unsafe { row.ptr(c).write(value) };
                 }
             }
-            planes.map_channels(self.inputs, self.out, InputGradient, channels, &constants);
+            dispatch(MapRows {
+                channels_last: false,
+                planes,
+                first: channels.start,
+                rows: channels,
+                images: planes.images,
+                x,
+                constants: constants.rows(),
+                f: InputGradient,
+                out,
+            });
         }
     }
 }

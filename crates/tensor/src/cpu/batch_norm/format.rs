@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::functions::{Map, Term};
-use super::lanes::{LANES, Lanes, Tree, map_run, parts};
+use super::lanes::{LANES, Lanes, Tree, element, map_run, part, parts};
 use crate::cpu::simd::{Vectorized, dispatch};
 use crate::cpu::strided::in_order;
 use crate::element::Float;
@@ -56,7 +56,6 @@ impl Planes {
     }
 
     /// The sums of one unit of channel c.
-    #[inline(always)]
     fn unit_sums<T: Float, const I: usize, const K: usize, const ROWS: usize>(
         self,
         x: [&[T]; I],
@@ -65,35 +64,10 @@ impl Planes {
         c: usize,
         unit: usize,
     ) -> [T; K] {
-        let Self { images, channels, plane } = self;
-        let mut sums = Lanes::<T, K, ROWS>::new();
-        if plane > UNIT {
-            let (image, piece) = (unit / self.pieces(), unit % self.pieces());
-            let start = (image * channels + c) * plane;
-            let place = start + piece * UNIT..start + ((piece + 1) * UNIT).min(plane);
-            sums.add_run(x.map(|x| &x[place.clone()]), mean, f);
-            return sums.total();
-        }
-        let run = |image: usize| {
-            let start = (image * channels + c) * plane;
-            x.map(|x| &x[start..start + plane])
-        };
-        let mut image = unit * self.images_of_unit();
-        let last = (image + self.images_of_unit()).min(images);
-        if plane < ROWS * LANES {
-            while image + ROWS <= last {
-                sums.add_runs::<I>(std::array::from_fn(|r| run(image + r)), mean, f);
-                image += ROWS;
-            }
-        }
-        for image in image..last {
-            sums.add_run(run(image), mean, f);
-        }
-        sums.total()
+        dispatch(UnitSums::<T, _, I, K, ROWS> { planes: self, x, mean, f, c, unit })
     }
 
     /// The sums of channel c.
-    #[inline(always)]
     pub(super) fn channel_sums<T: Float, const I: usize, const K: usize, const ROWS: usize>(
         self,
         x: [&[T]; I],
@@ -107,23 +81,96 @@ impl Planes {
         }
         tree.total()
     }
+}
 
-    /// Writes `f` of the planes of some channels of every image; `constants` are theirs.
+/// The sums of one unit of channel c.
+struct UnitSums<'a, T, F, const I: usize, const K: usize, const ROWS: usize> {
+    planes: Planes,
+    x: [&'a [T]; I],
+    mean: T,
+    f: F,
+    c: usize,
+    unit: usize,
+}
+
+impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorized
+    for UnitSums<'_, T, F, I, K, ROWS>
+{
+    type Element = T;
+    type Output = [T; K];
     #[inline(always)]
-    pub(super) fn map_channels<T: Float, const I: usize, const P: usize, const O: usize>(
-        self,
-        x: [&[T]; I],
-        out: &[Disjoint<'_, T>; O],
-        f: impl Map<T, I, P, O>,
-        channels: Range<usize>,
-        constants: &[[T; P]],
-    ) {
+    fn run(self) -> [T; K] {
+        let Self { planes, x, mean, f, c, unit } = self;
+        let Planes { images, channels, plane } = planes;
+        let mut sums = Lanes::<T, K, ROWS>::new();
+        if plane > UNIT {
+            let (image, piece) = (unit / planes.pieces(), unit % planes.pieces());
+            let start = (image * channels + c) * plane;
+            sums.add_run(part(x, start + piece * UNIT, UNIT.min(plane - piece * UNIT)), mean, f);
+            return sums.total();
+        }
+        let run = |image: usize| part(x, (image * channels + c) * plane, plane);
+        let mut image = unit * planes.images_of_unit();
+        let last = (image + planes.images_of_unit()).min(images);
+        if plane < ROWS * LANES {
+            while image + ROWS <= last {
+                let mut runs = [run(image); ROWS];
+                for (r, runs) in runs.iter_mut().enumerate() {
+                    *runs = run(image + r);
+                }
+                sums.add_runs::<I>(runs, mean, f);
+                image += ROWS;
+            }
+        }
+        for image in image..last {
+            sums.add_run(run(image), mean, f);
+        }
+        sums.total()
+    }
+}
+
+/// `f` of every element of some rows: planes, or channels-last the channels of a pixel.
+pub(super) struct MapRows<'a, 'y, T, F, const I: usize, const P: usize, const O: usize> {
+    pub(super) channels_last: bool,
+    pub(super) planes: Planes,
+    pub(super) rows: Range<usize>,
+    /// In how many images the planes are mapped: those of the rows' numbers, and the same of the images behind.
+    pub(super) images: usize,
+    pub(super) x: [&'a [T]; I],
+    /// Row p is the p-th constant of each channel from `first` on.
+    pub(super) constants: [&'a [T]; P],
+    pub(super) first: usize,
+    pub(super) f: F,
+    pub(super) out: &'a [Disjoint<'y, T>; O],
+}
+
+impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorized
+    for MapRows<'_, '_, T, F, I, P, O>
+{
+    type Element = T;
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Planes { channels, plane, .. } = self.planes;
+        if self.channels_last {
+            let all = part(self.constants, 0, channels);
+            for i in self.rows {
+                let start = i * channels;
+                // SAFETY: rows do not overlap.
+                let out = unsafe { parts(self.out, start, channels) };
+                map_run(part(self.x, start, channels), out, self.f, |c| element(&all, c));
+            }
+            return;
+        }
         for image in 0..self.images {
-            for (c, &constants) in channels.clone().zip(constants) {
-                let start = (image * self.channels + c) * self.plane;
-                // SAFETY: each channel is given to one task.
-                let out = unsafe { parts(out, start, self.plane) };
-                map_run(x.map(|x| &x[start..start + self.plane]), out, f, |_| constants);
+            let mut c = (self.rows.start - self.first) % channels;
+            for i in self.rows.clone() {
+                let start = (image * channels + i) * plane;
+                let constants = element(&self.constants, c);
+                c = if c + 1 == channels { 0 } else { c + 1 };
+                // SAFETY: as above.
+                let out = unsafe { parts(self.out, start, plane) };
+                map_run(part(self.x, start, plane), out, self.f, |_| constants);
             }
         }
     }
@@ -176,33 +223,6 @@ impl Format {
         means: &[T],
         f: F,
     ) -> TensorOf<T> {
-        struct OfUnits<'a, 'p, T, F, const I: usize, const K: usize, const ROWS: usize> {
-            planes: Planes,
-            jobs: Range<usize>,
-            x: [&'a [T]; I],
-            means: &'a [T],
-            f: F,
-            partial: &'a Disjoint<'p, T>,
-        }
-        impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usize> Vectorized
-            for OfUnits<'_, '_, T, F, I, K, ROWS>
-        {
-            type Element = T;
-            type Output = ();
-            #[inline(always)]
-            fn run(self) {
-                let channels = self.planes.channels;
-                for job in self.jobs {
-                    // Neighboring channels follow each other, so that small planes are read along memory.
-                    let (unit, c) = (job / channels, job % channels);
-                    let sums = self.planes.unit_sums::<T, I, K, ROWS>(self.x, self.means[c], self.f, c, unit);
-                    for (k, sum) in sums.into_iter().enumerate() {
-                        // SAFETY: each channel of each unit has a place of its own.
-                        unsafe { self.partial.ptr((unit * K + k) * channels + c).write(sum) };
-                    }
-                }
-            }
-        }
         struct OfPixels<'a, T, F, const I: usize, const K: usize> {
             x: [&'a [T]; I],
             means: &'a [T],
@@ -219,9 +239,9 @@ impl Format {
                 let mut rows = self.out.chunks_exact_mut(channels);
                 let mut rows: [&mut [T]; K] = std::array::from_fn(|_| rows.next().expect("a row for each term"));
                 for pixel in 0..self.x[0].len() / channels {
-                    let x = self.x.map(|x| &x[pixel * channels..(pixel + 1) * channels]);
+                    let x = part(self.x, pixel * channels, channels);
                     for c in 0..channels {
-                        for (row, term) in rows.iter_mut().zip(self.f.of(x.map(|x| x[c]), self.means[c])) {
+                        for (row, term) in rows.iter_mut().zip(self.f.of(element(&x, c), self.means[c])) {
                             row[c] += term;
                         }
                     }
@@ -246,7 +266,15 @@ impl Format {
         } else {
             let of_unit = (self.count() / units.max(1)).max(1);
             parallel_for(units * channels, (GRAIN / of_unit).max(1), |jobs| {
-                dispatch(OfUnits::<T, F, I, K, ROWS> { planes: self.planes, jobs, x, means, f, partial: &parts });
+                for job in jobs {
+                    // Neighboring channels follow each other, so that small planes are read along memory.
+                    let (unit, c) = (job / channels, job % channels);
+                    let sums = self.planes.unit_sums::<T, I, K, ROWS>(x, means[c], f, c, unit);
+                    for (k, sum) in sums.into_iter().enumerate() {
+                        // SAFETY: each channel of each unit has a place of its own.
+                        unsafe { parts.ptr((unit * K + k) * channels + c).write(sum) };
+                    }
+                }
             });
         }
         if units == 1 {
@@ -270,46 +298,12 @@ impl Format {
         constants: [&[T]; P],
         f: F,
     ) -> [TensorOf<T>; O] {
-        struct Rows<'a, 'y, T, F, const I: usize, const P: usize, const O: usize> {
-            channels_last: bool,
-            planes: Planes,
-            rows: Range<usize>,
-            x: [&'a [T]; I],
-            constants: [&'a [T]; P],
-            f: F,
-            out: &'a [Disjoint<'y, T>; O],
-        }
-        impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize> Vectorized
-            for Rows<'_, '_, T, F, I, P, O>
-        {
-            type Element = T;
-            type Output = ();
-            #[inline(always)]
-            fn run(self) {
-                let Planes { channels, plane, .. } = self.planes;
-                let row = if self.channels_last { channels } else { plane };
-                let all = self.constants.map(|constants| &constants[..channels]);
-                for i in self.rows {
-                    let start = i * row;
-                    let x = self.x.map(|x| &x[start..start + row]);
-                    // SAFETY: rows do not overlap.
-                    let out = unsafe { parts(self.out, start, row) };
-                    if self.channels_last {
-                        map_run(x, out, self.f, |c| all.map(|constants| constants[c]));
-                    } else {
-                        let constants = all.map(|constants| constants[i % channels]);
-                        map_run(x, out, self.f, |_| constants);
-                    }
-                }
-            }
-        }
-
         let mut results: [TensorOf<T>; O] = std::array::from_fn(|_| self.output());
         let out = results.each_mut().map(|y| Disjoint::new(y.buffer_mut().0));
         let row = if self.channels_last { self.channels() } else { self.planes.plane }.max(1);
         parallel_for(x[0].len() / row, (GRAIN / row).max(1), |rows| {
             let (channels_last, planes) = (self.channels_last, self.planes);
-            dispatch(Rows { channels_last, planes, rows, x, constants, f, out: &out });
+            dispatch(MapRows { channels_last, planes, rows, images: 1, x, constants, first: 0, f, out: &out });
         });
         results
     }

@@ -3,6 +3,8 @@
 #![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 #![expect(clippy::needless_range_loop, reason = "several arrays are indexed alike, lane by lane")]
 
+use std::ops::Range;
+
 use super::functions::{Map, Term};
 use crate::element::Float;
 use crate::parallel::Disjoint;
@@ -29,10 +31,46 @@ macro_rules! unrolled {
     };
 }
 
-/// A row by value.
+// Loops over operands are written out here, and not as closures for `array::map`, of which each call of each kernel
+// would have one of its own to compile.
+
+/// The same part of each operand.
 #[inline(always)]
-fn row<T: Float>(x: &[T], at: usize) -> [T; LANES] {
-    *x[at..].first_chunk().expect("a row lies within the operand")
+pub(super) fn part<T, const I: usize>(mut x: [&[T]; I], start: usize, len: usize) -> [&[T]; I] {
+    for x in &mut x {
+        *x = &x[start..start + len];
+    }
+    x
+}
+
+/// One element of each operand.
+#[inline(always)]
+pub(super) fn element<T: Float, const I: usize>(x: &[&[T]; I], at: usize) -> [T; I] {
+    let mut values = [T::ZERO; I];
+    for i in 0..I {
+        values[i] = x[i][at];
+    }
+    values
+}
+
+/// A row of each operand, by value.
+#[inline(always)]
+fn rows<T: Float, const I: usize>(x: &[&[T]; I], at: usize) -> [[T; LANES]; I] {
+    let mut rows = [[T::ZERO; LANES]; I];
+    for i in 0..I {
+        rows[i] = *x[i][at..].first_chunk().expect("a row lies within the operand");
+    }
+    rows
+}
+
+/// One lane of each row.
+#[inline(always)]
+fn lane<T: Float, const I: usize>(rows: &[[T; LANES]; I], l: usize) -> [T; I] {
+    let mut values = [T::ZERO; I];
+    for i in 0..I {
+        values[i] = rows[i][l];
+    }
+    values
 }
 
 impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
@@ -41,7 +79,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         Self([[[T::ZERO; LANES]; K]; ROWS])
     }
 
-    /// Adds the terms of one row of operands to row `r` of sums, in the lanes that `keep`s.
+    /// Adds the terms of one row of operands to row `r` of sums, in the lanes to `keep`.
     #[inline(always)]
     fn add<const I: usize>(
         &mut self,
@@ -49,11 +87,11 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         v: [[T; LANES]; I],
         mean: T,
         f: impl Term<T, I, K>,
-        keep: impl Fn(usize) -> bool,
+        keep: Range<usize>,
     ) {
         unrolled!(k in 0 1, K => for l in 0..LANES {
-            let term = f.of(std::array::from_fn(|i| v[i][l]), mean)[k];
-            self.0[r][k][l] += if keep(l) { term } else { T::ZERO };
+            let term = f.of(lane(&v, l), mean)[k];
+            self.0[r][k][l] += if keep.contains(&l) { term } else { T::ZERO };
         });
     }
 
@@ -67,13 +105,13 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         }
         if len >= LANES {
             // The last whole row, without what was added before.
-            self.add(r, run.map(|x| row(x, len - LANES)), mean, f, |l| l >= LANES - rest);
+            self.add(r, rows(&run, len - LANES), mean, f, LANES - rest..LANES);
         } else {
             let mut padded = [[T::ZERO; LANES]; I];
             for (padded, x) in padded.iter_mut().zip(run) {
                 padded[..len].copy_from_slice(x);
             }
-            self.add(r, padded, mean, f, |l| l < len);
+            self.add(r, padded, mean, f, 0..len);
         }
     }
 
@@ -83,12 +121,12 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         let len = run[0].len();
         let mut at = 0;
         while at + ROWS * LANES <= len {
-            unrolled!(r in 0 1 2 3, ROWS => self.add(r, run.map(|x| row(x, at + r * LANES)), mean, f, |_| true));
+            unrolled!(r in 0 1 2 3, ROWS => self.add(r, rows(&run, at + r * LANES), mean, f, 0..LANES));
             at += ROWS * LANES;
         }
         // Where `at` is a whole multiple of ROWS rows, fewer than ROWS are left.
         unrolled!(r in 0 1 2, ROWS => if at + (r + 1) * LANES <= len {
-            self.add(r, run.map(|x| row(x, at + r * LANES)), mean, f, |_| true);
+            self.add(r, rows(&run, at + r * LANES), mean, f, 0..LANES);
         });
         self.add_rest(0, run, mean, f);
     }
@@ -99,7 +137,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         let len = runs[0][0].len();
         let mut at = 0;
         while at + LANES <= len {
-            unrolled!(r in 0 1 2 3, ROWS => self.add(r, runs[r].map(|x| row(x, at)), mean, f, |_| true));
+            unrolled!(r in 0 1 2 3, ROWS => self.add(r, rows(&runs[r], at), mean, f, 0..LANES));
             at += LANES;
         }
         unrolled!(r in 0 1 2 3, ROWS => self.add_rest(r, runs[r], mean, f));
@@ -192,10 +230,12 @@ pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
 ) {
     let len = run[0].len();
     if !(LANES..LONG).contains(&len) {
-        let run: [&[T]; I] = std::array::from_fn(|i| &run[i][..len]);
-        let mut out = out.each_mut().map(|out| &mut out[..len]);
+        let run = part(run, 0, len);
+        for out in &mut out {
+            *out = &mut std::mem::take(out)[..len];
+        }
         for at in 0..len {
-            let results = f.of(std::array::from_fn(|i| run[i][at]), constants(at));
+            let results = f.of(element(&run, at), constants(at));
             for (out, y) in out.iter_mut().zip(results) {
                 out[at] = y;
             }
@@ -206,7 +246,7 @@ pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
     while at < len {
         // The last row begins early enough to be whole; what it shares with the one before comes out the same.
         let start = at.min(len - LANES);
-        let results = map_row(std::array::from_fn(|i| row(run[i], start)), f, |l| constants(start + l));
+        let results = map_row(rows(&run, start), f, |l| constants(start + l));
         for (out, results) in out.iter_mut().zip(results) {
             out[start..start + LANES].copy_from_slice(&results);
         }
@@ -223,7 +263,7 @@ fn map_row<T: Float, const I: usize, const P: usize, const O: usize>(
 ) -> [[T; LANES]; O] {
     let mut results = [[T::ZERO; LANES]; O];
     for l in 0..LANES {
-        let y = f.of(std::array::from_fn(|i| v[i][l]), constants(l));
+        let y = f.of(lane(&v, l), constants(l));
         for (results, y) in results.iter_mut().zip(y) {
             results[l] = y;
         }

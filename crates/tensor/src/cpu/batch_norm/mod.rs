@@ -85,17 +85,9 @@ fn forward_with<T: Float, const I: usize>(
         let (mut y, mut statistics) = ([format.output()], [row(), row(), row()]);
         let out = y.each_mut().map(|y| Disjoint::new(y.buffer_mut().0));
         let rows = statistics.each_mut().map(|row| Disjoint::new(row.buffer_mut().0));
-        channels::for_blocks(format, block, |channels| Forward {
-            planes: format.planes,
-            block,
-            channels,
-            x,
-            gamma,
-            beta,
-            eps,
-            f,
-            out: &out,
-            statistics: &rows,
+        channels::for_blocks(format, block, |channels| {
+            Forward { planes: format.planes, block, channels, x, gamma, beta, eps, f, out: &out, statistics: &rows }
+                .run();
         });
         let [y] = y;
         return (y, statistics);
@@ -182,14 +174,8 @@ where
         let mut gradients = [row(), row()];
         let out = results.each_mut().map(|y| Disjoint::new(y.buffer_mut().0));
         let rows = gradients.each_mut().map(|row| Disjoint::new(row.buffer_mut().0));
-        channels::for_blocks(format, block, |channels| Backward {
-            planes: format.planes,
-            block,
-            channels,
-            inputs,
-            of_channel,
-            out: &out,
-            gradients: &rows,
+        channels::for_blocks(format, block, |channels| {
+            Backward { planes: format.planes, block, channels, inputs, of_channel, out: &out, gradients: &rows }.run();
         });
         return (results, gradients);
     }

@@ -1,8 +1,8 @@
 //! Walks that apply a function to one, two or three operands of any strides.
 //!
 //! The function's loop runs over neighbors in memory only. Operands that lie otherwise are first gathered, and a
-//! broadcast number repeated, in blocks that stay in the first-level cache: so a function is compiled once for each
-//! level of CPU features, whatever the strides, and is as wide for a broadcast bias as for a whole tensor.
+//! broadcast number repeated, in blocks that stay in the first-level cache. So only that loop is compiled for each
+//! function and each level of CPU features; the walk calls it, and is compiled once for each element type.
 
 #![expect(
     clippy::inline_always,
@@ -42,46 +42,53 @@ pub(super) trait Function3<A, B, C, Y>: Copy + Sync {
     fn apply(self, a: A, b: B, c: C) -> Y;
 }
 
-/// One operand of a walk.
+/// A function's loop over pieces of y and of its operands that lie along memory.
+type Loop1<'f, A, Y> = dyn Fn(&mut [Y], &[A]) + Sync + 'f;
+type Loop2<'f, A, B, Y> = dyn Fn(&mut [Y], &[A], &[B]) + Sync + 'f;
+
+/// One operand of a walk, and where its elements are gathered if they are no neighbors.
 struct Operand<'a, T> {
     data: &'a [T],
     step: isize,
+    /// Untouched, and so for free, where nothing is gathered.
+    room: [MaybeUninit<T>; BLOCK],
+    /// Where the number is that is repeated in `room`, and how often.
+    repeated: (isize, usize),
 }
 
-impl<T: Element> Operand<'_, T> {
-    /// Elements `from`, `from + step`, …: `len` of them, where they are or gathered in `room`.
-    #[inline(always)]
-    fn block<'b>(&'b self, from: isize, len: usize, room: &'b mut Room<T>) -> &'b [T] {
+impl<'a, T: Element> Operand<'a, T> {
+    fn new(data: &'a [T], step: isize) -> Self {
+        Self { data, step, room: [MaybeUninit::uninit(); BLOCK], repeated: (0, 0) }
+    }
+
+    /// Elements `from`, `from + step`, …: `len` of them, where they are or gathered.
+    fn block(&mut self, from: isize, len: usize) -> &[T] {
         if self.step == 1 {
             return &self.data[from as usize..from as usize + len];
         }
-        let room = &mut room[..len];
-        if self.step == 0 {
+        let room = &mut self.room[..len];
+        if self.step != 0 {
+            for (i, slot) in room.iter_mut().enumerate() {
+                slot.write(self.data[(from + i as isize * self.step) as usize]);
+            }
+        } else if self.repeated.0 != from || self.repeated.1 < len {
             let value = self.data[from as usize];
             for slot in room.iter_mut() {
                 slot.write(value);
             }
-        } else {
-            for (i, slot) in room.iter_mut().enumerate() {
-                slot.write(self.data[(from + i as isize * self.step) as usize]);
-            }
+            self.repeated = (from, len);
         }
-        // SAFETY: all of it was just written.
+        // SAFETY: all of it was written, now or when the number was repeated.
         unsafe { &*(std::ptr::from_ref(room) as *const [T]) }
     }
 }
 
-/// Where elements are gathered; untouched, and so for free, where none are.
-type Room<T> = [MaybeUninit<T>; BLOCK];
-
 /// The longest piece of a run that can be done at once: all of it if nothing needs gathering.
-#[inline(always)]
 fn piece<const N: usize>(steps: [isize; N]) -> usize {
     if steps.iter().all(|&step| step == 1) { usize::MAX } else { BLOCK }
 }
 
 /// Calls `body` with the positions and lengths of the pieces of each run.
-#[inline(always)]
 fn for_pieces<const N: usize>(plan: &Plan<N>, range: Range<usize>, mut body: impl FnMut([isize; N], usize)) {
     let steps = plan.run_strides();
     let longest = piece(steps);
@@ -111,7 +118,6 @@ pub(super) fn spread(layout: &Layout, shape: Shape) -> Layout {
 }
 
 /// The outputs are dense and lead their plans, so a run of theirs is one piece of memory.
-#[inline(always)]
 fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
     // SAFETY: runs of the output do not overlap, and every element belongs to the range of one task.
     unsafe { y.slice(at as usize..at as usize + len) }
@@ -119,30 +125,31 @@ fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
 
 /// `y = f(a)`.
 pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: impl Function1<A, Y>) -> TensorOf<Y> {
-    struct Work<'a, 'y, A, Y, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, Y>, Operand<'a, A>, F);
-    impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorized for Work<'_, '_, A, Y, F> {
+    struct Work<'a, A, Y, F>(&'a mut [Y], &'a [A], F);
+    impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorized for Work<'_, A, Y, F> {
         type Element = A;
         type Output = ();
         #[inline(always)]
         fn run(self) {
-            let Self(plan, range, y, a, f) = self;
-            let mut room = [MaybeUninit::uninit(); BLOCK];
-            for_pieces(plan, range, |[y_at, a_at], len| {
-                let a = a.block(a_at, len, &mut room);
-                for (y, &a) in out_block(y, y_at, len).iter_mut().zip(a) {
-                    *y = f.apply(a);
-                }
-            });
+            let Self(y, a, f) = self;
+            for (y, &a) in y.iter_mut().zip(a) {
+                *y = f.apply(a);
+            }
         }
     }
+    walk1(a, grain, &|y, a| dispatch(Work(y, a, f)))
+}
 
+/// Calls `f` with the pieces of y and a.
+fn walk1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: &Loop1<'_, A, Y>) -> TensorOf<Y> {
     let mut out = TensorOf::uninitialized(a.layout().dense_like());
     let (buffer, layout) = out.buffer_mut();
     let plan = Plan::new(layout.shape(), [&layout, a.layout()]);
-    let step = plan.run_strides()[1];
+    let [_, a_step] = plan.run_strides();
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
-        dispatch(Work(&plan, range, &y, Operand { data: a.buffer(), step }, f));
+        let mut a = Operand::new(a.buffer(), a_step);
+        for_pieces(&plan, range, |[y_at, a_at], len| f(out_block(&y, y_at, len), a.block(a_at, len)));
     });
     out
 }
@@ -154,30 +161,28 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
     grain: usize,
     f: impl Function2<A, B, Y>,
 ) -> TensorOf<Y> {
-    struct Work<'a, 'y, A, B, Y, F> {
-        plan: &'a Plan<3>,
-        range: Range<usize>,
-        y: &'a Disjoint<'y, Y>,
-        a: Operand<'a, A>,
-        b: Operand<'a, B>,
-        f: F,
-    }
-    impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorized for Work<'_, '_, A, B, Y, F> {
+    struct Work<'a, A, B, Y, F>(&'a mut [Y], &'a [A], &'a [B], F);
+    impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorized for Work<'_, A, B, Y, F> {
         type Element = A;
         type Output = ();
         #[inline(always)]
         fn run(self) {
-            let Self { plan, range, y, a, b, f } = self;
-            let (mut room_a, mut room_b) = ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
-            for_pieces(plan, range, |[y_at, a_at, b_at], len| {
-                let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
-                for ((y, &a), &b) in out_block(y, y_at, len).iter_mut().zip(a).zip(b) {
-                    *y = f.apply(a, b);
-                }
-            });
+            let Self(y, a, b, f) = self;
+            for ((y, &a), &b) in y.iter_mut().zip(a).zip(b) {
+                *y = f.apply(a, b);
+            }
         }
     }
+    walk2(a, b, grain, &|y, a, b| dispatch(Work(y, a, b, f)))
+}
 
+/// Calls `f` with the pieces of y, a and b.
+fn walk2<A: Element, B: Element, Y: Element>(
+    a: &TensorOf<A>,
+    b: &TensorOf<B>,
+    grain: usize,
+    f: &Loop2<'_, A, B, Y>,
+) -> TensorOf<Y> {
     let shape = broadcast(a.shape(), b.shape());
     let mut out = TensorOf::uninitialized(output(shape, &[a.layout(), b.layout()]));
     let (buffer, layout) = out.buffer_mut();
@@ -189,13 +194,10 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
     let [_, a_step, b_step] = plan.run_strides();
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
-        dispatch(Work {
-            plan: &plan,
-            range,
-            y: &y,
-            a: Operand { data: a.buffer(), step: a_step },
-            b: Operand { data: b.buffer(), step: b_step },
-            f,
+        let mut a = Operand::new(a.buffer(), a_step);
+        let mut b = Operand::new(b.buffer(), b_step);
+        for_pieces(&plan, range, |[y_at, a_at, b_at], len| {
+            f(out_block(&y, y_at, len), a.block(a_at, len), b.block(b_at, len));
         });
     });
     out
@@ -209,16 +211,8 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
     grain: usize,
     f: impl Function3<A, B, C, Y>,
 ) -> TensorOf<Y> {
-    struct Work<'a, 'y, A, B, C, Y, F> {
-        plan: &'a Plan<4>,
-        range: Range<usize>,
-        y: &'a Disjoint<'y, Y>,
-        a: Operand<'a, A>,
-        b: Operand<'a, B>,
-        c: Operand<'a, C>,
-        f: F,
-    }
-    impl<A, B, C, Y, F> Vectorized for Work<'_, '_, A, B, C, Y, F>
+    struct Work<'a, A, B, C, Y, F>(&'a mut [Y], &'a [A], &'a [B], &'a [C], F);
+    impl<A, B, C, Y, F> Vectorized for Work<'_, A, B, C, Y, F>
     where
         A: Element,
         B: Element,
@@ -230,16 +224,10 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
         type Output = ();
         #[inline(always)]
         fn run(self) {
-            let Self { plan, range, y, a, b, c, f } = self;
-            let (mut room_a, mut room_b, mut room_c) =
-                ([MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK], [MaybeUninit::uninit(); BLOCK]);
-            for_pieces(plan, range, |[y_at, a_at, b_at, c_at], len| {
-                let (a, b) = (a.block(a_at, len, &mut room_a), b.block(b_at, len, &mut room_b));
-                let c = c.block(c_at, len, &mut room_c);
-                for (((y, &a), &b), &c) in out_block(y, y_at, len).iter_mut().zip(a).zip(b).zip(c) {
-                    *y = f.apply(a, b, c);
-                }
-            });
+            let Self(y, a, b, c, f) = self;
+            for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
+                *y = f.apply(a, b, c);
+            }
         }
     }
 
@@ -251,14 +239,12 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
     let [_, a_step, b_step, c_step] = plan.run_strides();
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
-        dispatch(Work {
-            plan: &plan,
-            range,
-            y: &y,
-            a: Operand { data: a.buffer(), step: a_step },
-            b: Operand { data: b.buffer(), step: b_step },
-            c: Operand { data: c.buffer(), step: c_step },
-            f,
+        let mut a = Operand::new(a.buffer(), a_step);
+        let mut b = Operand::new(b.buffer(), b_step);
+        let mut c = Operand::new(c.buffer(), c_step);
+        for_pieces(&plan, range, |[y_at, a_at, b_at, c_at], len| {
+            let (a, b, c) = (a.block(a_at, len), b.block(b_at, len), c.block(c_at, len));
+            dispatch(Work(out_block(&y, y_at, len), a, b, c, f));
         });
     });
     out
@@ -266,39 +252,37 @@ pub(super) fn map3<A: Element, B: Element, C: Element, Y: Element>(
 
 /// `f(&mut y, x)` for each pair, in place; `x` has y's shape.
 pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: usize, f: impl Function2<T, T, T>) {
-    struct Work<'a, 'y, T, F>(&'a Plan<2>, Range<usize>, &'a Disjoint<'y, T>, Operand<'a, T>, F);
-    impl<T: Element, F: Function2<T, T, T>> Vectorized for Work<'_, '_, T, F> {
+    struct Work<'a, T, F>(&'a mut [T], &'a [T], F);
+    impl<T: Element, F: Function2<T, T, T>> Vectorized for Work<'_, T, F> {
         type Element = T;
         type Output = ();
         #[inline(always)]
         fn run(self) {
-            let Self(plan, range, y, x, f) = self;
-            let mut room = [MaybeUninit::uninit(); BLOCK];
-            let step = plan.run_strides()[0];
-            for_pieces(plan, range, |[y_at, x_at], len| {
-                let x = x.block(x_at, len, &mut room);
-                if step == 1 {
-                    for (y, &x) in out_block(y, y_at, len).iter_mut().zip(x) {
-                        *y = f.apply(*y, x);
-                    }
-                } else {
-                    for (i, &x) in x.iter().enumerate() {
-                        let place = y.ptr((y_at + i as isize * step) as usize);
-                        // SAFETY: within the layout; no other task has this element.
-                        unsafe { *place = f.apply(*place, x) };
-                    }
-                }
-            });
+            let Self(y, x, f) = self;
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = f.apply(*y, x);
+            }
         }
     }
 
     let shape = y.shape();
     let (buffer, layout) = y.buffer_mut();
     let plan = Plan::new(shape, [&layout, x.layout()]);
-    let step = plan.run_strides()[1];
+    let [y_step, x_step] = plan.run_strides();
     let y = Disjoint::new(buffer);
     parallel_for(plan.numel(), grain, |range| {
-        dispatch(Work(&plan, range, &y, Operand { data: x.buffer(), step }, f));
+        let mut x = Operand::new(x.buffer(), x_step);
+        for_pieces(&plan, range, |[y_at, x_at], len| {
+            let x = x.block(x_at, len);
+            if y_step == 1 {
+                return dispatch(Work(out_block(&y, y_at, len), x, f));
+            }
+            for (i, &x) in x.iter().enumerate() {
+                let place = y.ptr((y_at + i as isize * y_step) as usize);
+                // SAFETY: within the layout; no other task has this element.
+                unsafe { *place = f.apply(*place, x) };
+            }
+        });
     });
 }
 
