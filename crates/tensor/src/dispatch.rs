@@ -25,7 +25,13 @@ macro_rules! dispatch {
     }) => {
         impl $name for $t {
             $(fn $kernel($($arg: $ty),*) $(-> $out)? {
-                match None$(.or_else(|| Placed::gpu(&$arg)))* {
+                let gpu = 'found: {
+                    $(if let Some(gpu) = Placed::gpu(&$arg) {
+                        break 'found Some(gpu);
+                    })*
+                    None
+                };
+                match gpu {
                     None => cpu::$family::$function($($arg),*),
                     Some(gpu) => cuda::$family::$function(gpu, $($arg),*),
                 }

@@ -46,11 +46,17 @@ pub(crate) unsafe fn product<T: Wide, R: Registers>(
             let (b, c) = (b.wrapping_add(j), c.wrapping_add(i * c_row + j));
             // SAFETY: by this function's contract.
             unsafe {
-                match (R::COUNT == 32, wide) {
-                    (true, true) => tile::<T::Vector<R>, 8, 2>(k, a, (b, b_row), (c, c_row), accumulate),
-                    (true, false) => tile::<T::Vector<R>, 8, 1>(k, a, (b, b_row), (c, c_row), accumulate),
-                    (false, true) => tile::<T::Vector<R>, 4, 2>(k, a, (b, b_row), (c, c_row), accumulate),
-                    (false, false) => tile::<T::Vector<R>, 4, 1>(k, a, (b, b_row), (c, c_row), accumulate),
+                // `const`: the tiles of the other case are not compiled.
+                if const { R::COUNT == 32 } {
+                    if wide {
+                        tile::<T::Vector<R>, 8, 2>(k, a, (b, b_row), (c, c_row), accumulate);
+                    } else {
+                        tile::<T::Vector<R>, 8, 1>(k, a, (b, b_row), (c, c_row), accumulate);
+                    }
+                } else if wide {
+                    tile::<T::Vector<R>, 4, 2>(k, a, (b, b_row), (c, c_row), accumulate);
+                } else {
+                    tile::<T::Vector<R>, 4, 1>(k, a, (b, b_row), (c, c_row), accumulate);
                 }
             }
         }

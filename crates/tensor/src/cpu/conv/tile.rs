@@ -54,11 +54,13 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
                     }
                 };
             }
-            match (half, most) {
-                (false, 8) => tile!(2; 1 2 3 4 5 6 7 8),
-                (true, 8) => tile!(1; 1 2 3 4 5 6 7 8),
-                (false, _) => tile!(2; 1 2 3 4),
-                (true, _) => tile!(1; 1 2 3 4),
+            // `const`: the tiles of the other case are not compiled.
+            if const { R::COUNT == 32 } {
+                if half { tile!(1; 1 2 3 4 5 6 7 8) } else { tile!(2; 1 2 3 4 5 6 7 8) }
+            } else if half {
+                tile!(1; 1 2 3 4);
+            } else {
+                tile!(2; 1 2 3 4);
             }
             i += height;
         }
@@ -134,7 +136,7 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
                 ($($m:literal $n:literal),+) => {
                     match (height, width) {
                         $(($m, $n) => {
-                            let (xs, ys) = (std::array::from_fn(|m| x_offsets[i + m]), std::array::from_fn(|n| y_offsets[k + n]));
+                            let (xs, ys) = (chunk(x_offsets, i), chunk(y_offsets, k));
                             // SAFETY: by this function's contract.
                             let sums = unsafe { dot_tile::<T, R, $m, $n>([images, len], (x, xs), (y, ys)) };
                             for (m, sums) in sums.into_iter().enumerate() {
@@ -145,7 +147,8 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
                     }
                 };
             }
-            if across == 4 {
+            // As in `product`.
+            if const { R::COUNT == 32 } {
                 tile!(1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4);
             } else {
                 tile!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2);
@@ -155,6 +158,12 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
         i += height;
     }
     out
+}
+
+/// So many offsets from the one at `start` on.
+#[inline(always)]
+fn chunk<const N: usize>(offsets: &[usize], start: usize) -> [usize; N] {
+    *offsets[start..].first_chunk().expect("a tile lies within the operands")
 }
 
 /// One tile of [`dots`].
