@@ -84,34 +84,52 @@ pub(crate) fn sum<T: Float>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     fold::<T, Sum>(x, axes)
 }
 
-/// The axes of `order` that `pick` accepts, and their number.
-fn filter(order: &[usize], pick: impl Fn(usize) -> bool) -> ([usize; MAX_RANK], usize) {
-    let mut out = [0; MAX_RANK];
-    let count = out.iter_mut().zip(order.iter().filter(|&&a| pick(a))).map(|(slot, &a)| *slot = a).count();
-    (out, count)
+/// How a tensor is reduced, whatever the numbers.
+struct Reduction {
+    out: Layout,
+    /// The walk over the reduced axes, from the first element.
+    within: Plan<1>,
+    /// The walk over the axes that are kept.
+    across: Plan<1>,
+    /// Whether neighbors in memory belong to the same result.
+    rows: bool,
+}
+
+impl Reduction {
+    fn new(layout: &Layout, axes: &[bool]) -> Self {
+        let (shape, (order, rank)) = (layout.shape(), layout.memory_order());
+        let order = &order[..rank];
+        let out_shape = (0..rank).filter(|&a| axes[a]).fold(shape, |shape, a| shape.with(a, 1));
+        let walk = |reduced: bool| {
+            let (mut picked, mut count) = ([0; MAX_RANK], 0);
+            for &axis in order {
+                if axes[axis] == reduced {
+                    picked[count] = axis;
+                    count += 1;
+                }
+            }
+            Plan::in_order(shape, &picked[..count], [layout])
+        };
+        let innermost = order.iter().rfind(|&&a| shape[a] > 1);
+        Self {
+            // In x's order of axes, so that the walk over the axes that are kept meets its elements one by one.
+            out: Layout::dense(out_shape, order),
+            // Offsets are in the walk over the kept axes; the walk over the reduced ones starts at 0.
+            within: walk(true),
+            across: walk(false),
+            rows: innermost.is_none_or(|&a| axes[a]),
+        }
+    }
 }
 
 fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
-    let layout = x.layout();
-    let (order, rank) = layout.memory_order();
-    let order = &order[..rank];
-    let out_shape = (0..rank).filter(|&a| axes[a]).fold(x.shape(), |shape, a| shape.with(a, 1));
-    // The output keeps x's order of axes, so that the walk over the axes that are kept meets its elements one by one.
-    let mut out = TensorOf::uninitialized(Layout::dense(out_shape, order));
+    let Reduction { out, within, across, rows } = Reduction::new(x.layout(), axes);
+    let mut out = TensorOf::uninitialized(out);
     let (y, _) = out.buffer_mut();
+    let walk = Walk { data: x.buffer(), within, base: x.layout().offset() as isize };
     if x.numel() == 0 {
         y.fill(F::NEUTRAL);
-        return out;
-    }
-
-    let (reduced, reduced_rank) = filter(order, |a| axes[a]);
-    let (kept, kept_rank) = filter(order, |a| !axes[a]);
-    // Offsets are in the walk over the kept axes; the walk over the reduced ones starts at 0.
-    let within = Plan::in_order(x.shape(), &reduced[..reduced_rank], [layout]);
-    let across = Plan::in_order(x.shape(), &kept[..kept_rank], [layout]);
-    let innermost = order.iter().rfind(|&&a| x.shape()[a] > 1);
-    let walk = Walk { data: x.buffer(), within, base: layout.offset() as isize };
-    if innermost.is_none_or(|&a| axes[a]) {
+    } else if rows {
         fold_rows::<T, F>(y, &walk, &across);
     } else {
         fold_columns::<T, F>(y, &walk, &across);
