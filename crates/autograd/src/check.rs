@@ -135,11 +135,12 @@ pub fn gradcheck_with(
         return Err(CheckError::NotFinite { name: options.name.clone() });
     }
     let entries = y.numel() * inputs.iter().map(Tensor64::numel).max().unwrap_or(0);
-    for input in 0..inputs.len() {
+    for (input, x) in inputs.iter().enumerate() {
+        let check = Check { f: &f, inputs, input, x, y: &y, options };
         if entries <= options.full_below {
-            whole_jacobian(&f, inputs, input, &y, options)?;
+            check.whole_jacobian()?;
         } else {
-            random_directions(&f, inputs, input, &y, options)?;
+            check.random_directions()?;
         }
     }
     Ok(())
@@ -189,40 +190,130 @@ fn variables(inputs: &[Tensor64]) -> Vec<Var64> {
     inputs.iter().enumerate().map(|(i, x)| Var64::parameter(format!("input {i}"), x)).collect()
 }
 
-/// The gradient of `⟨c, f⟩` in one input, by the rules. Zeros if f does not depend on it.
-fn analytic(f: &impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64], input: usize, c: &Tensor64) -> Tensor64 {
-    let x = variables(inputs);
-    let y = f(&x);
-    let zeros = || Tensor64::zeros(inputs[input].shape());
-    if !y.requires_grad() {
-        return zeros();
-    }
-    let gradients = (y * Var64::constant(c)).sum().backward();
-    gradients.get(&x[input]).cloned().unwrap_or_else(zeros)
+/// The check of one input.
+struct Check<'a, F> {
+    f: &'a F,
+    inputs: &'a [Tensor64],
+    /// Which input.
+    input: usize,
+    x: &'a Tensor64,
+    y: &'a Tensor64,
+    options: &'a CheckOptions,
 }
 
-/// `(f(x + h·u) − f(x − h·u)) / 2h`, elementwise.
-fn central(
-    f: &impl Fn(&[Var64]) -> Var64,
-    inputs: &[Tensor64],
-    input: usize,
-    direction: &Tensor64,
-    h: f64,
-) -> Tensor64 {
-    let at = |h: f64| {
-        let mut moved = inputs.to_vec();
-        moved[input] = inputs[input].binary(Binary::Add, &direction.unary(Unary::Mul(h)));
-        evaluate(f, &moved)
-    };
-    at(h).binary(Binary::Sub, &at(-h)).unary(Unary::Mul(0.5 / h))
+impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
+    /// The gradient of `⟨c, f⟩` in x, by the rules. Zeros if f does not depend on it.
+    fn analytic(&self, c: &Tensor64) -> Tensor64 {
+        let x = variables(self.inputs);
+        let y = (self.f)(&x);
+        let zeros = || Tensor64::zeros(self.x.shape());
+        if !y.requires_grad() {
+            return zeros();
+        }
+        let gradients = (y * Var64::constant(c)).sum().backward();
+        gradients.get(&x[self.input]).cloned().unwrap_or_else(zeros)
+    }
+
+    /// `(f(x + h·u) − f(x − h·u)) / 2h`, elementwise.
+    fn central(&self, u: &Tensor64, h: f64) -> Tensor64 {
+        let at = |h: f64| {
+            let mut moved = self.inputs.to_vec();
+            moved[self.input] = self.x.binary(Binary::Add, &u.unary(Unary::Mul(h)));
+            evaluate(self.f, &moved)
+        };
+        at(h).binary(Binary::Sub, &at(-h)).unary(Unary::Mul(0.5 / h))
+    }
+
+    /// The step in an element of x that has this value.
+    fn step(&self, value: f64) -> f64 {
+        self.options.step * value.abs().max(1.0)
+    }
+
+    /// Compares every entry of the Jacobian, and reports the worst.
+    fn whole_jacobian(&self) -> Result<(), CheckError> {
+        let (x, y) = (self.x, self.y);
+        let rows: Vec<Vec<f64>> = (0..y.numel()).map(|j| self.analytic(&one_hot(y.shape(), j)).to_vec()).collect();
+        let column = |(i, value)| self.central(&one_hot(x.shape(), i), self.step(value)).to_vec();
+        let columns: Vec<Vec<f64>> = x.to_vec().into_iter().enumerate().map(column).collect();
+        let largest = rows.iter().flatten().chain(columns.iter().flatten()).fold(0.0f64, |m, v| m.max(v.abs()));
+        if rows.iter().flatten().all(|&v| v == 0.0) && largest <= f64::EPSILON.sqrt() && x.numel() * y.numel() > 0 {
+            return self.zero();
+        }
+        let mut worst = None;
+        let mut most = self.options.tolerance;
+        for (j, row) in rows.iter().enumerate() {
+            for (i, (&analytic, column)) in row.iter().zip(&columns).enumerate() {
+                let error = relative(analytic, column[j], largest);
+                if error > most {
+                    most = error;
+                    worst = Some((i, j, analytic, column[j]));
+                }
+            }
+        }
+        let Some((i, j, analytic, numeric)) = worst else { return Ok(()) };
+        Err(self.mismatch(i, Some(unravel(j, &y.shape())), analytic, numeric, most))
+    }
+
+    /// Compares directional derivatives of random mixtures of all outputs; where they disagree, looks for the entry.
+    fn random_directions(&self) -> Result<(), CheckError> {
+        let dot = |a: &Tensor64, b: &Tensor64| a.binary(Binary::Mul, b).sum(&[], false).item();
+        let normal = |step, like: &Tensor64| {
+            Tensor64::random_normal(key(self.options, step).for_sample(self.input as u32), like.shape())
+        };
+        let mut all_zero = true;
+        for direction in 0..self.options.directions {
+            let (u, c) = (normal(2 * direction, self.x), normal(2 * direction + 1, self.y));
+            let gradient = self.analytic(&c);
+            let scale = dot(&gradient, &gradient).sqrt();
+            all_zero &= scale == 0.0;
+            let exact = dot(&gradient, &u);
+            let numeric = dot(&self.central(&u, self.options.step), &c);
+            // A random u has about one part in √n of its length along the gradient: |exact| is about the gradient's norm.
+            if relative(exact, numeric, scale.max(numeric.abs())) > self.options.tolerance {
+                return Err(self.worst_entry(&c, &gradient));
+            }
+        }
+        if all_zero && self.options.directions > 0 { self.zero() } else { Ok(()) }
+    }
+
+    /// The entry of the gradient of `⟨c, f⟩` that is furthest off, among up to 256 of them evenly spread.
+    fn worst_entry(&self, c: &Tensor64, gradient: &Tensor64) -> CheckError {
+        let x = self.x;
+        let (values, exact) = (x.to_vec(), gradient.to_vec());
+        let along = |i: usize| {
+            let y = self.central(&one_hot(x.shape(), i), self.step(values[i]));
+            (i, y.binary(Binary::Mul, c).sum(&[], false).item())
+        };
+        let entries: Vec<(usize, f64)> = (0..x.numel()).step_by(x.numel().div_ceil(256)).map(along).collect();
+        let largest = exact.iter().copied().chain(entries.iter().map(|e| e.1)).fold(0.0f64, |m, v| m.max(v.abs()));
+        let error = |&(i, numeric): &(usize, f64)| relative(exact[i], numeric, largest);
+        let worst = entries.iter().max_by(|a, b| error(a).total_cmp(&error(b))).expect("a checked input has elements");
+        self.mismatch(worst.0, None, exact[worst.0], worst.1, error(worst))
+    }
+
+    fn mismatch(&self, i: usize, output: Option<Vec<usize>>, analytic: f64, numeric: f64, error: f64) -> CheckError {
+        CheckError::Mismatch {
+            name: self.options.name.clone(),
+            input: self.input,
+            index: unravel(i, &self.x.shape()),
+            output,
+            analytic,
+            numeric,
+            error,
+            step: self.step(self.x.to_vec()[i]),
+        }
+    }
+
+    fn zero(&self) -> Result<(), CheckError> {
+        if self.options.allow_zero {
+            return Ok(());
+        }
+        Err(CheckError::Zero { name: self.options.name.clone(), input: self.input })
+    }
 }
 
 fn one_hot(shape: chainrule_tensor::Shape, i: usize) -> Tensor64 {
     Tensor64::from_fn(shape, |k| if k == i { 1.0 } else { 0.0 })
-}
-
-fn step(options: &CheckOptions, x: f64) -> f64 {
-    options.step * x.abs().max(1.0)
 }
 
 /// The multi-index of element `i` of a shape, counted in row-major order.
@@ -233,115 +324,6 @@ fn unravel(mut i: usize, shape: &[usize]) -> Vec<usize> {
         i /= len;
     }
     index
-}
-
-/// Compares every entry of the Jacobian of one input, and reports the worst.
-fn whole_jacobian(
-    f: &impl Fn(&[Var64]) -> Var64,
-    inputs: &[Tensor64],
-    input: usize,
-    y: &Tensor64,
-    options: &CheckOptions,
-) -> Result<(), CheckError> {
-    let x = &inputs[input];
-    let rows: Vec<Vec<f64>> =
-        (0..y.numel()).map(|j| analytic(f, inputs, input, &one_hot(y.shape(), j)).to_vec()).collect();
-    let values = x.to_vec();
-    let columns: Vec<Vec<f64>> = (0..x.numel())
-        .map(|i| central(f, inputs, input, &one_hot(x.shape(), i), step(options, values[i])).to_vec())
-        .collect();
-    let largest = rows.iter().flatten().chain(columns.iter().flatten()).fold(0.0f64, |m, v| m.max(v.abs()));
-    if rows.iter().flatten().all(|&v| v == 0.0) && largest <= f64::EPSILON.sqrt() && x.numel() * y.numel() > 0 {
-        return zero(options, input);
-    }
-    let mut worst: Option<(f64, usize, usize, f64, f64)> = None;
-    for (j, row) in rows.iter().enumerate() {
-        for (i, (&analytic, column)) in row.iter().zip(&columns).enumerate() {
-            let numeric = column[j];
-            let error = relative(analytic, numeric, largest);
-            if error > options.tolerance && worst.is_none_or(|(most, ..)| error > most) {
-                worst = Some((error, i, j, analytic, numeric));
-            }
-        }
-    }
-    let Some((error, i, j, analytic, numeric)) = worst else { return Ok(()) };
-    Err(CheckError::Mismatch {
-        name: options.name.clone(),
-        input,
-        index: unravel(i, &x.shape()),
-        output: Some(unravel(j, &y.shape())),
-        analytic,
-        numeric,
-        error,
-        step: step(options, values[i]),
-    })
-}
-
-/// Compares directional derivatives of random mixtures of all outputs; where they disagree, looks for the entry.
-fn random_directions(
-    f: &impl Fn(&[Var64]) -> Var64,
-    inputs: &[Tensor64],
-    input: usize,
-    y: &Tensor64,
-    options: &CheckOptions,
-) -> Result<(), CheckError> {
-    let x = &inputs[input];
-    let dot = |a: &Tensor64, b: &Tensor64| a.binary(Binary::Mul, b).sum(&[], false).item();
-    let norm = |a: &Tensor64| dot(a, a).sqrt();
-    let mut all_zero = true;
-    for direction in 0..options.directions {
-        let u = Tensor64::random_normal(key(options, 2 * direction).for_sample(input as u32), x.shape());
-        let c = Tensor64::random_normal(key(options, 2 * direction + 1).for_sample(input as u32), y.shape());
-        let gradient = analytic(f, inputs, input, &c);
-        let scale = norm(&gradient);
-        all_zero &= scale == 0.0;
-        let exact = dot(&gradient, &u);
-        let numeric = dot(&central(f, inputs, input, &u, options.step), &c);
-        // A random u has about one part in √n of its length along the gradient: |exact| is about the gradient's norm.
-        if relative(exact, numeric, scale.max(numeric.abs())) <= options.tolerance {
-            continue;
-        }
-        return Err(worst_entry(f, inputs, input, &c, &gradient, options));
-    }
-    if all_zero && options.directions > 0 { zero(options, input) } else { Ok(()) }
-}
-
-/// The entry of the gradient of `⟨c, f⟩` that is furthest off, among up to 256 of them evenly spread.
-fn worst_entry(
-    f: &impl Fn(&[Var64]) -> Var64,
-    inputs: &[Tensor64],
-    input: usize,
-    c: &Tensor64,
-    gradient: &Tensor64,
-    options: &CheckOptions,
-) -> CheckError {
-    let x = &inputs[input];
-    let (values, exact) = (x.to_vec(), gradient.to_vec());
-    let stride = x.numel().div_ceil(256);
-    let entries: Vec<(usize, f64)> = (0..x.numel())
-        .step_by(stride)
-        .map(|i| {
-            let along = central(f, inputs, input, &one_hot(x.shape(), i), step(options, values[i]));
-            (i, along.binary(Binary::Mul, c).sum(&[], false).item())
-        })
-        .collect();
-    let largest = exact.iter().copied().chain(entries.iter().map(|e| e.1)).fold(0.0f64, |m, v| m.max(v.abs()));
-    let error = |&(i, numeric): &(usize, f64)| relative(exact[i], numeric, largest);
-    let worst = entries.iter().max_by(|a, b| error(a).total_cmp(&error(b))).expect("a checked input has elements");
-    CheckError::Mismatch {
-        name: options.name.clone(),
-        input,
-        index: unravel(worst.0, &x.shape()),
-        output: None,
-        analytic: exact[worst.0],
-        numeric: worst.1,
-        error: error(worst),
-        step: step(options, values[worst.0]),
-    }
-}
-
-fn zero(options: &CheckOptions, input: usize) -> Result<(), CheckError> {
-    if options.allow_zero { Ok(()) } else { Err(CheckError::Zero { name: options.name.clone(), input }) }
 }
 
 /// The distance of two numbers relative to a scale; a scale below 1e-3 counts as 1e-3, where rounding in f would dominate.
