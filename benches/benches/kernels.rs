@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use chainrule_tensor::{
-    AdamSlot, AdamStep, BatchNormThen, Conv2dOptions, Key, Purpose, Shape, Tensor, TensorOf, Unary, shape_rules,
+    AdamSlot, AdamStep, Conv2dOptions, Epilogue, Key, Purpose, Shape, Tensor, TensorOf, Unary, shape_rules,
 };
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -106,14 +106,14 @@ fn passes(c: &mut Criterion) {
     group.bench_function("sum to channels", |b| b.iter(|| black_box(&x).sum(&[0, 2, 3], false)));
 
     let windows = shape_rules::pool2d("max_pool2d", x.shape(), 2.into()).expect("2×2 windows fit");
-    let (pooled, places) = x.max_pool2d(&windows, false);
-    group.bench_function("max_pool2d", |b| b.iter(|| black_box(&x).max_pool2d(&windows, false)));
+    let (pooled, places) = x.max_pool2d(&windows);
+    group.bench_function("max_pool2d", |b| b.iter(|| black_box(&x).max_pool2d(&windows)));
     group.bench_function("max_pool2d backward", |b| b.iter(|| black_box(&pooled).scatter2d(&places, [28, 28])));
 
     let (gamma, beta) = (random(16), random(16));
-    let (y, [mean, _, istd]) = x.batch_norm(&gamma, &beta, 1e-5, BatchNormThen::Relu);
+    let (y, [mean, _, istd]) = x.batch_norm(&gamma, &beta, 1e-5, Epilogue::RELU);
     group.bench_function("batch_norm_relu", |b| {
-        b.iter(|| black_box(&x).batch_norm(&gamma, &beta, 1e-5, BatchNormThen::Relu));
+        b.iter(|| black_box(&x).batch_norm(&gamma, &beta, 1e-5, Epilogue::RELU));
     });
     group.bench_function("batch_norm_relu backward", |b| {
         b.iter(|| black_box(&x).batch_norm_backward(&dy, &mean, &istd, &gamma, Some(&y), false));

@@ -1,7 +1,7 @@
 //! Batch normalization with all partitions among threads, compared with the CPU in `f64`.
 
 use chainrule_tensor::cuda::{Precision, set_precision, stats};
-use chainrule_tensor::{BatchNormThen, Conv2dOptions, Device, Tensor, Unary};
+use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Tensor, Unary};
 
 use crate::GPU;
 use crate::products::{error, random};
@@ -33,11 +33,11 @@ pub fn formats() {
         let [gamma, beta] = [3, 4].map(|i| random(salt + i, &[shape[1]]));
         let wide = [&x, &r, &dy, &gamma, &beta].map(Tensor::to_f64);
         let [x64, r64, dy64, gamma64, beta64] = wide;
-        let (y, [mean, variance, istd]) = x64.batch_norm(&gamma64, &beta64, 1e-3, BatchNormThen::AddRelu(&r64));
+        let (y, [mean, variance, istd]) = x64.batch_norm(&gamma64, &beta64, 1e-3, Epilogue::add_relu(&r64));
         let (dx, dgamma, dbeta, dr) = x64.batch_norm_backward(&dy64, &mean, &istd, &gamma64, Some(&y), true);
         let [x, r, dy, gamma, beta] = [x, r, dy, gamma, beta].map(|x| x.to(GPU));
         for x in [x.clone(), x.channels_last(), shifted(&x)] {
-            let (found, statistics) = x.batch_norm(&gamma, &beta, 1e-3, BatchNormThen::AddRelu(&r));
+            let (found, statistics) = x.batch_norm(&gamma, &beta, 1e-3, Epilogue::add_relu(&r));
             let [found_mean, _, found_istd] = &statistics;
             let gradients = x.batch_norm_backward(&dy, found_mean, found_istd, &gamma, Some(&found), true);
             let errors = [
@@ -54,17 +54,21 @@ pub fn formats() {
     }
 }
 
+fn launches() -> u64 {
+    stats(0).expect("it is open").launches
+}
+
 /// N, C, H = W, O, stride: channels of x and y in whole chunks and not; several tiles in both directions.
-const MOMENTS: [[usize; 5]; 6] =
+const STATS: [[usize; 5]; 6] =
     [[3, 8, 9, 16, 1], [21, 16, 8, 72, 2], [2, 8, 4, 264, 1], [1, 8, 2, 8, 1], [2, 3, 9, 5, 1], [2, 3, 9, 16, 1]];
 
 /// The channel statistics from a convolution's epilogue equal those of a pass over its result, and save that pass.
-pub fn moments() {
+pub fn channel_stats() {
     for (precision, mean) in
         [(Precision::Fp32, 0.0), (Precision::Fp32, 1000.0), (Precision::Tf32, 0.0), (Precision::Bf16, 0.5)]
     {
         set_precision(precision);
-        for [n, c, hw, o, stride] in MOMENTS {
+        for [n, c, hw, o, stride] in STATS {
             let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(1) };
             let [x, w, b, gamma] = [
                 random(1, &[n, c, hw, hw]),
@@ -73,14 +77,13 @@ pub fn moments() {
                 random(4, &[o]),
             ]
             .map(|x| x.to(GPU));
-            let (y, moments) = x.conv2d_with_moments(&w, Some(&b), options);
-            assert!(moments.is_some(), "a tensor core's tile has them");
-            assert_eq!(y.to_vec(), x.conv2d(&w, Some(&b), options).to_vec());
-            let launches = || stats(0).expect("it is open").launches;
-            let (start, then) = (launches(), BatchNormThen::Relu);
-            let (a, with) = y.batch_norm_with(moments.as_ref(), &gamma, &gamma, 1e-5, then);
+            let (y, plain) =
+                (x.conv2d_with(&w, Some(&b), options, Epilogue::CHANNEL_STATS), x.conv2d(&w, Some(&b), options));
+            assert_eq!(y.to_vec(), plain.to_vec());
+            let (start, then) = (launches(), Epilogue::RELU);
+            let (a, with) = y.batch_norm(&gamma, &gamma, 1e-5, then);
             let middle = launches();
-            let (b, without) = y.batch_norm(&gamma, &gamma, 1e-5, then);
+            let (b, without) = plain.batch_norm(&gamma, &gamma, 1e-5, then);
             assert_eq!((middle - start, launches() - middle), (2, 3));
             let z = y.to(Device::Cpu).to_f64();
             let [mean, variance] = [z.mean(&[0, 2, 3], false), z.var(&[0, 2, 3], 0, false)];
@@ -96,21 +99,18 @@ pub fn moments() {
     }
 }
 
-/// A split-K convolution returns no channel statistics, since its sums are complete only later.
+/// A split-K convolution attaches no channel statistics, since its sums are complete only later.
 pub fn divided() {
     let [x, w] = [random(1, &[2, 64, 4, 4]), random(2, &[72, 64, 3, 3])];
     let [gamma, beta] = [3, 4].map(|salt| random(salt, &[72]));
     let options = Conv2dOptions::padded(1);
-    let (expected, _) = x.to_f64().conv2d(&w.to_f64(), None, options).batch_norm(
-        &gamma.to_f64(),
-        &beta.to_f64(),
-        1e-5,
-        BatchNormThen::Nothing,
-    );
+    let (expected, _) =
+        x.to_f64().conv2d(&w.to_f64(), None, options).batch_norm(&gamma.to_f64(), &beta.to_f64(), 1e-5, Epilogue::NONE);
     let [x, w, gamma, beta] = [x, w, gamma, beta].map(|x| x.to(GPU));
-    let (y, moments) = x.conv2d_with_moments(&w, None, options);
-    assert!(moments.is_none());
-    let (y, _) = y.batch_norm_with(None, &gamma, &beta, 1e-5, BatchNormThen::Nothing);
+    let y = x.conv2d_with(&w, None, options, Epilogue::CHANNEL_STATS);
+    let start = launches();
+    let (y, _) = y.batch_norm(&gamma, &beta, 1e-5, Epilogue::NONE);
+    assert_eq!(launches() - start, 3);
     assert!(error(&y, &expected) < 1e-5);
 }
 
@@ -127,10 +127,10 @@ pub fn shifted_bf16() {
     for from in [0, 1, 4, 8] {
         let x = part(from);
         let expected = x.to(Device::Cpu).to_f64();
-        let (found, _) = x.batch_norm(&row, &row, 1e-5, BatchNormThen::AddRelu(&part(from + 1)));
+        let (found, _) = x.batch_norm(&row, &row, 1e-5, Epilogue::add_relu(&part(from + 1)));
         let residual = part(from + 1).to(Device::Cpu).to_f64();
         let row = row.to(Device::Cpu).to_f64();
-        let (expected, _) = expected.batch_norm(&row, &row, 1e-5, BatchNormThen::AddRelu(&residual));
+        let (expected, _) = expected.batch_norm(&row, &row, 1e-5, Epilogue::add_relu(&residual));
         assert!(error(&found, &expected) < 8e-3);
         let found = x.conv2d(&w, None, Conv2dOptions::padded(1));
         let expected = x.to(Device::Cpu).to_f64().conv2d(&w.to(Device::Cpu).to_f64(), None, Conv2dOptions::padded(1));
@@ -146,14 +146,30 @@ pub fn nothing() {
     assert_eq!((dx.numel(), dgamma.to_vec(), dbeta.to_vec()), (0, vec![0.0; 8], vec![0.0; 8]));
 }
 
-/// Statistics of another tensor are rejected.
-pub fn wrong_moments() {
-    let (x, w) = (random(1, &[2, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
-    let (_, moments) = x.conv2d_with_moments(&w, None, Conv2dOptions::default());
+/// Channel statistics are those of one layout until it is written to: a view and what was changed are summed up anew.
+pub fn stale_channel_stats() {
+    let (x, w) = (random(1, &[4, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
     let row = Tensor::ones(8).to(GPU);
-    let caught = std::panic::catch_unwind(|| {
-        x.batch_norm_with(moments.as_ref(), &row, &row, 0.0, BatchNormThen::Nothing);
-    });
-    let text = caught.expect_err("x has another shape").downcast::<String>().expect("a text");
-    assert!(text.contains("the moments are not those of x\n  x = (2, 8, 6, 6)\n  moments of (2, 8, 4, 4)"), "{text}");
+    let convolved = |then| x.conv2d_with(&w, None, Conv2dOptions::padded(1), then);
+    let check = |what: &str, y: &Tensor, expected: u64| {
+        let start = launches();
+        let (found, _) = y.batch_norm(&row, &row, 1e-5, Epilogue::NONE);
+        assert_eq!(launches() - start, expected, "{what}");
+        let row = row.to(Device::Cpu).to_f64();
+        let (expected, _) = y.to(Device::Cpu).to_f64().batch_norm(&row, &row, 1e-5, Epilogue::NONE);
+        assert!(error(&found, &expected) < 1e-5, "{what}");
+    };
+    let y = convolved(Epilogue::CHANNEL_STATS);
+    check("itself", &y, 2);
+    check("the same again, through another handle", &y.clone(), 2);
+    check("some images", &y.narrow(0, 1..4), 3);
+    let mut written = y.clone();
+    written.add_assign(&y);
+    check("after a write that copied", &written, 3);
+    let mut written = convolved(Epilogue::CHANNEL_STATS);
+    assert!(written.is_unshared());
+    written.fill(0.5);
+    written.assign(0, 0..1, &y.narrow(0, 0..1));
+    check("after a write in place", &written, 3);
+    check("after relu", &convolved(Epilogue { relu: true, ..Epilogue::CHANNEL_STATS }), 3);
 }

@@ -2,9 +2,7 @@
 
 use chainrule_autograd::Var;
 use chainrule_tensor::cuda::{Precision, set_precision};
-use chainrule_tensor::{
-    BatchNormThen, Binary, Conv2dOptions, Device, Key, Purpose, Tensor, Tensor64, Unary, shape_rules,
-};
+use chainrule_tensor::{Binary, Conv2dOptions, Device, Epilogue, Key, Purpose, Tensor, Tensor64, Unary, shape_rules};
 
 use crate::GPU;
 
@@ -62,15 +60,16 @@ fn convolutions(tolerance: f64) {
         let dw = x.to_f64().conv2d_weight_gradient(&dy.to_f64(), [kernel; 2], options);
         let db = dy.to_f64().sum(&[0, 2, 3], false);
         let [x, weight, b, dy] = [x, weight, b, dy].map(|x| x.to(GPU));
-        let (dw_along, db_along) = x.conv2d_weight_gradient_with_sums(&dy, [kernel; 2], options);
-        // The tiles of filters with so many elements have no row left for it, and many pixels would go over another.
-        assert_eq!(db_along.is_none(), (c * kernel * kernel) % 128 == 0 && n * h * w > 1024);
+        let both = x.conv2d_parameter_gradients(&dy, [kernel; 2], options, [true, true]);
+        let [dw_of_both, db_of_both] = both.map(|gradient| gradient.expect("it was asked for"));
+        let [_, db_alone] = x.conv2d_parameter_gradients(&dy, [kernel; 2], options, [false, true]);
         let found = [
             error(&x.conv2d(&weight, Some(&b), options), &y),
             error(&dy.channels_last().conv2d_input_gradient(&weight, [h, w], options), &dx),
             error(&x.conv2d_weight_gradient(&dy, [kernel; 2], options), &dw),
-            error(&dw_along, &dw),
-            db_along.map_or(0.0, |found| error(&found, &db)),
+            error(&dw_of_both, &dw),
+            error(&db_of_both, &db),
+            error(&db_alone.expect("it was asked for"), &db),
         ];
         assert!(found.iter().all(|&error| error < tolerance), "{:?}: {found:?}", CONVOLUTIONS[salt as usize / 10]);
     }
@@ -88,10 +87,11 @@ fn matrices(tolerance: f64) {
         let turned = |x: &Tensor| x.transpose(0, 1).contiguous().to(GPU).transpose(0, 1);
         let (turned_a, turned_b) = (turned(&a), turned(&b));
         let [a, b, bias] = [a, b, bias].map(|x| x.to(GPU));
-        let (dw_along, db_along) = b.linear_weight_gradient(&b, true);
+        let [dw_of_both, db_of_both] =
+            b.linear_parameter_gradients(&b, [true, true]).map(|gradient| gradient.expect("it was asked for"));
         let found = [
-            error(&dw_along, &dw),
-            db_along.map_or(0.0, |found| error(&found, &db)),
+            error(&dw_of_both, &dw),
+            error(&db_of_both, &db),
             error(&a.matmul(&b), &c),
             error(&a.matmul(&turned_b), &c),
             error(&turned_a.matmul(&b), &c),
@@ -197,10 +197,10 @@ pub fn stored_as_bf16() {
     a.fill(0.1);
     assert_eq!((a.at(&[0, 0, 0, 0]), y.to_vec() == wide.to_vec()), (0.1, true), "clones are unchanged");
     let windows = shape_rules::pool2d("pool", y.shape(), 2.into()).unwrap();
-    let ((a, places), (b, wide_places)) = (narrow().max_pool2d(&windows, true), wide.max_pool2d(&windows, true));
+    let ((a, indices), (b, wide_indices)) = (narrow().relu_max_pool2d(&windows), wide.relu_max_pool2d(&windows));
     same("max pool", &a, &b, 0.0);
-    assert_eq!(places.index().to_vec(), wide_places.index().to_vec());
-    same("its adjoint", &a.scatter2d(&places, [6, 6]), &b.scatter2d(&places, [6, 6]), 0.0);
+    assert_eq!(indices.index().to_vec(), wide_indices.index().to_vec());
+    same("its adjoint", &a.scatter2d(&indices, [6, 6]), &b.scatter2d(&indices, [6, 6]), 0.0);
     let averages = (narrow().avg_pool2d(&windows), wide.avg_pool2d(&windows));
     same("average pool", &averages.0, &averages.1, 4e-3);
     same(
@@ -210,7 +210,7 @@ pub fn stored_as_bf16() {
         8e-3,
     );
     let [gamma, beta] = [3, 4].map(|salt| random(salt, &[16]).to(GPU));
-    let then = |r| BatchNormThen::AddRelu(r);
+    let then = |r| Epilogue::add_relu(r);
     let (a, statistics) = narrow().batch_norm(&gamma, &beta, 1e-5, then(&y));
     let (b, wide_statistics) = wide.batch_norm(&gamma, &beta, 1e-5, then(&wide));
     same("batch norm", &a, &b, 4e-3);

@@ -9,8 +9,12 @@ use crate::GPU;
 /// The net of the MNIST program, narrower, with dropout.
 fn mnist(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(ConvReluMaxPool2d(Conv2d::builder(1, 4, 3).padding(1).build(rng), MaxPool2d::new(2)))
-        .add(ConvReluMaxPool2d(Conv2d::builder(4, 8, 3).padding(1).build(rng), MaxPool2d::new(2)))
+        .add(Conv2d::builder(1, 4, 3).padding(1).build(rng))
+        .add(Relu)
+        .add(MaxPool2d::new(2))
+        .add(Conv2d::builder(4, 8, 3).padding(1).build(rng))
+        .add(Relu)
+        .add(MaxPool2d::new(2))
         .add(Flatten)
         .add(Linear::new(8 * 3 * 3, 16, rng))
         .add(Activation::Relu)
@@ -21,7 +25,9 @@ fn mnist(rng: &mut Rng) -> Sequential {
 /// Blocks of convolution, batch normalization, activation and pooling, as the nets for CIFAR-10 have.
 fn cifar(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(ConvBatchNorm2d::new(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng)).relu())
+        .add(Conv2d::builder(3, 8, 3).padding(1).bias(false).build(rng))
+        .add(BatchNorm2d::new(8))
+        .add(Relu)
         .add(Conv2d::builder(8, 12, 3).padding(1).stride(2).build(rng))
         .add(BatchNorm2d::new(12))
         .add(Activation::Swish(1.0))
@@ -34,11 +40,16 @@ fn cifar(rng: &mut Rng) -> Sequential {
 /// Channels in multiples of 8, as bf16 operands require.
 fn wide(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(ConvBatchNorm2d::new(Conv2d::builder(3, 16, 3).padding(1).build(rng)).relu())
-        .add(ConvBatchNorm2d::new(Conv2d::builder(16, 16, 3).padding(1).bias(false).build(rng)))
+        .add(Conv2d::builder(3, 16, 3).padding(1).build(rng))
+        .add(BatchNorm2d::new(16))
+        .add(Relu)
+        .add(Conv2d::builder(16, 16, 3).padding(1).bias(false).build(rng))
+        .add(BatchNorm2d::new(16))
         .add(Activation::Relu)
         .add(MaxPool2d::new(2))
-        .add(ConvReluMaxPool2d(Conv2d::builder(16, 24, 3).padding(1).build(rng), MaxPool2d::new(2)))
+        .add(Conv2d::builder(16, 24, 3).padding(1).build(rng))
+        .add(Relu)
+        .add(MaxPool2d::new(2))
         .add(Flatten)
         .add(Linear::new(24 * 3 * 3, 32, rng))
         .add(Activation::Tanh)

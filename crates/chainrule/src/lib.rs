@@ -23,10 +23,9 @@ pub mod prelude {
         no_grad, scope,
     };
     pub use chainrule_nn::{
-        Activation, Adam, AdamW, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
-        ConvBatchNorm2d, ConvReluMaxPool2d, ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module,
-        Optimizer, Progress, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, children, init, load_weights,
-        weights_sha256,
+        Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
+        ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Optimizer, Progress, Relu, Replay,
+        Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights, unfused, weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,

@@ -3,8 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use chainrule_tensor::cuda::{ImageBatch, ImageStep, MAX_STEPS, image_batch};
-use chainrule_tensor::{Device, Key, Purpose, Tensor, TensorOf};
+use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
 use crate::epoch::Epoch;
@@ -145,7 +144,7 @@ impl Loader {
     /// The transforms for the GPU, if the device is one and all of them have a GPU version.
     fn gpu_steps(&self) -> Option<Vec<ImageStep>> {
         let steps: Option<Vec<ImageStep>> = self.transforms.iter().map(|transform| transform.on_gpu()).collect();
-        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MAX_STEPS)
+        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MAX_IMAGE_STEPS)
     }
 
     /// The set of images.
@@ -264,13 +263,8 @@ impl BatchMaker {
         });
         let samples = order.narrow(0, self.samples(index));
         let purposes = steps.iter().enumerate().map(|(position, &step)| (step, self.key(0, position).purpose));
-        let images = image_batch(ImageBatch {
-            pixels: &all.pixels,
-            samples: &samples,
-            tables: loader.normalize.tables(),
-            steps: &purposes.collect::<Vec<_>>(),
-            key: self.key(0, 0),
-        });
+        let steps: Vec<(ImageStep, Purpose)> = purposes.collect();
+        let images = all.pixels.image_batch(&samples, loader.normalize.tables(), &steps, self.key(0, 0));
         Batch { images, labels: all.labels.gather(0, &samples), index }
     }
 

@@ -2,8 +2,7 @@
 
 use std::fmt::Debug;
 
-use chainrule_tensor::Rng;
-use chainrule_tensor::cuda::ImageStep;
+use chainrule_tensor::{ImageStep, Rng};
 
 /// One 8-bit image, (C, H, W) row-major, to which transforms are applied in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chainrule_data::{Batch, Images, Loader, Normalize, RandomCrop, RandomHorizontalFlip, Sample, Transform};
-use chainrule_tensor::Rng;
+use chainrule_tensor::{ImageStep, Key, Purpose, Rng, TensorOf};
 use proptest::prelude::*;
 
 /// `n` images of (1, 2, 3); every pixel is the index of its image.
@@ -100,6 +100,30 @@ fn a_samples_transform_does_not_depend_on_its_batch() {
     assert_eq!(by_sample(1), by_sample(7));
     let other_epoch: Vec<f32> = augmented(&images, 7, 3).epoch(1).flat_map(|batch| batch.images.to_vec()).collect();
     assert_ne!(by_sample(7), other_epoch);
+}
+
+/// The kernel that makes a batch at once, on a GPU for the loader, gives what the transforms give one by one.
+#[test]
+fn the_kernel_for_batches_does_what_transforms_do() {
+    let classes = vec!["one".to_owned()];
+    let pixels = (0..9 * 40).map(|i| (i * 7 % 251) as u8).collect();
+    let images = Arc::new(Images::new(pixels, [9, 2, 5, 4], vec![0; 9], classes.clone()).unwrap());
+    let bytes = Images::new((0..=255).collect(), [1, 1, 16, 16], vec![0], classes).unwrap();
+    let table = Loader::new(bytes, 1).epoch(0).next().expect("a batch").images.to_vec();
+    let loader = Loader::new(Arc::clone(&images), 5)
+        .shuffle(11)
+        .transforms(vec![Box::new(RandomCrop { padding: 3 }), Box::new(RandomHorizontalFlip)]);
+    let purpose = |position: u32| Purpose(Purpose::AUGMENT.0 | position << 8);
+    let steps = [(ImageStep::Crop { padding: 3 }, purpose(0)), (ImageStep::Flip, purpose(1))];
+    let order: Vec<i32> = loader.order(2).iter().map(|&sample| sample as i32).collect();
+    let found = TensorOf::from_slice(images.pixels(), images.shape()).image_batch(
+        &order.into(),
+        &[table.try_into().expect("a number for each byte")],
+        &steps,
+        Key::new(11, purpose(0)).at_step(2),
+    );
+    let expected: Vec<f32> = loader.epoch(2).flat_map(|batch| batch.images.to_vec()).collect();
+    assert_eq!(found.to_vec(), expected);
 }
 
 /// Counts images; panics at one of them.

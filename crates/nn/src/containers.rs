@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError};
 
+use crate::chain::{self, LayerKind};
 use crate::module::{Module, Visitor};
 
 /// A pointer to a module is that module, under the same path.
 macro_rules! pointer {
-    ($pointer:ident) => {
-        impl<T: Float, M: Module<T> + ?Sized> Module<T> for $pointer<M> {
+    ($pointer:ty) => {
+        impl<T: Float, M: Module<T> + ?Sized> Module<T> for $pointer {
             fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
                 (**self).forward(x)
             }
@@ -20,12 +21,16 @@ macro_rules! pointer {
             fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
                 (**self).output_shape(x)
             }
+            fn kind(&self) -> LayerKind<'_, T> {
+                (**self).kind()
+            }
         }
     };
 }
 
-pointer!(Box);
-pointer!(Arc);
+pointer!(Box<M>);
+pointer!(Arc<M>);
+pointer!(&M);
 
 /// The module under the option's own path, or none, whose output is its input.
 impl<T: Float, M: Module<T>> Module<T> for Option<M> {
@@ -42,12 +47,16 @@ impl<T: Float, M: Module<T>> Module<T> for Option<M> {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         self.as_ref().map_or(Ok(x), |module| module.output_shape(x))
     }
+
+    fn kind(&self) -> LayerKind<'_, T> {
+        self.as_ref().map_or(LayerKind::Other, Module::kind)
+    }
 }
 
 /// Modules one after the other; their paths are "0", "1", ….
 impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        forward(self, x)
+        chain::forward(self, x)
     }
     fn visit(&self, visitor: &mut Visitor<'_, T>) {
         visit(self, visitor);
@@ -60,7 +69,7 @@ impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
 /// Modules one after the other; their paths are "0", "1", ….
 impl<T: Float, M: Module<T>, const N: usize> Module<T> for [M; N] {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        forward(self, x)
+        chain::forward(self, x)
     }
     fn visit(&self, visitor: &mut Visitor<'_, T>) {
         visit(self, visitor);
@@ -68,10 +77,6 @@ impl<T: Float, M: Module<T>, const N: usize> Module<T> for [M; N] {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         output_shape(self, x)
     }
-}
-
-fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
-    modules.iter().fold(x.clone(), |x, module| module.forward(&x))
 }
 
 fn visit<T: Float, M: Module<T>>(modules: &[M], visitor: &mut Visitor<'_, T>) {

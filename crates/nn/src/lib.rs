@@ -2,8 +2,7 @@
 //!
 //! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
 
-#![forbid(unsafe_code)]
-
+mod chain;
 mod checkpoint;
 mod containers;
 mod error;
@@ -15,6 +14,7 @@ mod replay;
 mod schedule;
 mod summary;
 
+pub use chain::{LayerKind, chain, unfused};
 pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
 pub use error::NnError;
 pub use layers::*;

@@ -6,6 +6,8 @@ use std::sync::{PoisonError, RwLock};
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Device, Float, Shape, ShapeError, TensorOf};
 
+use crate::chain::LayerKind;
+
 /// A layer or a model: something with a forward pass, parameters and state.
 ///
 /// One visitor reaches everything below a module; [`children!`](crate::children) writes it from a list of fields:
@@ -40,6 +42,12 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// If an input of this shape does not fit, with the text that `forward` would panic with.
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         Ok(x)
+    }
+
+    /// What this layer is to those who choose kernels for several together: only known ones are anything.
+    #[doc(hidden)]
+    fn kind(&self) -> LayerKind<'_, T> {
+        LayerKind::Other
     }
 
     /// Shows the visitor everything that this module owns, in a fixed order.
@@ -92,20 +100,15 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }
     }
 
-    /// Moves all parameters and buffers below to a device; they stay what they are, for optimizers too. Parameters of four axes,
-    /// as filters are, lie channels-last in memory on a GPU.
+    /// Moves all parameters and buffers below to a device, laid out as its kernels read them; they stay what they are, for
+    /// optimizers too.
     ///
     /// # Panics
     /// If the device cannot be used: ask [`Device::ready`] first.
     fn to(&self, device: Device) {
         for var in self.parameters() {
-            let value = var.value().to(device);
-            // A GPU's convolutions want a filter's channels side by side, and would have to arrange them at every step.
-            var.set(&match (value.rank(), device) {
-                (4, Device::Cpu) => value.contiguous(),
-                (4, Device::Cuda(_)) => value.channels_last(),
-                _ => value,
-            });
+            let value = var.value().to_as_parameter(device);
+            var.set(&value);
         }
         self.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Buffer(buffer) = item {

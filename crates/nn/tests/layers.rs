@@ -2,8 +2,8 @@
 
 use chainrule_autograd::{Var, Var64, VarOf};
 use chainrule_nn::{
-    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvBatchNorm2d, ConvTranspose2d,
-    Counter, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Sequential, Upsample, Visitor,
+    Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Counter, Dropout,
+    Flatten, Item, Linear, MaxPool2d, Module, Sequential, Upsample, Visitor,
 };
 use chainrule_tensor::{Rng, Shape, Tensor, TensorOf};
 use serde_json::Value;
@@ -78,62 +78,6 @@ fn counter<T: chainrule_tensor::Float>(module: &dyn Module<T>) -> u64 {
 fn batch_norm_as_pytorch() {
     compare_batch_norm("batch_norm2d", &BatchNorm2d::new(3), |layer| [layer.running_mean(), layer.running_var()]);
     compare_batch_norm("batch_norm1d", &BatchNorm1d::new(3), |layer| [layer.running_mean(), layer.running_var()]);
-}
-
-#[test]
-fn batch_norm_with_relu_and_residual_is_what_it_fuses() {
-    let x = VarOf::<f64>::parameter("x", TensorOf::from_fn([4, 3, 5, 3], |i| (i * 7 % 23) as f64 / 8.0 - 1.3));
-    let r = VarOf::<f64>::parameter("r", TensorOf::from_fn([4, 3, 5, 3], |i| (i * 5 % 17) as f64 / 8.0 - 1.1));
-    let (fused, apart) = (BatchNorm2d::new(3), BatchNorm2d::new(3));
-    for training in [true, false] {
-        fused.set_training(training);
-        apart.set_training(training);
-        let pairs = [
-            (fused.forward_relu(&x), apart.forward(&x).relu()),
-            (fused.forward_add_relu(&x, &r), (apart.forward(&x) + &r).relu()),
-        ];
-        for (fused, apart) in pairs {
-            assert_eq!(fused.value(), apart.value());
-            let (fused, apart) = (fused.square().sum().backward(), apart.square().sum().backward());
-            assert_eq!(fused.len(), apart.len());
-            for ((_, a), (_, b)) in fused.iter().zip(apart.iter()) {
-                assert!(a.to_vec().iter().zip(b.to_vec()).all(|(a, b)| (a - b).abs() < 1e-12), "{a} {b}");
-            }
-        }
-        assert_eq!((fused.running_mean(), fused.running_var()), (apart.running_mean(), apart.running_var()));
-    }
-}
-
-#[test]
-fn conv_batch_norm_is_its_layers_one_after_the_other() {
-    let input = |salt| VarOf::<f64>::parameter("x", formula(&[4, 4, 5, 3], salt));
-    let (x, r) = (input(1), input(2));
-    let conv = || Conv2d::builder(4, 4, 3).padding(1).build(&mut Rng::seed(3));
-    // The running statistics are the last batch's, however often it was seen.
-    let bn = || BatchNorm2d::new(4).momentum(1.0);
-    let (mut plain, mut relu) = (ConvBatchNorm2d::new(conv()), ConvBatchNorm2d::new(conv()).relu());
-    (plain.bn, relu.bn) = (bn(), bn());
-    let (first, second) = (conv(), bn());
-    for training in [true, false] {
-        plain.set_training(training);
-        relu.set_training(training);
-        second.set_training(training);
-        let pairs = [
-            (plain.forward(&x), second.forward(&first.forward(&x))),
-            (relu.forward(&x), second.forward_relu(&first.forward(&x))),
-        ];
-        for (fused, apart) in pairs {
-            assert_eq!(fused.value(), apart.value());
-            assert_eq!(fused.square().sum().backward()[&x], apart.square().sum().backward()[&x]);
-        }
-        let (fused, apart) = (plain.forward_add_relu(&x, &r), second.forward_add_relu(&first.forward(&x), &r));
-        assert_eq!(fused.value(), apart.value());
-    }
-    assert_eq!((counter(&plain), counter(&relu), counter(&second)), (2, 1, 3));
-    let names: Vec<String> = relu.named_parameters().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["conv.weight", "conv.bias", "bn.weight", "bn.bias"]);
-    let shape = Shape::from([1, 3, 5, 3]);
-    assert_eq!(relu.output_shape(shape), Module::<f64>::output_shape(&first, shape));
 }
 
 #[test]

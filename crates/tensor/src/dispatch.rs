@@ -6,10 +6,10 @@
 use crate::device::Device;
 use crate::gpu::{self, Gpu};
 use crate::kernel::{
-    AdamSlot, BatchNormGradients, BatchNormThen, Binary, Compare, Conv2dOptions, ElementKernels, FloatKernels, Index,
-    Mask, Moments, PoolPlaces, SgdSlot, Tap, Unary, Window, element_kernels, float_kernels,
+    AdamSlot, BatchNormGradients, Binary, ByteKernels, Compare, Conv2dOptions, ElementKernels, Epilogue, FloatKernels,
+    ImageStep, Index, Mask, PoolIndices, SgdSlot, Tap, Unary, Window, byte_kernels, element_kernels, float_kernels,
 };
-use crate::random::Key;
+use crate::random::{Key, Purpose};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 use crate::{cpu, cuda};
@@ -41,6 +41,7 @@ macro_rules! dispatch {
 }
 
 element_kernels!(dispatch);
+byte_kernels!(dispatch);
 float_kernels!(dispatch);
 
 /// What a kernel is called with: where it lies, if it is a tensor. A kernel runs where any of its tensors is.
@@ -80,8 +81,6 @@ impl<T, const N: usize> Placed for [&TensorOf<T>; N] {
     }
 }
 
-impl<T> Placed for &Moments<T> {}
-
 impl<T> Placed for &[&TensorOf<T>] {
     #[inline]
     fn gpu(&self) -> Option<&'static Gpu> {
@@ -106,7 +105,7 @@ impl Placed for Device {
     }
 }
 
-impl Placed for &PoolPlaces {
+impl Placed for &PoolIndices {
     #[inline]
     fn gpu(&self) -> Option<&'static Gpu> {
         self.index().gpu()
@@ -145,8 +144,9 @@ nowhere!(
     bool,
     usize,
     [usize; 2],
+    [bool; 2],
     [bool; 3],
     &[bool]
 );
-nowhere!(&[Vec<Window>; 2], &[Vec<Tap>; 2]);
-impl<T> Placed for BatchNormThen<'_, T> {}
+nowhere!(&[Vec<Window>; 2], &[Vec<Tap>; 2], &[[f32; 256]], &[(ImageStep, Purpose)]);
+impl<X> Placed for Epilogue<'_, X> {}

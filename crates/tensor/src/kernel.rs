@@ -3,18 +3,19 @@
 //! A kernel is numbers in, numbers out. It trusts its callers (the methods of [`TensorOf`]) to have checked shapes.
 //! `= family::function` names the function of `cpu` and the one of `cuda`: `dispatch` calls the one where the tensors are.
 //!
-//! The traits [`ElementKernels`] and [`FloatKernels`] are how a generic function reaches the kernel for its type, and how
+//! The traits [`ElementKernels`], [`ByteKernels`] and [`FloatKernels`] are how a generic function reaches the kernel for its type, and how
 //! what lies below the kernels, such as a view that needs a copy, calls them.
 //!
 //! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
 
 use crate::device::Device;
-use crate::random::Key;
+use crate::random::{Key, Purpose};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 pub use crate::parameters::elementwise::{Binary, Compare, Unary};
-pub use crate::parameters::image::{BatchNormGradients, BatchNormThen, Moments, PoolPlaces, Tap};
+pub use crate::parameters::epilogue::Epilogue;
+pub use crate::parameters::image::{BatchNormGradients, ImageStep, MAX_IMAGE_STEPS, PoolIndices, Tap};
 pub use crate::parameters::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
 pub use crate::shape_rules::{Conv2dOptions, Window};
 
@@ -70,6 +71,22 @@ macro_rules! element_kernels {
 }
 element_kernels!(declare);
 
+/// Hands the table of the kernels for bytes to a macro.
+macro_rules! byte_kernels {
+    ($with:ident) => {
+        $with! {
+            /// Kernels for bytes, which images are stored in.
+            trait ByteKernels for u8;
+
+            /// Some of the images (N,C,H,W), each taken through the steps and then byte by byte through the table of its channel,
+            /// or the only one: `samples` (n) → (n,C,H,W). What is random in a step is a function of the key, the step's
+            /// purpose and the sample.
+            fn image_batch(images: &TensorOf<Self>, samples: &Index, tables: &[[f32; 256]], steps: &[(ImageStep, Purpose)], key: Key) -> TensorOf<f32> = augment::image_batch;
+        }
+    };
+}
+byte_kernels!(declare);
+
 /// Hands the table of the kernels for floats to a macro.
 macro_rules! float_kernels { ($with:ident) => { $with! {
     /// Kernels for floats.
@@ -91,28 +108,23 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
     fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
-    /// The adjoint of `linear` in w: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), and if `sums` asks for it the sum of each column
-    /// of dy, (O), where that is to be had along the way.
-    fn linear_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, sums: bool) -> (TensorOf<Self>, Option<TensorOf<Self>>) = matmul::linear_weight_gradient;
+    /// The gradients of `linear` in w and b, those that are wanted: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), `db = Σₙ dy` (O).
+    fn linear_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = matmul::linear_parameter_gradients;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
-    /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow).
-    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> TensorOf<Self> = conv::conv2d;
+    /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow), and what follows.
+    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = conv::conv2d;
     /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W), where `hw` = [H, W].
     fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::input_gradient;
-    /// The adjoint of `conv2d` in w: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where `khw` = [kh, kw].
+    /// The gradients of `conv2d` in w and b, those that are wanted: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where
+    /// `khw` = [kh, kw], and `db = Σ dy` over n, i, j (O).
     /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
-    fn conv2d_weight_gradient(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::weight_gradient;
-    /// `conv2d_weight_gradient`, and the sum of each channel of dy, (O), if that is to be had along the way.
-    fn conv2d_weight_gradient_with_sums(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> (TensorOf<Self>, Option<TensorOf<Self>>) = conv::weight_gradient_with_sums;
+    fn conv2d_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = conv::parameter_gradients;
 
     /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
-    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolPlaces) = conv::relu_max_pool;
+    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = conv::conv2d_relu_max_pool;
     /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
-    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], places: &PoolPlaces, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::relu_max_pool_backward;
-
-    /// `conv2d`, and what the kernel learned on the way about the result's channels, for `batch_norm`.
-    fn conv2d_with_moments(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions) -> (TensorOf<Self>, Option<Moments<Self>>) = conv::with_moments;
+    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], indices: &PoolIndices, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::conv2d_relu_max_pool_backward;
 
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
     fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::im2col;
@@ -120,12 +132,13 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::col2im;
 
     /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was. The first maximum wins, NaN wins over all.
-    /// With relu, results not above 0 become 0 and have no place.
-    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<Self>, PoolPlaces) = pooling::max_pool;
+    fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = pooling::max_pool;
+    /// relu of `max_pool2d`, which is `max_pool2d` of relu: results that are not above 0 have no place, and unless NaN are 0.
+    fn relu_max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = pooling::relu_max_pool;
     /// Takes from each plane of x (N,C,H,W) the elements at some places (N,C,oh,ow), 0 where there is none.
-    fn gather2d(x: &TensorOf<Self>, places: &PoolPlaces) -> TensorOf<Self> = pooling::gather2d;
+    fn gather2d(x: &TensorOf<Self>, indices: &PoolIndices) -> TensorOf<Self> = pooling::gather2d;
     /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at the places to zeros (N,C,H,W), where `hw` = [H, W].
-    fn scatter2d(dy: &TensorOf<Self>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<Self> = pooling::scatter2d;
+    fn scatter2d(dy: &TensorOf<Self>, indices: &PoolIndices, hw: [usize; 2]) -> TensorOf<Self> = pooling::scatter2d;
     /// The mean of each window: x (N,C,H,W) → y (N,C,oh,ow).
     fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = pooling::avg_pool;
     /// The adjoint of `avg_pool2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
@@ -149,13 +162,13 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     /// The mean and the biased variance of each channel, each (C), from deviations and not from squares: x (N,C,…).
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = batch_norm::statistics;
     /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
-    /// the mean, the biased variance and istd = 1/√(var + ε), each (C). The moments are those of x, if they are there.
-    fn batch_norm(x: &TensorOf<Self>, moments: Option<&Moments<Self>>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, then: BatchNormThen<'_, Self>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
+    /// the mean, the biased variance and istd = 1/√(var + ε), each (C).
+    fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, epilogue: Epilogue<'_, TensorOf<Self>>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
     /// `y = (x − mean) · scale + shift` and what follows, one number each for a channel: x (N,C,…), the others (C).
-    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, then: BatchNormThen<'_, Self>) -> TensorOf<Self> = batch_norm::apply;
+    fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = batch_norm::apply;
     /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
     /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ·istd · (dz − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel. `dz` is
-    /// dy; or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is given if y is and `residual` asks for it.
+    /// dy; or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is given if `residual` asks for it.
     fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>, y: Option<&TensorOf<Self>>, residual: bool) -> BatchNormGradients<Self> = batch_norm::backward;
     /// `running = (1 − share)·running + share·new`, in place, of mean and variance, each (C); the new variance is first
     /// multiplied by `correction`.
@@ -179,4 +192,4 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
 } } }
 float_kernels!(declare);
 
-pub(crate) use {element_kernels, float_kernels};
+pub(crate) use {byte_kernels, element_kernels, float_kernels};

@@ -33,8 +33,8 @@ pub use device::Device;
 pub use element::{Element, Float};
 pub use error::{ShapeError, TensorError};
 pub use kernel::{
-    AdamSlot, AdamStep, BatchNormGradients, BatchNormThen, Binary, Compare, Moments, PoolPlaces, SgdSlot, SgdStep, Tap,
-    Unary,
+    AdamSlot, AdamStep, BatchNormGradients, Binary, Compare, Epilogue, ImageStep, MAX_IMAGE_STEPS, PoolIndices,
+    SgdSlot, SgdStep, Tap, Unary,
 };
 pub use layout::Layout;
 pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_threads};

@@ -106,6 +106,14 @@ impl<T: Scalar> TensorOf<T> {
         Some(start + (self.layout().offset() * size_of::<u16>()) as u64)
     }
 
+    /// The buffer of an exclusive tensor on a GPU, such as one that a kernel is about to return.
+    pub(crate) fn cuda_buffer_mut(&mut self) -> &mut CudaBuffer<T> {
+        match self.0.get_mut() {
+            Some(Parts { storage: Storage::Cuda(buffer), .. }) => buffer.get_mut().expect("the tensor is exclusive"),
+            _ => panic!("the tensor is exclusive and lies on a GPU"),
+        }
+    }
+
     /// A view of the same storage with another layout.
     #[inline]
     pub(crate) fn view(&self, layout: Layout) -> Self {
@@ -183,6 +191,16 @@ impl<T: Scalar> TensorOf<T> {
     /// Whether the storage is exclusive, so that writes are in place.
     pub fn is_unshared(&mut self) -> bool {
         !self.layout().repeats() && self.0.get_mut().is_some_and(|parts| parts.storage.is_exclusive())
+    }
+
+    /// Drops the channel sums of an exclusive tensor whose elements are about to be written.
+    #[inline]
+    pub(crate) fn forget_channel_stats(&mut self) {
+        if let Some(Parts { storage: Storage::Cuda(buffer), .. }) = self.0.get_mut()
+            && let Some(buffer) = buffer.get_mut()
+        {
+            buffer.forget();
+        }
     }
 
     /// The whole storage of an exclusive tensor, mutably, with the layout.

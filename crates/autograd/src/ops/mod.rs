@@ -4,8 +4,10 @@
 //! the text of [`chainrule_tensor::shape_rules`] where shapes do not fit. `dy` is the gradient of an op's output, `dx`,
 //! `dw`, `db` those of its inputs.
 
+mod bias;
 mod convolution;
 pub(crate) mod elementwise;
+mod epilogue;
 mod fused;
 mod linear;
 mod loss;

@@ -65,13 +65,13 @@ fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes:
     let mut net = Sequential::new();
     for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
-        let normalized = ConvBatchNorm2d::new(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng));
-        let conv = Conv2d::builder(middle, to, 3).padding(second).build(&mut rng);
-        // ReLU is one op with what is before and after it.
-        net = match conv_act {
-            Activation::Relu => net.add(normalized.relu()).add(ConvReluMaxPool2d(conv, MaxPool2d::new(2))),
-            other => net.add(normalized).add(other).add(conv).add(other).add(MaxPool2d::new(2)),
-        };
+        net = net
+            .add(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng))
+            .add(BatchNorm2d::new(middle))
+            .add(conv_act)
+            .add(Conv2d::builder(middle, to, 3).padding(second).build(&mut rng))
+            .add(conv_act)
+            .add(MaxPool2d::new(2));
         if block > 0 {
             net = net.add(Dropout::new(p, &mut rng));
         }

@@ -34,22 +34,12 @@ impl SmallCnn {
     }
 }
 
-impl SmallCnn {
-    /// The convolution, the activation, then the largest of each 2×2 pixels; for ReLU all are one op.
-    fn halve(&self, conv: &Conv2d, x: &Var) -> Var {
-        match self.conv_activation {
-            Activation::Relu => x.conv2d_relu_max_pool2d(&conv.weight, conv.bias.as_ref(), conv.options, 2),
-            other => other.forward(&conv.forward(x)).max_pool2d(2),
-        }
-    }
-}
-
 impl Module for SmallCnn {
     children!(conv1, conv2, fc1, fc2, dropout);
 
     fn forward(&self, x: &Var) -> Var {
-        let x = self.halve(&self.conv1, x);
-        let x = self.halve(&self.conv2, &x);
+        let (activation, pool) = (&self.conv_activation, &MaxPool2d::new(2));
+        let x = chain(x, &[&self.conv1, activation, pool, &self.conv2, activation, pool]);
         let x = self.activation.forward(&self.fc1.forward(&x.flatten()));
         self.fc2.forward(&self.dropout.forward(&x))
     }

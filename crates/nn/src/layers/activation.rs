@@ -7,6 +7,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::Float;
 use thiserror::Error;
 
+use crate::chain::LayerKind;
 use crate::module::{Module, Visitor};
 
 /// An activation function, elementwise.
@@ -32,6 +33,20 @@ pub enum Activation {
     Gelu,
 }
 
+/// `max(x, 0)`, elementwise: [`Activation::Relu`] by a shorter name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relu;
+
+impl<T: Float> Module<T> for Relu {
+    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        x.relu()
+    }
+    fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+    fn kind(&self) -> LayerKind<'_, T> {
+        LayerKind::Relu
+    }
+}
+
 impl<T: Float> Module<T> for Activation {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         match *self {
@@ -47,6 +62,9 @@ impl<T: Float> Module<T> for Activation {
         }
     }
     fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+    fn kind(&self) -> LayerKind<'_, T> {
+        if *self == Self::Relu { LayerKind::Relu } else { LayerKind::Other }
+    }
 }
 
 /// A name that belongs to no activation function.

@@ -1,32 +1,36 @@
 //! Batch normalization.
 
 use chainrule_autograd::{BatchStatistics, VarOf};
-use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
+use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf};
 
+use crate::chain::LayerKind;
 use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
 
-/// What a layer does to the normalized batch in the same pass.
-pub(super) enum Then<'a, T: Float> {
-    Nothing,
-    /// Relu, of the sum with a residual if there is one.
-    Relu(Option<&'a VarOf<T>>),
-}
-
 /// What both batch normalizations are.
-pub(super) struct BatchNorm<T: Float> {
-    pub(super) weight: VarOf<T>,
-    pub(super) bias: VarOf<T>,
+#[doc(hidden)]
+pub struct BatchNorm<T: Float> {
+    about: &'static About,
+    weight: VarOf<T>,
+    bias: VarOf<T>,
     running_mean: BufferOf<T>,
     running_var: BufferOf<T>,
     num_batches_tracked: Counter,
     momentum: f64,
-    pub(super) eps: f64,
+    eps: f64,
     mode: Mode,
 }
 
+/// What one batch normalization takes: its name, and its input's numbers of axes, also in words.
+struct About {
+    name: &'static str,
+    ranks: &'static [usize],
+    form: &'static str,
+}
+
 impl<T: Float> BatchNorm<T> {
-    fn new(channels: usize) -> Self {
+    fn new(about: &'static About, channels: usize) -> Self {
         Self {
+            about,
             weight: VarOf::parameter("weight", TensorOf::ones(channels)),
             bias: VarOf::parameter("bias", TensorOf::zeros(channels)),
             running_mean: BufferOf::new(TensorOf::zeros(channels)),
@@ -38,49 +42,31 @@ impl<T: Float> BatchNorm<T> {
         }
     }
 
+    /// x normalized, and what follows; in training by the batch's statistics, which the running ones follow.
     #[track_caller]
-    fn forward(&self, name: &str, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
-        let Self { weight, bias, eps, .. } = self;
-        if !self.is_training() {
-            return self.infer(x, then);
+    pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
+        if let Err(error) = self.check(x.shape()) {
+            panic!("{error}");
         }
-        self.train(name, x.shape(), || match then {
-            Then::Nothing => x.batch_norm(weight, bias, *eps),
-            Then::Relu(residual) => x.batch_norm_relu(weight, bias, *eps, *residual),
-        })
-    }
-
-    pub(super) fn is_training(&self) -> bool {
-        self.mode.is_training()
-    }
-
-    /// With the running statistics.
-    #[track_caller]
-    pub(super) fn infer(&self, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
         let Self { weight, bias, eps, .. } = self;
-        let (mean, variance) = (self.running_mean.get(), self.running_var.get());
-        match then {
-            Then::Nothing => x.batch_norm_inference(weight, bias, &mean, &variance, *eps),
-            Then::Relu(residual) => x.batch_norm_relu_inference(weight, bias, &mean, &variance, *eps, *residual),
+        if !self.mode.is_training() {
+            let (mean, variance) = (self.running_mean.get(), self.running_var.get());
+            return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
-    }
-
-    /// What `normalize` makes of an input of this shape by the batch's statistics, which the running ones follow.
-    #[track_caller]
-    pub(super) fn train(
-        &self,
-        name: &str,
-        shape: Shape,
-        normalize: impl FnOnce() -> (VarOf<T>, BatchStatistics<T>),
-    ) -> VarOf<T> {
         // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
+        let shape = x.shape();
         assert!(
             shape.numel() != shape[1],
-            "{name}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first"
+            "{}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first",
+            self.about.name
         );
-        let (y, batch) = normalize();
+        let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
         self.track(&batch);
         y
+    }
+
+    pub(crate) fn is_training(&self) -> bool {
+        self.mode.is_training()
     }
 
     /// `running = (1 − momentum) · running + momentum · new`.
@@ -106,8 +92,9 @@ impl<T: Float> BatchNorm<T> {
         visitor.item("training", Item::Mode(&self.mode));
     }
 
-    /// Fails unless x has one of these ranks and the right number of channels.
-    fn check(&self, name: &str, x: Shape, ranks: &[usize], form: &str) -> Result<Shape, ShapeError> {
+    /// Fails unless x has as many axes as it may and the right number of channels.
+    fn check(&self, x: Shape) -> Result<Shape, ShapeError> {
+        let About { name, ranks, form } = self.about;
         let channels = self.weight.shape()[0];
         if ranks.contains(&x.rank()) && x[1] == channels {
             return Ok(x);
@@ -121,12 +108,13 @@ impl<T: Float> BatchNorm<T> {
 macro_rules! batch_norm {
     ($(#[$doc:meta])* $name:ident, $ranks:expr, $form:literal) => {
         $(#[$doc])*
-        pub struct $name<T: Float = f32>(pub(super) BatchNorm<T>);
+        pub struct $name<T: Float = f32>(BatchNorm<T>);
 
         impl<T: Float> $name<T> {
             /// A layer for this many channels, γ = 1, β = 0, momentum 0.1, ε = 1e-5.
             pub fn new(channels: usize) -> Self {
-                Self(BatchNorm::new(channels))
+                const ABOUT: About = About { name: stringify!($name), ranks: $ranks, form: $form };
+                Self(BatchNorm::new(&ABOUT, channels))
             }
 
             /// The share of each batch's statistics in the running ones.
@@ -168,31 +156,11 @@ macro_rules! batch_norm {
                 self.0.running_var.get()
             }
 
-            /// `relu(forward(x))` in one op, which reads and writes everything once less.
-            #[track_caller]
-            pub fn forward_relu(&self, x: &VarOf<T>) -> VarOf<T> {
-                self.checked(x, &Then::Relu(None))
-            }
-
-            /// `relu(forward(x) + residual)` in one op, as at the end of a block of a residual network: the residual has
-            /// the shape of x.
-            #[track_caller]
-            pub fn forward_add_relu(&self, x: &VarOf<T>, residual: &VarOf<T>) -> VarOf<T> {
-                self.checked(x, &Then::Relu(Some(residual)))
-            }
-
-            #[track_caller]
-            fn checked(&self, x: &VarOf<T>, then: &Then<'_, T>) -> VarOf<T> {
-                if let Err(error) = self.output_shape(x.shape()) {
-                    panic!("{error}");
-                }
-                self.0.forward(stringify!($name), x, then)
-            }
         }
 
         impl<T: Float> Module<T> for $name<T> {
             fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-                self.checked(x, &Then::Nothing)
+                self.0.forward_with(x, Epilogue::NONE)
             }
 
             fn visit(&self, visitor: &mut Visitor<'_, T>) {
@@ -200,7 +168,11 @@ macro_rules! batch_norm {
             }
 
             fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-                self.0.check(stringify!($name), x, $ranks, $form)
+                self.0.check(x)
+            }
+
+            fn kind(&self) -> LayerKind<'_, T> {
+                LayerKind::BatchNorm(&self.0)
             }
         }
     };

@@ -3,10 +3,11 @@
 use std::marker::PhantomData;
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Conv2dOptions, Float, Rng, Shape, ShapeError, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Float, Rng, Shape, ShapeError, shape_rules};
 
+use crate::chain::LayerKind;
 use crate::init::{fans, uniform_tensor};
-use crate::layers::{MaxPool2d, Pair};
+use crate::layers::Pair;
 use crate::module::{Item, Module, Visitor};
 
 /// A convolution: x (N,C,H,W) → y (N,O,oh,ow).
@@ -138,6 +139,12 @@ impl<T: Float> Conv2d<T> {
     pub fn builder(channels_in: usize, channels_out: usize, kernel: impl Into<Pair>) -> Conv2dBuilder<T> {
         Conv2dBuilder(Settings::new(channels_in, channels_out, kernel.into()), PhantomData)
     }
+
+    /// The output, and what follows it.
+    #[track_caller]
+    pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
+        x.conv2d_with(&self.weight, self.bias.as_ref(), self.options, epilogue)
+    }
 }
 
 impl<T: Float> Module<T> for Conv2d<T> {
@@ -152,31 +159,9 @@ impl<T: Float> Module<T> for Conv2d<T> {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         shape_rules::conv2d(x, self.weight.shape(), self.bias.as_ref().map(VarOf::shape), self.options)
     }
-}
 
-/// A convolution, relu and max pooling: (N,C,H,W) → (N,O,oh,ow), as one op that is faster than the three.
-///
-/// ```
-/// use chainrule_nn::{Conv2d, ConvReluMaxPool2d, MaxPool2d, Module};
-/// use chainrule_tensor::{Rng, Shape};
-/// let conv: Conv2d = Conv2d::builder(1, 8, 3).padding(1).build(&mut Rng::seed(0));
-/// let layer = ConvReluMaxPool2d(conv, MaxPool2d::new(2));
-/// assert_eq!(layer.output_shape(Shape::from([64, 1, 28, 28])).unwrap(), [64, 8, 14, 14]);
-/// ```
-pub struct ConvReluMaxPool2d<T: Float = f32>(pub Conv2d<T>, pub MaxPool2d);
-
-impl<T: Float> Module<T> for ConvReluMaxPool2d<T> {
-    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        let Self(conv, pool) = self;
-        x.conv2d_relu_max_pool2d(&conv.weight, conv.bias.as_ref(), conv.options, pool.0)
-    }
-
-    fn visit(&self, visitor: &mut Visitor<'_, T>) {
-        self.0.visit(visitor);
-    }
-
-    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-        Module::<T>::output_shape(&self.1, self.0.output_shape(x)?)
+    fn kind(&self) -> LayerKind<'_, T> {
+        LayerKind::Conv2d(self)
     }
 }
 

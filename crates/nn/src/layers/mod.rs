@@ -1,19 +1,20 @@
 //! The layers.
 
 mod activation;
+mod add;
 mod batch_norm;
 mod conv;
-mod conv_batch_norm;
 mod dropout;
 mod linear;
 mod pool;
 mod sequential;
 mod shape;
 
-pub use activation::{Activation, UnknownActivation};
+pub use activation::{Activation, Relu, UnknownActivation};
+pub use add::Add;
+pub(crate) use batch_norm::BatchNorm;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
-pub use conv::{Conv2d, Conv2dBuilder, ConvReluMaxPool2d, ConvTranspose2d, ConvTranspose2dBuilder};
-pub use conv_batch_norm::ConvBatchNorm2d;
+pub use conv::{Conv2d, Conv2dBuilder, ConvTranspose2d, ConvTranspose2dBuilder};
 pub use dropout::Dropout;
 pub use linear::Linear;
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};

@@ -3,12 +3,13 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Pool2dOptions, Shape, ShapeError, Window, shape_rules};
 
+use crate::chain::LayerKind;
 use crate::layers::Pair;
 use crate::module::{Module, Visitor};
 
 /// The maximum of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
-pub struct MaxPool2d(pub(super) Pool2dOptions);
+pub struct MaxPool2d(pub(crate) Pool2dOptions);
 
 /// The mean of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +66,9 @@ impl<T: Float> Module<T> for MaxPool2d {
     fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         Ok(pooled(x, &shape_rules::pool2d("max_pool2d", x, self.0)?))
+    }
+    fn kind(&self) -> LayerKind<'_, T> {
+        LayerKind::MaxPool2d(*self)
     }
 }
 

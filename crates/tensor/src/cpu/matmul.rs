@@ -4,6 +4,7 @@
 use std::any::TypeId;
 
 use crate::cpu::gemm;
+use crate::cpu::reduce;
 use crate::cpu::simd::{self, Level};
 use crate::cpu::tiny;
 use crate::element::Float;
@@ -173,13 +174,17 @@ pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&Tens
     y
 }
 
-/// The gradient alone: a sum over dy is a pass of its own.
-pub(crate) fn linear_weight_gradient<T: Float>(
+/// The gradients of `linear` in w and b that are wanted.
+pub(crate) fn linear_parameter_gradients<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    _: bool,
-) -> (TensorOf<T>, Option<TensorOf<T>>) {
-    (matmul(&dy.transpose(0, 1), x), None)
+    [for_w, for_b]: [bool; 2],
+) -> [Option<TensorOf<T>>; 2] {
+    [
+        // (O, I) = (O, N) · (N, I)
+        for_w.then(|| matmul(&dy.transpose(0, 1), x)),
+        for_b.then(|| reduce::sum(dy, &[true, false]).reshape(dy.shape()[1])),
+    ]
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The CPU kernels, one file per family.
 
+pub(crate) mod augment;
 pub(crate) mod batch_norm;
 pub(crate) mod clipping;
 pub(crate) mod conv;

@@ -8,7 +8,7 @@ use self::squares::{Largest, Spread};
 use crate::cpu::images::{Images, LANES, Plane};
 use crate::cpu::simd::dispatch_tiled;
 use crate::element::Float;
-use crate::kernel::PoolPlaces;
+use crate::kernel::PoolIndices;
 use crate::parallel::Disjoint;
 use crate::parameters::image::is_halving;
 use crate::shape_rules::Window;
@@ -37,7 +37,15 @@ pub(crate) unsafe fn lanes_mut<'a, T>(
     unsafe { out.slice(at..at + lanes) }
 }
 
-pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<T>, PoolPlaces) {
+pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) -> (TensorOf<T>, PoolIndices) {
+    pool(x, windows, false)
+}
+
+pub(crate) fn relu_max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) -> (TensorOf<T>, PoolIndices) {
+    pool(x, windows, true)
+}
+
+fn pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (TensorOf<T>, PoolIndices) {
     let images = Images::new(x.layout());
     let [_, width] = images.hw();
     let layout = images.same_format([windows[0].len(), windows[1].len()]);
@@ -90,13 +98,15 @@ pub(crate) fn max_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], re
             }
         }
     });
-    (y, PoolPlaces::new(index, windows))
+    (y, PoolIndices::new(index, windows))
 }
 
-/// The maximum and its place, or with relu 0 without one where it is not above 0 (NaN stays).
+/// The maximum and its place, or after relu 0 (NaN for NaN) without one where it is not above 0.
 #[inline]
-fn rectified<T: Float>(found: (T, i32), relu: bool) -> (T, i32) {
-    if relu && found.0 <= T::ZERO { (T::ZERO, -1) } else { found }
+fn rectified<T: Float>((maximum, place): (T, i32), relu: bool) -> (T, i32) {
+    let value = if relu && maximum <= T::ZERO { T::ZERO } else { maximum };
+    let passes = !relu || maximum > T::ZERO;
+    (value, if passes { place } else { -1 })
 }
 
 /// The first unless the second is larger or the first NaN.
@@ -109,8 +119,8 @@ fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
-pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> TensorOf<T> {
-    let index = places.index();
+pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, indices: &PoolIndices) -> TensorOf<T> {
+    let index = indices.index();
     let (images, places) = (Images::new(x.layout()), Images::new(index.layout()));
     let [_, width] = images.hw();
     let [rows, columns] = places.hw();
@@ -135,8 +145,8 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, places: &PoolPlaces) -> Tensor
     y
 }
 
-pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, places: &PoolPlaces, hw: [usize; 2]) -> TensorOf<T> {
-    let (index, squares) = (places.index(), places.squares());
+pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, indices: &PoolIndices, hw: [usize; 2]) -> TensorOf<T> {
+    let (index, squares) = (indices.index(), indices.squares());
     let (images, places) = (Images::new(dy.layout()), Images::new(index.layout()));
     let [rows, columns] = images.hw();
     let layout = images.same_format(hw);

@@ -5,9 +5,9 @@ use chainrule_kernels::Family;
 use super::bf16::{BF16, Stored};
 use super::copy::in_format;
 use crate::element::Float;
-use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid, THREADS, checked};
-use crate::kernel::{BatchNormGradients, BatchNormThen, Moments};
+use crate::gpu::{ChannelStats, Gpu};
+use crate::kernel::{BatchNormGradients, Epilogue};
 use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::{TensorOf, address};
@@ -135,23 +135,22 @@ impl Format {
         gpu.tensor(Layout::contiguous(Shape::from(self.channels.channels as usize)))
     }
 
-    /// The moments of x in this format.
-    fn moments<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> Moments<T> {
-        let sums = self.partial::<T>(gpu);
-        let (to, from, length) = (address(&sums), self.stored.address(x), self.stretch as u32);
+    /// Sums over the channels of x in this format.
+    fn channel_stats<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> ChannelStats {
+        let stats = ChannelStats::new::<T>(gpu, self.layout, self.stretches(), self.stretch);
+        let (to, from, length) = (stats.address(), self.stored.address(x), self.stretch as u32);
         // SAFETY: x is in this format, and the sums have two elements for each stretch of each channel.
         unsafe { launch(gpu, ("sum_moments", self.kind), self.sums(), [&to, &from, &self.channels, &length]) };
-        Moments { sums, length: self.stretch, of: x.shape() }
+        stats
     }
 
     /// The mean of each channel, its biased variance, and 1/√(variance + eps).
-    fn statistics<T: Float>(&self, gpu: &'static Gpu, moments: &Moments<T>, eps: f64) -> [TensorOf<T>; 3] {
+    fn statistics<T: Float>(&self, gpu: &'static Gpu, stats: &ChannelStats, eps: f64) -> [TensorOf<T>; 3] {
         let statistics = [self.row(gpu), self.row(gpu), self.row(gpu)];
         let [mean, variance, istd] = statistics.each_ref().map(address);
-        let (length, stretches) = (moments.length as u32, moments.sums.shape()[1] as u32);
-        let sums = address(&gpu.operand(&moments.sums));
+        let (length, stretches, sums) = (stats.length as u32, stats.stretches as u32, stats.address());
         let arguments: [&dyn Argument; 8] = [&mean, &variance, &istd, &sums, &length, &stretches, &self.channels, &eps];
-        // SAFETY: the moments are those of so many stretches, the others have one element for each channel.
+        // SAFETY: the sums are those of so many stretches, the others have one element for each channel.
         unsafe { launch(gpu, ("finish_moments", T::NAME), self.finish(), arguments) };
         statistics
     }
@@ -171,26 +170,27 @@ unsafe fn launch<const N: usize>(
 
 pub(crate) fn statistics<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
     let format = Format::of(x);
-    let moments = format.moments(gpu, &format.read(gpu, x));
-    let [mean, variance, _] = format.statistics(gpu, &moments, 0.0);
+    let stats = format.channel_stats(gpu, &format.read(gpu, x));
+    let [mean, variance, _] = format.statistics(gpu, &stats, 0.0);
     (mean, variance)
 }
 
 pub(crate) fn forward<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
-    moments: Option<&Moments<T>>,
     gamma: &TensorOf<T>,
     beta: &TensorOf<T>,
     eps: f64,
-    then: BatchNormThen<'_, T>,
+    epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> (TensorOf<T>, [TensorOf<T>; 3]) {
     let format = Format::of(x);
+    let found = x.cuda_buffer().channel_stats(x.layout());
     let x = format.read(gpu, x);
-    let own = moments.is_none().then(|| format.moments(gpu, &x));
-    let moments = moments.or(own.as_ref()).expect("there are one or the other");
-    let statistics = format.statistics(gpu, moments, eps);
-    let y = format.apply(gpu, &x, [&statistics[0], gamma, beta], Some(&statistics[2]), then);
+    let statistics = match found {
+        Some(stats) => format.statistics(gpu, stats, eps),
+        None => format.statistics(gpu, &format.channel_stats(gpu, &x), eps),
+    };
+    let y = format.apply(gpu, &x, [&statistics[0], gamma, beta], Some(&statistics[2]), epilogue);
     (y, statistics)
 }
 
@@ -200,10 +200,10 @@ pub(crate) fn apply<T: Float>(
     mean: &TensorOf<T>,
     scale: &TensorOf<T>,
     shift: &TensorOf<T>,
-    then: BatchNormThen<'_, T>,
+    epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> TensorOf<T> {
     let format = Format::of(x);
-    format.apply(gpu, &format.read(gpu, x), [mean, scale, shift], None, then)
+    format.apply(gpu, &format.read(gpu, x), [mean, scale, shift], None, epilogue)
 }
 
 impl Format {
@@ -213,15 +213,12 @@ impl Format {
         x: &TensorOf<T>,
         of_channel: [&TensorOf<T>; 3],
         istd: Option<&TensorOf<T>>,
-        then: BatchNormThen<'_, T>,
+        epilogue: Epilogue<'_, TensorOf<T>>,
     ) -> TensorOf<T> {
         let y = self.stored.tensor(gpu, self.layout);
         let [mean, scale, shift] = of_channel.map(|row| gpu.operand(row).contiguous());
-        let residual = match then {
-            BatchNormThen::AddRelu(residual) => Some(self.read(gpu, residual)),
-            BatchNormThen::Nothing | BatchNormThen::Relu => None,
-        };
-        let relu = i32::from(!matches!(then, BatchNormThen::Nothing));
+        let residual = epilogue.residual.map(|residual| self.read(gpu, residual));
+        let relu = i32::from(epilogue.relu);
         let [mean, scale, shift] = [&mean, &scale, &shift].map(address);
         let [to, from] = [&y, x].map(|x| self.stored.address(x));
         let (residual, istd) = (residual.as_ref().map_or(0, |r| self.stored.address(r)), istd.map_or(0, address));
@@ -236,7 +233,7 @@ impl Format {
 #[expect(clippy::too_many_arguments, reason = "the kernel's operands, and the GPU")]
 pub(crate) fn backward<T: Float>(
     gpu: &'static Gpu,
-    dy: &TensorOf<T>,
+    of_y: &TensorOf<T>,
     x: &TensorOf<T>,
     mean: &TensorOf<T>,
     istd: &TensorOf<T>,
@@ -245,7 +242,7 @@ pub(crate) fn backward<T: Float>(
     residual: bool,
 ) -> BatchNormGradients<T> {
     let format = Format::of(x);
-    let [dy, x] = [dy, x].map(|x| format.read(gpu, x));
+    let [dy, x] = [of_y, x].map(|x| format.read(gpu, x));
     let y = y.map(|y| format.read(gpu, y));
     let [mean, istd, gamma] = [mean, istd, gamma].map(|row| gpu.operand(row).contiguous());
     let partial = format.partial::<T>(gpu);
@@ -268,6 +265,8 @@ pub(crate) fn backward<T: Float>(
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
         launch(gpu, ("input_gradient", format.kind), format.elements(), arguments);
     }
+    // Without relu it is dy itself.
+    let dr = dr.or_else(|| residual.then(|| of_y.clone()));
     (dx, dgamma, dbeta, dr)
 }
 

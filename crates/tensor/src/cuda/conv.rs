@@ -5,6 +5,7 @@
 
 use chainrule_kernels::Family;
 
+use super::elementwise;
 use super::images::{Sizes, format_like};
 use super::pooling;
 use super::split_k::{TILE, add_splits, splits, tiles};
@@ -12,7 +13,7 @@ use super::tensor_core::{self, Plan};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, checked};
-use crate::kernel::{Moments, PoolPlaces};
+use crate::kernel::{Epilogue, PoolIndices, Unary};
 use crate::layout::Layout;
 use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
@@ -57,36 +58,15 @@ pub(crate) fn conv2d<T: Float>(
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
     options: Conv2dOptions,
+    epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> TensorOf<T> {
-    convolve(gpu, x, w, b, options, false).0
-}
-
-pub(crate) fn with_moments<T: Float>(
-    gpu: &'static Gpu,
-    x: &TensorOf<T>,
-    w: &TensorOf<T>,
-    b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
-) -> (TensorOf<T>, Option<Moments<T>>) {
-    convolve(gpu, x, w, b, options, true)
-}
-
-/// The convolution, and if wanted the moments of its channels, where they can be had along with it.
-fn convolve<T: Float>(
-    gpu: &'static Gpu,
-    x: &TensorOf<T>,
-    w: &TensorOf<T>,
-    b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
-    moments: bool,
-) -> (TensorOf<T>, Option<Moments<T>>) {
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
     let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
     if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
-        let y = plan.tensor(gpu, out[1], MemoryFormat::ChannelsLast.layout(out));
+        let mut y = plan.tensor(gpu, out[1], MemoryFormat::ChannelsLast.layout(out));
         let factors = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
-        let moments = tensor_core::forward(gpu, &y, factors, b.as_ref(), &plan, moments);
-        return (y, moments);
+        tensor_core::forward(gpu, &mut y, factors, b.as_ref(), &plan, epilogue.channel_stats);
+        return finish(gpu, y, epilogue);
     }
     // One channel has no format: many results are better off with theirs side by side.
     let layout = match x.shape()[1] {
@@ -101,7 +81,15 @@ fn convolve<T: Float>(
     let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
     // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers y.
     unsafe { gpu.launch(Family::Product, ("conv2d", T::NAME), grid, arguments) };
-    (y, None)
+    finish(gpu, y, epilogue)
+}
+
+/// Residual and relu as passes of their own.
+fn finish<T: Float>(gpu: &'static Gpu, mut y: TensorOf<T>, epilogue: Epilogue<'_, TensorOf<T>>) -> TensorOf<T> {
+    if let Some(residual) = epilogue.residual {
+        elementwise::add_assign(gpu, &mut y, residual);
+    }
+    if epilogue.relu { elementwise::unary(gpu, Unary::Relu, &y) } else { y }
 }
 
 pub(crate) fn input_gradient<T: Float>(
@@ -128,28 +116,21 @@ pub(crate) fn input_gradient<T: Float>(
     dx
 }
 
-pub(crate) fn weight_gradient<T: Float>(
+pub(crate) fn parameter_gradients<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
     khw: [usize; 2],
     options: Conv2dOptions,
-) -> TensorOf<T> {
-    gradients_of_parameters(gpu, x, dy, khw, options, false).0
+    [for_w, for_b]: [bool; 2],
+) -> [Option<TensorOf<T>>; 2] {
+    let (dw, sums) = for_w.then(|| weight_gradient(gpu, x, dy, khw, options, for_b)).unzip();
+    let db = for_b.then(|| sums.flatten().unwrap_or_else(|| dy.sum(&[0, 2, 3], false)));
+    [dw, db]
 }
 
-pub(crate) fn weight_gradient_with_sums<T: Float>(
-    gpu: &'static Gpu,
-    x: &TensorOf<T>,
-    dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
-) -> (TensorOf<T>, Option<TensorOf<T>>) {
-    gradients_of_parameters(gpu, x, dy, khw, options, true)
-}
-
-/// The weight's gradient, and if wanted the sum of each channel of dy, where it can be had along with it.
-fn gradients_of_parameters<T: Float>(
+/// The weight's gradient, and if wanted the sum of each channel of dy, where it is a by-product.
+fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
@@ -190,29 +171,28 @@ fn gradients_of_parameters<T: Float>(
     (dw, None)
 }
 
-pub(crate) fn relu_max_pool<T: Float>(
+pub(crate) fn conv2d_relu_max_pool<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
     options: Conv2dOptions,
     windows: &[Vec<Window>; 2],
-) -> (TensorOf<T>, PoolPlaces) {
-    pooling::max_pool(gpu, &conv2d(gpu, x, w, b, options), windows, true)
+) -> (TensorOf<T>, PoolIndices) {
+    pooling::relu_max_pool(gpu, &conv2d(gpu, x, w, b, options, Epilogue::NONE), windows)
 }
 
-pub(crate) fn relu_max_pool_backward<T: Float>(
+pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     gpu: &'static Gpu,
     [x, w, dy]: [&TensorOf<T>; 3],
-    places: &PoolPlaces,
+    indices: &PoolIndices,
     options: Conv2dOptions,
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
     let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
-    let dy = pooling::scatter2d(gpu, dy, places, [between[2], between[3]]);
+    let dy = pooling::scatter2d(gpu, dy, indices, [between[2], between[3]]);
     let (hw, khw) = ([x.shape()[2], x.shape()[3]], [w.shape()[2], w.shape()[3]]);
     let dx = for_x.then(|| input_gradient(gpu, &dy, w, hw, options));
-    let (dw, sums) = for_w.then(|| gradients_of_parameters(gpu, x, &dy, khw, options, for_b)).unzip();
-    let db = for_b.then(|| sums.flatten().unwrap_or_else(|| dy.sum(&[0, 2, 3], false)));
+    let [dw, db] = parameter_gradients(gpu, x, &dy, khw, options, [for_w, for_b]);
     [dx, dw, db]
 }

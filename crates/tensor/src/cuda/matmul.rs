@@ -102,8 +102,15 @@ fn on_tensor_cores<T: Float>(
     // y (pixels, O) = x (pixels, C) · wᵀ (C, O)
     if along(a) && !along(b) || bias.is_some() {
         let plan = Plan::of_product::<T>(gpu, [m, k, n])?;
-        let c = plan.tensor(gpu, n, layout);
-        tensor_core::forward(gpu, &c, [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))], bias, &plan, false);
+        let mut c = plan.tensor(gpu, n, layout);
+        tensor_core::forward(
+            gpu,
+            &mut c,
+            [&plan.rows(gpu, a), &plan.rows(gpu, &b.transpose(0, 1))],
+            bias,
+            &plan,
+            false,
+        );
         return Some(c);
     }
     // dx (pixels, C) = dy (pixels, O) · w (O, C)
@@ -131,12 +138,17 @@ fn transposed_product<T: Float>(
     Some((dw, sums))
 }
 
-pub(crate) fn linear_weight_gradient<T: Float>(
+pub(crate) fn linear_parameter_gradients<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    sums: bool,
-) -> (TensorOf<T>, Option<TensorOf<T>>) {
+    [for_w, for_b]: [bool; 2],
+) -> [Option<TensorOf<T>>; 2] {
     let (x, dy) = (gpu.operand(x), gpu.operand(dy));
-    transposed_product(gpu, &dy, &x, sums).unwrap_or_else(|| (product(gpu, &dy.transpose(0, 1), &x, None), None))
+    let weight_gradient = || {
+        transposed_product(gpu, &dy, &x, for_b).unwrap_or_else(|| (product(gpu, &dy.transpose(0, 1), &x, None), None))
+    };
+    let (dw, sums) = for_w.then(weight_gradient).unzip();
+    let db = for_b.then(|| sums.flatten().unwrap_or_else(|| dy.sum(&[0], false)));
+    [dw, db]
 }

@@ -3,7 +3,6 @@
 //! Each file holds the launchers of a family of kernels, whose sources are `kernels/cuda/*.cu`. The device below them is
 //! `gpu`.
 
-mod augment;
 mod bf16;
 mod images;
 mod multi_tensor;
@@ -12,6 +11,7 @@ mod split_k;
 mod strided_index;
 mod tensor_core;
 
+pub(crate) mod augment;
 pub(crate) mod batch_norm;
 pub(crate) mod clipping;
 pub(crate) mod conv;
@@ -28,7 +28,6 @@ pub(crate) mod resample;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 
-pub use augment::{ImageBatch, ImageStep, MAX_STEPS, image_batch};
 pub use tensor_core::{Precision, precision, set_precision};
 
 pub use crate::gpu::context::CudaStats;

@@ -8,7 +8,7 @@ use super::images::{Images, Span, around, format_like};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
-use crate::kernel::PoolPlaces;
+use crate::kernel::PoolIndices;
 use crate::layout::Layout;
 use crate::shape_rules::Window;
 use crate::tensor::{TensorOf, address};
@@ -35,8 +35,24 @@ pub(crate) fn max_pool<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     windows: &[Vec<Window>; 2],
+) -> (TensorOf<T>, PoolIndices) {
+    pool(gpu, x, windows, false)
+}
+
+pub(crate) fn relu_max_pool<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    windows: &[Vec<Window>; 2],
+) -> (TensorOf<T>, PoolIndices) {
+    pool(gpu, x, windows, true)
+}
+
+fn pool<T: Float>(
+    gpu: &'static Gpu,
+    x: &TensorOf<T>,
+    windows: &[Vec<Window>; 2],
     relu: bool,
-) -> (TensorOf<T>, PoolPlaces) {
+) -> (TensorOf<T>, PoolIndices) {
     let layout = pooled(x.layout(), windows);
     let stored = Stored::like(x);
     let (y, index) = (stored.tensor(gpu, layout), gpu.tensor::<i32>(layout));
@@ -46,12 +62,12 @@ pub(crate) fn max_pool<T: Float>(
         [&stored.address(&y), &address(&index), &stored.address(x), &from, &to, &rows, &columns, &relu];
     // SAFETY: y and the index have an element for each window, and the windows lie within x.
     unsafe { gpu.launch(FAMILY, ("max_pool", stored.0), Grid::elements(layout.numel()), arguments) };
-    (y, PoolPlaces::new(index, windows))
+    (y, PoolIndices::new(index, windows))
 }
 
-pub(crate) fn gather2d<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, places: &PoolPlaces) -> TensorOf<T> {
+pub(crate) fn gather2d<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, indices: &PoolIndices) -> TensorOf<T> {
     let x = gpu.operand(x);
-    let index = places.index();
+    let index = indices.index();
     let layout = *index.layout();
     let y = gpu.tensor(layout.dense_like());
     let (from, to) = (Images::of(x.layout()), Images::of(y.layout()));
@@ -64,10 +80,10 @@ pub(crate) fn gather2d<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, places: &Po
 pub(crate) fn scatter2d<T: Float>(
     gpu: &'static Gpu,
     dy: &TensorOf<T>,
-    places: &PoolPlaces,
+    indices: &PoolIndices,
     hw: [usize; 2],
 ) -> TensorOf<T> {
-    let (index, windows) = (places.index(), places.windows());
+    let (index, windows) = (indices.index(), indices.windows());
     // The kernel reads both by the same strides.
     let mut same = gpu.operand(dy);
     let stored = Stored::like(&same);

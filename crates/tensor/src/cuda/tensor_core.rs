@@ -12,9 +12,8 @@ use super::copy::in_format;
 use super::images::Sizes;
 use super::split_k::add_splits;
 use crate::element::Float;
-use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
-use crate::kernel::Moments;
+use crate::gpu::{ChannelStats, Gpu};
 use crate::layout::Layout;
 use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
@@ -194,40 +193,39 @@ unsafe fn launch<const N: usize>(
     unsafe { gpu.launch(Family::TensorCore, kernel, grid, arguments) }
 }
 
-/// y = x ∗ w + b; all as the kernel wants them. If wanted, also the moments of y's channels, which only a kernel that makes
-/// whole sums can give.
+/// y = x ∗ w + b; all as the kernel wants them. If wanted, the statistics of y's channels are attached to it, unless sums are
+/// split: only a kernel that makes whole sums can give them.
 pub(super) fn forward<T: Float>(
     gpu: &'static Gpu,
-    y: &TensorOf<T>,
+    y: &mut TensorOf<T>,
     [x, w]: [&TensorOf<T>; 2],
     bias: Option<&TensorOf<T>>,
     plan: &Plan,
-    moments: bool,
-) -> Option<Moments<T>> {
+    stats: bool,
+) {
     let s = &plan.s;
     let grid = plan.grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
     let partial = partial(gpu, y.numel(), &grid);
-    let moments = (moments && partial.is_none()).then(|| Moments {
-        sums: gpu.tensor(Layout::contiguous(Shape::from([2, grid.blocks[0] as usize, s.o as usize]))),
-        length: TILE[0],
-        of: y.shape(),
-    });
+    let stats = (stats && partial.is_none())
+        .then(|| ChannelStats::new::<T>(gpu, *y.layout(), grid.blocks[0] as usize, TILE[0]));
     let bias = bias.map(TensorOf::contiguous);
     let (stored, kind) = plan.result::<T>(s.o as usize);
     let (to, [from, weight]) = (stored.address(y), [x, w].map(|x| plan.stored::<T>().address(x)));
     let bias = bias.as_ref().map_or(0, address);
-    let (to_partial, to_moments) =
-        (partial.as_ref().map_or(0, address), moments.as_ref().map_or(0, |moments| address(&moments.sums)));
+    let to_partial = partial.as_ref().map_or(0, address);
+    let to_stats = stats.as_ref().map_or(0, ChannelStats::address);
     // SAFETY: x, w and y are those of the convolution, without gaps; the grid covers y, and there is a partial result for
-    // each split, two moments of each channel for each tile.
+    // each split, two sums of each channel for each tile.
     unsafe {
-        let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_moments, &from, &weight, &bias, s];
+        let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_stats, &from, &weight, &bias, s];
         launch(gpu, ("conv_forward", kind), grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, y, None, &partial, (bias, 1, s.o as usize));
     }
-    moments
+    if let Some(stats) = stats {
+        y.cuda_buffer_mut().attach(stats);
+    }
 }
 
 /// dx from dy and w; all as the kernel wants them.

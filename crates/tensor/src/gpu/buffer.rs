@@ -3,8 +3,10 @@
 use std::marker::PhantomData;
 use std::sync::OnceLock;
 
+use super::channel_stats::ChannelStats;
 use super::context::Gpu;
 use super::memory::Block;
+use crate::layout::Layout;
 use crate::scalar::Scalar;
 
 /// A buffer of elements on a device.
@@ -12,6 +14,8 @@ pub(crate) struct CudaBuffer<T> {
     block: Block,
     /// If the elements are stored as bf16: their number, and an `f32` copy, made when a kernel first requests it.
     bf16: Option<(usize, OnceLock<Block>)>,
+    /// Sums over the channels of what was written here, for whoever reads just that.
+    stats: Option<Box<ChannelStats>>,
     element: PhantomData<T>,
 }
 
@@ -23,12 +27,17 @@ unsafe impl<T: Scalar> Sync for CudaBuffer<T> {}
 impl<T: Scalar> CudaBuffer<T> {
     /// A buffer of `len` elements with unspecified values.
     pub(crate) fn new(gpu: &'static Gpu, len: usize) -> Self {
-        Self { block: gpu.allocate(len * size_of::<T>()), bf16: None, element: PhantomData }
+        Self { block: gpu.allocate(len * size_of::<T>()), bf16: None, stats: None, element: PhantomData }
     }
 
     /// A buffer of `len` elements stored as bf16.
     pub(crate) fn new_bf16(gpu: &'static Gpu, len: usize) -> Self {
-        Self { block: gpu.allocate(len * size_of::<u16>()), bf16: Some((len, OnceLock::new())), element: PhantomData }
+        Self {
+            block: gpu.allocate(len * size_of::<u16>()),
+            bf16: Some((len, OnceLock::new())),
+            stats: None,
+            element: PhantomData,
+        }
     }
 }
 
@@ -43,6 +52,21 @@ impl<T> CudaBuffer<T> {
                 wide.get_or_init(|| self.gpu().widen(self.block.address(), *len)).address()
             }
         }
+    }
+
+    /// Attaches sums over the channels of what a kernel has written here.
+    pub(crate) fn attach(&mut self, stats: ChannelStats) {
+        self.stats = Some(Box::new(stats));
+    }
+
+    /// The sums over the channels of the elements that lie exactly so, if they are attached.
+    pub(crate) fn channel_stats(&self, layout: &Layout) -> Option<&ChannelStats> {
+        self.stats.as_deref().filter(|stats| stats.layout == *layout)
+    }
+
+    /// Forgets what is known of the elements, which are about to be written.
+    pub(crate) fn forget(&mut self) {
+        self.stats = None;
     }
 
     /// Whether the elements are stored as bf16.

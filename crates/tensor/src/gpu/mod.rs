@@ -6,6 +6,7 @@
 
 mod bf16;
 mod buffer;
+mod channel_stats;
 pub(crate) mod context;
 pub(crate) mod driver;
 mod functions;
@@ -19,4 +20,5 @@ mod tables;
 mod transfer;
 
 pub(crate) use buffer::CudaBuffer;
+pub(crate) use channel_stats::ChannelStats;
 pub(crate) use context::{Gpu, open};

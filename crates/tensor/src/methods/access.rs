@@ -11,8 +11,9 @@ impl<T: Element> TensorOf<T> {
     #[inline]
     pub(crate) fn make_own(&mut self) {
         if !self.is_unshared() {
-            self.copy_to_own();
+            return self.copy_to_own();
         }
+        self.forget_channel_stats();
     }
 
     /// The whole storage, mutably, with the layout; makes it exclusive first.

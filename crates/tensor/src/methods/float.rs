@@ -130,21 +130,20 @@ impl<T: Float> TensorOf<T> {
         T::linear(self, w, b)
     }
 
-    /// The gradient of [`linear`](Self::linear) in its weight, `dyᵀ · x`: this is x (N,I), dy (N,O), the result (O,I); and if
-    /// `sums` asks for it the sum of each column of dy, (O), which is the gradient of a bias: `None` where it is not to be
-    /// had along the way, as on the processor.
+    /// The gradients of [`linear`](Self::linear) in its weight and its bias, those that are wanted: this is x (N,I), dy (N,O), the
+    /// results are `dw = dyᵀ · x` (O,I) and db (O), the sum of each column of dy.
     ///
     /// # Panics
     /// If the shapes do not match.
     #[track_caller]
     #[must_use]
-    pub fn linear_weight_gradient(&self, dy: &Self, sums: bool) -> (Self, Option<Self>) {
+    pub fn linear_parameter_gradients(&self, dy: &Self, wanted: [bool; 2]) -> [Option<Self>; 2] {
         let (x, dy_shape) = (self.shape(), dy.shape());
         assert!(
             x.rank() == 2 && dy_shape.rank() == 2 && x[0] == dy_shape[0],
-            "linear_weight_gradient: x (N,I) and dy (N,O) have as many rows\n  x  = {x}\n  dy = {dy_shape}"
+            "linear_parameter_gradients: x (N,I) and dy (N,O) have as many rows\n  x  = {x}\n  dy = {dy_shape}"
         );
-        T::linear_weight_gradient(self, dy, sums)
+        T::linear_parameter_gradients(self, dy, wanted)
     }
 
     /// `x − max − ln Σ exp(x − max)` along an axis.

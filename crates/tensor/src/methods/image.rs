@@ -1,9 +1,10 @@
 //! Convolution, pooling, resampling and normalization of image batches.
 
-use super::not_empty;
+use super::{check_index, not_empty};
 use crate::element::Float;
 use crate::error::OrPanic;
-use crate::kernel::{BatchNormGradients, BatchNormThen, Moments, PoolPlaces, Tap};
+use crate::kernel::{BatchNormGradients, ByteKernels, Epilogue, ImageStep, MAX_IMAGE_STEPS, PoolIndices, Tap};
+use crate::random::{Key, Purpose};
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions, Window};
 use crate::tensor::TensorOf;
@@ -17,24 +18,25 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
-        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
-        T::conv2d(self, w, b, options)
+        self.conv2d_with(w, b, options, Epilogue::NONE)
     }
 
-    /// [`conv2d`](Self::conv2d), and for [`batch_norm_with`](Self::batch_norm_with) what the kernel learned on the way about
-    /// the result's channels: `None` on the processor, and of shapes that a GPU splits or that do not suit its tensor cores.
+    /// [`conv2d`](Self::conv2d) and what follows it; a residual has the result's shape.
     ///
     /// # Panics
     /// If the shapes do not match.
     #[track_caller]
-    pub fn conv2d_with_moments(
+    #[must_use]
+    pub fn conv2d_with(
         &self,
         w: &Self,
         b: Option<&Self>,
         options: Conv2dOptions,
-    ) -> (Self, Option<Moments<T>>) {
-        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
-        T::conv2d_with_moments(self, w, b, options)
+        epilogue: Epilogue<'_, Self>,
+    ) -> Self {
+        let y = shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        check_residual("conv2d", y, epilogue);
+        T::conv2d(self, w, b, options, epilogue)
     }
 
     /// The adjoint of [`conv2d`](Self::conv2d) in its input: this is dy (N,O,oh,ow), w (O,C/groups,kh,kw), the result
@@ -67,25 +69,26 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn conv2d_weight_gradient(&self, dy: &Self, khw: [usize; 2], options: Conv2dOptions) -> Self {
-        check_weight_gradient(self.shape(), dy.shape(), khw, options);
-        T::conv2d_weight_gradient(self, dy, khw, options)
+        let [dw, _] = self.conv2d_parameter_gradients(dy, khw, options, [true, false]);
+        dw.expect("it was asked for")
     }
 
-    /// [`conv2d_weight_gradient`](Self::conv2d_weight_gradient), and the sum of each channel of dy, (O), which is the gradient of
-    /// a bias: `None` where it is not to be had along the way, as on the processor.
+    /// The gradients of [`conv2d`](Self::conv2d) in its weight and its bias, those that are wanted: this is x (N,C,H,W), dy
+    /// (N,O,oh,ow), the results are dw (O,C/groups,kh,kw) with `khw` = [kh, kw], and db (O), the sum of each channel of dy.
     ///
     /// # Panics
     /// If no convolution of x with these options has dy's shape.
     #[track_caller]
     #[must_use]
-    pub fn conv2d_weight_gradient_with_sums(
+    pub fn conv2d_parameter_gradients(
         &self,
         dy: &Self,
         khw: [usize; 2],
         options: Conv2dOptions,
-    ) -> (Self, Option<Self>) {
-        check_weight_gradient(self.shape(), dy.shape(), khw, options);
-        T::conv2d_weight_gradient_with_sums(self, dy, khw, options)
+        wanted: [bool; 2],
+    ) -> [Option<Self>; 2] {
+        check_parameter_gradients(self.shape(), dy.shape(), khw, options);
+        T::conv2d_parameter_gradients(self, dy, khw, options, wanted)
     }
 
     /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time
@@ -101,7 +104,7 @@ impl<T: Float> TensorOf<T> {
         b: Option<&Self>,
         options: Conv2dOptions,
         windows: &[Vec<Window>; 2],
-    ) -> (Self, PoolPlaces) {
+    ) -> (Self, PoolIndices) {
         shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
         T::conv2d_relu_max_pool2d(self, w, b, options, windows)
     }
@@ -117,18 +120,18 @@ impl<T: Float> TensorOf<T> {
         &self,
         w: &Self,
         dy: &Self,
-        places: &PoolPlaces,
+        indices: &PoolIndices,
         options: Conv2dOptions,
         wanted: [bool; 3],
     ) -> [Option<Self>; 3] {
         let y = shape_rules::conv2d(self.shape(), w.shape(), None, options).or_panic();
-        let pooled = places.index().shape();
+        let pooled = indices.index().shape();
         assert!(
             dy.shape() == pooled && pooled[..2] == y[..2],
-            "conv2d_relu_max_pool2d_backward: dy does not fit\n  dy = {}\n  places = {pooled}\n  convolution = {y}\n  rule: dy has one number for each place",
+            "conv2d_relu_max_pool2d_backward: dy does not fit\n  dy = {}\n  indices = {pooled}\n  convolution = {y}\n  rule: dy has one number for each index",
             dy.shape()
         );
-        T::conv2d_relu_max_pool2d_backward([self, w, dy], places, options, wanted)
+        T::conv2d_relu_max_pool2d_backward([self, w, dy], indices, options, wanted)
     }
 
     /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
@@ -166,11 +169,17 @@ impl<T: Float> TensorOf<T> {
         T::col2im(self, khw, hw, options)
     }
 
-    /// The maximum of each window of x (N,C,H,W), and where it was; with `relu`, maxima not above 0 become 0 and have no
-    /// place. [`shape_rules::pool2d`] and [`shape_rules::adaptive_pool2d`] make windows.
+    /// The maximum of each window of x (N,C,H,W), and where it was. [`shape_rules::pool2d`] and
+    /// [`shape_rules::adaptive_pool2d`] make windows.
     #[must_use]
-    pub fn max_pool2d(&self, windows: &[Vec<Window>; 2], relu: bool) -> (Self, PoolPlaces) {
-        T::max_pool2d(self, windows, relu)
+    pub fn max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, PoolIndices) {
+        T::max_pool2d(self, windows)
+    }
+
+    /// relu and [`max_pool2d`](Self::max_pool2d) in one: maxima that are not above 0 have no place, and unless NaN are 0.
+    #[must_use]
+    pub fn relu_max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, PoolIndices) {
+        T::relu_max_pool2d(self, windows)
     }
 
     /// The elements of each plane of x (N,C,H,W) at the places that [`max_pool2d`](Self::max_pool2d) gave; 0 for none.
@@ -178,8 +187,8 @@ impl<T: Float> TensorOf<T> {
     /// # Panics
     /// If x is smaller than what was pooled.
     #[must_use]
-    pub fn gather2d(&self, places: &PoolPlaces) -> Self {
-        T::gather2d(self, places)
+    pub fn gather2d(&self, indices: &PoolIndices) -> Self {
+        T::gather2d(self, indices)
     }
 
     /// The adjoint of [`gather2d`](Self::gather2d), with `hw` = [H, W].
@@ -188,14 +197,14 @@ impl<T: Float> TensorOf<T> {
     /// If this has not the shape of the places, or `hw` is smaller than what was pooled.
     #[track_caller]
     #[must_use]
-    pub fn scatter2d(&self, places: &PoolPlaces, hw: [usize; 2]) -> Self {
-        let shape = places.index().shape();
+    pub fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
+        let shape = indices.index().shape();
         assert!(
             self.shape() == shape,
-            "scatter2d: dy does not fit\n  dy = {}\n  places = {shape}\n  rule: one number for each place",
+            "scatter2d: dy does not fit\n  dy = {}\n  indices = {shape}\n  rule: one number for each index",
             self.shape()
         );
-        T::scatter2d(self, places, hw)
+        T::scatter2d(self, indices, hw)
     }
 
     /// The mean of each window of x (N,C,H,W).
@@ -239,33 +248,11 @@ impl<T: Float> TensorOf<T> {
     /// # Panics
     /// If x has fewer than two axes or no elements, or a shape does not fit.
     #[track_caller]
-    pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, then: BatchNormThen<'_, T>) -> (Self, [Self; 3]) {
+    pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, epilogue: Epilogue<'_, Self>) -> (Self, [Self; 3]) {
         not_empty("batch_norm", self);
-        self.batch_norm_with(None, gamma, beta, eps, then)
-    }
-
-    /// [`batch_norm`](Self::batch_norm), that begins with what [`conv2d_with_moments`](Self::conv2d_with_moments) gave
-    /// along with this x.
-    ///
-    /// # Panics
-    /// As `batch_norm`, or if the moments are those of another shape.
-    #[track_caller]
-    pub fn batch_norm_with(
-        &self,
-        moments: Option<&Moments<T>>,
-        gamma: &Self,
-        beta: &Self,
-        eps: f64,
-        then: BatchNormThen<'_, T>,
-    ) -> (Self, [Self; 3]) {
-        let x = self.shape();
-        not_empty("batch_norm", self);
-        check_batch_norm(x, &[("gamma", gamma), ("beta", beta)], then);
-        if let Some(moments) = moments {
-            let of = moments.of;
-            assert!(x == of, "batch_norm: the moments are not those of x\n  x = {x}\n  moments of {of}");
-        }
-        T::batch_norm(self, moments, gamma, beta, eps, then)
+        check_channels(self.shape(), &[("gamma", gamma), ("beta", beta)]);
+        check_residual("batch_norm", self.shape(), epilogue);
+        T::batch_norm(self, gamma, beta, eps, epilogue)
     }
 
     /// `(x − mean) · scale + shift`, one number each for a channel, and what follows in the same pass: x (N,C,…), the
@@ -275,13 +262,14 @@ impl<T: Float> TensorOf<T> {
     /// If a shape does not match.
     #[track_caller]
     #[must_use]
-    pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self, then: BatchNormThen<'_, T>) -> Self {
-        check_batch_norm(self.shape(), &[("mean", mean), ("scale", scale), ("shift", shift)], then);
-        T::batch_norm_apply(self, mean, scale, shift, then)
+    pub fn batch_norm_apply(&self, mean: &Self, scale: &Self, shift: &Self, epilogue: Epilogue<'_, Self>) -> Self {
+        check_channels(self.shape(), &[("mean", mean), ("scale", scale), ("shift", shift)]);
+        check_residual("batch_norm", self.shape(), epilogue);
+        T::batch_norm_apply(self, mean, scale, shift, epilogue)
     }
 
     /// The gradients (dx, dγ, dβ, dr) of batch normalization with the batch's own statistics; this is x (N,C,…). After
-    /// relu, y is what came out of it; then `residual` asks for the gradient of what was added before.
+    /// relu, y is what came out of it; `residual` asks for dr, the gradient of what was added.
     ///
     /// # Panics
     /// If a shape does not match.
@@ -300,7 +288,7 @@ impl<T: Float> TensorOf<T> {
             let other = other.map_or(x, Self::shape);
             assert!(x == other, "batch_norm_backward: shapes differ\n  x  = {x}\n  {name} = {other}");
         }
-        check_batch_norm(x, &[("mean", mean), ("istd", istd), ("gamma", gamma)], BatchNormThen::Nothing);
+        check_channels(x, &[("mean", mean), ("istd", istd), ("gamma", gamma)]);
         T::batch_norm_backward(dy, self, mean, istd, gamma, y, residual)
     }
 
@@ -329,24 +317,57 @@ impl<T: Float> TensorOf<T> {
     }
 }
 
+impl TensorOf<u8> {
+    /// A batch of some of these images (N,C,H,W): `samples` (n) → (n,C,H,W). Each goes through the steps, whose random numbers
+    /// are a function of the key, the step's purpose and the sample, and then byte by byte through the table of its channel,
+    /// or the only one.
+    ///
+    /// # Panics
+    /// If there are more steps than [`MAX_IMAGE_STEPS`], not one table or one for each channel, or a sample out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn image_batch(
+        &self,
+        samples: &TensorOf<i32>,
+        tables: &[[f32; 256]],
+        steps: &[(ImageStep, Purpose)],
+        key: Key,
+    ) -> TensorOf<f32> {
+        let shape = self.shape();
+        assert!(
+            shape.rank() == 4 && samples.rank() == 1,
+            "image_batch: images (N,C,H,W) and samples (n) have four axes and one\n  images = {shape}\n  samples = {}",
+            samples.shape()
+        );
+        assert!(
+            steps.len() <= MAX_IMAGE_STEPS && [1, shape[1]].contains(&tables.len()),
+            "image_batch: {} steps and {} tables for images {shape}\n  rule: at most {MAX_IMAGE_STEPS} steps, one table or one for each channel",
+            steps.len(),
+            tables.len()
+        );
+        check_index("image_batch", samples, shape[0]);
+        u8::image_batch(self, samples, tables, steps, key)
+    }
+}
+
 /// Fails unless a convolution of x with these options has dy's shape.
 #[track_caller]
-fn check_weight_gradient(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) {
+fn check_parameter_gradients(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) {
     assert!(
         x.rank() == 4 && dy.rank() == 4 && options.groups > 0,
-        "conv2d_weight_gradient: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy}"
+        "conv2d_parameter_gradients: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy}"
     );
     let w = Shape::from([dy[1], x[1] / options.groups, khw[0], khw[1]]);
     let forward = shape_rules::conv2d(x, w, None, options).or_panic();
     assert!(
         forward == dy,
-        "conv2d_weight_gradient: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
+        "conv2d_parameter_gradients: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
     );
 }
 
-/// Fails unless x is (N,C,…), each part (C), and a residual has the shape of x.
+/// Fails unless x is (N,C,…) and each part (C).
 #[track_caller]
-fn check_batch_norm<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)], then: BatchNormThen<'_, T>) {
+fn check_channels<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)]) {
     for (name, part) in parts {
         assert!(
             x.rank() >= 2 && part.shape() == [x[1]],
@@ -354,10 +375,15 @@ fn check_batch_norm<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)], then: Ba
             part.shape()
         );
     }
-    if let BatchNormThen::AddRelu(residual) = then {
+}
+
+/// Fails unless a residual has the shape of the result.
+#[track_caller]
+fn check_residual<T: Float>(op: &str, y: Shape, epilogue: Epilogue<'_, TensorOf<T>>) {
+    if let Some(residual) = epilogue.residual {
         assert!(
-            x == residual.shape(),
-            "batch_norm: shapes differ\n  x        = {x}\n  residual = {}\n  rule: a residual has x's shape",
+            y == residual.shape(),
+            "{op}: shapes differ\n  y        = {y}\n  residual = {}\n  rule: a residual has the result's shape",
             residual.shape()
         );
     }

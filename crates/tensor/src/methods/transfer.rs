@@ -65,4 +65,20 @@ impl<T: Element> TensorOf<T> {
             Device::Cuda(ordinal) => upload(gpu::open(ordinal).unwrap_or_else(|error| panic!("{error}")), &here),
         }
     }
+
+    /// The same elements on a device as [`to`](Self::to) gives them, laid out as its kernels read parameters: with four axes,
+    /// as a filter has, channels-last on a GPU, where a convolution would have to arrange it at every step, else row-major.
+    ///
+    /// # Panics
+    /// As [`to`](Self::to).
+    #[must_use]
+    #[track_caller]
+    pub fn to_as_parameter(&self, device: Device) -> Self {
+        let there = self.to(device);
+        match (there.rank(), device) {
+            (4, Device::Cpu) => there.contiguous(),
+            (4, Device::Cuda(_)) => there.channels_last(),
+            _ => there,
+        }
+    }
 }

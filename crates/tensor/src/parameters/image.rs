@@ -3,25 +3,28 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::shape::Shape;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
-/// What a convolution learned about the channels of its result while it was made, for the batch normalization of that
-/// result to begin with: sums over stretches of each channel's elements.
-pub struct Moments<T> {
-    /// The stretches' sums, and the sums of their squared deviations from the stretch's mean: (2, stretches, C).
-    pub(crate) sums: TensorOf<T>,
-    /// The elements of a stretch; the last one may have fewer.
-    pub(crate) length: usize,
-    /// The shape of the convolution's result.
-    pub(crate) of: Shape,
+/// The most steps that the images of a batch go through.
+pub const MAX_IMAGE_STEPS: usize = 4;
+
+/// What is done to an image on its way into a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageStep {
+    /// Zeros are added on each side, and a window of the old size is cut out at a random place.
+    Crop {
+        /// The zeros on each side.
+        padding: usize,
+    },
+    /// Left and right are exchanged with probability ½.
+    Flip,
 }
 
-/// Where the maxima of windows were; only max pooling makes it.
+/// Where the maxima of windows were; only max pooling makes them.
 #[derive(Clone)]
-pub struct PoolPlaces {
-    /// (N,C,oh,ow): `row·W + column` of the input's plane, or −1 for a maximum that relu made 0.
+pub struct PoolIndices {
+    /// (N,C,oh,ow): `row·W + column` of the input's plane, or −1 for a maximum that relu lets no gradient through.
     index: TensorOf<i32>,
     /// Whether the windows are 2×2 side by side, each with its place inside.
     squares: bool,
@@ -29,7 +32,7 @@ pub struct PoolPlaces {
     windows: Option<Arc<[Vec<Window>; 2]>>,
 }
 
-impl PoolPlaces {
+impl PoolIndices {
     pub(crate) fn new(index: TensorOf<i32>, windows: &[Vec<Window>; 2]) -> Self {
         let windows_of_gpu = index.gpu().map(|_| Arc::new(windows.clone()));
         Self { index, squares: windows.iter().all(|axis| is_halving(axis)), windows: windows_of_gpu }
@@ -40,9 +43,9 @@ impl PoolPlaces {
         Self { index: self.index.narrow(0, images), squares: self.squares, windows: self.windows.clone() }
     }
 
-    /// The windows, of places that lie on a GPU.
+    /// The windows, of indices that lie on a GPU.
     pub(crate) fn windows(&self) -> &[Vec<Window>; 2] {
-        self.windows.as_ref().expect("places on a GPU have their windows")
+        self.windows.as_ref().expect("indices on a GPU have their windows")
     }
 
     /// Whether the windows are 2×2 side by side.
@@ -50,21 +53,10 @@ impl PoolPlaces {
         self.squares
     }
 
-    /// The places as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
+    /// The indices as numbers (N,C,oh,ow): `row·W + column` of the input's plane, −1 for none.
     pub fn index(&self) -> &TensorOf<i32> {
         &self.index
     }
-}
-
-/// What follows normalization in the same pass.
-#[derive(Clone, Copy)]
-pub enum BatchNormThen<'a, T> {
-    /// Nothing.
-    Nothing,
-    /// The rectified linear unit.
-    Relu,
-    /// A residual is added, then the rectified linear unit taken.
-    AddRelu(&'a TensorOf<T>),
 }
 
 /// The gradients that `TensorOf::batch_norm_backward` gives: dx, dγ, dβ, and dr if wanted.

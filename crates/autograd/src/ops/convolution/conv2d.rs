@@ -2,9 +2,11 @@
 //! other. With y = conv(x, w), dx = conv_x(dy, w) and dw = conv_w(x, dy), the number `⟨dy, conv(x, w)⟩` is linear in x, w
 //! and dy alike, and the three ops are its gradients in dy, x and w.
 
-use chainrule_tensor::{Conv2dOptions, Float, Moments};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
 use crate::operation::{Operation, Rule};
+use crate::ops::bias::BiasGradient;
+use crate::ops::epilogue::gated;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -20,20 +22,30 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn conv2d(&self, w: &Self, b: Option<&Self>, options: Conv2dOptions) -> Self {
-        let y = self.value().conv2d(&w.value(), b.map(Self::value).as_deref(), options);
-        Self::record(y, [self, w].into_iter().chain(b), Conv2d(options))
+        self.conv2d_with(w, b, options, Epilogue::NONE)
     }
 
-    /// [`conv2d`](Self::conv2d), and what its kernel learned about the result's channels.
+    /// [`conv2d`](Self::conv2d) and what follows it: `y = relu(conv(x, w) + b + r)`, r having y's shape.
+    ///
+    /// With `dz = dy` where y > 0 after relu, else 0, and dz = dy without relu: the gradients of `conv2d` by dz, and
+    /// `dr = dz`. Saves x and w, and after relu y.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
     #[track_caller]
-    pub(in crate::ops) fn conv2d_with_moments(
+    #[must_use]
+    pub fn conv2d_with(
         &self,
         w: &Self,
         b: Option<&Self>,
         options: Conv2dOptions,
-    ) -> (Self, Option<Moments<T>>) {
-        let (y, moments) = self.value().conv2d_with_moments(&w.value(), b.map(Self::value).as_deref(), options);
-        (Self::record(y, [self, w].into_iter().chain(b), Conv2d(options)), moments)
+        epilogue: Epilogue<'_, Self>,
+    ) -> Self {
+        let (bias, residual) = (b.map(Self::value), epilogue.residual.map(Self::value));
+        let then = epilogue.with_residual(residual.as_deref());
+        let y = self.value().conv2d_with(&w.value(), bias.as_deref(), options, then);
+        let rule = Conv2d { options, bias: b.is_some(), relu: epilogue.relu };
+        Self::record(y, [self, w].into_iter().chain(b).chain(epilogue.residual), rule)
     }
 
     /// The gradient of [`conv2d`](Self::conv2d) in its input, itself an op: this is dy (N,O,oh,ow), w
@@ -60,8 +72,7 @@ impl<T: Float> VarOf<T> {
         Self::record(dw, [self, dy], WeightGradient(options))
     }
 
-    /// The gradients of the weight and of the bias that are wanted, of [`conv2d`](Self::conv2d) of this x; both together
-    /// may come from one kernel.
+    /// The gradients of [`conv2d`](Self::conv2d) of this x in its weight and its bias, those that are wanted, from one kernel.
     pub(in crate::ops) fn conv2d_parameter_gradients(
         &self,
         dy: &Self,
@@ -69,12 +80,11 @@ impl<T: Float> VarOf<T> {
         options: Conv2dOptions,
         wanted: [bool; 2],
     ) -> [Option<Self>; 2] {
-        if let [true, true] = wanted {
-            let (dw, sums) = self.value().conv2d_weight_gradient_with_sums(&dy.value(), khw, options);
-            let dw = Self::record(dw, [self, dy], WeightGradient(options));
-            return [Some(dw), Some(dy.channel_sum_found(sums))];
-        }
-        [wanted[0].then(|| self.conv2d_weight_gradient(dy, khw, options)), wanted[1].then(|| dy.channel_sum())]
+        let [dw, db] = self.value().conv2d_parameter_gradients(&dy.value(), khw, options, wanted);
+        [
+            dw.map(|dw| Self::record(dw, [self, dy], WeightGradient(options))),
+            db.map(|db| Self::record(db, [dy], BiasGradient)),
+        ]
     }
 
     /// The last two of four axes.
@@ -84,17 +94,26 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-struct Conv2d(Conv2dOptions);
+struct Conv2d {
+    options: Conv2dOptions,
+    /// Whether the third parent is a bias; a residual comes behind it.
+    bias: bool,
+    relu: bool,
+}
 
 impl<T: Float> Rule<T> for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
     }
     fn derivative(&self) -> &'static str {
-        "dx = col2im(wᵀ · dy), dw = Σₙ dy · im2col(x)ᵀ, db = Σ dy over n, i, j"
+        if self.relu {
+            "dz = dy where y > 0, else 0; dx = col2im(wᵀ · dz), dw = Σₙ dz · im2col(x)ᵀ, db = Σ dz over n, i, j, dr = dz"
+        } else {
+            "dx = col2im(wᵀ · dy), dw = Σₙ dy · im2col(x)ᵀ, db = Σ dy over n, i, j, dr = dy"
+        }
     }
     fn saved(&self) -> &'static str {
-        "x, w"
+        if self.relu { "x, w, y" } else { "x, w" }
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         // Each output is the sum of one filter.
@@ -103,9 +122,14 @@ impl<T: Float> Rule<T> for Conv2d {
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (op.parent(0), op.parent(1));
-        let dx = needs[0].then(|| dy.conv2d_input_gradient(w, x.hw(), self.0));
-        let [dw, db] = x.conv2d_parameter_gradients(dy, w.hw(), self.0, [needs[1], needs.get(2) == Some(&true)]);
-        [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
+        let y = self.relu.then(|| op.output().value());
+        let dz = gated(dy, y.as_deref());
+        let (need_b, need_r) = if self.bias { (Some(needs[2]), needs.get(3)) } else { (None, needs.get(2)) };
+        let dx = needs[0].then(|| dz.conv2d_input_gradient(w, x.hw(), self.options));
+        let [dw, db] =
+            x.conv2d_parameter_gradients(&dz, w.hw(), self.options, [needs[1], need_b.is_some_and(|need| need)]);
+        let dr = need_r.map(|&need| need.then_some(dz));
+        [dx, dw].into_iter().chain(need_b.map(|_| db)).chain(dr).collect()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pooling: the maximum or the mean of each window of an image.
 
-use chainrule_tensor::{Float, Pool2dOptions, PoolPlaces, Window, shape_rules};
+use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Window, shape_rules};
 
 use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
@@ -22,13 +22,13 @@ impl<T: Float> VarOf<T> {
     pub fn max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let options = options.into();
         let windows = shape_rules::pool2d("max_pool2d", self.shape(), options);
-        let (y, index) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), false);
-        Self::record(y, [self], MaxPool { places: index, relu: false, options })
+        let (y, indices) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
+        Self::record(y, [self], MaxPool { indices, relu: false, options })
     }
 
     /// `relu` and `max_pool2d` in one: `y = max(0, maximum of the window)`, x (N,C,H,W) → (N,C,oh,ow).
     ///
-    /// All of dy goes to the window's first maximum where that is above 0, else nowhere; NaN passes through. The image
+    /// All of dy goes to the window's first maximum where that is above 0, else nowhere; NaN stays NaN. The image
     /// between the two ops, four times as large as y for 2×2 windows, is never written, nor is its gradient.
     ///
     /// # Panics
@@ -38,8 +38,8 @@ impl<T: Float> VarOf<T> {
     pub fn relu_max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let options = options.into();
         let windows = shape_rules::pool2d("relu_max_pool2d", self.shape(), options);
-        let (y, places) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")), true);
-        Self::record(y, [self], MaxPool { places, relu: true, options })
+        let (y, indices) = self.value().relu_max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
+        Self::record(y, [self], MaxPool { indices, relu: true, options })
     }
 
     /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Every cell of a window gets its share of dy.
@@ -68,7 +68,7 @@ impl<T: Float> VarOf<T> {
 }
 
 struct MaxPool {
-    places: PoolPlaces,
+    indices: PoolIndices,
     relu: bool,
     options: Pool2dOptions,
 }
@@ -107,18 +107,18 @@ impl<T: Float> Rule<T> for MaxPool {
         "argmax"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter2d(&self.places, op.parent(0).hw()))]
+        vec![Some(dy.scatter2d(&self.indices, op.parent(0).hw()))]
     }
 }
 
 impl<T: Float> VarOf<T> {
     /// dy (N,C,oh,ow), this, at the places of the maxima; elsewhere zeros: (N,C,H,W) with `hw` = [H, W].
-    pub(crate) fn scatter2d(&self, places: &PoolPlaces, hw: [usize; 2]) -> Self {
-        Self::record(self.value().scatter2d(places, hw), [self], Scatter(places.clone()))
+    pub(crate) fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
+        Self::record(self.value().scatter2d(indices, hw), [self], Scatter(indices.clone()))
     }
 }
 
-struct Scatter(PoolPlaces);
+struct Scatter(PoolIndices);
 
 impl<T: Float> Rule<T> for Scatter {
     fn name(&self) -> &'static str {
@@ -139,7 +139,7 @@ impl<T: Float> Rule<T> for Scatter {
     }
 }
 
-struct Gather(PoolPlaces);
+struct Gather(PoolIndices);
 
 impl<T: Float> Rule<T> for Gather {
     fn name(&self) -> &'static str {

@@ -1,9 +1,9 @@
 //! Convolution, relu and max pooling in one op.
 
-use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolPlaces, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolIndices, shape_rules};
 
+use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
-use crate::recording::is_recording;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -31,14 +31,15 @@ impl<T: Float> VarOf<T> {
             .unwrap_or_else(|error| panic!("{error}"));
         let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool.into());
         let windows = windows.unwrap_or_else(|error| panic!("{error}"));
-        let (y, places) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
-        Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, places, hw: [z[2], z[3]] })
+        let (y, indices) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
+        Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, indices, hw: [z[2], z[3]] })
     }
 }
 
+#[derive(Clone)]
 struct ConvReluMaxPool {
     options: Conv2dOptions,
-    places: PoolPlaces,
+    indices: PoolIndices,
     /// Of what is pooled.
     hw: [usize; 2],
 }
@@ -60,22 +61,69 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, w) = (op.parent(0), op.parent(1));
-        let need = |parent: usize| needs.get(parent).is_some_and(|&need| need);
-        let mut gradients = if is_recording() {
-            // The same by ops, which can be differentiated again.
-            let dz = dy.scatter2d(&self.places, self.hw);
-            let dx = need(0).then(|| dz.conv2d_input_gradient(w, x.hw(), self.options));
-            let [dw, db] = x.conv2d_parameter_gradients(&dz, w.hw(), self.options, [need(1), need(2)]);
-            vec![dx, dw, db]
-        } else {
-            let wanted = [need(0), need(1), need(2)];
-            x.value()
-                .conv2d_relu_max_pool2d_backward(&w.value(), &dy.value(), &self.places, self.options, wanted)
-                .map(|gradient| gradient.map(VarOf::constant))
-                .into()
-        };
-        gradients.truncate(needs.len());
-        gradients
+        let need = |parent: usize| needs.get(parent) == Some(&true);
+        let [dx, dw, db] = x.value().conv2d_relu_max_pool2d_backward(
+            &w.value(),
+            &dy.value(),
+            &self.indices,
+            self.options,
+            [need(0), need(1), need(2)],
+        );
+        let rule = |of: Of| Gradient { of, forward: self.clone() };
+        let dx = dx.map(|dx| VarOf::record(dx, [dy, w], rule(Of::Input(x.hw()))));
+        let dw = dw.map(|dw| VarOf::record(dw, [x, dy], rule(Of::Weight(w.hw()))));
+        let db = db.map(|db| VarOf::record(db, [dy], rule(Of::Bias)));
+        [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
+    }
+}
+
+/// Which gradient, with the last two axes of what it is of.
+#[derive(Clone, Copy)]
+enum Of {
+    /// dx as a function of (dy, w).
+    Input([usize; 2]),
+    /// dw as a function of (x, dy).
+    Weight([usize; 2]),
+    /// db as a function of dy.
+    Bias,
+}
+
+/// Of dx, dw or db, which the kernel makes without dz; its own gradients go by dz, op by op.
+struct Gradient {
+    of: Of,
+    forward: ConvReluMaxPool,
+}
+
+impl<T: Float> Rule<T> for Gradient {
+    fn name(&self) -> &'static str {
+        match self.of {
+            Of::Input(_) => "conv2d_relu_max_pool2d input gradient",
+            Of::Weight(_) => "conv2d_relu_max_pool2d weight gradient",
+            Of::Bias => "conv2d_relu_max_pool2d bias gradient",
+        }
+    }
+    fn derivative(&self) -> &'static str {
+        match self.of {
+            Of::Input(_) => "the gradients of conv2d input gradient(dz, w), dz = dy at the places of the maxima",
+            Of::Weight(_) => "the gradients of conv2d weight gradient(x, dz), dz = dy at the places of the maxima",
+            Of::Bias => "the gradients of Σ dz, dz = dy at the places of the maxima",
+        }
+    }
+    fn saved(&self) -> &'static str {
+        match self.of {
+            Of::Input(_) => "dy, w, the places of the maxima",
+            Of::Weight(_) => "x, dy, the places of the maxima",
+            Of::Bias => "the places of the maxima",
+        }
+    }
+    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let ConvReluMaxPool { options, indices, hw } = &self.forward;
+        composed_gradients(op, du, needs, |parents| match (self.of, parents) {
+            (Of::Input(of_x), [dy, w]) => dy.scatter2d(indices, *hw).conv2d_input_gradient(w, of_x, *options),
+            (Of::Weight(of_w), [x, dy]) => x.conv2d_weight_gradient(&dy.scatter2d(indices, *hw), of_w, *options),
+            (Of::Bias, [dy]) => dy.scatter2d(indices, *hw).channel_sum(),
+            _ => unreachable!("it was recorded with these parents"),
+        })
     }
 }
 

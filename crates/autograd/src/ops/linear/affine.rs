@@ -3,6 +3,7 @@
 use chainrule_tensor::Float;
 
 use crate::operation::{Operation, Rule};
+use crate::ops::bias::BiasGradient;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -44,12 +45,34 @@ impl<T: Float> Rule<T> for Linear {
         // (N, I) = (N, O) · (O, I)
         let dx = needs[0].then(|| dy.matmul(w));
         // (O, I) = (O, N) · (N, I)
-        let need_b = needs.get(2) == Some(&true);
-        let found = needs[1].then(|| x.value().linear_weight_gradient(&dy.value(), need_b));
-        let (dw, sums) = found.unzip();
-        let dw = dw.map(|found| dy.transpose(0, 1).matmul_found(x, found));
-        let db = needs[2..].iter().map(|&need| need.then(|| dy.channel_sum_found(sums.clone().flatten())));
-        [dx, dw].into_iter().chain(db).collect()
+        let wanted = [needs[1], needs.get(2) == Some(&true)];
+        let [dw, db] = x.value().linear_parameter_gradients(&dy.value(), wanted);
+        let dw = dw.map(|dw| VarOf::record(dw, [x, dy], WeightGradient));
+        let db = db.map(|db| VarOf::record(db, [dy], BiasGradient));
+        [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
+    }
+}
+
+/// Of dw as a function of (x, dy); dz is the gradient of dw, shaped like w.
+struct WeightGradient;
+
+impl<T: Float> Rule<T> for WeightGradient {
+    fn name(&self) -> &'static str {
+        "linear weight gradient"
+    }
+    fn derivative(&self) -> &'static str {
+        "dx = dy · dz, d(dy) = x · dzᵀ"
+    }
+    fn saved(&self) -> &'static str {
+        "x, dy"
+    }
+    fn multiply_adds(&self, op: &Operation<T>) -> usize {
+        op.output().shape().numel() * op.parent(0).shape()[0]
+    }
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, dy) = (op.parent(0), op.parent(1));
+        // (N, I) = (N, O) · (O, I) and (N, O) = (N, I) · (I, O)
+        vec![needs[0].then(|| dy.matmul(dz)), needs[1].then(|| x.linear(dz, None))]
     }
 }
 

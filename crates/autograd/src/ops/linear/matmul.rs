@@ -1,6 +1,6 @@
 //! The matrix product.
 
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::Float;
 
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
@@ -15,12 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn matmul(&self, b: &Self) -> Self {
-        self.matmul_found(b, self.value().matmul(&b.value()))
-    }
-
-    /// The same, its value having been found already.
-    pub(in crate::ops) fn matmul_found(&self, b: &Self, found: TensorOf<T>) -> Self {
-        Self::record(found, [self, b], Matmul)
+        Self::record(self.value().matmul(&b.value()), [self, b], Matmul)
     }
 }
 

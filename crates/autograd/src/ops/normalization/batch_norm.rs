@@ -1,10 +1,11 @@
 //! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{BatchNormThen, Binary, Float, Moments, TensorOf};
+use chainrule_tensor::{Epilogue, Float, TensorOf};
 
 use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
+use crate::ops::epilogue::{Gate, gated};
 use crate::ops::reduction::channel_sum::{channels, over};
 use crate::var::VarOf;
 
@@ -30,73 +31,41 @@ impl<T: Float> VarOf<T> {
     /// If x has fewer than two axes or no elements, or γ or β has not one number for each channel.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
-        self.batch_norm_with(None, [gamma, beta], eps)
+        self.batch_norm_with(gamma, beta, eps, Epilogue::NONE)
     }
 
-    /// [`batch_norm`](Self::batch_norm) of a convolution's result, with what it learned about it.
-    #[track_caller]
-    pub(in crate::ops) fn batch_norm_with(
-        &self,
-        moments: Option<&Moments<T>>,
-        [gamma, beta]: [&Self; 2],
-        eps: f64,
-    ) -> (Self, BatchStatistics<T>) {
-        let x = self.value();
-        let (y, [mean, variance, istd]) =
-            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, BatchNormThen::Nothing);
-        let count = x.numel() / mean.numel();
-        let rule = BatchNorm { mean: mean.clone(), istd, eps };
-        (Self::record(y, [self, gamma, beta], rule), BatchStatistics { mean, variance, count })
-    }
-
-    /// [`batch_norm`](Self::batch_norm), then plus a residual of x's shape if there is one, then relu: one op, which reads
-    /// and writes everything once less for each of the three.
+    /// [`batch_norm`](Self::batch_norm) and what follows it, in one op that reads and writes everything once less for each:
+    /// `y = relu(γ·x̂ + β + r)`, r having x's shape.
     ///
-    /// `y = relu(γ·x̂ + β + r)`, `x̂ = (x − mean)/√(var + ε)`. With `dz = dy` where y > 0 and else 0 (0 at 0 too, as
-    /// [`relu`](Self::relu)): `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m)`, `dr = dz`. Saves x,
-    /// mean, 1/√(var + ε) and y.
+    /// With `dz = dy` where y > 0 after relu, else 0 (0 at 0 too, as [`relu`](Self::relu)), and dz = dy without relu:
+    /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m)`, `dr = dz`. Saves x, mean and
+    /// 1/√(var + ε), and after relu y.
     ///
     /// # Panics
     /// If x has fewer than two axes or no elements, or another shape does not fit.
     #[track_caller]
-    pub fn batch_norm_relu(
+    pub fn batch_norm_with(
         &self,
         gamma: &Self,
         beta: &Self,
         eps: f64,
-        residual: Option<&Self>,
+        epilogue: Epilogue<'_, Self>,
     ) -> (Self, BatchStatistics<T>) {
-        self.batch_norm_relu_with(None, [gamma, beta], eps, residual)
-    }
-
-    /// [`batch_norm_relu`](Self::batch_norm_relu) of a convolution's result, with what it learned about it.
-    #[track_caller]
-    pub(in crate::ops) fn batch_norm_relu_with(
-        &self,
-        moments: Option<&Moments<T>>,
-        [gamma, beta]: [&Self; 2],
-        eps: f64,
-        residual: Option<&Self>,
-    ) -> (Self, BatchStatistics<T>) {
-        let x = self.value();
-        let r = residual.map(Self::value);
-        let (y, [mean, variance, istd]) =
-            x.batch_norm_with(moments, &gamma.value(), &beta.value(), eps, then_relu(r.as_deref()));
+        let (x, residual) = (self.value(), epilogue.residual.map(Self::value));
+        let then = epilogue.with_residual(residual.as_deref());
+        let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then);
         let count = x.numel() / mean.numel();
-        let rule = BatchNormRelu { mean: mean.clone(), istd, eps };
-        let y = Self::record(y, [self, gamma, beta].into_iter().chain(residual), rule);
+        let rule = BatchNorm { mean: mean.clone(), istd, eps, relu: epilogue.relu };
+        let y = Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule);
         (y, BatchStatistics { mean, variance, count })
     }
-}
-
-pub(in crate::ops) fn then_relu<T: Float>(residual: Option<&TensorOf<T>>) -> BatchNormThen<'_, T> {
-    residual.map_or(BatchNormThen::Relu, BatchNormThen::AddRelu)
 }
 
 struct BatchNorm<T: Float> {
     mean: TensorOf<T>,
     istd: TensorOf<T>,
     eps: f64,
+    relu: bool,
 }
 
 impl<T: Float> Rule<T> for BatchNorm<T> {
@@ -104,80 +73,38 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
         "batch_norm"
     }
     fn derivative(&self) -> &'static str {
-        "dβ = Σ dy, dγ = Σ dy·x̂, dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m)"
+        if self.relu {
+            "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·x̂, dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m), dr = dz"
+        } else {
+            "dβ = Σ dy, dγ = Σ dy·x̂, dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m), dr = dy"
+        }
     }
     fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε)"
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma) = (op.parent(0), op.parent(1));
-        let (dx, dgamma, dbeta, _) =
-            x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), None, false);
-        vec![
-            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps: self.eps, y: None })),
-            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps: self.eps, y: None })),
-            Some(VarOf::record(dbeta, [dy], ShiftGradient { y: None })),
-        ]
-    }
-}
-
-struct BatchNormRelu<T: Float> {
-    mean: TensorOf<T>,
-    istd: TensorOf<T>,
-    eps: f64,
-}
-
-impl<T: Float> Rule<T> for BatchNormRelu<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm_relu"
-    }
-    fn derivative(&self) -> &'static str {
-        "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·x̂, dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m), dr = dz"
-    }
-    fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε), y"
+        if self.relu { "x, mean, 1/√(var + ε), y" } else { "x, mean, 1/√(var + ε)" }
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma, y) = (op.parent(0), op.parent(1), op.output().value());
-        let wanted = needs.get(3).is_some_and(|&need| need);
-        let (dx, dgamma, dbeta, dr) =
-            x.value().batch_norm_backward(&dy.value(), &self.mean, &self.istd, &gamma.value(), Some(&y), wanted);
-        let y = || Some(y.clone());
-        let mut gradients = vec![
-            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps: self.eps, y: y() })),
-            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps: self.eps, y: y() })),
-            Some(VarOf::record(dbeta, [dy], ShiftGradient { y: y() })),
-        ];
-        if needs.len() == 4 {
-            gradients.push(dr.zip(y()).map(|(dr, y)| VarOf::record(dr, [dy], Gate { y })));
-        }
-        gradients
-    }
-}
-
-/// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
-pub(in crate::ops) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
-    let Some(y) = y else { return dy.clone() };
-    VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
-}
-
-/// Of dz as a function of dy.
-struct Gate<T: Float> {
-    y: TensorOf<T>,
-}
-
-impl<T: Float> Rule<T> for Gate<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm_relu gate"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy) = du where y > 0, else 0"
-    }
-    fn saved(&self) -> &'static str {
-        "y"
-    }
-    fn backward(&self, _op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(gated(du, Some(&self.y)))]
+        let (x, gamma) = (op.parent(0), op.parent(1));
+        let y = self.relu.then(|| op.output().value().clone());
+        let (dx, dgamma, dbeta, dr) = x.value().batch_norm_backward(
+            &dy.value(),
+            &self.mean,
+            &self.istd,
+            &gamma.value(),
+            y.as_ref(),
+            needs.get(3) == Some(&true),
+        );
+        let eps = self.eps;
+        let dr = needs
+            .get(3)
+            .map(|_| dr.map(|dr| y.clone().map_or_else(|| dy.clone(), |y| VarOf::record(dr, [dy], Gate { y }))));
+        [
+            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps, y: y.clone() })),
+            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps, y: y.clone() })),
+            Some(VarOf::record(dbeta, [dy], ShiftGradient { y })),
+        ]
+        .into_iter()
+        .chain(dr)
+        .collect()
     }
 }
 
@@ -265,6 +192,7 @@ impl<T: Float> Rule<T> for ShiftGradient<T> {
 #[cfg(test)]
 mod tests {
     use crate::Var64;
+    use chainrule_tensor::Epilogue;
 
     #[test]
     fn by_hand() {
@@ -285,7 +213,7 @@ mod tests {
         let x = Var64::parameter("x", [[1.0], [5.0]]);
         let (gamma, beta) = (Var64::parameter("gamma", [3.0]), Var64::parameter("beta", [0.5]));
         let weights = Var64::constant([[1.0], [10.0]]);
-        let (y, statistics) = x.batch_norm_relu(&gamma, &beta, 0.0, None);
+        let (y, statistics) = x.batch_norm_with(&gamma, &beta, 0.0, Epilogue::RELU);
         assert_eq!(y.value().to_vec(), [0.0, 3.5]);
         assert_eq!((statistics.mean.item(), statistics.variance.item(), statistics.count), (3.0, 4.0, 2));
         let g = (&y * &weights).sum().backward();
@@ -293,7 +221,7 @@ mod tests {
 
         // The residual lifts the first to exactly 0, where no gradient passes.
         let r = Var64::parameter("r", [[2.5], [1.0]]);
-        let (y, _) = x.batch_norm_relu(&gamma, &beta, 0.0, Some(&r));
+        let (y, _) = x.batch_norm_with(&gamma, &beta, 0.0, Epilogue::add_relu(&r));
         assert_eq!(y.value().to_vec(), [0.0, 4.5]);
         let g = (&y * &weights).sum().backward();
         assert_eq!((g[&gamma].item(), g[&beta].item(), g[&r].to_vec()), (10.0, 10.0, vec![0.0, 10.0]));
@@ -304,7 +232,7 @@ mod tests {
         let x = Var64::parameter("x", [[1.0, -3.0], [5.0, 2.0], [2.0, 2.0]]);
         let (one, zero) = (Var64::constant([1.0, 1.0]), Var64::constant([0.0, 0.0]));
         let r = Var64::constant(x.value());
-        let fused = x.batch_norm_relu(&one, &zero, 0.1, Some(&r)).0.square().sum().backward();
+        let fused = x.batch_norm_with(&one, &zero, 0.1, Epilogue::add_relu(&r)).0.square().sum().backward();
         let apart = (x.batch_norm(&one, &zero, 0.1).0 + r).relu().square().sum().backward();
         assert_eq!((fused.len(), &fused[&x]), (1, &apart[&x]));
     }

@@ -1,9 +1,9 @@
 //! Batch normalization with given statistics, as at inference.
 
-use chainrule_tensor::{BatchNormThen, Binary, Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
 
-use super::batch_norm::{gated, then_relu};
 use crate::operation::{Operation, Rule};
+use crate::ops::epilogue::gated;
 use crate::ops::reduction::channel_sum::channels;
 use crate::var::VarOf;
 
@@ -24,58 +24,39 @@ impl<T: Float> VarOf<T> {
         variance: &TensorOf<T>,
         eps: f64,
     ) -> Self {
-        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
-        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), BatchNormThen::Nothing);
-        Self::record(y, [self, gamma, beta], rule)
+        self.batch_norm_inference_with([gamma, beta], [mean, variance], eps, Epilogue::NONE)
     }
 
-    /// [`batch_norm_inference`](Self::batch_norm_inference), then plus a residual of x's shape if there is one, then relu:
-    /// one op and one pass.
+    /// [`batch_norm_inference`](Self::batch_norm_inference) and what follows it, in one op; a residual has x's shape.
     ///
-    /// With `dz = dy` where y > 0 and else 0: the gradients of `batch_norm_inference` by dz, and `dr = dz`.
+    /// With `dz = dy` where y > 0 after relu, else 0, and dz = dy without relu: the gradients of `batch_norm_inference` by dz,
+    /// and `dr = dz`.
     ///
     /// # Panics
     /// If a shape does not match.
     #[track_caller]
     #[must_use]
-    pub fn batch_norm_relu_inference(
+    pub fn batch_norm_inference_with(
         &self,
-        gamma: &Self,
-        beta: &Self,
-        mean: &TensorOf<T>,
-        variance: &TensorOf<T>,
+        [gamma, beta]: [&Self; 2],
+        [mean, variance]: [&TensorOf<T>; 2],
         eps: f64,
-        residual: Option<&Self>,
+        epilogue: Epilogue<'_, Self>,
     ) -> Self {
-        let (rule, scale) = Inference::new(gamma, mean, variance, eps);
-        let r = residual.map(Self::value);
-        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then_relu(r.as_deref()));
-        Self::record(y, [self, gamma, beta].into_iter().chain(residual), InferenceRelu(rule))
+        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
+        let scale = gamma.value().binary(Binary::Mul, &istd);
+        let residual = epilogue.residual.map(Self::value);
+        let then = epilogue.with_residual(residual.as_deref());
+        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then);
+        let rule = Inference { mean: mean.clone(), istd, relu: epilogue.relu };
+        Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule)
     }
 }
 
-/// With given statistics.
 struct Inference<T: Float> {
     mean: TensorOf<T>,
     istd: TensorOf<T>,
-}
-
-impl<T: Float> Inference<T> {
-    /// The rule, and γ/√(var + ε).
-    fn new(gamma: &VarOf<T>, mean: &TensorOf<T>, variance: &TensorOf<T>, eps: f64) -> (Self, TensorOf<T>) {
-        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
-        let scale = gamma.value().binary(Binary::Mul, &istd);
-        (Self { mean: mean.clone(), istd }, scale)
-    }
-
-    /// The gradients of x, γ and β by that of `γ·(x − mean)/√(var + ε) + β`.
-    fn gradients(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (x, gamma) = (op.parent(0), op.parent(1));
-        let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
-        let dx = || dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
-        let dgamma = || (dz * (x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
-        vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.channel_sum())]
-    }
+    relu: bool,
 }
 
 impl<T: Float> Rule<T> for Inference<T> {
@@ -83,35 +64,24 @@ impl<T: Float> Rule<T> for Inference<T> {
         "batch_norm at inference"
     }
     fn derivative(&self) -> &'static str {
-        "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε)"
-    }
-    fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε), γ"
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        self.gradients(op, dy, needs)
-    }
-}
-
-/// With given statistics, then relu.
-struct InferenceRelu<T: Float>(Inference<T>);
-
-impl<T: Float> Rule<T> for InferenceRelu<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm_relu at inference"
-    }
-    fn derivative(&self) -> &'static str {
-        "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
-    }
-    fn saved(&self) -> &'static str {
-        "x, mean, 1/√(var + ε), γ, y"
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dz = gated(dy, Some(&op.output().value()));
-        let mut gradients = self.0.gradients(op, &dz, needs);
-        if let Some(&residual) = needs.get(3) {
-            gradients.push(residual.then_some(dz));
+        if self.relu {
+            "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
+        } else {
+            "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε), dr = dy"
         }
+    }
+    fn saved(&self) -> &'static str {
+        if self.relu { "x, mean, 1/√(var + ε), γ, y" } else { "x, mean, 1/√(var + ε), γ" }
+    }
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (x, gamma) = (op.parent(0), op.parent(1));
+        let y = self.relu.then(|| op.output().value());
+        let dz = gated(dy, y.as_deref());
+        let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
+        let dx = || &dz * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
+        let dgamma = || (&dz * (x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
+        let mut gradients = vec![needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| dz.channel_sum())];
+        gradients.extend(needs.get(3).map(|&need| need.then(|| dz.clone())));
         gradients
     }
 }
@@ -119,6 +89,7 @@ impl<T: Float> Rule<T> for InferenceRelu<T> {
 #[cfg(test)]
 mod tests {
     use crate::Var64;
+    use chainrule_tensor::Epilogue;
 
     #[test]
     fn by_hand() {
@@ -132,7 +103,7 @@ mod tests {
 
         // The residual lifts the first to exactly 0, where no gradient passes.
         let r = Var64::parameter("r", [[2.5], [1.0]]);
-        let y = x.batch_norm_relu_inference(&gamma, &beta, &mean, &variance, 0.0, Some(&r));
+        let y = x.batch_norm_inference_with([&gamma, &beta], [&mean, &variance], 0.0, Epilogue::add_relu(&r));
         assert_eq!(y.value().to_vec(), [0.0, 4.5]);
         let g = (y * Var64::constant([[1.0], [10.0]])).sum().backward();
         assert_eq!((g[&x].to_vec(), g[&r].to_vec()), (vec![0.0, 15.0], vec![0.0, 10.0]));

@@ -1,6 +1,6 @@
 //! The sum of each channel.
 
-use chainrule_tensor::{Float, Shape, TensorOf};
+use chainrule_tensor::{Float, Shape};
 
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
@@ -15,16 +15,9 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn channel_sum(&self) -> Self {
-        self.channel_sum_found(None)
-    }
-
-    /// The same, if its value has been found already.
-    #[track_caller]
-    pub(in crate::ops) fn channel_sum_found(&self, found: Option<TensorOf<T>>) -> Self {
         let shape = self.shape();
         assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
-        let y = found.unwrap_or_else(|| self.value().sum(&over(shape), false));
-        Self::record(y, [self], ChannelSum)
+        Self::record(self.value().sum(&over(shape), false), [self], ChannelSum)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows of tensors so large that kernels divide them among threads.
 
-use chainrule_tensor::{Conv2dOptions, Key, Purpose, Tensor64, TensorOf};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Key, Purpose, Tensor64, TensorOf};
 
 use super::{POSITIVE, WIDE, beside};
 use crate::row::Row;
@@ -37,19 +37,19 @@ pub fn large() -> Vec<Row> {
             |x| { unchecked(x) }
         ),
         row!(
-            "large batch_norm_relu",
+            "large batch_norm with a residual and relu",
             [[33, 6, 16, 16], [6], [6], [33, 6, 16, 16]],
             WIDE,
-            |x| x[0].batch_norm_relu(&x[1], &x[2], 1e-5, Some(&x[3])).0,
+            |x| x[0].batch_norm_with(&x[1], &x[2], 1e-5, Epilogue::add_relu(&x[3])).0,
             |x| { unchecked(x) }
         ),
         row!(
-            "large conv2d_batch_norm_relu",
+            "large conv2d and batch_norm with relu",
             [[33, 8, 12, 12], [16, 8, 3, 3], [16], [16]],
             WIDE,
             |x| {
-                let (of_channel, options) = ([&x[2], &x[3]], Conv2dOptions::padded(1));
-                x[0].conv2d_batch_norm_relu(&x[1], None, options, of_channel, 1e-5, None).0
+                let y = x[0].conv2d_with(&x[1], None, Conv2dOptions::padded(1), Epilogue::CHANNEL_STATS);
+                y.batch_norm_with(&x[2], &x[3], 1e-5, Epilogue::RELU).0
             },
             |x| unchecked(x)
         ),

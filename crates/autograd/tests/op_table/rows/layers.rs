@@ -1,7 +1,7 @@
 //! What layers and losses are made of.
 
 use chainrule_autograd::{CrossEntropy, Reduction};
-use chainrule_tensor::{Conv2dOptions, Pool2dOptions, Tensor64, TensorOf};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Pool2dOptions, Tensor64, TensorOf};
 
 use super::{WIDE, beside, sigmoid};
 use crate::reference as r;
@@ -57,6 +57,26 @@ pub fn images() -> Vec<Row> {
             WIDE,
             |x| { x[0].conv2d_input_gradient(&x[1], [4, 5], CONV) },
             |x| r::conv2d_input_gradient(&x[0], &x[1], &[2, 2, 4, 5], CONV)
+        ),
+        row!(
+            "conv2d with relu",
+            [[2, 2, 4, 5], [3, 2, 3, 2], [3]],
+            WIDE,
+            |x| x[0].conv2d_with(&x[1], Some(&x[2]), CONV, Epilogue::RELU),
+            |x| {
+                let y = r::conv2d(&x[0], &x[1], Some(&x[2]), &[2, 3, 2, 7], CONV);
+                y.iter().map(|y| y.max(0.0)).collect()
+            }
+        ),
+        row!(
+            "conv2d with a residual and relu",
+            [[2, 2, 4, 5], [3, 2, 3, 2], [2, 3, 2, 7]],
+            WIDE,
+            |x| x[0].conv2d_with(&x[1], None, CONV, Epilogue::add_relu(&x[2])),
+            |x| {
+                let y = r::conv2d(&x[0], &x[1], None, &[2, 3, 2, 7], CONV);
+                y.iter().zip(x[2].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
+            }
         ),
         row!(
             "conv2d weight gradient",
@@ -175,30 +195,40 @@ pub fn normalizations() -> Vec<Row> {
             }
         ),
         row!(
-            "batch_norm_relu",
+            "batch_norm with a residual",
+            [[3, 2, 2, 2], [2], [2], [3, 2, 2, 2]],
+            WIDE,
+            |x| x[0].batch_norm_with(&x[1], &x[2], 0.1, Epilogue::add(&x[3])).0,
+            |x| {
+                let y = r::batch_norm(&r::normalized(&x[0], 0.1), x);
+                y.iter().zip(x[3].to_vec()).map(|(y, r)| y + r).collect()
+            }
+        ),
+        row!(
+            "batch_norm with relu",
             [[3, 2, 2, 2], [2], [2]],
             WIDE,
-            |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, None).0 },
+            |x| { x[0].batch_norm_with(&x[1], &x[2], 0.1, Epilogue::RELU).0 },
             |x| r::batch_norm(&r::normalized(&x[0], 0.1), x).iter().map(|y| y.max(0.0)).collect()
         ),
         row!(
-            "batch_norm_relu with a residual",
+            "batch_norm with a residual and relu",
             [[3, 2, 2, 2], [2], [2], [3, 2, 2, 2]],
             WIDE,
-            |x| { x[0].batch_norm_relu(&x[1], &x[2], 0.1, Some(&x[3])).0 },
+            |x| { x[0].batch_norm_with(&x[1], &x[2], 0.1, Epilogue::add_relu(&x[3])).0 },
             |x| {
                 let y = r::batch_norm(&r::normalized(&x[0], 0.1), x);
                 y.iter().zip(x[3].to_vec()).map(|(y, r)| (y + r).max(0.0)).collect()
             }
         ),
         row!(
-            "batch_norm_relu at inference",
+            "batch_norm at inference with a residual and relu",
             [[3, 2, 2], [2], [2], [3, 2, 2]],
             WIDE,
             |x| {
                 let of = |v: [f64; 2]| beside(&x[0], v.map(T::from_f64));
                 let (mean, variance) = (of([0.25, -0.5]), of([2.0, 0.5]));
-                x[0].batch_norm_relu_inference(&x[1], &x[2], &mean, &variance, 1e-5, Some(&x[3]))
+                x[0].batch_norm_inference_with([&x[1], &x[2]], [&mean, &variance], 1e-5, Epilogue::add_relu(&x[3]))
             },
             |x| {
                 let (mean, variance) = ([0.25, -0.5], [2.0, 0.5f64]);
@@ -212,22 +242,22 @@ pub fn normalizations() -> Vec<Row> {
             (0..3).map(|c| channel(c).map(|i| x[0].at(&i)).sum()).collect()
         }),
         row!(
-            "conv2d_batch_norm",
+            "conv2d and batch_norm",
             [[2, 4, 4, 3], [4, 4, 3, 3], [4], [4]],
             WIDE,
             |x| {
-                let of_channel = [&x[2], &x[3]];
-                x[0].conv2d_batch_norm(&x[1], None, Conv2dOptions::padded(1), of_channel, 0.1).0
+                let y = x[0].conv2d_with(&x[1], None, Conv2dOptions::padded(1), Epilogue::CHANNEL_STATS);
+                y.batch_norm(&x[2], &x[3], 0.1).0
             },
             |x| r::batch_norm_of_conv2d(x, &[2, 4, 4, 3], Conv2dOptions::padded(1), 0.1)
         ),
         row!(
-            "conv2d_batch_norm_relu",
+            "conv2d and batch_norm with a residual and relu",
             [[2, 4, 4, 3], [4, 4, 3, 3], [4], [4], [2, 4, 4, 3]],
             WIDE,
             |x| {
-                let (of_channel, options) = ([&x[2], &x[3]], Conv2dOptions::padded(1));
-                x[0].conv2d_batch_norm_relu(&x[1], None, options, of_channel, 0.1, Some(&x[4])).0
+                let y = x[0].conv2d_with(&x[1], None, Conv2dOptions::padded(1), Epilogue::CHANNEL_STATS);
+                y.batch_norm_with(&x[2], &x[3], 0.1, Epilogue::add_relu(&x[4])).0
             },
             |x| {
                 let y = r::batch_norm_of_conv2d(x, &[2, 4, 4, 3], Conv2dOptions::padded(1), 0.1);

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// Run one step and exit, to measure the time from process start to the end of the first step
     #[arg(long, conflicts_with = "profile")]
     once: bool,
+    /// Run every layer as an op of its own, as a forward pass written by hand does
+    #[arg(long)]
+    unfused: bool,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -52,6 +55,10 @@ fn seconds(text: &str) -> Result<f64, String> {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.unfused { unfused(|| time(arguments)) } else { time(arguments) }
+}
+
+fn time(arguments: &Arguments) -> Result<(), Failure> {
     let device = arguments.compute.prepare()?;
     if arguments.profile && device != Device::Cpu {
         return Err(Failure::Usage("--profile: ops are timed on the processor; add --device cpu".into()));

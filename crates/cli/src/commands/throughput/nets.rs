@@ -71,11 +71,15 @@ fn conv(from: usize, to: usize, padding: usize, rng: &mut Rng) -> Conv2d {
 
 fn mnist(rng: &mut Rng) -> Sequential {
     Sequential::new()
-        .add(ConvReluMaxPool2d(conv(1, 8, 1, rng), MaxPool2d::new(2)))
-        .add(ConvReluMaxPool2d(conv(8, 16, 1, rng), MaxPool2d::new(2)))
+        .add(conv(1, 8, 1, rng))
+        .add(Relu)
+        .add(MaxPool2d::new(2))
+        .add(conv(8, 16, 1, rng))
+        .add(Relu)
+        .add(MaxPool2d::new(2))
         .add(Flatten)
         .add(Linear::new(16 * 7 * 7, 128, rng))
-        .add(Activation::Relu)
+        .add(Relu)
         .add(Linear::new(128, 10, rng))
 }
 
@@ -84,97 +88,104 @@ fn cifar(rng: &mut Rng) -> Sequential {
     for (block, (from, middle, to)) in [(3, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
         let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
         net = net
-            .add(ConvBatchNorm2d::new(conv(from, middle, first, rng)).relu())
-            .add(ConvReluMaxPool2d(conv(middle, to, second, rng), MaxPool2d::new(2)));
+            .add(conv(from, middle, first, rng))
+            .add(BatchNorm2d::new(middle))
+            .add(Relu)
+            .add(conv(middle, to, second, rng))
+            .add(Relu)
+            .add(MaxPool2d::new(2));
         if block > 0 {
             net = net.add(Dropout::new(0.1, rng));
         }
     }
     net.add(Flatten)
         .add(Linear::new(160 * 6 * 6, 1024, rng))
-        .add(Activation::Relu)
+        .add(Relu)
         .add(Linear::new(1024, 128, rng))
-        .add(Activation::Relu)
+        .add(Relu)
         .add(Dropout::new(0.1, rng))
         .add(Linear::new(128, 10, rng))
 }
 
-/// A convolution without bias, and its batch normalization.
-fn conv_bn(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> ConvBatchNorm2d {
-    ConvBatchNorm2d::new(Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng))
+/// A convolution without bias.
+fn unbiased(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> Conv2d {
+    Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng)
 }
 
 /// Two convolutions around which the input passes unchanged, or through a 1×1 convolution where shapes differ
 /// (He and others: "Deep residual learning for image recognition", 2016).
 struct Block {
-    first: ConvBatchNorm2d,
-    second: ConvBatchNorm2d,
-    shortcut: Option<ConvBatchNorm2d>,
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
+    conv2: Conv2d,
+    bn2: BatchNorm2d,
+    shortcut: Option<Sequential>,
 }
 
 impl Block {
     fn new(from: usize, to: usize, stride: usize, rng: &mut Rng) -> Self {
         Self {
-            first: conv_bn(from, to, 3, stride, rng).relu(),
-            second: conv_bn(to, to, 3, 1, rng),
-            shortcut: (stride != 1 || from != to).then(|| conv_bn(from, to, 1, stride, rng)),
+            conv1: unbiased(from, to, 3, stride, rng),
+            bn1: BatchNorm2d::new(to),
+            conv2: unbiased(to, to, 3, 1, rng),
+            bn2: BatchNorm2d::new(to),
+            shortcut: (stride != 1 || from != to)
+                .then(|| Sequential::new().add(unbiased(from, to, 1, stride, rng)).add(BatchNorm2d::new(to))),
         }
     }
 }
 
 impl Module for Block {
-    children!(first, second, shortcut);
+    children!(conv1, bn1, conv2, bn2, shortcut);
 
     fn forward(&self, x: &Var) -> Var {
-        let y = self.first.forward(x);
-        match &self.shortcut {
-            Some(shortcut) => self.second.forward_add_relu(&y, &shortcut.forward(x)),
-            None => self.second.forward_add_relu(&y, x),
-        }
+        let shortcut = self.shortcut.forward(x);
+        chain(x, &[&self.conv1, &self.bn1, &Relu, &self.conv2, &self.bn2, &Add(&shortcut), &Relu])
     }
 }
 
 struct Resnet18 {
-    stem: ConvBatchNorm2d,
+    conv1: Conv2d,
+    bn1: BatchNorm2d,
     blocks: Sequential,
     fc: Linear,
 }
 
 impl Resnet18 {
     fn new(rng: &mut Rng) -> Self {
-        let stem = conv_bn(3, 64, 3, 1, rng).relu();
+        let conv1 = unbiased(3, 64, 3, 1, rng);
         let mut blocks = Sequential::new();
         let mut from = 64;
         for (to, stride) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)] {
             blocks = blocks.add(Block::new(from, to, stride, rng));
             from = to;
         }
-        Self { stem, blocks, fc: Linear::new(512, 10, rng) }
+        Self { conv1, bn1: BatchNorm2d::new(64), blocks, fc: Linear::new(512, 10, rng) }
     }
 }
 
 impl Module for Resnet18 {
-    children!(stem, blocks, fc);
+    children!(conv1, bn1, blocks, fc);
 
     fn forward(&self, x: &Var) -> Var {
-        let x = self.blocks.forward(&self.stem.forward(x));
-        self.fc.forward(&x.adaptive_avg_pool2d([1, 1]).flatten())
+        let pool = AdaptiveAvgPool2d([1, 1]);
+        chain(x, &[&self.conv1, &self.bn1, &Relu, &self.blocks, &pool, &Flatten, &self.fc])
     }
 }
 
 /// Convolution, batch normalization, ReLU.
-fn stage(from: usize, to: usize, rng: &mut Rng) -> ConvBatchNorm2d {
-    ConvBatchNorm2d::new(conv(from, to, 1, rng)).relu()
+fn stage(from: usize, to: usize, rng: &mut Rng) -> Sequential {
+    Sequential::new().add(conv(from, to, 1, rng)).add(BatchNorm2d::new(to)).add(Relu)
 }
 
 /// Down twice, up twice, each level joined with its counterpart (Ronneberger and others: "U-Net: convolutional networks
 /// for biomedical image segmentation", 2015).
 struct Unet {
-    down1: ConvBatchNorm2d,
-    down2: ConvBatchNorm2d,
-    bottom: ConvBatchNorm2d,
-    up1: ConvBatchNorm2d,
-    up2: ConvBatchNorm2d,
+    down1: Sequential,
+    down2: Sequential,
+    bottom: Sequential,
+    up1: Sequential,
+    up2: Sequential,
     last: Conv2d,
 }
 

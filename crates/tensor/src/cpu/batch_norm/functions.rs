@@ -59,7 +59,7 @@ impl<T: Float> Term<T, 3, 2> for Gradient {
     }
 }
 
-/// `(x − mean)·scale + shift`.
+/// `(x − mean)·scale + shift`, plus a residual if there is one.
 #[derive(Clone, Copy)]
 pub(super) struct Scale;
 
@@ -67,6 +67,13 @@ impl<T: Float> Map<T, 1, 3, 1> for Scale {
     #[inline(always)]
     fn of(self, [x]: [T; 1], [mean, scale, shift]: [T; 3]) -> [T; 1] {
         [(x - mean) * scale + shift]
+    }
+}
+
+impl<T: Float> Map<T, 2, 3, 1> for Scale {
+    #[inline(always)]
+    fn of(self, [x, r]: [T; 2], [mean, scale, shift]: [T; 3]) -> [T; 1] {
+        [(x - mean) * scale + shift + r]
     }
 }
 

@@ -14,7 +14,7 @@ mod tests;
 
 use crate::cpu::strided::in_order;
 use crate::element::Float;
-use crate::kernel::{BatchNormGradients, BatchNormThen, Moments};
+use crate::kernel::{BatchNormGradients, Epilogue};
 use crate::layout::Layout;
 use crate::parallel::Disjoint;
 use crate::scalar::Real;
@@ -54,22 +54,20 @@ fn inverse_deviation<T: Float>(variance: T, eps: T) -> T {
 /// `y = γ·(x − mean)/√(var + ε) + β` and what follows, with x's own statistics, and these: mean, var, 1/√(var + ε).
 pub(crate) fn forward<T: Float>(
     x: &TensorOf<T>,
-    _: Option<&Moments<T>>,
     gamma: &TensorOf<T>,
     beta: &TensorOf<T>,
     eps: f64,
-    then: BatchNormThen<'_, T>,
+    epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> (TensorOf<T>, [TensorOf<T>; 3]) {
     let format = Format::of(x.layout());
     let values = format.read(x);
     let [gamma, beta] = [gamma, beta].map(|of_channel| in_order(of_channel, &[0]));
     let (scale, eps) = ([&*gamma, &*beta], T::from_f64(eps));
-    match then {
-        BatchNormThen::Nothing => forward_with(&format, [&values], scale, eps, Scale),
-        BatchNormThen::Relu => forward_with(&format, [&values], scale, eps, ScaleRelu),
-        BatchNormThen::AddRelu(residual) => {
-            forward_with(&format, [&values, &format.read(residual)], scale, eps, ScaleRelu)
-        }
+    match (epilogue.residual, epilogue.relu) {
+        (None, false) => forward_with(&format, [&values], scale, eps, Scale),
+        (None, true) => forward_with(&format, [&values], scale, eps, ScaleRelu),
+        (Some(residual), false) => forward_with(&format, [&values, &format.read(residual)], scale, eps, Scale),
+        (Some(residual), true) => forward_with(&format, [&values, &format.read(residual)], scale, eps, ScaleRelu),
     }
 }
 
@@ -110,25 +108,26 @@ pub(crate) fn apply<T: Float>(
     mean: &TensorOf<T>,
     scale: &TensorOf<T>,
     shift: &TensorOf<T>,
-    then: BatchNormThen<'_, T>,
+    epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> TensorOf<T> {
     let format = Format::of(x.layout());
     let values = format.read(x);
     let constants = [mean, scale, shift].map(|of_channel| in_order(of_channel, &[0]));
     let constants = constants.each_ref().map(|of_channel| &**of_channel);
-    let [y] = match then {
-        BatchNormThen::Nothing => format.map([&values], constants, Scale),
-        BatchNormThen::Relu => format.map([&values], constants, ScaleRelu),
-        BatchNormThen::AddRelu(residual) => format.map([&values, &format.read(residual)], constants, ScaleRelu),
+    let [y] = match (epilogue.residual, epilogue.relu) {
+        (None, false) => format.map([&values], constants, Scale),
+        (None, true) => format.map([&values], constants, ScaleRelu),
+        (Some(residual), false) => format.map([&values, &format.read(residual)], constants, Scale),
+        (Some(residual), true) => format.map([&values, &format.read(residual)], constants, ScaleRelu),
     };
     y
 }
 
 /// With `dz = dy`, or if y is given, `dz = dy` where y > 0 and else 0: `dβ = Σ dz`, `dγ = istd · Σ dz·(x − mean)`,
 /// `dx = γ·istd · (dz − dβ/m − (x − mean) · istd·dγ/m)`, m being the number of elements of a channel, and if it is
-/// wanted and y given, `dr = dz`: one pass for the sums and one for dx and dr, which have the memory format of x.
+/// wanted, `dr = dz`: one pass for the sums and one for dx and dr, which have the memory format of x.
 pub(crate) fn backward<T: Float>(
-    dy: &TensorOf<T>,
+    of_y: &TensorOf<T>,
     x: &TensorOf<T>,
     mean: &TensorOf<T>,
     istd: &TensorOf<T>,
@@ -137,12 +136,12 @@ pub(crate) fn backward<T: Float>(
     residual: bool,
 ) -> BatchNormGradients<T> {
     let format = Format::of(x.layout());
-    let (dy, x) = (format.read(dy), format.read(x));
+    let (dy, x) = (format.read(of_y), format.read(x));
     let of_channel = [mean, istd, gamma].map(|of_channel| in_order(of_channel, &[0]));
     let of_channel = of_channel.each_ref().map(|of_channel| &**of_channel);
     let Some(y) = y else {
         let ([dx], [dgamma, dbeta]) = backward_with(&format, [&dy, &x], of_channel);
-        return (dx, dgamma, dbeta, None);
+        return (dx, dgamma, dbeta, residual.then(|| of_y.clone()));
     };
     let inputs = [&*dy, &*x, &*format.read(y)];
     if residual {

@@ -109,12 +109,10 @@ fn check_forward<T: Float>(tolerance: f64) {
         let istd: Vec<f64> = e.variance.iter().map(|v| 1.0 / (v + EPS).sqrt()).collect();
         let [scale, shift] = [of_channels(&x, gamma), of_channels(&x, beta)];
         let applied = of_channels(&x, |c| gamma(c) * istd[c as usize]);
-        for (then, y) in [
-            (BatchNormThen::Nothing, e.y[0].clone()),
-            (BatchNormThen::Relu, relu(&e.y[0])),
-            (BatchNormThen::AddRelu(&r), relu(&e.y[1])),
-        ] {
-            let (result, statistics) = forward(&x, None, &scale, &shift, EPS, then);
+        for (then, y) in
+            [(Epilogue::NONE, e.y[0].clone()), (Epilogue::RELU, relu(&e.y[0])), (Epilogue::add_relu(&r), relu(&e.y[1]))]
+        {
+            let (result, statistics) = forward(&x, &scale, &shift, EPS, then);
             // The rounding of a mean of up to 22 is stretched by γ·istd.
             close(&result, &y, 16.0 * tolerance);
             for (result, expected) in statistics.iter().zip([&e.mean, &e.variance, &istd]) {
@@ -175,7 +173,7 @@ fn every_level_gives_the_same_bits() {
     let x = &layouts::<f32>([3, 5, 13, 11], 1)[0];
     let gamma = of_channels(x, gamma);
     let all = || {
-        let (y, [mean, variance, istd]) = forward(x, None, &gamma, &gamma, EPS, BatchNormThen::AddRelu(x));
+        let (y, [mean, variance, istd]) = forward(x, &gamma, &gamma, EPS, Epilogue::add_relu(x));
         let (dx, dgamma, dbeta, dr) = backward(x, x, &mean, &istd, &gamma, Some(&y), true);
         [y, mean, variance, istd, dx, dgamma, dbeta, dr.expect("asked for")].map(|x| elements(&x))
     };
@@ -188,7 +186,7 @@ fn every_level_gives_the_same_bits() {
 fn relu_stays_at_zero_and_keeps_nan() {
     let x = TensorOf::<f32>::from_slice(&[-1.0, 0.0, 2.0, f32::NAN], [4, 1]);
     let (zero, one) = (TensorOf::zeros(1), TensorOf::ones(1));
-    let y = apply(&x, &zero, &one, &zero, BatchNormThen::Relu).to_vec();
+    let y = apply(&x, &zero, &one, &zero, Epilogue::RELU).to_vec();
     assert_eq!(y[..3], [0.0, 0.0, 2.0]);
     assert!(y[3].is_nan());
     let y = TensorOf::<f32>::from_slice(&[0.0, 1.0], [2, 1]);
@@ -224,7 +222,7 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
         for (x, last) in layouts::<f32>(shape, 3).into_iter().zip([false, true]) {
             let all = || {
                 let gamma = of_channels(&x, gamma);
-                let (y, [mean, variance, istd]) = forward(&x, None, &gamma, &gamma, EPS, BatchNormThen::AddRelu(&x));
+                let (y, [mean, variance, istd]) = forward(&x, &gamma, &gamma, EPS, Epilogue::add_relu(&x));
                 let (dx, dgamma, dbeta, dr) = backward(&x, &x, &mean, &istd, &gamma, Some(&y), true);
                 [mean, variance, istd, dgamma, dbeta, y, dx, dr.expect("asked for")]
             };

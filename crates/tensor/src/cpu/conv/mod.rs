@@ -6,13 +6,15 @@
 //! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`im2col`, `im2col_block`).
 
 mod axis;
+mod blocks;
 mod direct;
 mod im2col;
 mod im2col_block;
 mod planes;
 mod pooled;
 
-pub(crate) use pooled::{relu_max_pool, relu_max_pool_backward};
+pub(crate) use blocks::parameter_gradients;
+pub(crate) use pooled::{conv2d_relu_max_pool, conv2d_relu_max_pool_backward};
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -25,9 +27,9 @@ use im2col::Im2col;
 use planes::Images;
 use weight::WeightGradient;
 
-use crate::cpu::images;
+use crate::cpu::{elementwise, images};
 use crate::element::Float;
-use crate::kernel::Moments;
+use crate::kernel::{Epilogue, Unary};
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, is_shared, parallel_for};
 use crate::shape::Shape;
@@ -86,7 +88,22 @@ fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
     move |index| buffer[layout.position(&index)]
 }
 
+/// The statistics of channels are not summed up here: batch normalization makes its own first pass.
 pub(crate) fn conv2d<T: Float>(
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    options: Conv2dOptions,
+    epilogue: Epilogue<'_, TensorOf<T>>,
+) -> TensorOf<T> {
+    let mut y = convolve(x, w, b, options);
+    if let Some(residual) = epilogue.residual {
+        elementwise::add_assign(&mut y, residual);
+    }
+    if epilogue.relu { elementwise::unary(Unary::Relu, &y) } else { y }
+}
+
+fn convolve<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
@@ -118,26 +135,6 @@ pub(crate) fn conv2d<T: Float>(
     }
     .write(&Disjoint::new(buffer), &layout);
     y
-}
-
-/// The gradient alone: a sum over dy is a pass of its own.
-pub(crate) fn weight_gradient_with_sums<T: Float>(
-    x: &TensorOf<T>,
-    dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
-) -> (TensorOf<T>, Option<TensorOf<T>>) {
-    (weight_gradient(x, dy, khw, options), None)
-}
-
-/// The convolution alone: batch normalization makes its own first pass.
-pub(crate) fn with_moments<T: Float>(
-    x: &TensorOf<T>,
-    w: &TensorOf<T>,
-    b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
-) -> (TensorOf<T>, Option<Moments<T>>) {
-    (conv2d(x, w, b, options), None)
 }
 
 pub(crate) fn input_gradient<T: Float>(
@@ -183,7 +180,7 @@ pub(crate) fn input_gradient<T: Float>(
     dx
 }
 
-pub(crate) fn weight_gradient<T: Float>(
+fn weight_gradient<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
     khw: [usize; 2],

@@ -59,7 +59,7 @@ fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOption
         expected.make_mut()[at] += product;
         linear.make_mut()[at] += product;
     });
-    let y = conv2d(x, w, b, options);
+    let y = convolve(x, w, b, options);
     close("conv2d", &y, &expected, &case);
 
     // dy in the format that the convolution's result has.
@@ -134,16 +134,16 @@ fn results_keep_the_memory_format() {
     let x = numbers([2, 3, 6, 6], 1);
     let w = numbers([4, 3, 3, 3], 2);
     let options = Conv2dOptions::default();
-    let y = conv2d(&x.channels_last(), &w, None, options);
+    let y = convolve(&x.channels_last(), &w, None, options);
     assert_eq!(y.layout().strides()[1], 1);
     assert_eq!(input_gradient(&y, &w, [6, 6], options).layout().strides()[1], 1);
-    assert!(conv2d(&x, &w, None, options).layout().is_contiguous());
+    assert!(convolve(&x, &w, None, options).layout().is_contiguous());
 }
 
 #[test]
 fn an_empty_batch_has_an_empty_result_and_no_gradient() {
     let (x, w) = (numbers([0, 3, 6, 6], 1), numbers([4, 3, 3, 3], 2));
-    let y = conv2d(&x, &w, None, Conv2dOptions::default());
+    let y = convolve(&x, &w, None, Conv2dOptions::default());
     assert_eq!(y.shape(), [0, 4, 4, 4]);
     assert_eq!(input_gradient(&y, &w, [6, 6], Conv2dOptions::default()).shape(), [0, 3, 6, 6]);
     assert!(weight_gradient(&x, &y, [3, 3], Conv2dOptions::default()).to_vec() == [0.0; 108]);
@@ -159,8 +159,8 @@ fn bits() -> Vec<u64> {
         let (x, w, b) = (numbers(x, 1), numbers(w, 2), numbers(w[0], 3));
         let (x32, w32, b32) = (x.to_f32(), w.to_f32(), b.to_f32());
         let (hw, khw) = ([x.shape()[2], x.shape()[3]], [3, 3]);
-        let y = conv2d(&x, &w, Some(&b), options);
-        let y32 = conv2d(&x32, &w32, Some(&b32), options);
+        let y = convolve(&x, &w, Some(&b), options);
+        let y32 = convolve(&x32, &w32, Some(&b32), options);
         let wide = [&y, &input_gradient(&y, &w, hw, options), &weight_gradient(&x, &y, khw, options)];
         let narrow = [&y32, &input_gradient(&y32, &w32, hw, options), &weight_gradient(&x32, &y32, khw, options)];
         for (wide, narrow) in wide.into_iter().zip(narrow) {

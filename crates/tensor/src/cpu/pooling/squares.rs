@@ -2,7 +2,7 @@
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
-use crate::cpu::pooling::larger;
+use crate::cpu::pooling::{larger, rectified};
 use crate::cpu::simd::{Registers, Tiled, Vector};
 use crate::element::Float;
 
@@ -19,7 +19,7 @@ pub(super) struct Largest<'a, T> {
     pub(super) y: &'a mut [T],
     pub(super) index: &'a mut [i32],
     pub(super) columns: usize,
-    /// Whether results below 0 become 0, with no place.
+    /// Whether relu is taken, which leaves no place where the result is not above 0.
     pub(super) relu: bool,
 }
 
@@ -43,12 +43,7 @@ impl<T: Float> Tiled for Largest<'_, T> {
                     for (v, away) in [(b[l], 1), (c[l], self.width as i32), (d[l], self.width as i32 + 1)] {
                         found = larger(found, (v, first + away));
                     }
-                    if self.relu {
-                        // Not `<= 0`: NaN stays, with its place.
-                        let dead = found.0 <= T::ZERO;
-                        found = (if dead { T::ZERO } else { found.0 }, if dead { -1 } else { found.1 });
-                    }
-                    (best[l], place[l]) = found;
+                    (best[l], place[l]) = rectified(found, self.relu);
                 }
                 let at = i * self.columns + j;
                 write(&best, lanes, count, &mut self.y[at..]);

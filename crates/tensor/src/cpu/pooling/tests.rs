@@ -58,7 +58,7 @@ fn max_is_that_of_every_window() {
                     best.push(first.0);
                     places.push(first.1);
                 });
-                let (y, index) = max_pool(&x, &windows, false);
+                let (y, index) = max_pool(&x, &windows);
                 assert_eq!((elements(&y), elements(index.index())), (best, places), "{:?}", x.layout());
                 assert_eq!(elements(&gather2d(&x, &index)), elements(&y), "{:?}", x.layout());
             }
@@ -84,7 +84,7 @@ fn the_first_nan_of_a_window_wins() {
         // A view without rows side by side takes the general path.
         let spread = TensorOf::from_slice(&square.map(|v| [v, 0.0]).concat(), [1, 1, 2, 4]).slice(3, 0, 2, 2);
         for x in [x, spread] {
-            let (y, index) = max_pool(&x, &windows, false);
+            let (y, index) = max_pool(&x, &windows);
             assert_eq!(index.index().item(), expected, "{square:?}");
             assert_eq!(y.item().to_bits(), square[expected as usize].to_bits(), "{square:?}");
         }
@@ -96,7 +96,7 @@ fn scatter_adds_in_row_major_order() {
     for shape in SHAPES {
         for windows in windows(shape) {
             let hw = [shape[2], shape[3]];
-            let (_, index) = max_pool(&layouts::<f32>(shape, 2)[0], &windows, false);
+            let (_, index) = max_pool(&layouts::<f32>(shape, 2)[0], &windows);
             let out = [shape[0], shape[1], windows[0].len(), windows[1].len()];
             for dy in layouts::<f32>(out, 3) {
                 let mut expected = vec![0.0; shape.iter().product()];
@@ -147,7 +147,7 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
     for (x, last) in layouts::<f32>(shape, 6).into_iter().zip([false, true]) {
         for windows in windows(shape) {
             let all = || {
-                let (y, index) = max_pool(&x, &windows, false);
+                let (y, index) = max_pool(&x, &windows);
                 let dx = scatter2d(&y, &index, [34, 34]);
                 let mean = avg_pool(&x, &windows);
                 let back = avg_pool_adjoint(&mean, &windows, [34, 34]);
@@ -168,8 +168,8 @@ fn relu_of_the_maximum_has_its_place_only_above_zero() {
         for windows in windows(shape) {
             for x in layouts::<f32>(shape, 1) {
                 let x = x.binary(crate::kernel::Binary::Sub, &TensorOf::scalar(3.0));
-                let (plain, index) = max_pool(&x, &windows, false);
-                let (y, places) = max_pool(&x, &windows, true);
+                let (plain, index) = max_pool(&x, &windows);
+                let (y, places) = relu_max_pool(&x, &windows);
                 let expected: Vec<f32> = elements(&plain).iter().map(|&v| v.max(0.0)).collect();
                 assert_eq!(elements(&y), expected);
                 let live = |(&v, &i): (&f32, &i32)| if v > 0.0 { i } else { -1 };
@@ -186,5 +186,6 @@ fn relu_of_the_maximum_has_its_place_only_above_zero() {
     }
     let x = TensorOf::from_slice(&[f32::NAN, -1.0, 2.0, 3.0], [1, 1, 2, 2]);
     let windows = pool2d("max_pool2d", x.shape(), 2.into()).expect("it fits");
-    assert!(max_pool(&x, &windows, true).0.item().is_nan());
+    let (y, indices) = relu_max_pool(&x, &windows);
+    assert!(y.item().is_nan() && indices.index().item() == -1, "NaN stays, and as in relu lets no gradient through");
 }

@@ -1,0 +1,26 @@
+//! The gradient of a bias, which linear layers and convolutions share.
+
+use chainrule_tensor::Float;
+
+use crate::operation::{Operation, Rule};
+use crate::ops::reduction::channel_sum::channels;
+use crate::var::VarOf;
+
+/// Of `db[o] = Σ dy[n,o,…]` as a function of dy (N,O,…).
+pub(super) struct BiasGradient;
+
+impl<T: Float> Rule<T> for BiasGradient {
+    fn name(&self) -> &'static str {
+        "bias gradient"
+    }
+    fn derivative(&self) -> &'static str {
+        "d(dy)[n,o,…] = dz[o]"
+    }
+    fn saved(&self) -> &'static str {
+        "the shape of dy"
+    }
+    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let dy = op.parent(0).shape();
+        vec![Some(dz.reshape(channels(dy)).broadcast_to(dy))]
+    }
+}

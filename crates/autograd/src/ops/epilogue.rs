@@ -1,0 +1,32 @@
+//! The gradient through relu where it follows in the same op (see [`chainrule_tensor::Epilogue`]).
+
+use chainrule_tensor::{Binary, Float, TensorOf};
+
+use crate::operation::{Operation, Rule};
+use crate::var::VarOf;
+
+/// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
+pub(super) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
+    let Some(y) = y else { return dy.clone() };
+    VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
+}
+
+/// Of dz as a function of dy.
+pub(super) struct Gate<T: Float> {
+    pub(super) y: TensorOf<T>,
+}
+
+impl<T: Float> Rule<T> for Gate<T> {
+    fn name(&self) -> &'static str {
+        "relu epilogue backward"
+    }
+    fn derivative(&self) -> &'static str {
+        "d(dy) = du where y > 0, else 0"
+    }
+    fn saved(&self) -> &'static str {
+        "y"
+    }
+    fn backward(&self, _op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        vec![Some(gated(du, Some(&self.y)))]
+    }
+}

@@ -1,0 +1,117 @@
+//! Layers one after the other, in as few ops as their kernels allow.
+
+use std::cell::Cell;
+
+use chainrule_autograd::VarOf;
+use chainrule_tensor::{Epilogue, Float};
+
+use crate::layers::{BatchNorm, Conv2d, MaxPool2d};
+use crate::module::Module;
+
+thread_local! {
+    static FUSING: Cell<bool> = const { Cell::new(true) };
+}
+
+/// Runs layers one after the other: what `layers.iter().fold(x, |x, layer| layer.forward(&x))` computes, in fewer ops where
+/// a kernel does the work of several. [`Sequential`](crate::Sequential) does the same with layers of its own.
+///
+/// | layers | op |
+/// |---|---|
+/// | convolution, [`Relu`](crate::Relu), max pooling | `conv2d_relu_max_pool2d`, a few images at a time |
+/// | convolution, [`Add`](crate::Add) and/or `Relu` | `conv2d`, which keeps nothing between them |
+/// | convolution, batch normalization in training | two ops; on a GPU the first one also makes the sums that the second begins with |
+/// | batch normalization, `Add` and/or `Relu` | `batch_norm`, in one pass |
+/// | `Relu`, max pooling | `relu_max_pool2d` |
+///
+/// On the processor the results and all gradients have the same bits as those of the layers one by one; [`unfused`] is for
+/// whoever wants to see these.
+///
+/// ```
+/// use chainrule_autograd::Var;
+/// use chainrule_nn::{Add, BatchNorm2d, Conv2d, MaxPool2d, Relu, chain, unfused};
+/// use chainrule_tensor::{Rng, Tensor};
+/// let conv: Conv2d = Conv2d::builder(4, 4, 3).padding(1).build(&mut Rng::seed(0));
+/// let (bn, x) = (BatchNorm2d::new(4), Var::constant(Tensor::ones([2, 4, 8, 8])));
+/// let net = || chain(&x, &[&conv, &bn, &Add(&x), &Relu, &MaxPool2d::new(2)]);
+/// assert_eq!(net().shape(), [2, 4, 4, 4]);
+/// assert_eq!(net().value().to_vec(), unfused(net).value().to_vec());
+/// ```
+#[track_caller]
+pub fn chain<T: Float>(x: &VarOf<T>, layers: &[&dyn Module<T>]) -> VarOf<T> {
+    forward(layers, x)
+}
+
+/// Runs `body` with each layer as an op of its own, also in [`chain`] and [`Sequential`](crate::Sequential): for whoever looks
+/// at what lies between layers.
+pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            FUSING.set(self.0);
+        }
+    }
+    let _restore = Restore(FUSING.replace(false));
+    body()
+}
+
+/// What a layer is to those who choose kernels.
+#[doc(hidden)]
+pub enum LayerKind<'a, T: Float> {
+    Conv2d(&'a Conv2d<T>),
+    BatchNorm(&'a BatchNorm<T>),
+    Relu,
+    MaxPool2d(MaxPool2d),
+    Add(&'a VarOf<T>),
+    Other,
+}
+
+/// Modules one after the other.
+#[track_caller]
+pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
+    let (mut x, mut rest) = (x.clone(), modules);
+    while let Some(first) = rest.first() {
+        let taken;
+        (x, taken) = if FUSING.get() { fused(rest, &x) } else { (first.forward(&x), 1) };
+        rest = &rest[taken..];
+    }
+    x
+}
+
+/// The output of the first modules together, and how many they are.
+#[track_caller]
+fn fused<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> (VarOf<T>, usize) {
+    let kind = |i: usize| modules.get(i).map_or(LayerKind::Other, Module::kind);
+    match (kind(0), kind(1), kind(2)) {
+        (LayerKind::Conv2d(conv), LayerKind::Relu, LayerKind::MaxPool2d(pool)) => {
+            (x.conv2d_relu_max_pool2d(&conv.weight, conv.bias.as_ref(), conv.options, pool.0), 3)
+        }
+        (LayerKind::Conv2d(conv), LayerKind::BatchNorm(bn), _) if bn.is_training() => {
+            (conv.forward_with(x, Epilogue::CHANNEL_STATS), 1)
+        }
+        (LayerKind::Conv2d(conv), next, after) => {
+            let fits = |r: &VarOf<T>| conv.output_shape(x.shape()).is_ok_and(|y| y == r.shape());
+            let (epilogue, taken) = epilogue(next, after, fits);
+            (conv.forward_with(x, epilogue), 1 + taken)
+        }
+        (LayerKind::BatchNorm(bn), next, after) => {
+            let (epilogue, taken) = epilogue(next, after, |r| r.shape() == x.shape());
+            (bn.forward_with(x, epilogue), 1 + taken)
+        }
+        (LayerKind::Relu, LayerKind::MaxPool2d(pool), _) => (x.relu_max_pool2d(pool.0), 2),
+        _ => (modules[0].forward(x), 1),
+    }
+}
+
+/// What these steps are as an epilogue, and how many of them it takes. A residual that is broadcast is none.
+fn epilogue<'a, T: Float>(
+    next: LayerKind<'a, T>,
+    after: LayerKind<'a, T>,
+    fits: impl Fn(&VarOf<T>) -> bool,
+) -> (Epilogue<'a, VarOf<T>>, usize) {
+    match (next, after) {
+        (LayerKind::Relu, _) => (Epilogue::RELU, 1),
+        (LayerKind::Add(residual), LayerKind::Relu) if fits(residual) => (Epilogue::add_relu(residual), 2),
+        (LayerKind::Add(residual), _) if fits(residual) => (Epilogue::add(residual), 1),
+        _ => (Epilogue::NONE, 0),
+    }
+}

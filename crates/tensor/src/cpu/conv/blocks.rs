@@ -1,0 +1,120 @@
+//! A batch cut into blocks of images, by shapes alone: what is a sum over images, as the gradients of a convolution's
+//! parameters are, is summed for each block and then over the blocks in pairs. So a convolution whose gradient never lies
+//! in memory as a whole (`pooled`) gets the same bits as one whose gradient does.
+
+use std::ops::Range;
+
+use crate::cpu::conv::{add_pairwise, scratch, weight_gradient};
+use crate::cpu::reduce;
+use crate::element::Float;
+use crate::parallel::{Disjoint, parallel_for};
+use crate::shape::Shape;
+use crate::shape_rules::Conv2dOptions;
+use crate::tensor::TensorOf;
+
+/// The bytes of a block's results: a part of the second-level cache.
+const BLOCK_BYTES: usize = 192 << 10;
+/// As many blocks as keep the threads busy.
+const BLOCKS: usize = 16;
+/// The most bytes of a weight, which every block reads anew, after its transformation too.
+const WEIGHT_BYTES: usize = 16 << 10;
+
+/// The images of a batch, a few at a time.
+pub(super) struct Blocks {
+    pub(super) images: usize,
+    at_once: usize,
+}
+
+impl Blocks {
+    /// For a weight (O,C/groups,kh,kw) and the convolution's result (N,O,oh,ow).
+    pub(super) fn new<T>(w: Shape, y: Shape) -> Self {
+        let images = y[0];
+        if w.numel() * size_of::<T>() > WEIGHT_BYTES {
+            return Self { images, at_once: images };
+        }
+        let image = y[1] * y[2] * y[3] * size_of::<T>();
+        Self { images, at_once: (BLOCK_BYTES / image.max(1)).min(images / BLOCKS).max(1) }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.images.div_ceil(self.at_once.max(1))
+    }
+
+    fn range(&self, block: usize) -> Range<usize> {
+        block * self.at_once..((block + 1) * self.at_once).min(self.images)
+    }
+
+    pub(super) fn for_each(&self, body: impl Fn(usize, Range<usize>) + Sync) {
+        parallel_for(self.len(), 1, |blocks| {
+            for block in blocks {
+                body(block, self.range(block));
+            }
+        });
+    }
+}
+
+/// The gradients of a convolution's parameters, dw (O,C/groups,kh,kw) and db (O), those that are wanted.
+pub(super) type OfParameters<T> = [Option<TensorOf<T>>; 2];
+
+/// Those of one block: x (N,C,H,W), dy (N,O,oh,ow), `khw` = [kh, kw].
+pub(super) fn of_block<T: Float>(
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+    wanted: [bool; 2],
+) -> OfParameters<T> {
+    [
+        wanted[0].then(|| weight_gradient(x, dy, khw, options)),
+        wanted[1].then(|| reduce::sum(dy, &[true, false, true, true]).reshape(dy.shape()[1])),
+    ]
+}
+
+/// The sum over all blocks of what `body` gives for each, dw being shaped like w.
+pub(super) fn sum_over<T: Float>(
+    blocks: &Blocks,
+    w: Shape,
+    wanted: [bool; 2],
+    body: impl Fn(Range<usize>) -> OfParameters<T> + Sync,
+) -> OfParameters<T> {
+    let shapes = [w, w[0].into()];
+    let len = |i: usize| if wanted[i] { shapes[i].numel() } else { 0 };
+    let mut parts = [0, 1].map(|i| scratch(blocks.len() * len(i)));
+    {
+        let parts = parts.each_mut().map(|parts| Disjoint::new(parts.buffer_mut().0));
+        blocks.for_each(|block, images| {
+            for ((i, to), from) in parts.iter().enumerate().zip(body(images)) {
+                if let Some(from) = from {
+                    // SAFETY: each block has a place of its own.
+                    let to = unsafe { to.slice(block * len(i)..(block + 1) * len(i)) };
+                    to.copy_from_slice(from.buffer());
+                }
+            }
+        });
+    }
+    let mut total = parts.into_iter().zip(shapes).zip(wanted).map(|((mut parts, shape), wanted)| {
+        wanted.then(|| {
+            add_pairwise(parts.buffer_mut().0, shape.numel());
+            TensorOf::from_slice(&parts.buffer()[..shape.numel()], shape)
+        })
+    });
+    std::array::from_fn(|_| total.next().expect("there are two"))
+}
+
+/// The gradients of w (O,C/groups,kh,kw) and b (O) that are wanted: x (N,C,H,W), dy (N,O,oh,ow), `khw` = [kh, kw].
+pub(crate) fn parameter_gradients<T: Float>(
+    x: &TensorOf<T>,
+    dy: &TensorOf<T>,
+    khw: [usize; 2],
+    options: Conv2dOptions,
+    wanted: [bool; 2],
+) -> OfParameters<T> {
+    let w = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
+    let blocks = Blocks::new::<T>(w, dy.shape());
+    if blocks.len() <= 1 {
+        return of_block(x, dy, khw, options, wanted);
+    }
+    sum_over(&blocks, w, wanted, |images| {
+        of_block(&x.narrow(0, images.clone()), &dy.narrow(0, images), khw, options, wanted)
+    })
+}
