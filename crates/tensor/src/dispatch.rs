@@ -6,7 +6,7 @@
 use crate::device::Device;
 use crate::gpu::{self, Gpu};
 use crate::kernel::{
-    AdamSlot, BatchNormGradients, Binary, ByteKernels, Compare, Conv2dOptions, ElementKernels, Epilogue, FloatKernels,
+    AdamSlot, BatchNormGradients, Binary, ByteKernels, Compare, ConvGeometry, ElementKernels, Epilogue, FloatKernels,
     ImageStep, Index, Mask, PoolIndices, SgdSlot, Tap, Unary, Window, byte_kernels, element_kernels, float_kernels,
 };
 use crate::random::{Key, Purpose};
@@ -136,7 +136,7 @@ nowhere!(
     Compare,
     Shape,
     Key,
-    Conv2dOptions,
+    &ConvGeometry,
     f32,
     f64,
     i32,

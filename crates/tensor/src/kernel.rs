@@ -9,6 +9,7 @@
 //! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
 
 use crate::device::Device;
+pub(crate) use crate::geometry::ConvGeometry;
 use crate::random::{Key, Purpose};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
@@ -17,7 +18,7 @@ pub use crate::parameters::elementwise::{Binary, Compare, Unary};
 pub use crate::parameters::epilogue::Epilogue;
 pub use crate::parameters::image::{BatchNormGradients, ImageStep, MAX_IMAGE_STEPS, PoolIndices, Tap};
 pub use crate::parameters::optimizer::{AdamSlot, AdamStep, SgdSlot, SgdStep};
-pub use crate::shape_rules::{Conv2dOptions, Window};
+pub use crate::shape_rules::Window;
 
 pub(crate) type Mask = TensorOf<u8>;
 pub(crate) type Index = TensorOf<i32>;
@@ -113,23 +114,23 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
     /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow), and what follows.
-    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = conv::conv2d;
-    /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W), where `hw` = [H, W].
-    fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = conv::input_gradient;
-    /// The gradients of `conv2d` in w and b, those that are wanted: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw), where
-    /// `khw` = [kh, kw], and `db = Σ dy` over n, i, j (O).
+    fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, conv: &ConvGeometry, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = conv::conv2d;
+    /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W).
+    fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = conv::input_gradient;
+    /// The gradients of `conv2d` in w and b, those that are wanted: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw)
+    /// and `db = Σ dy` over n, i, j (O).
     /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
-    fn conv2d_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = conv::parameter_gradients;
+    fn conv2d_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, conv: &ConvGeometry, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = conv::parameter_gradients;
 
     /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
-    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, options: Conv2dOptions, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = conv::conv2d_relu_max_pool;
+    fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, conv: &ConvGeometry, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = conv::conv2d_relu_max_pool;
     /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
-    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], indices: &PoolIndices, options: Conv2dOptions, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::conv2d_relu_max_pool_backward;
+    fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], indices: &PoolIndices, conv: &ConvGeometry, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::conv2d_relu_max_pool_backward;
 
-    /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), where `khw` = [kh, kw].
-    fn im2col(x: &TensorOf<Self>, khw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::im2col;
-    /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W), where `khw` = [kh, kw], `hw` = [H, W].
-    fn col2im(dy: &TensorOf<Self>, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> TensorOf<Self> = im2col::col2im;
+    /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), `conv` being of each channel alone.
+    fn im2col(x: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = im2col::im2col;
+    /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W).
+    fn col2im(dy: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = im2col::col2im;
 
     /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was. The first maximum wins, NaN wins over all.
     fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = pooling::max_pool;

@@ -11,6 +11,7 @@ mod device;
 mod dispatch;
 mod element;
 mod error;
+mod geometry;
 mod gpu;
 mod kernel;
 mod layout;

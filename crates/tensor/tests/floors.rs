@@ -14,7 +14,7 @@ const FLOORS: &[&[&str]] = &[
     // Shapes and layouts; bytes on a GPU.
     &["memory_format", "shape_rules", "machine", "gpu"],
     // Storage, then tensors.
-    &["device"],
+    &["device", "geometry"],
     &["storage"],
     &["tensor"],
     // What there is to compute.

@@ -11,13 +11,14 @@ use super::pooling;
 use super::split_k::{TILE, add_splits, splits, tiles};
 use super::tensor_core::{self, Plan};
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, checked};
 use crate::kernel::{Epilogue, PoolIndices, Unary};
 use crate::layout::Layout;
 use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
-use crate::shape_rules::{self, Conv2dOptions, Window};
+use crate::shape_rules::Window;
 use crate::tensor::{TensorOf, address};
 
 /// `Convolution` of `product.cu`.
@@ -38,17 +39,11 @@ fn strides(layout: &Layout) -> [i64; 4] {
 
 impl Convolution {
     /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow).
-    fn new(x: &Layout, w: &Layout, y: &Layout, options: Conv2dOptions) -> Self {
+    fn new(x: &Layout, w: &Layout, y: &Layout, conv: &ConvGeometry) -> Self {
         for layout in [x, w, y] {
             checked(layout.numel());
         }
-        let out = y.shape();
-        Self {
-            sizes: Sizes::new(x.shape(), w.shape(), [out[2], out[3]], options),
-            x: strides(x),
-            weight: strides(w),
-            y: strides(y),
-        }
+        Self { sizes: Sizes::new(conv), x: strides(x), weight: strides(w), y: strides(y) }
     }
 }
 
@@ -57,15 +52,15 @@ pub(crate) fn conv2d<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> TensorOf<T> {
     let (x, w, b) = (gpu.operand(x), gpu.operand(w), b.map(|b| gpu.operand(b)));
-    let out = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
-    if let Some(plan) = Plan::new::<T>(gpu, x.shape(), w.shape(), [out[2], out[3]], options) {
+    let (out, groups) = (conv.y(), conv.options().groups);
+    if let Some(plan) = Plan::new::<T>(gpu, conv) {
         let mut y = plan.tensor(gpu, out[1], MemoryFormat::ChannelsLast.layout(out));
-        let factors = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
-        tensor_core::forward(gpu, &mut y, factors, b.as_ref(), &plan, epilogue.channel_stats);
+        let operands = [&plan.images(gpu, &x), &plan.images(gpu, &w)];
+        tensor_core::forward(gpu, &mut y, operands, b.as_ref(), &plan, epilogue.channel_stats);
         return finish(gpu, y, epilogue);
     }
     // One channel has no format: many results are better off with theirs side by side.
@@ -74,8 +69,8 @@ pub(crate) fn conv2d<T: Float>(
         _ => format_like(x.layout(), [out[0], out[1], out[2], out[3]]),
     };
     let y = gpu.tensor(layout);
-    let s = Convolution::new(x.layout(), w.layout(), y.layout(), options);
-    let grid = tiles(out[0] * out[2] * out[3], out[1] / options.groups, options.groups);
+    let s = Convolution::new(x.layout(), w.layout(), y.layout(), conv);
+    let grid = tiles(out[0] * out[2] * out[3], out[1] / groups, groups);
     let bias_stride = b.as_ref().map_or(0, |b| b.layout().strides()[0] as i64);
     let (to, from, weight, bias) = (address(&y), address(&x), address(&w), b.as_ref().map_or(0, address));
     let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
@@ -96,20 +91,18 @@ pub(crate) fn input_gradient<T: Float>(
     gpu: &'static Gpu,
     dy: &TensorOf<T>,
     w: &TensorOf<T>,
-    hw: [usize; 2],
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
 ) -> TensorOf<T> {
     let (dy, w) = (gpu.operand(dy), gpu.operand(w));
-    let channels = w.shape()[1] * options.groups;
-    let (shape, out) = (Shape::from([dy.shape()[0], channels, hw[0], hw[1]]), [dy.shape()[2], dy.shape()[3]]);
-    if let Some(plan) = Plan::new::<T>(gpu, shape, w.shape(), out, options) {
-        let dx = plan.tensor(gpu, channels, MemoryFormat::ChannelsLast.layout(shape));
+    let shape = conv.x();
+    if let Some(plan) = Plan::new::<T>(gpu, conv) {
+        let dx = plan.tensor(gpu, shape[1], MemoryFormat::ChannelsLast.layout(shape));
         tensor_core::input_gradient(gpu, &dx, [&plan.images(gpu, &dy), &plan.images(gpu, &w)], &plan);
         return dx;
     }
-    let dx = gpu.tensor(format_like(dy.layout(), [dy.shape()[0], channels, hw[0], hw[1]]));
-    let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), options);
-    let grid = tiles(dy.shape()[0] * hw[0] * hw[1], w.shape()[1], options.groups);
+    let dx = gpu.tensor(format_like(dy.layout(), [shape[0], shape[1], shape[2], shape[3]]));
+    let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), conv);
+    let grid = tiles(shape[0] * shape[2] * shape[3], w.shape()[1], conv.options().groups);
     let arguments: [&dyn Argument; 4] = [&address(&dx), &address(&dy), &address(&w), &s];
     // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dx.
     unsafe { gpu.launch(Family::Product, ("conv2d_input_gradient", T::NAME), grid, arguments) };
@@ -120,11 +113,10 @@ pub(crate) fn parameter_gradients<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     [for_w, for_b]: [bool; 2],
 ) -> [Option<TensorOf<T>>; 2] {
-    let (dw, sums) = for_w.then(|| weight_gradient(gpu, x, dy, khw, options, for_b)).unzip();
+    let (dw, sums) = for_w.then(|| weight_gradient(gpu, x, dy, conv, for_b)).unzip();
     let db = for_b.then(|| sums.flatten().unwrap_or_else(|| dy.sum(&[0, 2, 3], false)));
     [dw, db]
 }
@@ -134,30 +126,26 @@ fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     sums: bool,
 ) -> (TensorOf<T>, Option<TensorOf<T>>) {
     let (x, dy) = (gpu.operand(x), gpu.operand(dy));
-    let (groups, [kh, kw]) = (options.groups, khw);
-    let (channels, outputs) = (x.shape()[1] / groups, dy.shape()[1]);
+    let (shape, groups) = (conv.w(), conv.options().groups);
     // The kernel writes rows of taps with the channel innermost.
-    let shape = Shape::from([outputs, channels, kh, kw]);
     let dw = gpu.tensor::<T>(MemoryFormat::ChannelsLast.layout(shape));
-    let out = [dy.shape()[2], dy.shape()[3]];
-    if let Some(plan) = Plan::new::<T>(gpu, x.shape(), shape, out, options) {
+    if let Some(plan) = Plan::new::<T>(gpu, conv) {
         let sums = tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan, sums);
         return (dw, sums);
     }
-    let columns = kh * kw * channels;
+    let columns = shape[1] * shape[2] * shape[3];
     let terms = dy.shape()[0] * dy.shape()[2] * dy.shape()[3];
     if terms == 0 || columns == 0 {
         return (T::full(gpu.device(), shape, T::ZERO), None);
     }
-    let rows = outputs / groups;
+    let rows = shape[0] / groups;
     let splits = splits(rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups, terms);
     let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, shape.numel()]))));
-    let s = Convolution::new(x.layout(), dw.layout(), dy.layout(), options);
+    let s = Convolution::new(x.layout(), dw.layout(), dy.layout(), conv);
     let (to, count) = (address(partial.as_ref().unwrap_or(&dw)), splits as i32);
     let arguments: [&dyn Argument; 5] = [&to, &address(&x), &address(&dy), &s, &count];
     // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dw for each split.
@@ -176,23 +164,21 @@ pub(crate) fn conv2d_relu_max_pool<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     windows: &[Vec<Window>; 2],
 ) -> (TensorOf<T>, PoolIndices) {
-    pooling::relu_max_pool(gpu, &conv2d(gpu, x, w, b, options, Epilogue::NONE), windows)
+    pooling::relu_max_pool(gpu, &conv2d(gpu, x, w, b, conv, Epilogue::NONE), windows)
 }
 
 pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     gpu: &'static Gpu,
     [x, w, dy]: [&TensorOf<T>; 3],
     indices: &PoolIndices,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
-    let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("shapes were checked");
-    let dy = pooling::scatter2d(gpu, dy, indices, [between[2], between[3]]);
-    let (hw, khw) = ([x.shape()[2], x.shape()[3]], [w.shape()[2], w.shape()[3]]);
-    let dx = for_x.then(|| input_gradient(gpu, &dy, w, hw, options));
-    let [dw, db] = parameter_gradients(gpu, x, &dy, khw, options, [for_w, for_b]);
+    let dy = pooling::scatter2d(gpu, dy, indices, conv.ohw());
+    let dx = for_x.then(|| input_gradient(gpu, &dy, w, conv));
+    let [dw, db] = parameter_gradients(gpu, x, &dy, conv, [for_w, for_b]);
     [dx, dw, db]
 }

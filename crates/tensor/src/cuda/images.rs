@@ -1,10 +1,9 @@
 //! Image batches and convolutions as kernels see them: those of `kernels/cuda/image.cu` see them.
 
+use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
 use crate::memory_format::MemoryFormat;
-use crate::shape::Shape;
-use crate::shape_rules::Conv2dOptions;
 
 /// `Images` of the kernels.
 #[repr(C)]
@@ -51,15 +50,15 @@ pub(super) struct Sizes {
 unsafe impl Argument for Sizes {}
 
 impl Sizes {
-    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to images of oh × ow.
-    pub(super) fn new(x: Shape, w: Shape, out: [usize; 2], options: Conv2dOptions) -> Self {
+    pub(super) fn new(conv: &ConvGeometry) -> Self {
+        let (w, options) = (conv.w(), conv.options());
         Self {
-            n: x[0] as i32,
-            hw: pair([x[2], x[3]]),
+            n: conv.x()[0] as i32,
+            hw: pair(conv.hw()),
             c: w[1] as i32,
             o: (w[0] / options.groups) as i32,
-            kernel: pair([w[2], w[3]]),
-            out: pair(out),
+            kernel: pair(conv.khw()),
+            out: pair(conv.ohw()),
             stride: pair(options.stride),
             padding: pair(options.padding),
             dilation: pair(options.dilation),

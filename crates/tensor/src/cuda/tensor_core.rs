@@ -12,12 +12,12 @@ use super::copy::in_format;
 use super::images::Sizes;
 use super::split_k::add_splits;
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, Grid};
 use crate::gpu::{ChannelStats, Gpu};
 use crate::layout::Layout;
 use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
-use crate::shape_rules::Conv2dOptions;
 use crate::tensor::{TensorOf, address};
 
 /// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`.
@@ -83,33 +83,28 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Of x (N,C,H,W) with w (O,C,kh,kw) to images of oh × ow, if the tensor cores of this GPU take it.
-    pub(super) fn new<T: Float>(
-        gpu: &Gpu,
-        x: Shape,
-        w: Shape,
-        out: [usize; 2],
-        options: Conv2dOptions,
-    ) -> Option<Self> {
+    /// Of a convolution, if the tensor cores of this GPU take it.
+    pub(super) fn new<T: Float>(gpu: &Gpu, conv: &ConvGeometry) -> Option<Self> {
+        let (x, w, y) = (conv.x(), conv.w(), conv.y());
         let (channels, outputs) = (x[1], w[0]);
         let whole = |chunk: usize| channels.is_multiple_of(chunk) && outputs.is_multiple_of(chunk);
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCore.capability()
-            && options.groups == 1
+            && conv.options().groups == 1
             && channels.max(outputs) <= TILE[1] * MAX_COLUMNS
-            && [x.numel(), w.numel(), x[0] * outputs * out[0] * out[1]].iter().all(|&n| n > 0 && n < 1 << 30);
+            && [x.numel(), w.numel(), y.numel()].iter().all(|&n| n > 0 && n < 1 << 30);
         let operands = match precision() {
             Precision::Fp32 => Operands::Tf32x3,
             Precision::Bf16 if whole(2 * CHUNK) => Operands::Bf16,
             Precision::Tf32 | Precision::Bf16 => Operands::Tf32,
         };
         let (unaligned, bf16_results) = (!whole(CHUNK), precision() == Precision::Bf16);
-        fits.then(|| Self { s: Sizes::new(x, w, out, options), operands, unaligned, bf16_results })
+        fits.then(|| Self { s: Sizes::new(conv), operands, unaligned, bf16_results })
     }
 
     /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
     pub(super) fn of_product<T: Float>(gpu: &Gpu, [m, k, n]: [usize; 3]) -> Option<Self> {
-        Self::new::<T>(gpu, Shape::from([m, k, 1, 1]), Shape::from([n, k, 1, 1]), [1, 1], Conv2dOptions::default())
+        Self::new::<T>(gpu, &ConvGeometry::of_product([m, k, n]))
     }
 
     /// How operands are stored.

@@ -3,10 +3,11 @@
 use super::{check_index, not_empty};
 use crate::element::Float;
 use crate::error::OrPanic;
+use crate::geometry::ConvGeometry;
 use crate::kernel::{BatchNormGradients, ByteKernels, Epilogue, ImageStep, MAX_IMAGE_STEPS, PoolIndices, Tap};
 use crate::random::{Key, Purpose};
 use crate::shape::Shape;
-use crate::shape_rules::{self, Conv2dOptions, Window};
+use crate::shape_rules::{Conv2dOptions, Window};
 use crate::tensor::TensorOf;
 
 impl<T: Float> TensorOf<T> {
@@ -34,9 +35,9 @@ impl<T: Float> TensorOf<T> {
         options: Conv2dOptions,
         epilogue: Epilogue<'_, Self>,
     ) -> Self {
-        let y = shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
-        check_residual("conv2d", y, epilogue);
-        T::conv2d(self, w, b, options, epilogue)
+        let conv = ConvGeometry::new(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        check_residual("conv2d", conv.y(), epilogue);
+        T::conv2d(self, w, b, &conv, epilogue)
     }
 
     /// The adjoint of [`conv2d`](Self::conv2d) in its input: this is dy (N,O,oh,ow), w (O,C/groups,kh,kw), the result
@@ -53,12 +54,13 @@ impl<T: Float> TensorOf<T> {
             "conv2d_input_gradient: dy (N,O,oh,ow) and weight (O,C/g,kh,kw) have four axes\n  dy = {dy}\n  weight = {w_shape}"
         );
         let x = Shape::from([dy[0], w_shape[1] * options.groups, hw[0], hw[1]]);
-        let forward = shape_rules::conv2d(x, w_shape, None, options).or_panic();
+        let conv = ConvGeometry::new(x, w_shape, None, options).or_panic();
         assert!(
-            forward == dy,
-            "conv2d_input_gradient: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
+            conv.y() == dy,
+            "conv2d_input_gradient: dy does not fit\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
+            conv.y()
         );
-        T::conv2d_input_gradient(self, w, hw, options)
+        T::conv2d_input_gradient(self, w, &conv)
     }
 
     /// The adjoint of [`conv2d`](Self::conv2d) in its weight: this is x (N,C,H,W), dy (N,O,oh,ow), the result
@@ -87,8 +89,8 @@ impl<T: Float> TensorOf<T> {
         options: Conv2dOptions,
         wanted: [bool; 2],
     ) -> [Option<Self>; 2] {
-        check_parameter_gradients(self.shape(), dy.shape(), khw, options);
-        T::conv2d_parameter_gradients(self, dy, khw, options, wanted)
+        let conv = of_parameter_gradients(self.shape(), dy.shape(), khw, options);
+        T::conv2d_parameter_gradients(self, dy, &conv, wanted)
     }
 
     /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time
@@ -105,8 +107,8 @@ impl<T: Float> TensorOf<T> {
         options: Conv2dOptions,
         windows: &[Vec<Window>; 2],
     ) -> (Self, PoolIndices) {
-        shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
-        T::conv2d_relu_max_pool2d(self, w, b, options, windows)
+        let conv = ConvGeometry::new(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
+        T::conv2d_relu_max_pool2d(self, w, b, &conv, windows)
     }
 
     /// The gradients of x, w and b of [`conv2d_relu_max_pool2d`](Self::conv2d_relu_max_pool2d), those that are wanted; this
@@ -124,14 +126,14 @@ impl<T: Float> TensorOf<T> {
         options: Conv2dOptions,
         wanted: [bool; 3],
     ) -> [Option<Self>; 3] {
-        let y = shape_rules::conv2d(self.shape(), w.shape(), None, options).or_panic();
-        let pooled = indices.index().shape();
+        let conv = ConvGeometry::new(self.shape(), w.shape(), None, options).or_panic();
+        let (y, pooled) = (conv.y(), indices.index().shape());
         assert!(
             dy.shape() == pooled && pooled[..2] == y[..2],
             "conv2d_relu_max_pool2d_backward: dy does not fit\n  dy = {}\n  indices = {pooled}\n  convolution = {y}\n  rule: dy has one number for each index",
             dy.shape()
         );
-        T::conv2d_relu_max_pool2d_backward([self, w, dy], indices, options, wanted)
+        T::conv2d_relu_max_pool2d_backward([self, w, dy], indices, &conv, wanted)
     }
 
     /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
@@ -142,8 +144,7 @@ impl<T: Float> TensorOf<T> {
     #[track_caller]
     #[must_use]
     pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {
-        shape_rules::im2col(self.shape(), khw, options).or_panic();
-        T::im2col(self, khw, options)
+        T::im2col(self, &ConvGeometry::of_windows(self.shape(), khw, options).or_panic())
     }
 
     /// The adjoint of [`im2col`](Self::im2col): this is dy (N, C·kh·kw, oh·ow), the result dx (N,C,H,W) with
@@ -161,16 +162,17 @@ impl<T: Float> TensorOf<T> {
             "col2im: dy has shape {dy}, the kernel {khw:?}\n  rule: dy (N,C·kh·kw,oh·ow)"
         );
         let x = Shape::from([dy[0], dy[1] / cells, hw[0], hw[1]]);
-        let columns = shape_rules::im2col(x, khw, options).or_panic();
+        let conv = ConvGeometry::of_windows(x, khw, options).or_panic();
+        let columns = Shape::from([x[0], x[1] * cells, conv.ohw().iter().product()]);
         assert!(
             columns == dy,
             "col2im: dy does not fit\n  dy      = {dy}\n  columns = {columns}\n  rule: dy has the columns' shape"
         );
-        T::col2im(self, khw, hw, options)
+        T::col2im(self, &conv)
     }
 
-    /// The maximum of each window of x (N,C,H,W), and where it was. [`shape_rules::pool2d`] and
-    /// [`shape_rules::adaptive_pool2d`] make windows.
+    /// The maximum of each window of x (N,C,H,W), and where it was. [`crate::shape_rules::pool2d`] and
+    /// [`crate::shape_rules::adaptive_pool2d`] make windows.
     #[must_use]
     pub fn max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, PoolIndices) {
         T::max_pool2d(self, windows)
@@ -350,19 +352,21 @@ impl TensorOf<u8> {
     }
 }
 
-/// Fails unless a convolution of x with these options has dy's shape.
+/// The convolution of x with these options that has dy's shape; fails if none has.
 #[track_caller]
-fn check_parameter_gradients(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) {
+fn of_parameter_gradients(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) -> ConvGeometry {
     assert!(
         x.rank() == 4 && dy.rank() == 4 && options.groups > 0,
         "conv2d_parameter_gradients: x (N,C,H,W) and dy (N,O,oh,ow) have four axes\n  x = {x}\n  dy = {dy}"
     );
     let w = Shape::from([dy[1], x[1] / options.groups, khw[0], khw[1]]);
-    let forward = shape_rules::conv2d(x, w, None, options).or_panic();
+    let conv = ConvGeometry::new(x, w, None, options).or_panic();
     assert!(
-        forward == dy,
-        "conv2d_parameter_gradients: dy does not fit\n  dy = {dy}\n  y  = {forward}\n  rule: dy has y's shape"
+        conv.y() == dy,
+        "conv2d_parameter_gradients: dy does not fit\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
+        conv.y()
     );
+    conv
 }
 
 /// Fails unless x is (N,C,…) and each part (C).

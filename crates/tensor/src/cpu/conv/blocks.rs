@@ -7,9 +7,9 @@ use std::ops::Range;
 use crate::cpu::conv::{add_pairwise, scratch, weight_gradient};
 use crate::cpu::reduce;
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
-use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
 /// The bytes of a block's results: a part of the second-level cache.
@@ -26,8 +26,9 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// For a weight (O,C/groups,kh,kw) and the convolution's result (N,O,oh,ow).
-    pub(super) fn new<T>(w: Shape, y: Shape) -> Self {
+    /// Of a convolution's images.
+    pub(super) fn new<T>(conv: &ConvGeometry) -> Self {
+        let (w, y) = (conv.w(), conv.y());
         let images = y[0];
         if w.numel() * size_of::<T>() > WEIGHT_BYTES {
             return Self { images, at_once: images };
@@ -56,16 +57,15 @@ impl Blocks {
 /// The gradients of a convolution's parameters, dw (O,C/groups,kh,kw) and db (O), those that are wanted.
 pub(super) type OfParameters<T> = [Option<TensorOf<T>>; 2];
 
-/// Those of one block: x (N,C,H,W), dy (N,O,oh,ow), `khw` = [kh, kw].
+/// Those of one block: x (N,C,H,W), dy (N,O,oh,ow).
 pub(super) fn of_block<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     wanted: [bool; 2],
 ) -> OfParameters<T> {
     [
-        wanted[0].then(|| weight_gradient(x, dy, khw, options)),
+        wanted[0].then(|| weight_gradient(x, dy, conv)),
         wanted[1].then(|| reduce::sum(dy, &[true, false, true, true]).reshape(dy.shape()[1])),
     ]
 }
@@ -101,20 +101,19 @@ pub(super) fn sum_over<T: Float>(
     std::array::from_fn(|_| total.next().expect("there are two"))
 }
 
-/// The gradients of w (O,C/groups,kh,kw) and b (O) that are wanted: x (N,C,H,W), dy (N,O,oh,ow), `khw` = [kh, kw].
+/// The gradients of w (O,C/groups,kh,kw) and b (O) that are wanted: x (N,C,H,W), dy (N,O,oh,ow).
 pub(crate) fn parameter_gradients<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     wanted: [bool; 2],
 ) -> OfParameters<T> {
-    let w = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
-    let blocks = Blocks::new::<T>(w, dy.shape());
+    let blocks = Blocks::new::<T>(conv);
     if blocks.len() <= 1 {
-        return of_block(x, dy, khw, options, wanted);
+        return of_block(x, dy, conv, wanted);
     }
-    sum_over(&blocks, w, wanted, |images| {
-        of_block(&x.narrow(0, images.clone()), &dy.narrow(0, images), khw, options, wanted)
+    sum_over(&blocks, conv.w(), wanted, |images| {
+        let conv = conv.of_images(images.len());
+        of_block(&x.narrow(0, images.clone()), &dy.narrow(0, images), &conv, wanted)
     })
 }

@@ -29,11 +29,12 @@ use weight::WeightGradient;
 
 use crate::cpu::{elementwise, images};
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::kernel::{Epilogue, Unary};
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, is_shared, parallel_for};
 use crate::shape::Shape;
-use crate::shape_rules::{self, Conv2dOptions};
+use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
 /// The minimum number of multiplications per task.
@@ -93,23 +94,18 @@ pub(crate) fn conv2d<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     epilogue: Epilogue<'_, TensorOf<T>>,
 ) -> TensorOf<T> {
-    let mut y = convolve(x, w, b, options);
+    let mut y = convolve(x, w, b, conv);
     if let Some(residual) = epilogue.residual {
         elementwise::add_assign(&mut y, residual);
     }
     if epilogue.relu { elementwise::unary(Unary::Relu, &y) } else { y }
 }
 
-fn convolve<T: Float>(
-    x: &TensorOf<T>,
-    w: &TensorOf<T>,
-    b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
-) -> TensorOf<T> {
-    let shape = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
+fn convolve<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>, conv: &ConvGeometry) -> TensorOf<T> {
+    let (shape, options) = (conv.y(), conv.options());
     let mut y = TensorOf::uninitialized(formatted(x, shape));
     if winograd::applies::<T>(w.shape(), options, shape) {
         winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
@@ -137,15 +133,10 @@ fn convolve<T: Float>(
     y
 }
 
-pub(crate) fn input_gradient<T: Float>(
-    dy: &TensorOf<T>,
-    w: &TensorOf<T>,
-    hw: [usize; 2],
-    options: Conv2dOptions,
-) -> TensorOf<T> {
+pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
+    let (shape, hw, options) = (conv.x(), conv.hw(), conv.options());
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
-    let shape = Shape::from([dy.shape()[0], channels * groups, hw[0], hw[1]]);
     let mut dx = TensorOf::uninitialized(formatted(dy, shape));
     if winograd::applies::<T>(w.shape(), options, shape) {
         // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel rotated.
@@ -180,13 +171,8 @@ pub(crate) fn input_gradient<T: Float>(
     dx
 }
 
-fn weight_gradient<T: Float>(
-    x: &TensorOf<T>,
-    dy: &TensorOf<T>,
-    khw: [usize; 2],
-    options: Conv2dOptions,
-) -> TensorOf<T> {
-    let shape = Shape::from([dy.shape()[1], x.shape()[1] / options.groups, khw[0], khw[1]]);
+fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
+    let (shape, options) = (conv.w(), conv.options());
     let mut dw = TensorOf::uninitialized(Layout::contiguous(shape));
     if winograd::applies::<T>(shape, options, dy.shape()) {
         winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
@@ -200,8 +186,8 @@ fn weight_gradient<T: Float>(
         );
         return dw;
     }
-    let ohw = &dy.shape()[2..];
-    let [vertical, horizontal] = forward_axes(ohw, &khw, options);
+    let ohw = &conv.ohw();
+    let [vertical, horizontal] = forward_axes(ohw, &conv.khw(), options);
     // dy lies under x: the same pitch, and zeros where a row of x has no pixel of dy.
     let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
     let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };

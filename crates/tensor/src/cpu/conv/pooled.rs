@@ -6,31 +6,31 @@ use crate::cpu::conv::{convolve, input_gradient};
 use crate::cpu::images::Images;
 use crate::cpu::pooling::{relu_max_pool, scatter2d};
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::kernel::PoolIndices;
 use crate::parallel::Disjoint;
-use crate::shape_rules::{self, Conv2dOptions, Window};
+use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
 pub(crate) fn conv2d_relu_max_pool<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
     b: Option<&TensorOf<T>>,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     windows: &[Vec<Window>; 2],
 ) -> (TensorOf<T>, PoolIndices) {
-    let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
-    let blocks = Blocks::new::<T>(w.shape(), between);
+    let blocks = Blocks::new::<T>(conv);
     if blocks.len() <= 1 {
-        return relu_max_pool(&convolve(x, w, b, options), windows);
+        return relu_max_pool(&convolve(x, w, b, conv), windows);
     }
-    let shape = between.with(2, windows[0].len()).with(3, windows[1].len());
+    let shape = conv.y().with(2, windows[0].len()).with(3, windows[1].len());
     let layout = Images::new(x.layout()).formatted(shape);
     let (mut y, mut index) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
     let image = shape.numel() / blocks.images;
     {
         let (y, index) = (Disjoint::new(y.buffer_mut().0), Disjoint::new(index.buffer_mut().0));
         blocks.for_each(|_, images| {
-            let part = convolve(&x.narrow(0, images.clone()), w, b, options);
+            let part = convolve(&x.narrow(0, images.clone()), w, b, &conv.of_images(images.len()));
             let (part, indices) = relu_max_pool(&part, windows);
             let place = images.start * image..images.end * image;
             // SAFETY: these images are this block's alone, and in either memory format lie right behind one another.
@@ -47,16 +47,15 @@ pub(crate) fn conv2d_relu_max_pool<T: Float>(
 pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [x, w, dy]: [&TensorOf<T>; 3],
     indices: &PoolIndices,
-    options: Conv2dOptions,
+    conv: &ConvGeometry,
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
-    let between = shape_rules::conv2d(x.shape(), w.shape(), None, options).expect("the caller checked the shapes");
-    let blocks = Blocks::new::<T>(w.shape(), between);
+    let blocks = Blocks::new::<T>(conv);
     // Of some images: x and dy of them, and their indices.
     let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, indices: &PoolIndices| -> (_, OfParameters<T>) {
-        let dz = scatter2d(dy, indices, [between[2], between[3]]);
-        let dx = for_x.then(|| input_gradient(&dz, w, [x.shape()[2], x.shape()[3]], options));
-        (dx, blocks::of_block(x, &dz, [w.shape()[2], w.shape()[3]], options, [for_w, for_b]))
+        let (dz, conv) = (scatter2d(dy, indices, conv.ohw()), conv.of_images(x.shape()[0]));
+        let dx = for_x.then(|| input_gradient(&dz, w, &conv));
+        (dx, blocks::of_block(x, &dz, &conv, [for_w, for_b]))
     };
     if blocks.len() <= 1 {
         let (dx, [dw, db]) = gradients(x, dy, indices);
@@ -85,6 +84,7 @@ mod tests {
     use super::*;
     use crate::cpu::conv::parameter_gradients;
     use crate::cpu::images::testing::{elements, layouts};
+    use crate::shape_rules::{self, Conv2dOptions};
 
     #[test]
     fn agrees_with_one_kernel_after_another_on_every_layout() {
@@ -92,18 +92,19 @@ mod tests {
         let w = &layouts::<f64>([4, 3, 3, 2], 1)[0];
         let b = &layouts::<f64>([1, 1, 1, 4], 2)[0].reshape([4]);
         for (x, dy) in layouts::<f64>([5, 3, 7, 6], 3).iter().zip(layouts::<f64>([5, 4, 3, 2], 4).iter().rev()) {
-            let z = convolve(x, w, Some(b), options);
+            let conv = &ConvGeometry::new(x.shape(), w.shape(), Some(b.shape()), options).unwrap();
+            let z = convolve(x, w, Some(b), conv);
             let windows = shape_rules::pool2d("max_pool2d", z.shape(), 2.into()).unwrap();
             let (y, indices) = relu_max_pool(&z, &windows);
-            let (fused, fused_indices) = conv2d_relu_max_pool(x, w, Some(b), options, &windows);
+            let (fused, fused_indices) = conv2d_relu_max_pool(x, w, Some(b), conv, &windows);
             assert_eq!(elements(&fused), elements(&y));
             assert_eq!(elements(fused_indices.index()), elements(indices.index()));
 
             let dz = scatter2d(dy, &indices, [z.shape()[2], z.shape()[3]]);
-            let [dw, db] = parameter_gradients(x, &dz, [3, 2], options, [true, true]);
-            let expected = [Some(input_gradient(&dz, w, [7, 6], options)), dw, db];
+            let [dw, db] = parameter_gradients(x, &dz, conv, [true, true]);
+            let expected = [Some(input_gradient(&dz, w, conv)), dw, db];
             for wanted in [[true, true, true], [false, true, true], [true, false, false]] {
-                let found = conv2d_relu_max_pool_backward([x, w, dy], &fused_indices, options, wanted);
+                let found = conv2d_relu_max_pool_backward([x, w, dy], &fused_indices, conv, wanted);
                 for ((found, expected), wanted) in found.iter().zip(&expected).zip(wanted) {
                     assert_eq!(found.is_some(), wanted);
                     if let (Some(found), Some(expected)) = (found, expected) {

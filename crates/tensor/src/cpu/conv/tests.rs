@@ -3,7 +3,12 @@
 use super::*;
 use crate::cpu::simd::at_each_level;
 use crate::parallel::with_threads;
+use crate::shape_rules;
 use crate::tensor::Tensor64;
+
+fn geometry<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, options: Conv2dOptions) -> ConvGeometry {
+    ConvGeometry::new(x.shape(), w.shape(), None, options).unwrap()
+}
 
 fn numbers(shape: impl Into<Shape>, seed: usize) -> Tensor64 {
     Tensor64::from_fn(shape, |i| ((i * 7919 + seed * 104_729 + 17) % 1009) as f64 / 504.5 - 1.0)
@@ -50,7 +55,8 @@ fn sum_of_products(a: &Tensor64, b: &Tensor64) -> f64 {
 /// Checks all three kernels with these operands, whose strides may be any.
 fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOptions) {
     let case = format!("x {} {:?}, w {}, {options:?}", x.shape(), x.layout().strides(), w.shape());
-    let shape = shape_rules::conv2d(x.shape(), w.shape(), b.map(Tensor64::shape), options).unwrap();
+    let conv = geometry(x, w, options);
+    let shape = conv.y();
     let mut expected = Tensor64::from_fn(shape, |i| b.map_or(0.0, |b| b.at(&[i / (shape[2] * shape[3]) % shape[1]])));
     let mut linear = Tensor64::zeros(shape);
     products(shape, x.shape(), w.shape(), options, |at, from, cell| {
@@ -59,7 +65,7 @@ fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOption
         expected.make_mut()[at] += product;
         linear.make_mut()[at] += product;
     });
-    let y = convolve(x, w, b, options);
+    let y = convolve(x, w, b, &conv);
     close("conv2d", &y, &expected, &case);
 
     // dy in the format that the convolution's result has.
@@ -70,9 +76,7 @@ fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOption
         dx.make_mut()[Layout::contiguous(x.shape()).position(&from)] += dy.at(&at) * w.at(&cell);
         dw.make_mut()[Layout::contiguous(w.shape()).position(&cell)] += dy.at(&at) * x.at(&from);
     });
-    let hw = [x.shape()[2], x.shape()[3]];
-    let khw = [w.shape()[2], w.shape()[3]];
-    let (gx, gw) = (input_gradient(&dy, w, hw, options), weight_gradient(x, &dy, khw, options));
+    let (gx, gw) = (input_gradient(&dy, w, &conv), weight_gradient(x, &dy, &conv));
     close("input_gradient", &gx, &dx, &case);
     close("weight_gradient", &gw, &dw, &case);
 
@@ -133,20 +137,21 @@ fn operands_have_any_strides() {
 fn results_keep_the_memory_format() {
     let x = numbers([2, 3, 6, 6], 1);
     let w = numbers([4, 3, 3, 3], 2);
-    let options = Conv2dOptions::default();
-    let y = convolve(&x.channels_last(), &w, None, options);
+    let conv = geometry(&x, &w, Conv2dOptions::default());
+    let y = convolve(&x.channels_last(), &w, None, &conv);
     assert_eq!(y.layout().strides()[1], 1);
-    assert_eq!(input_gradient(&y, &w, [6, 6], options).layout().strides()[1], 1);
-    assert!(convolve(&x, &w, None, options).layout().is_contiguous());
+    assert_eq!(input_gradient(&y, &w, &conv).layout().strides()[1], 1);
+    assert!(convolve(&x, &w, None, &conv).layout().is_contiguous());
 }
 
 #[test]
 fn an_empty_batch_has_an_empty_result_and_no_gradient() {
     let (x, w) = (numbers([0, 3, 6, 6], 1), numbers([4, 3, 3, 3], 2));
-    let y = convolve(&x, &w, None, Conv2dOptions::default());
+    let conv = geometry(&x, &w, Conv2dOptions::default());
+    let y = convolve(&x, &w, None, &conv);
     assert_eq!(y.shape(), [0, 4, 4, 4]);
-    assert_eq!(input_gradient(&y, &w, [6, 6], Conv2dOptions::default()).shape(), [0, 3, 6, 6]);
-    assert!(weight_gradient(&x, &y, [3, 3], Conv2dOptions::default()).to_vec() == [0.0; 108]);
+    assert_eq!(input_gradient(&y, &w, &conv).shape(), [0, 3, 6, 6]);
+    assert!(weight_gradient(&x, &y, &conv).to_vec() == [0.0; 108]);
 }
 
 /// All three results for f32 and f64, as bits.
@@ -158,11 +163,11 @@ fn bits() -> Vec<u64> {
     ] {
         let (x, w, b) = (numbers(x, 1), numbers(w, 2), numbers(w[0], 3));
         let (x32, w32, b32) = (x.to_f32(), w.to_f32(), b.to_f32());
-        let (hw, khw) = ([x.shape()[2], x.shape()[3]], [3, 3]);
-        let y = convolve(&x, &w, Some(&b), options);
-        let y32 = convolve(&x32, &w32, Some(&b32), options);
-        let wide = [&y, &input_gradient(&y, &w, hw, options), &weight_gradient(&x, &y, khw, options)];
-        let narrow = [&y32, &input_gradient(&y32, &w32, hw, options), &weight_gradient(&x32, &y32, khw, options)];
+        let conv = &geometry(&x, &w, options);
+        let y = convolve(&x, &w, Some(&b), conv);
+        let y32 = convolve(&x32, &w32, Some(&b32), conv);
+        let wide = [&y, &input_gradient(&y, &w, conv), &weight_gradient(&x, &y, conv)];
+        let narrow = [&y32, &input_gradient(&y32, &w32, conv), &weight_gradient(&x32, &y32, conv)];
         for (wide, narrow) in wide.into_iter().zip(narrow) {
             for (a, b) in wide.to_vec().into_iter().zip(narrow.to_vec()) {
                 assert!((a - f64::from(b)).abs() < 1e-3 * (1.0 + a.abs()), "f64 {a}, f32 {b}");
