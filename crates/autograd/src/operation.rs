@@ -17,13 +17,13 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// The op's name, as in messages and explanations.
     fn name(&self) -> &str;
 
-    /// The op itself in symbols, such as `y = 1/(1 + e^(−x))`. y is the output.
-    #[expect(clippy::unnecessary_literal_bound, reason = "other rules may build their text")]
-    fn formula(&self) -> &str {
-        ""
-    }
+    /// The op itself in symbols, such as `y = 1/(1 + e⁻ˣ)`, in the notation of [`formula`](crate::formula). The output
+    /// is y; for an op that computes a gradient, what that is: `dx`.
+    fn formula(&self) -> &str;
 
-    /// The derivative in symbols, such as `dx = dy · y(1 − y)`: dy is the output's gradient.
+    /// The derivative in symbols, such as `dx = dy · y(1 − y)`: first the gradient of each input, in the parents' order,
+    /// then definitions of other symbols. dy is the output's gradient; where the output is a gradient itself, dz is its,
+    /// and those of the inputs are written `d(dy)`, `d(x)`.
     fn derivative(&self) -> &str;
 
     /// What the op was given besides its inputs, in the formulas' symbols: only asked for by who looks at a graph.

@@ -16,6 +16,9 @@ impl<T: Float> Rule<T> for Counted {
     fn name(&self) -> &'static str {
         "counted"
     }
+    fn formula(&self) -> &'static str {
+        "y = x"
+    }
     fn derivative(&self) -> &'static str {
         "dx = dy"
     }

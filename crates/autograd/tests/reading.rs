@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainrule_autograd::formula::Formula;
 use chainrule_autograd::{Attribute, CrossEntropy};
 use chainrule_autograd::{Operation, Reduction, Scope, Setting, Var64, no_grad, scope, scope_with};
-use chainrule_tensor::{Pool2dOptions, Tensor64};
+use chainrule_tensor::{Conv2dOptions, Pool2dOptions, Tensor64};
 
 /// The operations that a variable was computed from, the newest first.
 fn operations(var: &Var64) -> Vec<(String, Option<String>)> {
@@ -106,11 +106,17 @@ fn scopes_nest_and_close_after_a_panic_too() {
 #[test]
 fn operations_give_what_they_were_given() {
     let x = Var64::parameter("x", Tensor64::from_fn([1, 2, 4, 4], |i| i as f64));
+    let w = Var64::parameter("w", Tensor64::from_fn([2, 1, 2, 2], |i| i as f64));
     let of = |var: &Var64| attributes(&var.operation().unwrap());
+    let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], groups: 2, ..Conv2dOptions::default() };
+    let conv = of(&x.conv2d(&w, None, options));
+    assert_eq!(conv["s"], Setting::Integers(vec![2, 1]));
+    assert_eq!((&conv["pad"], &conv["groups"]), (&Setting::Integers(vec![1, 0]), &Setting::Integer(2)));
     let pool = of(&x.max_pool2d(Pool2dOptions { padding: [1, 1], ..2.into() }));
     assert_eq!((&pool["window"], &pool["pad"]), (&Setting::Integers(vec![2, 2]), &Setting::Integers(vec![1, 1])));
     assert_eq!(of(&x.adaptive_avg_pool2d([1, 2]))["size"], Setting::Integers(vec![1, 2]));
     assert_eq!(of(&x.upsample_bilinear2d([8, 8], true))["align_corners"], Setting::Flag(true));
+    assert_eq!(of(&(&x + 3.5))["s"], Setting::Number(3.5));
     assert_eq!(of(&x.permute(&[0, 2, 3, 1]))["order"], Setting::Integers(vec![0, 2, 3, 1]));
     assert_eq!(of(&x.slice(-1, 1, 2, 2))["step"], Setting::Integer(2));
     assert_eq!(of(&x.pad(&[(0, 0), (0, 0), (1, 2), (0, 0)], 0.5))["value"], Setting::Number(0.5));
@@ -118,6 +124,7 @@ fn operations_give_what_they_were_given() {
         .reshape([2, 16])
         .cross_entropy_with(&[3, 0].into(), &CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() });
     assert_eq!(of(&losses)["label"], Setting::Indices([3, 0].into()));
+    assert_eq!(of(&x.leaky_relu(0.1))["α"], Setting::Number(0.1));
 }
 
 #[test]

@@ -13,11 +13,14 @@ impl<T: Float> Rule<T> for BiasGradient {
     fn name(&self) -> &'static str {
         "bias gradient"
     }
+    fn formula(&self) -> &'static str {
+        "db[o] = Σ_{n,i} dy[n,o,i]"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy)[n,o,…] = dz[o]"
+        "d(dy)[n,o,i] = dz[o]"
     }
     fn saved(&self) -> &'static str {
-        "the shape of dy"
+        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let dy = op.parent(0).shape();

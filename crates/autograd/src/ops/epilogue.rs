@@ -20,8 +20,11 @@ impl<T: Float> Rule<T> for Gate<T> {
     fn name(&self) -> &'static str {
         "relu epilogue backward"
     }
+    fn formula(&self) -> &'static str {
+        "g = dy where y > 0, else 0"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = du where y > 0, else 0"
+        "d(dy) = dz where y > 0, else 0"
     }
     fn saved(&self) -> &'static str {
         "y"

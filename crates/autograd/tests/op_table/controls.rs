@@ -12,6 +12,9 @@ impl<T: Float> Rule<T> for Wrong<T> {
     fn name(&self) -> &'static str {
         "wrong"
     }
+    fn formula(&self) -> &'static str {
+        "y = x²"
+    }
     fn derivative(&self) -> &'static str {
         "dx = something else"
     }

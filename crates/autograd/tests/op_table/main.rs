@@ -3,6 +3,7 @@
 //! Adding an op adds a row in `rows`. A rule that no row reaches fails `every_rule_has_a_row`.
 
 mod controls;
+mod formulas;
 mod reference;
 mod row;
 #[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]
@@ -11,7 +12,7 @@ mod rows;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use chainrule_autograd::{CheckOptions, Var64, gradcheck_with, gradgradcheck_with};
+use chainrule_autograd::{CheckOptions, Operation, Var64, gradcheck_with, gradgradcheck_with};
 use chainrule_tensor::{Float, Tensor, Tensor64, TensorOf, with_threads};
 use row::{bent, near, parameters, value_and_gradients};
 
@@ -168,40 +169,44 @@ fn an_empty_batch_goes_through() {
     }
 }
 
-/// The names of all rules in the graph of a variable.
-fn rules(var: &Var64, found: &mut BTreeSet<String>) {
+/// Calls `visit` with each operation that a variable was computed from and that is not in `seen` yet.
+fn each_operation(var: &Var64, seen: &mut BTreeSet<u64>, visit: &mut dyn FnMut(&Operation<f64>)) {
     let mut stack = vec![var.clone()];
-    let mut seen = BTreeSet::new();
     while let Some(var) = stack.pop() {
         let Some(op) = var.operation() else { continue };
-        if !seen.insert(var.id()) {
-            continue;
+        if seen.insert(var.id()) {
+            visit(&op);
+            stack.extend((0..op.parents()).map(|i| op.parent(i).clone()));
         }
-        let rule = op.rule();
-        assert!(!rule.derivative().is_empty() && !rule.saved().is_empty(), "{}: it cannot say itself", rule.name());
-        found.insert(rule.name().to_owned());
-        stack.extend((0..op.parents()).map(|i| op.parent(i).clone()));
+    }
+}
+
+/// Calls `visit` with the operations of all rows, of their gradients and of the gradients of these: the rules of backward
+/// ops, and those of the ops that these are differentiated into.
+fn every_graph(visit: &mut dyn FnMut(&Operation<f64>)) {
+    for row in rows::all() {
+        let mut seen = BTreeSet::new();
+        let x = parameters(&row.inputs::<f64>());
+        let y = bent(&(row.f64)(&x)).sum();
+        each_operation(&y, &mut seen, visit);
+        let of: Vec<&Var64> = x.iter().collect();
+        for first in y.gradients(&of) {
+            each_operation(&first, &mut seen, visit);
+            let again = first.square().sum();
+            let depends: Vec<&Var64> = of.iter().copied().filter(|x| leads_to(&again, x)).collect();
+            for second in again.gradients(&depends) {
+                each_operation(&second, &mut seen, visit);
+            }
+        }
     }
 }
 
 #[test]
 fn every_rule_has_a_row() {
     let mut reached = BTreeSet::new();
-    for row in rows::all() {
-        let x = parameters(&row.inputs::<f64>());
-        let y = bent(&(row.f64)(&x)).sum();
-        rules(&y, &mut reached);
-        // The rules of backward ops, and those of the ops that these are differentiated into.
-        let of: Vec<&Var64> = x.iter().collect();
-        for first in y.gradients(&of) {
-            rules(&first, &mut reached);
-            let again = first.square().sum();
-            let depends: Vec<&Var64> = of.iter().copied().filter(|x| leads_to(&again, x)).collect();
-            for second in again.gradients(&depends) {
-                rules(&second, &mut reached);
-            }
-        }
-    }
+    every_graph(&mut |op| {
+        reached.insert(op.rule().name().to_owned());
+    });
     let written = rule_names();
     assert!(written.len() > 50, "the sources of the ops are found: {}", written.len());
     let missing: Vec<&String> = written.difference(&reached).collect();

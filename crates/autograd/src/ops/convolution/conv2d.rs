@@ -4,6 +4,7 @@
 
 use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::ops::bias::BiasGradient;
 use crate::ops::epilogue::gated;
@@ -44,7 +45,7 @@ impl<T: Float> VarOf<T> {
         let (bias, residual) = (b.map(Self::value), epilogue.residual.map(Self::value));
         let then = epilogue.with_residual(residual.as_deref());
         let y = self.value().conv2d_with(&w.value(), bias.as_deref(), options, then);
-        let rule = Conv2d { options, bias: b.is_some(), relu: epilogue.relu };
+        let rule = Conv2d { options, bias: b.is_some(), residual: epilogue.residual.is_some(), relu: epilogue.relu };
         Self::record(y, [self, w].into_iter().chain(b).chain(epilogue.residual), rule)
     }
 
@@ -98,19 +99,50 @@ struct Conv2d {
     options: Conv2dOptions,
     /// Whether the third parent is a bias; a residual comes behind it.
     bias: bool,
+    residual: bool,
     relu: bool,
+}
+
+/// The formula, z being the convolution.
+macro_rules! formula {
+    ($y:literal) => {
+        concat!("y = ", $y, ", z[n,o,i,j] = Σ_{c,p,q} w[o,c,p,q] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]")
+    };
+}
+
+/// The derivative, g being the gradient of the convolution.
+macro_rules! derivative {
+    ($g:literal, $last:expr) => {
+        concat!("dx = col2im(wᵀ · ", $g, "), dw = Σₙ ", $g, " · im2col(x)ᵀ", $last)
+    };
 }
 
 impl<T: Float> Rule<T> for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
     }
-    fn derivative(&self) -> &'static str {
-        if self.relu {
-            "dz = dy where y > 0, else 0; dx = col2im(wᵀ · dz), dw = Σₙ dz · im2col(x)ᵀ, db = Σ dz over n, i, j, dr = dz"
-        } else {
-            "dx = col2im(wᵀ · dy), dw = Σₙ dy · im2col(x)ᵀ, db = Σ dy over n, i, j, dr = dy"
+    fn formula(&self) -> &'static str {
+        match (self.bias, self.residual, self.relu) {
+            (false, false, false) => formula!("z"),
+            (false, false, true) => formula!("max(0, z)"),
+            (false, true, false) => formula!("z + r"),
+            (false, true, true) => formula!("max(0, z + r)"),
+            (true, false, false) => formula!("z + b"),
+            (true, false, true) => formula!("max(0, z + b)"),
+            (true, true, false) => formula!("z + b + r"),
+            (true, true, true) => formula!("max(0, z + b + r)"),
         }
+    }
+    fn derivative(&self) -> &'static str {
+        match (self.bias, self.relu) {
+            (false, false) => derivative!("dy", ", dr = dy"),
+            (false, true) => derivative!("g", ", dr = g, g = dy where y > 0, else 0"),
+            (true, false) => derivative!("dy", ", db[o] = Σ_{n,i,j} dy[n,o,i,j], dr = dy"),
+            (true, true) => derivative!("g", ", db[o] = Σ_{n,i,j} g[n,o,i,j], dr = g, g = dy where y > 0, else 0"),
+        }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        super::attributes(self.options)
     }
     fn saved(&self) -> &'static str {
         if self.relu { "x, w, y" } else { "x, w" }
@@ -140,8 +172,14 @@ impl<T: Float> Rule<T> for InputGradient {
     fn name(&self) -> &'static str {
         "conv2d input gradient"
     }
+    fn formula(&self) -> &'static str {
+        "dx = col2im(wᵀ · dy)"
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = conv2d(dz, w), dw = conv2d weight gradient(dz, dy)"
+        "d(dy) = conv2d(dz, w), d(w) = conv2d_weight_gradient(dz, dy)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        super::attributes(self.0)
     }
     fn saved(&self) -> &'static str {
         "dy, w"
@@ -166,8 +204,14 @@ impl<T: Float> Rule<T> for WeightGradient {
     fn name(&self) -> &'static str {
         "conv2d weight gradient"
     }
+    fn formula(&self) -> &'static str {
+        "dw = Σₙ dy · im2col(x)ᵀ"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = conv2d input gradient(dy, dz), d(dy) = conv2d(x, dz)"
+        "d(x) = conv2d_input_gradient(dy, dz), d(dy) = conv2d(x, dz)"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        super::attributes(self.0)
     }
     fn saved(&self) -> &'static str {
         "x, dy"

@@ -98,8 +98,9 @@ const CUBIC: f64 = 0.044_715;
 function! {
     /// The approximation of [`gelu`](Self::gelu) in the same paper.
     pub fn gelu_tanh() = "x/2·(1 + tanh(u)), u = √(2/π)·(x + 0.044715x³)", Unary::GeluTanh;
-    slope(x) = "((1 + t)/2 + x/2·(1 − t²)·u′), t = tanh(u), u = √(2/π)·(x + 0.044715x³)", Binary::GeluTanhBackward;
-    curvature = "(1 − t²)·(u′ + x/2·u″ − x·t·u′²)", {
+    slope(x) = "((1 + t)/2 + x/2·(1 − t²)·u′), t = tanh(u), u = √(2/π)·(x + 0.044715x³), \
+        u′ = √(2/π)·(1 + 3·0.044715x²)", Binary::GeluTanhBackward;
+    curvature = "(1 − t²)·(u′ + x/2·u″ − x·t·u′²), u″ = √(2/π)·6·0.044715x", {
         let c = FRAC_2_PI.sqrt();
         let t = (c * (x + CUBIC * x.pow(3.0))).tanh();
         let u1 = c * (1.0 + (3.0 * CUBIC) * x.square());

@@ -163,7 +163,7 @@ macro_rules! function {
     (@slope [$($name:tt)+] [$at:ident] [$($number:ident)*] $slope:literal, $kernel:expr; curvature = 0;) => {
         impl<T: Float> Slope<T> for Entry {
             const NAME: &'static str = concat!(function!(@name $($name)+), " backward");
-            const DERIVATIVE: &'static str = concat!("d(dy) = dz · ", $slope);
+            const DERIVATIVE: &'static str = concat!("d(dy) = dz · ", $slope, "; d(", stringify!($at), ") = 0");
             const SAVED: &'static str = stringify!($at);
             const CURVED: bool = false;
             fn kernel(self) -> Binary {
@@ -182,7 +182,7 @@ macro_rules! function {
         impl<T: Float> Slope<T> for Entry {
             const NAME: &'static str = concat!(function!(@name $($name)+), " backward");
             const DERIVATIVE: &'static str =
-                concat!("d(dy) = dz · ", $slope, "; d", stringify!($at), "′ = dz · dy · ", $formula);
+                concat!("d(dy) = dz · ", $slope, "; d(", stringify!($at), ") = dz · dy · ", $formula);
             const SAVED: &'static str = concat!("dy, ", stringify!($at));
             const CURVED: bool = true;
             fn kernel(self) -> Binary {

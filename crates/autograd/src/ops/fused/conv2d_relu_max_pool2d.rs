@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolIndices, shape_rules};
 
+use crate::attribute::Attribute;
 use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
@@ -29,16 +30,29 @@ impl<T: Float> VarOf<T> {
         let bias = b.map(Self::value);
         let z = shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options)
             .unwrap_or_else(|error| panic!("{error}"));
-        let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool.into());
+        let pool = pool.into();
+        let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool);
         let windows = windows.unwrap_or_else(|error| panic!("{error}"));
         let (y, indices) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
-        Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, indices, hw: [z[2], z[3]] })
+        Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, pool, indices, hw: [z[2], z[3]] })
     }
+}
+
+/// What both were given, in the symbols of the formula.
+fn attributes(options: Conv2dOptions, pool: Pool2dOptions) -> Vec<Attribute> {
+    let conv = crate::ops::convolution::attributes(options);
+    let pool = [
+        Attribute::new("pool kernel", pool.kernel).symbol("window"),
+        Attribute::new("pool stride", pool.stride),
+        Attribute::new("pool padding", pool.padding),
+    ];
+    conv.into_iter().chain(pool).collect()
 }
 
 #[derive(Clone)]
 struct ConvReluMaxPool {
     options: Conv2dOptions,
+    pool: Pool2dOptions,
     indices: PoolIndices,
     /// Of what is pooled.
     hw: [usize; 2],
@@ -48,11 +62,17 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     fn name(&self) -> &'static str {
         "conv2d_relu_max_pool2d"
     }
+    fn formula(&self) -> &'static str {
+        "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w) + b"
+    }
     fn derivative(&self) -> &'static str {
-        "dz = dy at the place of each window's maximum where y > 0, else 0; dx = col2im(wᵀ · dz), dw = Σₙ dz · im2col(x)ᵀ, db = Σ dz over n, i, j"
+        "dx = col2im(wᵀ · g), dw = Σₙ g · im2col(x)ᵀ, db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k and y[n,o,i] > 0} dy[n,o,i]"
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        attributes(self.options, self.pool)
     }
     fn saved(&self) -> &'static str {
-        "x, w, the places of the maxima"
+        "x, w, argmax"
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         // Each number that is pooled is the sum of one filter.
@@ -102,22 +122,36 @@ impl<T: Float> Rule<T> for Gradient {
             Of::Bias => "conv2d_relu_max_pool2d bias gradient",
         }
     }
+    fn formula(&self) -> &'static str {
+        match self.of {
+            Of::Input(_) => "dx = col2im(wᵀ · g), g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+            Of::Weight(_) => "dw = Σₙ g · im2col(x)ᵀ, g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+            Of::Bias => "db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+        }
+    }
     fn derivative(&self) -> &'static str {
         match self.of {
-            Of::Input(_) => "the gradients of conv2d input gradient(dz, w), dz = dy at the places of the maxima",
-            Of::Weight(_) => "the gradients of conv2d weight gradient(x, dz), dz = dy at the places of the maxima",
-            Of::Bias => "the gradients of Σ dz, dz = dy at the places of the maxima",
+            Of::Input(_) => {
+                "d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], d(w) = conv2d_weight_gradient(dz, g), h = conv2d(dz, w)"
+            }
+            Of::Weight(_) => {
+                "d(x) = conv2d_input_gradient(g, dz), d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], h = conv2d(x, dz)"
+            }
+            Of::Bias => "d(dy)[n,o,i] = dz[o] where argmax[n,o,i] ≥ 0, else 0",
         }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        attributes(self.forward.options, self.forward.pool)
     }
     fn saved(&self) -> &'static str {
         match self.of {
-            Of::Input(_) => "dy, w, the places of the maxima",
-            Of::Weight(_) => "x, dy, the places of the maxima",
-            Of::Bias => "the places of the maxima",
+            Of::Input(_) => "dy, w, argmax",
+            Of::Weight(_) => "x, dy, argmax",
+            Of::Bias => "argmax",
         }
     }
     fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let ConvReluMaxPool { options, indices, hw } = &self.forward;
+        let ConvReluMaxPool { options, indices, hw, .. } = &self.forward;
         composed_gradients(op, du, needs, |parents| match (self.of, parents) {
             (Of::Input(of_x), [dy, w]) => dy.scatter2d(indices, *hw).conv2d_input_gradient(w, of_x, *options),
             (Of::Weight(of_w), [x, dy]) => x.conv2d_weight_gradient(&dy.scatter2d(indices, *hw), of_w, *options),

@@ -60,8 +60,11 @@ impl<T: Float> Rule<T> for WeightGradient {
     fn name(&self) -> &'static str {
         "linear weight gradient"
     }
+    fn formula(&self) -> &'static str {
+        "dw = dyᵀ · x"
+    }
     fn derivative(&self) -> &'static str {
-        "dx = dy · dz, d(dy) = x · dzᵀ"
+        "d(x) = dy · dz, d(dy) = x · dzᵀ"
     }
     fn saved(&self) -> &'static str {
         "x, dy"

@@ -3,6 +3,7 @@
 
 use chainrule_tensor::{Epilogue, Float, TensorOf};
 
+use crate::attribute::Attribute;
 use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
 use crate::ops::epilogue::{Gate, gated};
@@ -55,7 +56,8 @@ impl<T: Float> VarOf<T> {
         let then = epilogue.with_residual(residual.as_deref());
         let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then);
         let count = x.numel() / mean.numel();
-        let rule = BatchNorm { mean: mean.clone(), istd, eps, relu: epilogue.relu };
+        let rule =
+            BatchNorm { mean: mean.clone(), istd, eps, relu: epilogue.relu, residual: epilogue.residual.is_some() };
         let y = Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule);
         (y, BatchStatistics { mean, variance, count })
     }
@@ -66,18 +68,30 @@ struct BatchNorm<T: Float> {
     istd: TensorOf<T>,
     eps: f64,
     relu: bool,
+    residual: bool,
 }
 
 impl<T: Float> Rule<T> for BatchNorm<T> {
     fn name(&self) -> &'static str {
         "batch_norm"
     }
+    fn formula(&self) -> &'static str {
+        match (self.relu, self.residual) {
+            (false, false) => "y = γ·x̂ + β, x̂ = (x − mean(x))/√(var(x) + ε)",
+            (false, true) => "y = γ·x̂ + β + r, x̂ = (x − mean(x))/√(var(x) + ε)",
+            (true, false) => "y = max(0, γ·x̂ + β), x̂ = (x − mean(x))/√(var(x) + ε)",
+            (true, true) => "y = max(0, γ·x̂ + β + r), x̂ = (x − mean(x))/√(var(x) + ε)",
+        }
+    }
     fn derivative(&self) -> &'static str {
         if self.relu {
-            "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·x̂, dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m), dr = dz"
+            "dx = γ/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, dr = g, g = dy where y > 0, else 0"
         } else {
-            "dβ = Σ dy, dγ = Σ dy·x̂, dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m), dr = dy"
+            "dx = γ/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂)), dγ = Σ dy·x̂, dβ = Σ dy, dr = dy"
         }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("eps", self.eps).symbol("ε")]
     }
     fn saved(&self) -> &'static str {
         if self.relu { "x, mean, 1/√(var + ε), y" } else { "x, mean, 1/√(var + ε)" }
@@ -125,11 +139,25 @@ impl<T: Float> Rule<T> for InputGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm input gradient"
     }
+    fn formula(&self) -> &'static str {
+        if self.y.is_some() {
+            "dx = γ/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂)), x̂ = (x − mean(x))/√(var(x) + ε), g = dy where y > 0, else 0"
+        } else {
+            "dx = γ/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂)), x̂ = (x − mean(x))/√(var(x) + ε)"
+        }
+    }
     fn derivative(&self) -> &'static str {
-        "the gradients of γ/√(var + ε) · (dz − mean dz − x̂ · mean(dz·x̂)); dz = dy, after relu where y > 0, else 0"
+        if self.y.is_some() {
+            "d(dy) = h where y > 0, else 0, d(x) = −γ/(var(x) + ε) · (x̂·(mean(dz·g) − mean(dz)·mean(g) − a·b) + b·(g − mean(g) − x̂·a) + a·(dz − mean(dz) − x̂·b)), d(γ) = Σ dz · (g − mean(g) − x̂·a)/√(var(x) + ε), a = mean(g·x̂), b = mean(dz·x̂), h = γ/√(var(x) + ε) · (dz − mean(dz) − x̂·b)"
+        } else {
+            "d(dy) = γ/√(var(x) + ε) · (dz − mean(dz) − x̂·b), d(x) = −γ/(var(x) + ε) · (x̂·(mean(dz·dy) − mean(dz)·mean(dy) − a·b) + b·(dy − mean(dy) − x̂·a) + a·(dz − mean(dz) − x̂·b)), d(γ) = Σ dz · (dy − mean(dy) − x̂·a)/√(var(x) + ε), a = mean(dy·x̂), b = mean(dz·x̂)"
+        }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("eps", self.eps).symbol("ε")]
     }
     fn saved(&self) -> &'static str {
-        "dy, x, γ, after relu y"
+        if self.y.is_some() { "dy, x, γ, y" } else { "dy, x, γ" }
     }
     fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         composed_gradients(op, du, needs, |parents| {
@@ -153,11 +181,25 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm scale gradient"
     }
+    fn formula(&self) -> &'static str {
+        if self.y.is_some() {
+            "dγ = Σ g·x̂, g = dy where y > 0, else 0, x̂ = (x − mean(x))/√(var(x) + ε)"
+        } else {
+            "dγ = Σ dy·x̂, x̂ = (x − mean(x))/√(var(x) + ε)"
+        }
+    }
     fn derivative(&self) -> &'static str {
-        "the gradients of Σ dz·x̂; dz = dy, after relu where y > 0, else 0"
+        if self.y.is_some() {
+            "d(dy) = dz·x̂ where y > 0, else 0, d(x) = dz/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂))"
+        } else {
+            "d(dy) = dz·x̂, d(x) = dz/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂))"
+        }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![Attribute::new("eps", self.eps).symbol("ε")]
     }
     fn saved(&self) -> &'static str {
-        "dy, x, after relu y"
+        if self.y.is_some() { "dy, x, y" } else { "dy, x" }
     }
     fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         composed_gradients(op, du, needs, |parents| {
@@ -177,11 +219,14 @@ impl<T: Float> Rule<T> for ShiftGradient<T> {
     fn name(&self) -> &'static str {
         "batch_norm shift gradient"
     }
+    fn formula(&self) -> &'static str {
+        if self.y.is_some() { "dβ = Σ g, g = dy where y > 0, else 0" } else { "dβ = Σ dy" }
+    }
     fn derivative(&self) -> &'static str {
-        "d(dy) = du of the channel, after relu where y > 0, else 0"
+        if self.y.is_some() { "d(dy) = dz where y > 0, else 0" } else { "d(dy) = dz" }
     }
     fn saved(&self) -> &'static str {
-        "the shape of dy, after relu y"
+        if self.y.is_some() { "y" } else { "nothing" }
     }
     fn backward(&self, op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let shape = op.parent(0).shape();

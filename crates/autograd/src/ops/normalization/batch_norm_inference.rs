@@ -2,6 +2,7 @@
 
 use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
 
+use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::ops::epilogue::gated;
 use crate::ops::reduction::channel_sum::channels;
@@ -48,27 +49,52 @@ impl<T: Float> VarOf<T> {
         let residual = epilogue.residual.map(Self::value);
         let then = epilogue.with_residual(residual.as_deref());
         let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then);
-        let rule = Inference { mean: mean.clone(), istd, relu: epilogue.relu };
+        let rule = Inference {
+            mean: mean.clone(),
+            variance: variance.clone(),
+            istd,
+            eps,
+            relu: epilogue.relu,
+            residual: epilogue.residual.is_some(),
+        };
         Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule)
     }
 }
 
 struct Inference<T: Float> {
     mean: TensorOf<T>,
+    variance: TensorOf<T>,
     istd: TensorOf<T>,
+    eps: f64,
     relu: bool,
+    residual: bool,
 }
 
 impl<T: Float> Rule<T> for Inference<T> {
     fn name(&self) -> &'static str {
         "batch_norm at inference"
     }
+    fn formula(&self) -> &'static str {
+        match (self.relu, self.residual) {
+            (false, false) => "y = γ·x̂ + β, x̂ = (x − mean)/√(var + ε)",
+            (false, true) => "y = γ·x̂ + β + r, x̂ = (x − mean)/√(var + ε)",
+            (true, false) => "y = max(0, γ·x̂ + β), x̂ = (x − mean)/√(var + ε)",
+            (true, true) => "y = max(0, γ·x̂ + β + r), x̂ = (x − mean)/√(var + ε)",
+        }
+    }
     fn derivative(&self) -> &'static str {
         if self.relu {
-            "dz = dy where y > 0, else 0; dβ = Σ dz, dγ = Σ dz·(x − mean)/√(var + ε), dx = dz·γ/√(var + ε), dr = dz"
+            "dx = g·γ/√(var + ε), dγ = Σ g·x̂, dβ = Σ g, dr = g, g = dy where y > 0, else 0"
         } else {
-            "dβ = Σ dy, dγ = Σ dy·(x − mean)/√(var + ε), dx = dy·γ/√(var + ε), dr = dy"
+            "dx = dy·γ/√(var + ε), dγ = Σ dy·x̂, dβ = Σ dy, dr = dy"
         }
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        vec![
+            Attribute::new("mean", self.mean.to_f64()),
+            Attribute::new("variance", self.variance.to_f64()).symbol("var"),
+            Attribute::new("eps", self.eps).symbol("ε"),
+        ]
     }
     fn saved(&self) -> &'static str {
         if self.relu { "x, mean, 1/√(var + ε), γ, y" } else { "x, mean, 1/√(var + ε), γ" }
