@@ -77,6 +77,11 @@ fn every_rule_says_itself_in_symbols_that_are_known() {
     assert!(all.is_empty(), "{} rules:\n{}", all.len(), all.join("\n"));
 }
 
+fn broadcasts(small: &[usize], large: &[usize]) -> bool {
+    let pairs = small.iter().rev().zip(large.iter().rev());
+    small.len() <= large.len() && pairs.into_iter().all(|(a, b)| a == b || *a == 1)
+}
+
 /// The element of x where it is broadcast against a shape.
 fn element(x: &Tensor64, shape: &[usize], flat: usize) -> f64 {
     x.broadcast_to(shape).to_vec()[flat]
@@ -95,7 +100,9 @@ fn agrees(op: &Operation<f64>) -> bool {
     let (inputs, output) = (derivative.inputs(), op.output().value());
     let shape = output.shape();
     let parents: Vec<Tensor64> = (0..op.parents()).map(|i| op.parent(i).value().clone()).collect();
-    if shape.numel() == 0 || parents.len() > inputs.len() {
+    // A product of matrices is written as one of numbers.
+    let of_numbers = rule.multiply_adds(op) == 0 && parents.iter().all(|x| broadcasts(&x.shape(), &shape));
+    if shape.numel() == 0 || parents.len() > inputs.len() || !of_numbers {
         return false;
     }
     let numbers: BTreeMap<&str, f64> = rule
