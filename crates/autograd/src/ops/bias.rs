@@ -10,17 +10,11 @@ use crate::var::VarOf;
 pub(super) struct BiasGradient;
 
 impl<T: Float> Rule<T> for BiasGradient {
-    fn name(&self) -> &'static str {
-        "bias gradient"
-    }
-    fn formula(&self) -> &'static str {
-        "db[o] = Σ_{n,i} dy[n,o,i]"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy)[n,o,i] = dz[o]"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
+    describe! {
+        name: "bias gradient",
+        formula: "db[o] = Σ_{n,i} dy[n,o,i]",
+        derivative: "d(dy)[n,o,i] = dz[o]",
+        saved: "nothing",
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let dy = op.parent(0).shape();

@@ -17,17 +17,11 @@ pub(super) struct Gate<T: Float> {
 }
 
 impl<T: Float> Rule<T> for Gate<T> {
-    fn name(&self) -> &'static str {
-        "relu epilogue backward"
-    }
-    fn formula(&self) -> &'static str {
-        "g = dy where y > 0, else 0"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy) = dz where y > 0, else 0"
-    }
-    fn saved(&self) -> &'static str {
-        "y"
+    describe! {
+        name: "relu epilogue backward",
+        formula: "g = dy where y > 0, else 0",
+        derivative: "d(dy) = dz where y > 0, else 0",
+        saved: "y",
     }
     fn backward(&self, _op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(gated(du, Some(&self.y)))]

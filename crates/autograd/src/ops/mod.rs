@@ -4,6 +4,15 @@
 //! the text of [`chainrule_tensor::shape_rules`] where shapes do not fit. `dy` is the gradient of an op's output, `dx`,
 //! `dw`, `db` those of its inputs.
 
+/// What a rule says of itself, each text the result of the method of that name.
+macro_rules! describe {
+    ($($method:ident: $text:expr,)+) => {
+        $(fn $method(&self) -> &'static str {
+            $text
+        })+
+    };
+}
+
 mod bias;
 mod convolution;
 pub(crate) mod elementwise;

@@ -256,6 +256,10 @@ fn rule_names() -> BTreeSet<String> {
                     names.insert(format!("{name} backward"));
                 }
             }
+            for after in text.split("describe! {").skip(1) {
+                let name = after.split("name: \"").nth(1).and_then(|name| name.split('"').next());
+                names.extend(name.map(ToOwned::to_owned));
+            }
             // The two macros of rules take the name as an argument.
             for after in text.split("\nrule!(").skip(1) {
                 names.extend(after.split('"').nth(1).map(ToOwned::to_owned));

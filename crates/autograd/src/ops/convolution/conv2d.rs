@@ -169,20 +169,14 @@ impl<T: Float> Rule<T> for Conv2d {
 struct InputGradient(Conv2dOptions);
 
 impl<T: Float> Rule<T> for InputGradient {
-    fn name(&self) -> &'static str {
-        "conv2d input gradient"
-    }
-    fn formula(&self) -> &'static str {
-        "dx = col2im(wᵀ · dy)"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy) = conv2d(dz, w), d(w) = conv2d_weight_gradient(dz, dy)"
+    describe! {
+        name: "conv2d input gradient",
+        formula: "dx = col2im(wᵀ · dy)",
+        derivative: "d(dy) = conv2d(dz, w), d(w) = conv2d_weight_gradient(dz, dy)",
+        saved: "dy, w",
     }
     fn attributes(&self) -> Vec<Attribute> {
         super::attributes(self.0)
-    }
-    fn saved(&self) -> &'static str {
-        "dy, w"
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         let w = op.parent(1).shape();
@@ -201,20 +195,14 @@ impl<T: Float> Rule<T> for InputGradient {
 struct WeightGradient(Conv2dOptions);
 
 impl<T: Float> Rule<T> for WeightGradient {
-    fn name(&self) -> &'static str {
-        "conv2d weight gradient"
-    }
-    fn formula(&self) -> &'static str {
-        "dw = Σₙ dy · im2col(x)ᵀ"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(x) = conv2d_input_gradient(dy, dz), d(dy) = conv2d(x, dz)"
+    describe! {
+        name: "conv2d weight gradient",
+        formula: "dw = Σₙ dy · im2col(x)ᵀ",
+        derivative: "d(x) = conv2d_input_gradient(dy, dz), d(dy) = conv2d(x, dz)",
+        saved: "x, dy",
     }
     fn attributes(&self) -> Vec<Attribute> {
         super::attributes(self.0)
-    }
-    fn saved(&self) -> &'static str {
-        "x, dy"
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         let dw = op.output().shape();

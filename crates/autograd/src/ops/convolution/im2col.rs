@@ -40,20 +40,14 @@ struct Im2col {
 }
 
 impl<T: Float> Rule<T> for Im2col {
-    fn name(&self) -> &'static str {
-        "im2col"
-    }
-    fn formula(&self) -> &'static str {
-        "y = im2col(x)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = col2im(dy)"
+    describe! {
+        name: "im2col",
+        formula: "y = im2col(x)",
+        derivative: "dx = col2im(dy)",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.col2im(self.khw, op.parent(0).hw(), self.options))]
@@ -66,20 +60,14 @@ struct Col2im {
 }
 
 impl<T: Float> Rule<T> for Col2im {
-    fn name(&self) -> &'static str {
-        "col2im"
-    }
-    fn formula(&self) -> &'static str {
-        "y = col2im(x)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = im2col(dy)"
+    describe! {
+        name: "col2im",
+        formula: "y = col2im(x)",
+        derivative: "dx = im2col(dy)",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.im2col(self.khw, self.options))]

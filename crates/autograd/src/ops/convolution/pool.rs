@@ -121,17 +121,11 @@ impl<T: Float> VarOf<T> {
 struct Scatter(PoolIndices);
 
 impl<T: Float> Rule<T> for Scatter {
-    fn name(&self) -> &'static str {
-        "max_pool2d backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy)[n,c,i] = dz[n, c, argmax[n,c,i]]"
-    }
-    fn saved(&self) -> &'static str {
-        "argmax"
+    describe! {
+        name: "max_pool2d backward",
+        formula: "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]",
+        derivative: "d(dy)[n,c,i] = dz[n, c, argmax[n,c,i]]",
+        saved: "argmax",
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let _ = op;
@@ -142,17 +136,11 @@ impl<T: Float> Rule<T> for Scatter {
 struct Gather(PoolIndices);
 
 impl<T: Float> Rule<T> for Gather {
-    fn name(&self) -> &'static str {
-        "max_pool2d gather"
-    }
-    fn formula(&self) -> &'static str {
-        "y[n,c,i] = x[n, c, argmax[n,c,i]]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
-    }
-    fn saved(&self) -> &'static str {
-        "argmax"
+    describe! {
+        name: "max_pool2d gather",
+        formula: "y[n,c,i] = x[n, c, argmax[n,c,i]]",
+        derivative: "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]",
+        saved: "argmax",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.scatter2d(&self.0, op.parent(0).hw()))]
@@ -192,20 +180,14 @@ struct AvgPool {
 }
 
 impl<T: Float> Rule<T> for AvgPool {
-    fn name(&self) -> &'static str {
-        "avg_pool2d"
-    }
-    fn formula(&self) -> &'static str {
-        "y[n,c,i] = mean_{k ∈ window[i]} x[n,c,k]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])"
+    describe! {
+        name: "avg_pool2d",
+        formula: "y[n,c,i] = mean_{k ∈ window[i]} x[n,c,k]",
+        derivative: "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         self.given.attributes()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let dx = dy.value().avg_pool2d_adjoint(&self.windows, op.parent(0).hw());
@@ -219,20 +201,14 @@ struct AvgPoolBackward {
 }
 
 impl<T: Float> Rule<T> for AvgPoolBackward {
-    fn name(&self) -> &'static str {
-        "avg_pool2d backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy)[n,c,i] = mean_{k ∈ window[i]} dz[n,c,k]"
+    describe! {
+        name: "avg_pool2d backward",
+        formula: "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])",
+        derivative: "d(dy)[n,c,i] = mean_{k ∈ window[i]} dz[n,c,k]",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         self.given.attributes()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(average(dz, self.windows.clone(), self.given))]

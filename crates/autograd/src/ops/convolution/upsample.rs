@@ -87,20 +87,14 @@ struct Upsample {
 }
 
 impl<T: Float> Rule<T> for Upsample {
-    fn name(&self) -> &'static str {
-        "upsample2d"
-    }
-    fn formula(&self) -> &'static str {
-        "y[n,c,i] = Σₖ weight[i,k] · x[n,c,k]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]"
+    describe! {
+        name: "upsample2d",
+        formula: "y[n,c,i] = Σₖ weight[i,k] · x[n,c,k]",
+        derivative: "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         self.given.attributes()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let dx = dy.value().resample2d_adjoint(&self.taps, op.parent(0).hw());
@@ -115,20 +109,14 @@ struct UpsampleBackward {
 }
 
 impl<T: Float> Rule<T> for UpsampleBackward {
-    fn name(&self) -> &'static str {
-        "upsample2d backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy)[n,c,i] = Σₖ weight[i,k] · dz[n,c,k]"
+    describe! {
+        name: "upsample2d backward",
+        formula: "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]",
+        derivative: "d(dy)[n,c,i] = Σₖ weight[i,k] · dz[n,c,k]",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         self.given.attributes()
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(resample(dz, self.taps.clone(), self.given))]

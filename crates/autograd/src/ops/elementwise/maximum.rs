@@ -43,17 +43,11 @@ fn gradients<T: Float>(op: &Operation<T>, is: Compare, dy: &VarOf<T>, needs: &[b
 struct Maximum;
 
 impl<T: Float> Rule<T> for Maximum {
-    fn name(&self) -> &'static str {
-        "maximum"
-    }
-    fn formula(&self) -> &'static str {
-        "y = max(a, b)"
-    }
-    fn derivative(&self) -> &'static str {
-        "da = dy where a > b, dy/2 where a = b, else 0; db = dy where b > a, dy/2 where a = b, else 0"
-    }
-    fn saved(&self) -> &'static str {
-        "a, b"
+    describe! {
+        name: "maximum",
+        formula: "y = max(a, b)",
+        derivative: "da = dy where a > b, dy/2 where a = b, else 0; db = dy where b > a, dy/2 where a = b, else 0",
+        saved: "a, b",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         gradients(op, Compare::Greater, dy, needs)
@@ -63,17 +57,11 @@ impl<T: Float> Rule<T> for Maximum {
 struct Minimum;
 
 impl<T: Float> Rule<T> for Minimum {
-    fn name(&self) -> &'static str {
-        "minimum"
-    }
-    fn formula(&self) -> &'static str {
-        "y = min(a, b)"
-    }
-    fn derivative(&self) -> &'static str {
-        "da = dy where a < b, dy/2 where a = b, else 0; db = dy where b < a, dy/2 where a = b, else 0"
-    }
-    fn saved(&self) -> &'static str {
-        "a, b"
+    describe! {
+        name: "minimum",
+        formula: "y = min(a, b)",
+        derivative: "da = dy where a < b, dy/2 where a = b, else 0; db = dy where b < a, dy/2 where a = b, else 0",
+        saved: "a, b",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         gradients(op, Compare::Less, dy, needs)

@@ -24,20 +24,14 @@ struct Select {
 }
 
 impl<T: Float> Rule<T> for Select {
-    fn name(&self) -> &'static str {
-        "select"
-    }
-    fn formula(&self) -> &'static str {
-        "y = a where mask ≠ 0, else b"
-    }
-    fn derivative(&self) -> &'static str {
-        "da = dy where mask ≠ 0, else 0; db = 0 where mask ≠ 0, else dy"
+    describe! {
+        name: "select",
+        formula: "y = a where mask ≠ 0, else b",
+        derivative: "da = dy where mask ≠ 0, else 0; db = 0 where mask ≠ 0, else dy",
+        saved: "mask",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("mask", &self.mask)]
-    }
-    fn saved(&self) -> &'static str {
-        "mask"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let zero = VarOf::constant(TensorOf::scalar(T::ZERO));

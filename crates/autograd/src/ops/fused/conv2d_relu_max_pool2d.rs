@@ -59,20 +59,14 @@ struct ConvReluMaxPool {
 }
 
 impl<T: Float> Rule<T> for ConvReluMaxPool {
-    fn name(&self) -> &'static str {
-        "conv2d_relu_max_pool2d"
-    }
-    fn formula(&self) -> &'static str {
-        "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w) + b"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = col2im(wᵀ · g), dw = Σₙ g · im2col(x)ᵀ, db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k and y[n,o,i] > 0} dy[n,o,i]"
+    describe! {
+        name: "conv2d_relu_max_pool2d",
+        formula: "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w) + b",
+        derivative: "dx = col2im(wᵀ · g), dw = Σₙ g · im2col(x)ᵀ, db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k and y[n,o,i] > 0} dy[n,o,i]",
+        saved: "x, w, argmax",
     }
     fn attributes(&self) -> Vec<Attribute> {
         attributes(self.options, self.pool)
-    }
-    fn saved(&self) -> &'static str {
-        "x, w, argmax"
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         // Each number that is pooled is the sum of one filter.

@@ -25,17 +25,11 @@ impl<T: Float> VarOf<T> {
 struct Linear;
 
 impl<T: Float> Rule<T> for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-    fn formula(&self) -> &'static str {
-        "y = x · wᵀ + b"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy"
-    }
-    fn saved(&self) -> &'static str {
-        "x, w"
+    describe! {
+        name: "linear",
+        formula: "y = x · wᵀ + b",
+        derivative: "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy",
+        saved: "x, w",
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         op.output().shape().numel() * op.parent(1).shape()[1]
@@ -57,17 +51,11 @@ impl<T: Float> Rule<T> for Linear {
 struct WeightGradient;
 
 impl<T: Float> Rule<T> for WeightGradient {
-    fn name(&self) -> &'static str {
-        "linear weight gradient"
-    }
-    fn formula(&self) -> &'static str {
-        "dw = dyᵀ · x"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(x) = dy · dz, d(dy) = x · dzᵀ"
-    }
-    fn saved(&self) -> &'static str {
-        "x, dy"
+    describe! {
+        name: "linear weight gradient",
+        formula: "dw = dyᵀ · x",
+        derivative: "d(x) = dy · dz, d(dy) = x · dzᵀ",
+        saved: "x, dy",
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         op.output().shape().numel() * op.parent(0).shape()[0]

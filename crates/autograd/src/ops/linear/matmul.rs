@@ -22,17 +22,11 @@ impl<T: Float> VarOf<T> {
 struct Matmul;
 
 impl<T: Float> Rule<T> for Matmul {
-    fn name(&self) -> &'static str {
-        "matmul"
-    }
-    fn formula(&self) -> &'static str {
-        "y = a · b"
-    }
-    fn derivative(&self) -> &'static str {
-        "da = dy · bᵀ, db = aᵀ · dy"
-    }
-    fn saved(&self) -> &'static str {
-        "a, b"
+    describe! {
+        name: "matmul",
+        formula: "y = a · b",
+        derivative: "da = dy · bᵀ, db = aᵀ · dy",
+        saved: "a, b",
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         let a = op.parent(0).shape();

@@ -68,17 +68,11 @@ impl<T: Float> VarOf<T> {
 struct BinaryCrossEntropy;
 
 impl<T: Float> Rule<T> for BinaryCrossEntropy {
-    fn name(&self) -> &'static str {
-        "bce"
-    }
-    fn formula(&self) -> &'static str {
-        "y = −t · max(ln p, −100) − (1 − t) · max(ln(1 − p), −100)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dp = dy · (p − t) / max(p(1 − p), 1e-12), dt = dy · (max(ln(1 − p), −100) − max(ln p, −100))"
-    }
-    fn saved(&self) -> &'static str {
-        "p, t"
+    describe! {
+        name: "bce",
+        formula: "y = −t · max(ln p, −100) − (1 − t) · max(ln(1 − p), −100)",
+        derivative: "dp = dy · (p − t) / max(p(1 − p), 1e-12), dt = dy · (max(ln(1 − p), −100) − max(ln p, −100))",
+        saved: "p, t",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (p, t) = (op.parent(0), op.parent(1));

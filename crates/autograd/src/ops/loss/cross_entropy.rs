@@ -102,20 +102,14 @@ struct Losses<T: Float> {
 }
 
 impl<T: Float> Rule<T> for Losses<T> {
-    fn name(&self) -> &'static str {
-        "cross_entropy"
-    }
-    fn formula(&self) -> &'static str {
-        "y = ln Σ exp(x) − x[label]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dy · (softmax(x) − onehot(label))"
+    describe! {
+        name: "cross_entropy",
+        formula: "y = ln Σ exp(x) − x[label]",
+        derivative: "dx = dy · (softmax(x) − onehot(label))",
+        saved: "x, labels, max x, ln Σ exp(x − max)",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("labels", &self.labels).symbol("label")]
-    }
-    fn saved(&self) -> &'static str {
-        "x, labels, max x, ln Σ exp(x − max)"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let x = op.parent(0);
@@ -131,20 +125,14 @@ struct LossesBackward {
 }
 
 impl<T: Float> Rule<T> for LossesBackward {
-    fn name(&self) -> &'static str {
-        "cross_entropy backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx = dy · (softmax(x) − onehot(label))"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy) = Σ dz·p − dz[label], d(x) = dy · p · (dz − Σ dz·p), p = softmax(x)"
+    describe! {
+        name: "cross_entropy backward",
+        formula: "dx = dy · (softmax(x) − onehot(label))",
+        derivative: "d(dy) = Σ dz·p − dz[label], d(x) = dy · p · (dz − Σ dz·p), p = softmax(x)",
+        saved: "dy, x, labels",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("labels", &self.labels).symbol("label")]
-    }
-    fn saved(&self) -> &'static str {
-        "dy, x, labels"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (dy, x) = (op.parent(0), op.parent(1));

@@ -33,20 +33,14 @@ impl<T: Float> VarOf<T> {
 struct LogSoftmax(isize);
 
 impl<T: Float> Rule<T> for LogSoftmax {
-    fn name(&self) -> &'static str {
-        "log_softmax"
-    }
-    fn formula(&self) -> &'static str {
-        "y = x − ln Σ exp(x)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dy − exp(y) · Σ dy"
+    describe! {
+        name: "log_softmax",
+        formula: "y = x − ln Σ exp(x)",
+        derivative: "dx = dy − exp(y) · Σ dy",
+        saved: "y",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.0)]
-    }
-    fn saved(&self) -> &'static str {
-        "y"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let y = op.output();
@@ -58,20 +52,14 @@ impl<T: Float> Rule<T> for LogSoftmax {
 struct LogSoftmaxBackward(isize);
 
 impl<T: Float> Rule<T> for LogSoftmaxBackward {
-    fn name(&self) -> &'static str {
-        "log_softmax backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx = dy − exp(y) · Σ dy"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy) = dz − Σ dz · exp(y), d(y) = −dz · exp(y) · Σ dy"
+    describe! {
+        name: "log_softmax backward",
+        formula: "dx = dy − exp(y) · Σ dy",
+        derivative: "d(dy) = dz − Σ dz · exp(y), d(y) = −dz · exp(y) · Σ dy",
+        saved: "dy, y",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.0)]
-    }
-    fn saved(&self) -> &'static str {
-        "dy, y"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (dy, y) = (op.parent(0), op.parent(1));

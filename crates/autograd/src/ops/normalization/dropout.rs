@@ -34,21 +34,15 @@ struct Dropout<T: Float> {
 }
 
 impl<T: Float> Rule<T> for Dropout<T> {
-    fn name(&self) -> &'static str {
-        "dropout"
-    }
-    fn formula(&self) -> &'static str {
-        "y = x · m, m = 0 where u < p, else 1/(1 − p)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dy · m, m = 0 where u < p, else 1/(1 − p)"
+    describe! {
+        name: "dropout",
+        formula: "y = x · m, m = 0 where u < p, else 1/(1 − p)",
+        derivative: "dx = dy · m, m = 0 where u < p, else 1/(1 − p)",
+        saved: "m",
     }
     fn attributes(&self) -> Vec<Attribute> {
         let key = format!("{:?}", self.key);
         vec![Attribute::new("p", self.p), Attribute::new("key", key).symbol("u")]
-    }
-    fn saved(&self) -> &'static str {
-        "m"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dropped(dy, self.clone()))]

@@ -36,17 +36,11 @@ pub(in crate::ops) fn over(x: Shape) -> Vec<isize> {
 struct ChannelSum;
 
 impl<T: Float> Rule<T> for ChannelSum {
-    fn name(&self) -> &'static str {
-        "channel_sum"
-    }
-    fn formula(&self) -> &'static str {
-        "y[c] = Σ_{n,i} x[n,c,i]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[n,c,i] = dy[c]"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
+    describe! {
+        name: "channel_sum",
+        formula: "y[c] = Σ_{n,i} x[n,c,i]",
+        derivative: "dx[n,c,i] = dy[c]",
+        saved: "nothing",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let x = op.parent(0).shape();

@@ -55,17 +55,11 @@ fn sum_to<T: Float>(x: &TensorOf<T>, shape: Shape) -> TensorOf<T> {
 struct BroadcastTo;
 
 impl<T: Float> Rule<T> for BroadcastTo {
-    fn name(&self) -> &'static str {
-        "broadcast_to"
-    }
-    fn formula(&self) -> &'static str {
-        "y = broadcast(x)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = Σ_{copies} dy"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
+    describe! {
+        name: "broadcast_to",
+        formula: "y = broadcast(x)",
+        derivative: "dx = Σ_{copies} dy",
+        saved: "nothing",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.sum_to(op.parent(0).shape()))]
@@ -75,17 +69,11 @@ impl<T: Float> Rule<T> for BroadcastTo {
 struct SumTo;
 
 impl<T: Float> Rule<T> for SumTo {
-    fn name(&self) -> &'static str {
-        "sum_to"
-    }
-    fn formula(&self) -> &'static str {
-        "y = Σ x"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = broadcast(dy)"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
+    describe! {
+        name: "sum_to",
+        formula: "y = Σ x",
+        derivative: "dx = broadcast(dy)",
+        saved: "nothing",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.broadcast_to(op.parent(0).shape()))]

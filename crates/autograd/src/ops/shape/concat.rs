@@ -23,20 +23,14 @@ impl<T: Float> VarOf<T> {
 struct Concat(isize);
 
 impl<T: Float> Rule<T> for Concat {
-    fn name(&self) -> &'static str {
-        "concat"
-    }
-    fn formula(&self) -> &'static str {
-        "y = concat(x₁, x₂, …)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dxᵢ = partᵢ(dy)"
+    describe! {
+        name: "concat",
+        formula: "y = concat(x₁, x₂, …)",
+        derivative: "dxᵢ = partᵢ(dy)",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.0)]
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let mut start = 0;

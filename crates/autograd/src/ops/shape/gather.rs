@@ -38,20 +38,14 @@ struct Gather {
 }
 
 impl<T: Float> Rule<T> for Gather {
-    fn name(&self) -> &'static str {
-        "gather"
-    }
-    fn formula(&self) -> &'static str {
-        "y[…,i,…] = x[…, index[…,i,…], …]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[…,k,…] = Σ_{i : index[…,i,…] = k} dy[…,i,…]"
+    describe! {
+        name: "gather",
+        formula: "y[…,i,…] = x[…, index[…,i,…], …]",
+        derivative: "dx[…,k,…] = Σ_{i : index[…,i,…] = k} dy[…,i,…]",
+        saved: "index",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
-    }
-    fn saved(&self) -> &'static str {
-        "index"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.scatter_add(self.axis, &self.index, op.parent(0).shape()))]
@@ -64,20 +58,14 @@ struct ScatterAdd {
 }
 
 impl<T: Float> Rule<T> for ScatterAdd {
-    fn name(&self) -> &'static str {
-        "scatter_add"
-    }
-    fn formula(&self) -> &'static str {
-        "y[…,k,…] = Σ_{i : index[…,i,…] = k} x[…,i,…]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[…,i,…] = dy[…, index[…,i,…], …]"
+    describe! {
+        name: "scatter_add",
+        formula: "y[…,k,…] = Σ_{i : index[…,i,…] = k} x[…,i,…]",
+        derivative: "dx[…,i,…] = dy[…, index[…,i,…], …]",
+        saved: "index",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
-    }
-    fn saved(&self) -> &'static str {
-        "index"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.gather(self.axis, &self.index))]

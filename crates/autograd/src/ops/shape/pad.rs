@@ -24,14 +24,11 @@ struct Pad {
 }
 
 impl<T: Float> Rule<T> for Pad {
-    fn name(&self) -> &'static str {
-        "pad"
-    }
-    fn formula(&self) -> &'static str {
-        "y = pad(x, before, after, value)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[…,i,…] = dy[…, i + before, …]"
+    describe! {
+        name: "pad",
+        formula: "y = pad(x, before, after, value)",
+        derivative: "dx[…,i,…] = dy[…, i + before, …]",
+        saved: "before, after",
     }
     fn attributes(&self) -> Vec<Attribute> {
         let side = |side: fn(&(usize, usize)) -> usize| self.widths.iter().map(side).collect::<Vec<_>>();
@@ -41,9 +38,6 @@ impl<T: Float> Rule<T> for Pad {
             Attribute::new("after", &after[..]),
             Attribute::new("value", self.value),
         ]
-    }
-    fn saved(&self) -> &'static str {
-        "before, after"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let shape = op.parent(0).shape();

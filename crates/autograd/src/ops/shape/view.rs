@@ -93,17 +93,11 @@ impl<T: Float> VarOf<T> {
 struct Reshape;
 
 impl<T: Float> Rule<T> for Reshape {
-    fn name(&self) -> &'static str {
-        "reshape"
-    }
-    fn formula(&self) -> &'static str {
-        "y = reshape(x)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = reshape(dy)"
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
+    describe! {
+        name: "reshape",
+        formula: "y = reshape(x)",
+        derivative: "dx = reshape(dy)",
+        saved: "nothing",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.reshape(op.parent(0).shape()))]
@@ -113,20 +107,14 @@ impl<T: Float> Rule<T> for Reshape {
 struct Permute(Vec<usize>);
 
 impl<T: Float> Rule<T> for Permute {
-    fn name(&self) -> &'static str {
-        "permute"
-    }
-    fn formula(&self) -> &'static str {
-        "y = permute(x, order)"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = permute(dy, order⁻¹)"
+    describe! {
+        name: "permute",
+        formula: "y = permute(x, order)",
+        derivative: "dx = permute(dy, order⁻¹)",
+        saved: "order",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("order", &self.0[..])]
-    }
-    fn saved(&self) -> &'static str {
-        "order"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let mut back = vec![0; self.0.len()];
@@ -140,20 +128,14 @@ impl<T: Float> Rule<T> for Permute {
 struct Transpose(isize, isize);
 
 impl<T: Float> Rule<T> for Transpose {
-    fn name(&self) -> &'static str {
-        "transpose"
-    }
-    fn formula(&self) -> &'static str {
-        "y = xᵀ"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx = dyᵀ"
+    describe! {
+        name: "transpose",
+        formula: "y = xᵀ",
+        derivative: "dx = dyᵀ",
+        saved: "nothing",
     }
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axes", &[self.0, self.1][..])]
-    }
-    fn saved(&self) -> &'static str {
-        "nothing"
     }
     fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.transpose(self.0, self.1))]
@@ -167,20 +149,14 @@ struct Slice {
 }
 
 impl<T: Float> Rule<T> for Slice {
-    fn name(&self) -> &'static str {
-        "slice"
-    }
-    fn formula(&self) -> &'static str {
-        "y[…,i,…] = x[…, start + i·step, …]"
-    }
-    fn derivative(&self) -> &'static str {
-        "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]"
+    describe! {
+        name: "slice",
+        formula: "y[…,i,…] = x[…, start + i·step, …]",
+        derivative: "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]",
+        saved: "axis, start, step",
     }
     fn attributes(&self) -> Vec<Attribute> {
         attributes(self.axis, self.start, self.step)
-    }
-    fn saved(&self) -> &'static str {
-        "axis, start, step"
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(unslice(dy, op.parent(0).shape(), self.axis, self.start, self.step))]
@@ -205,20 +181,14 @@ struct Unslice {
 }
 
 impl<T: Float> Rule<T> for Unslice {
-    fn name(&self) -> &'static str {
-        "slice backward"
-    }
-    fn formula(&self) -> &'static str {
-        "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]"
-    }
-    fn derivative(&self) -> &'static str {
-        "d(dy)[…,i,…] = dz[…, start + i·step, …]"
+    describe! {
+        name: "slice backward",
+        formula: "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]",
+        derivative: "d(dy)[…,i,…] = dz[…, start + i·step, …]",
+        saved: "axis, start, step",
     }
     fn attributes(&self) -> Vec<Attribute> {
         attributes(self.axis, self.start, self.step)
-    }
-    fn saved(&self) -> &'static str {
-        "axis, start, step"
     }
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let shape = op.parent(0).shape();
