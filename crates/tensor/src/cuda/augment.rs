@@ -1,4 +1,4 @@
-//! Batches of images made on the device: `kernels/cuda/augment.cu`.
+//! Image batches prepared on the device: `kernels/cuda/augment.cu`.
 
 use chainrule_kernels::Family;
 
@@ -50,7 +50,7 @@ pub(crate) fn image_batch(
     let arguments: [&dyn Argument; 12] =
         [&to, &from, &order, &table, &tables, &images, &c, &h, &w, &Key::from(key), &of_kernel, &fault];
     let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS };
-    // SAFETY: y has an image for each sample, the kernel takes no sample beyond the images, and tables have 256 entries.
+    // SAFETY: y has an image for each sample, the kernel reads sample 0 for one out of range, and tables have 256 entries.
     unsafe { gpu.launch(Family::Augment, ("image_batch", "f32"), grid, arguments) };
     y
 }

@@ -12,13 +12,13 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::{TensorOf, address};
 
-/// The most threads that stand side by side on different channels of a pixel.
+/// The maximum number of adjacent threads that read different channels of one pixel.
 const WIDEST: usize = 32;
-/// The least elements of a channel that a block sums: as many rows as a tile of a convolution has.
+/// The minimum number of elements of a channel that a block sums: the rows of a convolution's tile.
 const STRETCH: usize = 128;
-/// Blocks for sums: a few for each multiprocessor of a large GPU.
+/// Target number of blocks for sums: a few per multiprocessor of a large GPU.
 const BLOCKS: usize = 1024;
-/// Channels that a block finishes: FINISHED of the kernels.
+/// Channels per block of the `finish_*` kernels: FINISHED of the kernels.
 const FINISHED: usize = 8;
 
 /// `Channels` of the kernels: dense x is outer × channels × inner.
@@ -28,29 +28,29 @@ struct Channels {
     outer: u32,
     channels: u32,
     inner: u32,
-    /// The threads that stand side by side on different channels of a pixel, a power of two.
+    /// The number of adjacent threads that read different channels of one pixel, a power of two.
     apart: u32,
 }
 
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for Channels {}
 
-/// Where a thread takes several channels at once: how they are stored, how many are 16 bytes, and the kernels' variant.
+/// The variants in which a thread processes several channels at once: storage, channels per 16 bytes, kernel variant.
 const PACKS: [(Stored, usize, &str); 2] = [(Stored("f32"), 4, "f32x4"), (BF16, 8, "bf16x8")];
 
-/// x in one of the two formats that the kernels know.
+/// x in one of the two memory formats that the kernels support.
 struct Format {
     layout: Layout,
-    /// How x is stored, and with it everything of its shape.
+    /// How x and all tensors of its shape are stored.
     stored: Stored,
     channels: Channels,
     /// The elements of a channel.
     count: usize,
-    /// Neighboring channels that a thread takes at once.
+    /// Adjacent channels that a thread processes at once.
     pack: usize,
     /// The variant of the kernels.
     kind: &'static str,
-    /// Blocks side by side for all channels.
+    /// The number of blocks that cover all channels.
     groups: usize,
     /// The elements of a channel that a block sums.
     stretch: usize,
@@ -89,7 +89,7 @@ impl Format {
             pack,
             kind,
             groups,
-            // By shape alone, so that the sums' order is.
+            // A function of the shape alone, so that the order of summation is fixed.
             stretch: STRETCH.max(count.div_ceil((BLOCKS / groups).max(1))),
         }
     }
@@ -103,29 +103,29 @@ impl Format {
         self.count.div_ceil(self.stretch)
     }
 
-    /// Blocks for sums over stretches of channels.
+    /// The grid for sums over stretches of channels.
     fn sums(&self) -> Grid {
         self.groups_by(self.stretches())
     }
 
-    /// Blocks that walk over all elements.
+    /// The grid for elementwise kernels.
     fn elements(&self) -> Grid {
         let rows = THREADS as usize / self.channels.apart as usize;
         let most = (4 * BLOCKS / self.groups).max(1);
         self.groups_by(self.count.div_ceil(rows).min(most))
     }
 
-    /// Groups of channels come first, for there may be more than the second axis of a grid can count.
+    /// Groups of channels are the first axis of the grid, because the second is limited to 65535 blocks.
     fn groups_by(&self, shares: usize) -> Grid {
         Grid { blocks: [self.groups as u32, shares as u32, 1], threads: THREADS }
     }
 
-    /// Blocks that put together what the stretches of each channel gave.
+    /// The grid for combining the partial sums of each channel's stretches.
     fn finish(&self) -> Grid {
         Grid::blocks((self.channels.channels as usize).div_ceil(FINISHED))
     }
 
-    /// Room for two sums over all stretches of all channels.
+    /// A workspace for two sums per stretch of each channel.
     fn partial<T: Float>(&self, gpu: &'static Gpu) -> TensorOf<T> {
         gpu.tensor(Layout::contiguous(Shape::from([2, self.stretches(), self.channels.channels as usize])))
     }
@@ -135,11 +135,11 @@ impl Format {
         gpu.tensor(Layout::contiguous(Shape::from(self.channels.channels as usize)))
     }
 
-    /// Sums over the channels of x in this format.
+    /// The partial sums over the channels of x, which is in this format.
     fn channel_stats<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> ChannelStats {
         let stats = ChannelStats::new::<T>(gpu, self.layout, self.stretches(), self.stretch);
         let (to, from, length) = (stats.address(), self.stored.address(x), self.stretch as u32);
-        // SAFETY: x is in this format, and the sums have two elements for each stretch of each channel.
+        // SAFETY: x is in this format, and the workspace has two elements for each stretch of each channel.
         unsafe { launch(gpu, ("sum_moments", self.kind), self.sums(), [&to, &from, &self.channels, &length]) };
         stats
     }
@@ -150,7 +150,7 @@ impl Format {
         let [mean, variance, istd] = statistics.each_ref().map(address);
         let (length, stretches, sums) = (stats.length as u32, stats.stretches as u32, stats.address());
         let arguments: [&dyn Argument; 8] = [&mean, &variance, &istd, &sums, &length, &stretches, &self.channels, &eps];
-        // SAFETY: the sums are those of so many stretches, the others have one element for each channel.
+        // SAFETY: there are two sums for each of the stretches of a channel; the others have one element per channel.
         unsafe { launch(gpu, ("finish_moments", T::NAME), self.finish(), arguments) };
         statistics
     }
@@ -265,7 +265,7 @@ pub(crate) fn backward<T: Float>(
             [&to, &to_dr, &from_dy, &from, &from_y, &mean, &istd, &gamma, &to_dgamma, &to_dbeta, &channels];
         launch(gpu, ("input_gradient", format.kind), format.elements(), arguments);
     }
-    // Without relu it is dy itself.
+    // Without relu, dr is dy itself.
     let dr = dr.or_else(|| residual.then(|| of_y.clone()));
     (dx, dgamma, dbeta, dr)
 }

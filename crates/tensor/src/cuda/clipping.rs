@@ -1,4 +1,4 @@
-//! What clips gradients, all of them at once: `kernels/cuda/optimizer.cu`.
+//! Gradient clipping, over all gradients at once: `kernels/cuda/optimizer.cu`.
 
 use chainrule_kernels::Family;
 
@@ -17,18 +17,18 @@ pub(crate) fn sum_of_squares<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -
         Tensors { changed: 0, read: ordered(gpu, &x, &order_of(x.layout())), state: [0; 2] }
     };
     let slots: Vec<_> = xs.iter().map(prepare).collect();
-    // A number for each block of each launch.
+    // One partial sum for each block of each launch.
     let blocks: usize = slots.iter().map(Tensors::blocks).sum();
     let partial: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::from(blocks)));
     let mut to = address(&partial);
     for_launches(slots.iter(), |slots, grid| {
-        // SAFETY: all slots have as many elements as they say, and from `to` on there is room for a number of each block.
+        // SAFETY: each slot states its number of elements, and from `to` on there is one element for each block.
         unsafe { gpu.launch(Family::Optimizer, ("sum_of_squares", T::NAME), grid, [slots, &to]) };
         to += u64::from(grid.blocks[0]) * size_of::<f64>() as u64;
     });
     let sum: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::scalar()));
     let (to, from, count) = (address(&sum), address(&partial), checked(blocks));
-    // SAFETY: the sum is one number, and there are so many partial ones.
+    // SAFETY: the result has one element, and there are `count` partial sums.
     unsafe { gpu.launch(Family::Optimizer, ("add_partials", "f64"), Grid::blocks(1), [&to, &from, &count]) };
     sum
 }
@@ -36,14 +36,14 @@ pub(crate) fn sum_of_squares<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -
 pub(crate) fn scale_all<T: Float>(gpu: &'static Gpu, xs: Vec<&mut TensorOf<T>>, factor: &TensorOf<f64>) {
     let factor = gpu.operand(factor);
     let prepare = |x: &mut TensorOf<T>| {
-        // As any operand: a tensor that lies elsewhere is told, a number is brought without being sent.
+        // As any operand: a tensor on another device is an error, a scalar from the host is filled in without a copy.
         *x = gpu.operand(x);
         let order = order_of(x.layout());
         Tensors { changed: owned(gpu, x, &order), read: x.clone(), state: [0; 2] }
     };
     let slots: Vec<_> = xs.into_iter().map(prepare).collect();
     for_launches(slots.iter(), |slots, grid| {
-        // SAFETY: all slots have as many elements as they say, and they are exclusive; the factor is one number.
+        // SAFETY: each slot states its number of elements and is exclusive; the factor has one element.
         unsafe { gpu.launch(Family::Optimizer, ("scale_all", T::NAME), grid, [slots, &address(&factor)]) };
     });
 }

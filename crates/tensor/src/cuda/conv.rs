@@ -1,14 +1,13 @@
-//! Convolutions: on the tensor cores where they fit, else by `kernels/cuda/product.cu`.
+//! Convolutions: on the tensor cores where supported, else by `kernels/cuda/product.cu`.
 //!
-//! Images keep the format they come in; channels-last, where neighboring threads read neighboring channels, is the fast
-//! one.
+//! Images keep their memory format. Channels-last is the fast one: adjacent threads read adjacent channels.
 
 use chainrule_kernels::Family;
 
 use super::elementwise;
 use super::images::{Sizes, format_like};
 use super::pooling;
-use super::split_k::{TILE, add_splits, splits, tiles};
+use super::split_k::{TILE, add_splits, split_count, tiles};
 use super::tensor_core::{self, Plan};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
@@ -38,7 +37,7 @@ fn strides(layout: &Layout) -> [i64; 4] {
 }
 
 impl Convolution {
-    /// Of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow).
+    /// The convolution of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow).
     fn new(x: &Layout, w: &Layout, y: &Layout, conv: &ConvGeometry) -> Self {
         for layout in [x, w, y] {
             checked(layout.numel());
@@ -63,7 +62,7 @@ pub(crate) fn conv2d<T: Float>(
         tensor_core::forward(gpu, &mut y, operands, b.as_ref(), &plan, epilogue.channel_stats);
         return finish(gpu, y, epilogue);
     }
-    // One channel has no format: many results are better off with theirs side by side.
+    // A single input channel has no memory format; with several output channels, channels-last is faster.
     let layout = match x.shape()[1] {
         1 => MemoryFormat::ChannelsLast.layout(out),
         _ => format_like(x.layout(), [out[0], out[1], out[2], out[3]]),
@@ -74,12 +73,12 @@ pub(crate) fn conv2d<T: Float>(
     let bias_stride = b.as_ref().map_or(0, |b| b.layout().strides()[0] as i64);
     let (to, from, weight, bias) = (address(&y), address(&x), address(&w), b.as_ref().map_or(0, address));
     let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
-    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers y.
+    // SAFETY: shapes were checked, all strides are in bounds, and the grid covers y.
     unsafe { gpu.launch(Family::Product, ("conv2d", T::NAME), grid, arguments) };
     finish(gpu, y, epilogue)
 }
 
-/// Residual and relu as passes of their own.
+/// Residual and relu as separate passes.
 fn finish<T: Float>(gpu: &'static Gpu, mut y: TensorOf<T>, epilogue: Epilogue<'_, TensorOf<T>>) -> TensorOf<T> {
     if let Some(residual) = epilogue.residual {
         elementwise::add_assign(gpu, &mut y, residual);
@@ -104,7 +103,7 @@ pub(crate) fn input_gradient<T: Float>(
     let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), conv);
     let grid = tiles(shape[0] * shape[2] * shape[3], w.shape()[1], conv.options().groups);
     let arguments: [&dyn Argument; 4] = [&address(&dx), &address(&dy), &address(&w), &s];
-    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dx.
+    // SAFETY: shapes were checked, all strides are in bounds, and the grid covers dx.
     unsafe { gpu.launch(Family::Product, ("conv2d_input_gradient", T::NAME), grid, arguments) };
     dx
 }
@@ -121,7 +120,7 @@ pub(crate) fn parameter_gradients<T: Float>(
     [dw, db]
 }
 
-/// The weight's gradient, and if wanted the sum of each channel of dy, where it is a by-product.
+/// The gradient of the weight and, if requested and a by-product of the kernel, the sum of each channel of dy.
 fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
@@ -131,7 +130,7 @@ fn weight_gradient<T: Float>(
 ) -> (TensorOf<T>, Option<TensorOf<T>>) {
     let (x, dy) = (gpu.operand(x), gpu.operand(dy));
     let (shape, groups) = (conv.w(), conv.options().groups);
-    // The kernel writes rows of taps with the channel innermost.
+    // The kernel writes dw with the channel as its innermost axis.
     let dw = gpu.tensor::<T>(MemoryFormat::ChannelsLast.layout(shape));
     if let Some(plan) = Plan::new::<T>(gpu, conv) {
         let sums = tensor_core::weight_gradient(gpu, &dw, [&plan.images(gpu, &dy), &plan.images(gpu, &x)], &plan, sums);
@@ -143,12 +142,12 @@ fn weight_gradient<T: Float>(
         return (T::full(gpu.device(), shape, T::ZERO), None);
     }
     let rows = shape[0] / groups;
-    let splits = splits(rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups, terms);
+    let splits = split_count(rows.div_ceil(TILE) * columns.div_ceil(TILE) * groups, terms);
     let partial = (splits > 1).then(|| gpu.tensor::<T>(Layout::contiguous(Shape::from([splits, shape.numel()]))));
     let s = Convolution::new(x.layout(), dw.layout(), dy.layout(), conv);
     let (to, count) = (address(partial.as_ref().unwrap_or(&dw)), splits as i32);
     let arguments: [&dyn Argument; 5] = [&to, &address(&x), &address(&dy), &s, &count];
-    // SAFETY: shapes were checked, strides stay within their tensors, and the grid covers dw for each split.
+    // SAFETY: shapes were checked, all strides are in bounds, and the grid covers dw for each split.
     unsafe {
         let grid = tiles(rows, columns, groups * splits);
         gpu.launch(Family::Product, ("conv2d_weight_gradient", T::NAME), grid, arguments);

@@ -14,10 +14,10 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 const FAMILY: Family = Family::Elementwise;
-/// The side of a tile: SIDE of the kernels.
+/// The side length of a tile: SIDE of the kernels.
 const SIDE: usize = 32;
-/// The least length of both axes that is worth tiles. Memory comes by 32 bytes, eight floats: of axes that are shorter, a
-/// warp and the next few use most of what comes anyway, and most threads of a tile would have nothing to do.
+/// The minimum length of both axes for a tiled transpose. Memory is read in sectors of 32 bytes, eight floats: of shorter
+/// axes a plain copy uses most of each sector anyway, and most threads of a tile would be idle.
 const MIN_SIDE: usize = 8;
 
 /// `Plane` of the kernels.
@@ -33,21 +33,21 @@ struct Plane {
 unsafe impl Argument for Plane {}
 
 impl Plane {
-    /// A block for each tile of so many planes. As no axis is shorter than [`MIN_SIDE`], there are fewer than 2²⁵ of them.
+    /// A block for each tile of `planes` planes. As no axis is shorter than [`MIN_SIDE`], there are fewer than 2²⁵ blocks.
     fn tiles(&self, planes: u32) -> Grid {
         let [rows, columns] = [self.rows, self.columns].map(|length| (length as usize).div_ceil(SIDE));
         Grid::blocks(planes as usize * rows * columns)
     }
 }
 
-/// A walk over y and x taken apart into planes and the batch of them, if neighbors in the one are far apart in the other:
-/// y's innermost axis makes the columns, the axis along which x's elements are neighbors the rows.
+/// The walk over y and x split into planes and a batch of planes, if their innermost axes in memory differ: the columns
+/// of a plane are y's innermost axis, the rows are x's.
 fn planes(walk: &Walk<2>) -> Option<(Walk<2>, Plane)> {
     let mut axes = walk.axes();
     let (columns, [1, x_step]) = axes.pop()? else { return None };
     let (rows, [y_step, _]) = axes.remove(axes.iter().position(|&(_, [_, x_step])| x_step == 1)?);
     let plane = Plane { rows: rows as u32, columns: columns as u32, y_step: y_step as i64, x_step: x_step as i64 };
-    // What is one element of x all along a row of y, or neighbors backwards, a plain copy reads at once too.
+    // If x is broadcast or reversed along a row of y, a plain copy is coalesced too.
     (x_step.abs() > 1 && rows.min(columns) >= MIN_SIDE).then(|| (Walk::of_axes(axes.into_iter()), plane))
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &Tenso
         (true, true) | (false, false) => to.0,
     };
     let (to, from) = (to.address(y), from.address(&x));
-    // SAFETY: y is exclusive, and the walk, whole or in planes, stays within y and x.
+    // SAFETY: y is exclusive, and the walk, whole or in planes, is in bounds of y and x.
     unsafe {
         match planes(&walk) {
             Some((batch, plane)) => {
@@ -73,8 +73,8 @@ pub(crate) fn copy<T: Element>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &Tenso
     }
 }
 
-/// The elements of `x` in a layout without gaps, stored as asked for: `x` itself if they are so, and if they are read by 16
-/// bytes, begin at a multiple of them.
+/// `x` in a dense layout with the given storage: `x` itself if it has both already and, where it is read in chunks of 16
+/// bytes, is aligned to them.
 pub(super) fn in_format<T: Element>(
     gpu: &'static Gpu,
     x: &TensorOf<T>,
@@ -91,7 +91,7 @@ pub(super) fn in_format<T: Element>(
     arranged(gpu, x, stored, layout)
 }
 
-/// The elements of `x` in another layout without gaps, stored as asked for.
+/// A copy of `x` in another dense layout, with the given storage.
 pub(super) fn arranged<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>, stored: Stored, layout: Layout) -> TensorOf<T> {
     let mut y = stored.tensor(gpu, layout);
     copy(gpu, &mut y, x);
@@ -106,14 +106,14 @@ pub(crate) fn full<T: Element + Argument>(gpu: &'static Gpu, _: Device, shape: S
 mod tests {
     use super::*;
 
-    /// How many planes of how many rows and columns a copy is made by.
+    /// The planes, rows and columns of a tiled copy; `None` for a plain copy.
     fn taken(y: &Layout, x: &Layout) -> Option<[u32; 3]> {
         let walk = Walk::new(y.shape(), &order_of(y), [y, x]);
         planes(&walk).map(|(batch, plane)| [batch.numel, plane.rows, plane.columns])
     }
 
     #[test]
-    fn images_go_by_tiles() {
+    fn images_are_copied_in_tiles() {
         let shape = Shape::from([2, 16, 7, 10]);
         let (rows, images) = (Layout::contiguous(shape), Layout::dense(shape, &[0, 2, 3, 1]));
         assert_eq!(taken(&rows, &images), Some([2, 16, 70]));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gains_nothing_by_tiles_is_copied_as_it_is() {
+    fn copies_that_tiles_do_not_speed_up_are_plain() {
         let shape = Shape::from([2, 16, 7, 10]);
         let (rows, images) = (Layout::contiguous(shape), Layout::dense(shape, &[0, 2, 3, 1]));
         let one_of_each = Layout::contiguous(Shape::from([16, 1, 1]));

@@ -17,7 +17,7 @@ use crate::tensor::{TensorOf, address};
 
 const FAMILY: Family = Family::Elementwise;
 
-/// A dense result for operands that broadcast to its shape, its order of axes and the operands' walk.
+/// A dense, uninitialized result for operands that broadcast to its shape, and the walk over both.
 fn result<T: Element, const N: usize>(
     gpu: &'static Gpu,
     stored: Stored,
@@ -29,7 +29,7 @@ fn result<T: Element, const N: usize>(
     (stored.tensor(gpu, layout), Walk::new(shape, &order_of(&layout), operands))
 }
 
-/// Starts one of the kernels with a thread for each element.
+/// Launches a kernel with one thread per element.
 ///
 /// # Safety
 /// As for [`Gpu::launch`].
@@ -49,20 +49,20 @@ pub(crate) fn unary<T: Float>(gpu: &'static Gpu, op: Unary, x: &TensorOf<T>) -> 
     let (y, walk) = result(gpu, stored, [x.layout()]);
     let (to, from) = (stored.address(&y), stored.address(x));
     let (op, [a, b]) = op.code();
-    // SAFETY: y has walk's elements, and the walk stays within x.
+    // SAFETY: y has the walk's elements, and the walk is in bounds of x.
     unsafe { start(gpu, "unary", stored.0, walk.numel, [&to, &from, &walk, &op, &a, &b]) };
     y
 }
 
 pub(crate) fn binary<T: Float>(gpu: &'static Gpu, op: Binary, v: &TensorOf<T>, w: &TensorOf<T>) -> TensorOf<T> {
     let (v, w) = (gpu.operand(v), gpu.operand(w));
-    // As bf16 only if both are: a factor such as a dropout's would lose digits, the same ones everywhere.
+    // bf16 only if both are bf16: rounding a constant factor, such as that of dropout, would be a systematic error.
     let stored = if v.is_bf16() && w.is_bf16() { BF16 } else { Stored(T::NAME) };
     let (y, walk) = result(gpu, stored, [v.layout(), w.layout()]);
     let (op, [a, b]) = op.code();
     let [to, from_v, from_w] = [&y, &v, &w].map(|x| stored.address(x));
     let arguments: [&dyn Argument; 7] = [&to, &from_v, &from_w, &walk, &op, &a, &b];
-    // SAFETY: y has walk's elements, and the walk stays within v and w.
+    // SAFETY: y has the walk's elements, and the walk is in bounds of v and w.
     unsafe { start(gpu, "binary", stored.0, walk.numel, arguments) };
     y
 }
@@ -75,7 +75,7 @@ pub(crate) fn add_assign<T: Float>(gpu: &'static Gpu, y: &mut TensorOf<T>, x: &T
     }
     y.make_own();
     let walk = Walk::new(y.shape(), &order_of(y.layout()), [y.layout(), x.layout()]);
-    // SAFETY: y is exclusive, and the walk stays within y and x.
+    // SAFETY: y is exclusive, and the walk is in bounds of y and x.
     unsafe { start(gpu, "add_assign", T::NAME, walk.numel, [&address(y), &address(&x), &walk]) };
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn compare<T: Element>(gpu: &'static Gpu, op: Compare, a: &TensorOf<T
     let (a, b) = (gpu.operand(a), gpu.operand(b));
     let (y, walk) = result(gpu, Stored(u8::NAME), [a.layout(), b.layout()]);
     let op = op as i32;
-    // SAFETY: y has walk's elements, and the walk stays within a and b.
+    // SAFETY: y has the walk's elements, and the walk is in bounds of a and b.
     unsafe { start(gpu, "compare", T::NAME, walk.numel, [&address(&y), &address(&a), &address(&b), &walk, &op]) };
     y
 }
@@ -97,7 +97,7 @@ pub(crate) fn select<T: Element>(
     let (mask, a, b) = (gpu.operand(mask), gpu.operand(a), gpu.operand(b));
     let (y, walk) = result(gpu, Stored(T::NAME), [mask.layout(), a.layout(), b.layout()]);
     let arguments: [&dyn Argument; 5] = [&address(&y), &address(&mask), &address(&a), &address(&b), &walk];
-    // SAFETY: y has walk's elements, and the walk stays within the others.
+    // SAFETY: y has the walk's elements, and the walk is in bounds of the operands.
     unsafe { start(gpu, "select", T::NAME, walk.numel, arguments) };
     y
 }
@@ -113,7 +113,7 @@ pub(crate) fn cast<T: Element, U: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -
         _ => "to_u8",
     };
     let (y, walk) = result::<U, 1>(gpu, Stored(U::NAME), [x.layout()]);
-    // SAFETY: y has walk's elements, and the walk stays within x.
+    // SAFETY: y has the walk's elements, and the walk is in bounds of x.
     unsafe { start(gpu, name, T::NAME, walk.numel, [&address(&y), &address(x), &walk]) };
     y
 }
@@ -121,7 +121,7 @@ pub(crate) fn cast<T: Element, U: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -
 pub(crate) fn fill<T: Element + Argument>(gpu: &'static Gpu, layout: Layout, value: T) -> TensorOf<T> {
     let y = gpu.tensor(layout);
     let numel = checked(layout.numel());
-    // SAFETY: y has so many elements.
+    // SAFETY: y has `numel` elements.
     unsafe { start(gpu, "fill", T::NAME, numel, [&address(&y), &value, &numel]) };
     y
 }

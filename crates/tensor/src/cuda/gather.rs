@@ -23,7 +23,7 @@ pub(crate) fn gather<T: Element>(
     let (step, length) = (x.layout().strides()[axis] as i64, x.shape()[axis] as i32);
     let fault = gpu.step_block.fault();
     let arguments: [&dyn Argument; 7] = [&address(&y), &address(&x), &address(&index), &walk, &step, &length, &fault];
-    // SAFETY: y has an element for each index, and the kernel leaves out those outside x.
+    // SAFETY: y has an element for each index, and the kernel skips indices that are out of range of x.
     unsafe { gpu.launch(Family::Reduce, ("gather", T::NAME), Grid::elements(walk.numel as usize), arguments) };
     y
 }
@@ -45,7 +45,7 @@ pub(crate) fn scatter_add<T: Float>(
     let (to, from, places) = (address(&y), address(&x), address(&index));
     let arguments: [&dyn Argument; 10] =
         [&to, &from, &places, &lines, &y_step, &y_length, &x_step, &index_step, &x_length, &fault];
-    // SAFETY: the walk with the steps stays within all three, and the kernel leaves out indices outside y.
+    // SAFETY: the walk with the steps is in bounds of all three, and the kernel skips indices that are out of range of y.
     unsafe { gpu.launch(Family::Reduce, ("scatter_add", T::NAME), Grid::elements(lines.numel as usize), arguments) };
     y
 }

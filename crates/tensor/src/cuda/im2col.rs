@@ -1,4 +1,4 @@
-//! A convolution's windows as columns: `kernels/cuda/image.cu`.
+//! im2col and its adjoint, col2im: `kernels/cuda/image.cu`.
 
 use chainrule_kernels::Family;
 
@@ -44,7 +44,7 @@ pub(crate) fn im2col<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, conv: &ConvGe
     let y = gpu.tensor(Layout::contiguous(shape));
     let windows = Windows::new(conv);
     let arguments: [&dyn Argument; 4] = [&address(&y), &address(x), &Images::of(x.layout()), &windows];
-    // SAFETY: y has an element for each cell of each window, and the kernel leaves out what lies outside x.
+    // SAFETY: y has an element for each cell of each window, and the kernel reads nothing outside x.
     unsafe { gpu.launch(Family::Image, ("im2col", T::NAME), Grid::elements(shape.numel()), arguments) };
     y
 }

@@ -1,4 +1,4 @@
-//! Image batches and convolutions as kernels see them: those of `kernels/cuda/image.cu` see them.
+//! Image batches and convolutions as kernel arguments.
 
 use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, checked};
@@ -20,7 +20,7 @@ pub(super) struct Images {
 unsafe impl Argument for Images {}
 
 impl Images {
-    /// A batch (N,C,H,W).
+    /// The sizes and strides of a batch (N,C,H,W).
     pub(super) fn of(layout: &Layout) -> Self {
         let shape = layout.shape();
         checked(shape.numel());
@@ -29,14 +29,14 @@ impl Images {
     }
 }
 
-/// The numbers that every kernel for convolutions begins with: `Convolution` of `convolution.cuh`, and the first of those of
+/// The sizes common to all convolution kernels: `Convolution` of `convolution.cuh`, and the first fields of that of
 /// `product.cu`.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     pub(super) n: i32,
     pub(super) hw: [i32; 2],
-    /// Of one group, as `o`.
+    /// Per group, like `o`.
     pub(super) c: i32,
     pub(super) o: i32,
     pub(super) kernel: [i32; 2],
@@ -66,12 +66,12 @@ impl Sizes {
     }
 }
 
-/// Two lengths as kernels count them.
+/// Two lengths as `i32`, the type of the kernels.
 pub(super) fn pair(of: [usize; 2]) -> [i32; 2] {
     of.map(|n| n as i32)
 }
 
-/// `Span` of the kernels: neighboring rows or columns, and by how many an average divides.
+/// `Span` of the kernels: adjacent rows or columns, and the divisor of an average.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Span {
@@ -80,7 +80,7 @@ pub(super) struct Span {
     pub(super) divisor: i32,
 }
 
-/// For each of `length` places the first to the last of `count` others that touch it.
+/// For each of `length` positions, the range of those of `count` others that touch it.
 pub(super) fn around(length: usize, count: usize, touches: impl Fn(usize, usize) -> bool) -> Vec<Span> {
     let span = |place: usize| {
         let first = (0..count).find(|&other| touches(other, place)).unwrap_or(0);

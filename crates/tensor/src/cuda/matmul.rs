@@ -1,8 +1,8 @@
-//! Matrix products: on the tensor cores where they fit, else by `kernels/cuda/product.cu`.
+//! Matrix products: on the tensor cores where supported, else by `kernels/cuda/product.cu`.
 
 use chainrule_kernels::Family;
 
-use super::split_k::{TILE, add_splits, splits, tiles};
+use super::split_k::{TILE, add_splits, split_count, tiles};
 use super::strided_index::Walk;
 use super::tensor_core::{self, Plan};
 use crate::element::Float;
@@ -26,7 +26,7 @@ struct Matrices {
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for Matrices {}
 
-/// The kernel that reads both operands along their neighbors in memory.
+/// The kernel whose reads of both operands are coalesced.
 fn variant(a: [i64; 2], b: [i64; 2]) -> &'static str {
     match (a[1] == 1, b[0] == 1) {
         (true, false) => "matmul_nn",
@@ -69,7 +69,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     let layers = batch.numel as usize;
     assert!(layers < 1 << 16, "matmul: a GPU takes at most 65535 products at once, not {layers}; use smaller batches");
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
-    let splits = if layers == 1 { splits(tile_count, k) } else { 1 };
+    let splits = if layers == 1 { split_count(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
     let matrices = Matrices { m: m as i32, n: n as i32, k: k as i32, a: strides(a), b: strides(b), c: [n as i64, 1] };
     let name = variant(matrices.a, matrices.b);
@@ -78,7 +78,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     let bias = bias.map_or(0, address);
     let (to, from_a, from_b, count) = (address(partial.as_ref().unwrap_or(&c)), address(a), address(b), splits as i32);
     let here = if splits > 1 { 0 } else { bias };
-    // SAFETY: the strides stay within a and b, and the result has m × n elements for each layer or split.
+    // SAFETY: the strides are in bounds of a and b, and the result has m × n elements for each layer or split.
     unsafe {
         let arguments: [&dyn Argument; 8] = [&to, &from_a, &from_b, &here, &matrices, &batch, &bias_stride, &count];
         gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
@@ -89,8 +89,8 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     c
 }
 
-/// a · b + bias by the tensor cores, if they take it: as the convolution, or the gradient of one, whose sum runs along the
-/// same strides.
+/// a · b + bias on the tensor cores, if supported: computed as a 1×1 convolution or as one of its gradients, whichever
+/// reads the operands with their strides.
 fn on_tensor_cores<T: Float>(
     gpu: &'static Gpu,
     [a, b]: [&TensorOf<T>; 2],
@@ -123,8 +123,8 @@ fn on_tensor_cores<T: Float>(
     Some(transposed_product(gpu, &a.transpose(0, 1), b, false)?.0)
 }
 
-/// dw (O, C) = dyᵀ (O, pixels) · x (pixels, C) by the tensor cores, if they take it, in f32 always; and if wanted the sum of
-/// each channel of dy, where it can be had along the way.
+/// dw (O, C) = dyᵀ (O, pixels) · x (pixels, C) on the tensor cores, if supported, always stored as f32; and, if requested
+/// and a by-product of the kernel, the sum of each channel of dy.
 fn transposed_product<T: Float>(
     gpu: &'static Gpu,
     dy: &TensorOf<T>,

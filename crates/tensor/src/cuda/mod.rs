@@ -1,7 +1,7 @@
-//! The CUDA backend: the same kernels on a GPU that needs only a driver.
+//! The CUDA backend: the same kernels on a GPU. It needs only the driver.
 //!
-//! Each file holds the launchers of a family of kernels, whose sources are `kernels/cuda/*.cu`. The device below them is
-//! `gpu`.
+//! Each file holds the launchers of a family of kernels, whose sources are `kernels/cuda/*.cu`. The module `gpu` below
+//! manages the device.
 
 mod bf16;
 mod images;
@@ -38,7 +38,7 @@ pub use chainrule_kernels::Family;
 use crate::error::TensorError;
 use crate::gpu;
 
-/// What a device holds and did.
+/// The memory and launch statistics of a device.
 ///
 /// # Errors
 /// If the device cannot be used.
@@ -46,7 +46,7 @@ pub fn stats(ordinal: usize) -> Result<CudaStats, TensorError> {
     Ok(gpu::open(ordinal)?.stats())
 }
 
-/// Gives a device's free blocks back to the driver.
+/// Returns a device's free blocks to the driver.
 ///
 /// # Errors
 /// If the device cannot be used.

@@ -6,9 +6,9 @@ use crate::gpu::launch::{Argument, Grid, checked};
 use crate::layout::Layout;
 use crate::tensor::{TensorOf, address};
 
-/// Tensors of one launch.
+/// The maximum number of tensors per launch.
 const MAX_TENSORS: usize = 64;
-/// Elements of a slot that a block takes.
+/// Elements of a slot per block.
 const CHUNK: usize = 2048;
 
 /// `TensorList` of the kernels.
@@ -25,24 +25,24 @@ pub(super) struct TensorList {
 // SAFETY: the same fields of the same sizes in the same order.
 unsafe impl Argument for TensorList {}
 
-/// The tensors of a slot, all with their axes in the same order in memory.
+/// The tensors of a slot, all with the same order of axes in memory.
 pub(super) struct Tensors<T> {
-    /// Where what is changed lies, 0 if nothing is.
+    /// The address of the tensor to update, 0 if there is none.
     pub(super) changed: u64,
-    /// What is read.
+    /// The tensor that is read.
     pub(super) read: TensorOf<T>,
-    /// Where what an optimizer remembers lies, 0 where there is nothing.
+    /// The addresses of the optimizer's state, 0 where there is none.
     pub(super) state: [u64; 2],
 }
 
 impl<T: Float> Tensors<T> {
-    /// How many blocks take its elements.
+    /// The number of blocks that process its elements.
     pub(super) fn blocks(&self) -> usize {
         self.read.numel().div_ceil(CHUNK)
     }
 }
 
-/// `x` with its axes in memory in `order`, for reading.
+/// `x` with its axes in memory in `order`, to be read.
 pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usize]) -> TensorOf<T> {
     let layout = Layout::dense(x.shape(), order);
     if x.layout().same_strides(&layout) {
@@ -53,7 +53,7 @@ pub(super) fn ordered<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, order: &[usi
     own
 }
 
-/// The same for writing: where its elements are, which are exclusive.
+/// The address of `x` after it was made exclusive with its axes in memory in `order`, to be written.
 pub(super) fn owned<T: Float>(gpu: &'static Gpu, x: &mut TensorOf<T>, order: &[usize]) -> u64 {
     if x.gpu().is_none() {
         *x = x.to(gpu.device());
@@ -63,7 +63,7 @@ pub(super) fn owned<T: Float>(gpu: &'static Gpu, x: &mut TensorOf<T>, order: &[u
     address(x)
 }
 
-/// Calls `launch` with as many slots as fit at a time, in order; those without elements are left out.
+/// Calls `launch` with up to [`MAX_TENSORS`] slots at a time, in order; empty slots are skipped.
 pub(super) fn for_launches<'a, T: Float>(
     slots: impl Iterator<Item = &'a Tensors<T>>,
     mut launch: impl FnMut(&TensorList, Grid),

@@ -1,15 +1,15 @@
-//! What a kernel of a device computes with.
+//! The operands of a device's kernels.
 
 use crate::element::Element;
 use crate::gpu::Gpu;
 use crate::tensor::TensorOf;
 
 impl Gpu {
-    /// What a kernel of this device computes with: a tensor that lies here, or a number brought here.
+    /// `x` as an operand on this device; a scalar from the host is filled in here.
     ///
     /// # Panics
-    /// If the tensor lies elsewhere and has more than one element: moving it would cost more than most kernels do, and
-    /// should not go unseen.
+    /// If the tensor is on another device and has more than one element: an implicit transfer would cost more than most
+    /// kernels.
     #[track_caller]
     pub(super) fn operand<T: Element>(&'static self, x: &TensorOf<T>) -> TensorOf<T> {
         match x.gpu() {

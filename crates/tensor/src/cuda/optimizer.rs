@@ -1,4 +1,4 @@
-//! Steps of optimizers: `kernels/cuda/optimizer.cu`.
+//! Optimizer steps: `kernels/cuda/optimizer.cu`.
 
 use chainrule_kernels::Family;
 
@@ -38,7 +38,7 @@ struct Adam {
 // SAFETY: as above.
 unsafe impl Argument for Adam {}
 
-/// Calls `launch` with as many slots of the same settings as fit at a time.
+/// Calls `launch` with slots that have the same settings, as many as fit in a launch.
 fn for_alike<T: Float, S: PartialEq + Copy>(slots: &[(Tensors<T>, S)], launch: impl Fn(&TensorList, S, Grid)) {
     for alike in slots.chunk_by(|a, b| a.1 == b.1) {
         for_launches(alike.iter().map(|(tensors, _)| tensors), |slots, grid| launch(slots, alike[0].1, grid));
@@ -62,7 +62,7 @@ pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>) 
             nesterov: step.nesterov.into(),
             first: step.first.into(),
         };
-        // SAFETY: all tensors of a slot have its number of elements, and those that are written are exclusive.
+        // SAFETY: all tensors of a slot have its number of elements, and those written are exclusive.
         unsafe {
             gpu.launch(
                 Family::Optimizer,

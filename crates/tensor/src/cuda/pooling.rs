@@ -20,12 +20,12 @@ fn spans(windows: &[Window]) -> Vec<Span> {
     windows.iter().map(span).collect()
 }
 
-/// The windows that each row or column of `length` lies in.
+/// For each of `length` rows or columns, the windows that contain it.
 fn windows_around(windows: &[Window], length: usize) -> Vec<Span> {
     around(length, windows.len(), |window, place| (windows[window].start..windows[window].end).contains(&place))
 }
 
-/// The layout of an image batch's pooled version.
+/// The layout of the result of pooling x.
 fn pooled(x: &Layout, windows: &[Vec<Window>; 2]) -> Layout {
     let shape = x.shape();
     format_like(x, [shape[0], shape[1], windows[0].len(), windows[1].len()])
@@ -60,7 +60,7 @@ fn pool<T: Float>(
     let (from, to, relu) = (Images::of(x.layout()), Images::of(&layout), i32::from(relu));
     let arguments: [&dyn Argument; 8] =
         [&stored.address(&y), &address(&index), &stored.address(x), &from, &to, &rows, &columns, &relu];
-    // SAFETY: y and the index have an element for each window, and the windows lie within x.
+    // SAFETY: y and the index have an element for each window, and the windows are in bounds of x.
     unsafe { gpu.launch(FAMILY, ("max_pool", stored.0), Grid::elements(layout.numel()), arguments) };
     (y, PoolIndices::new(index, windows))
 }
@@ -72,7 +72,7 @@ pub(crate) fn gather2d<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, indices: &P
     let y = gpu.tensor(layout.dense_like());
     let (from, to) = (Images::of(x.layout()), Images::of(y.layout()));
     let arguments: [&dyn Argument; 5] = [&address(&y), &address(&x), &address(index), &from, &to];
-    // SAFETY: y and the index have the same elements in the same order, and the index lies within x.
+    // SAFETY: y and the index have the same layout, and all indices are in bounds of x.
     unsafe { gpu.launch(FAMILY, ("gather2d", T::NAME), Grid::elements(layout.numel()), arguments) };
     y
 }
@@ -84,7 +84,7 @@ pub(crate) fn scatter2d<T: Float>(
     hw: [usize; 2],
 ) -> TensorOf<T> {
     let (index, windows) = (indices.index(), indices.windows());
-    // The kernel reads both by the same strides.
+    // The kernel reads both with the same strides.
     let mut same = gpu.operand(dy);
     let stored = Stored::like(&same);
     if same.layout().strides() != index.layout().strides() {
@@ -108,7 +108,7 @@ pub(crate) fn avg_pool<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, windows: &[
     let [rows, columns] = windows.each_ref().map(|axis| gpu.table(&spans(axis)));
     let arguments: [&dyn Argument; 6] =
         [&stored.address(&y), &stored.address(x), &Images::of(x.layout()), &Images::of(&layout), &rows, &columns];
-    // SAFETY: y has an element for each window, and the windows lie within x.
+    // SAFETY: y has an element for each window, and the windows are in bounds of x.
     unsafe { gpu.launch(FAMILY, ("avg_pool", stored.0), Grid::elements(layout.numel()), arguments) };
     y
 }

@@ -1,4 +1,4 @@
-//! Random numbers by address: `kernels/cuda/random.cu`.
+//! Counter-based random numbers: `kernels/cuda/random.cu`.
 
 use chainrule_kernels::Family;
 
@@ -41,7 +41,7 @@ fn draw<T: Float>(gpu: &'static Gpu, name: &'static str, key: random::Key, shape
     let y = gpu.tensor(Layout::contiguous(shape));
     let numel = checked(shape.numel());
     let (to, key) = (address(&y), Key::from(key));
-    // SAFETY: y has so many elements.
+    // SAFETY: y has `numel` elements.
     unsafe { gpu.launch(Family::Random, (name, T::NAME), grid(shape), [&to, &numel, &key]) };
     y
 }
@@ -55,18 +55,18 @@ pub(crate) fn dropout_mask<T: Float + Argument>(
 ) -> TensorOf<T> {
     let y = gpu.tensor(Layout::contiguous(shape));
     let numel = checked(shape.numel());
-    // As on the processor, so that the same elements are dropped.
+    // As on the CPU, so that the same elements are dropped.
     let bound = (p * (1u64 << 32) as f64).ceil() as u64;
     let keep = T::from_f64(1.0 / (1.0 - p));
     let (to, key, step) = (address(&y), Key::from(key), gpu.step_block.parameters());
-    // SAFETY: y has so many elements, and the step parameters are the device's.
+    // SAFETY: y has `numel` elements, and the step parameters are this device's.
     unsafe {
         gpu.launch(Family::Random, ("dropout_mask", T::NAME), grid(shape), [&to, &numel, &key, &bound, &keep, &step]);
     }
     y
 }
 
-/// A thread for each block of four words.
+/// One thread per block of four words.
 fn grid(shape: Shape) -> Grid {
     Grid::elements(shape.numel().div_ceil(2))
 }

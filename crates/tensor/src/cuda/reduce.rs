@@ -11,12 +11,12 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::{TensorOf, address};
 
-/// The most results that a block has side by side where neighbors in memory are kept: 128 bytes of `f32`.
+/// The maximum number of adjacent results per block if the innermost axis is kept: 128 bytes of `f32`.
 const SIDE_BY_SIDE: usize = 32;
-/// The least elements that are worth a thread, and as many as are sooner combined by one than by two kernels.
+/// The minimum number of elements per thread, and the maximum for which one kernel is faster than two.
 const MIN_ELEMENTS: usize = 8;
 const MAX_ELEMENTS: usize = 64;
-/// Blocks that keep a large GPU busy.
+/// The number of blocks that occupies a large GPU.
 const BUSY: usize = 512;
 
 pub(crate) fn sum<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
@@ -39,19 +39,19 @@ fn kept_shape<T: Element>(x: &TensorOf<T>, axes: &[bool]) -> Shape {
     Shape::new(&lengths)
 }
 
-/// How the threads of a block are divided, and how many of the reduced elements it combines.
+/// The partition of a block's threads, and the number of reduced elements per block.
 #[derive(Debug, PartialEq)]
 struct Shares {
     wide: usize,
     stretch: usize,
 }
 
-/// For so many results, each of so many elements, whose neighbors in memory are kept or reduced: by shapes and layouts
-/// alone, so that the order is.
+/// The partition for `results` results of `elements` elements each, where the innermost axis in memory is kept or
+/// reduced: a function of shapes and layouts alone, so that the order of summation is fixed.
 fn shares(results: usize, elements: usize, neighbors_kept: bool) -> Shares {
     let threads = THREADS as usize;
     let wide = if neighbors_kept {
-        // With results enough for all threads, each takes its own elements.
+        // With enough results for all threads, each thread reduces the elements of one result.
         if results >= BUSY * threads { threads } else { results.next_power_of_two().min(SIDE_BY_SIDE) }
     } else {
         threads / elements.next_power_of_two().min(threads)
@@ -62,7 +62,7 @@ fn shares(results: usize, elements: usize, neighbors_kept: bool) -> Shares {
     Shares { wide, stretch: elements.div_ceil(chunks) }
 }
 
-/// Combines along the marked axes: in stretches, whose results are combined in their turn, as long as there are several.
+/// Reduces the marked axes: in chunks, whose results are reduced again until one is left.
 fn reduce<T: Element>(
     gpu: &'static Gpu,
     name: &'static str,
@@ -88,7 +88,7 @@ fn reduce<T: Element>(
     let launch = |y: &TensorOf<T>| {
         let grid = Grid::blocks(results.div_ceil(wide) * chunks);
         let (to, from, stretch, wide) = (address(y), stored.address(x), stretch as u32, wide as u32);
-        // SAFETY: y has a result for each kept element and chunk, and the walks stay within x.
+        // SAFETY: y has a result for each kept element and chunk, and the walks are in bounds of x.
         unsafe { gpu.launch(Family::Reduce, (name, stored.0), grid, [&to, &from, &kept, &reduced, &stretch, &wide]) };
     };
     if chunks == 1 {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_divided_by_what_neighbors_are() {
+    fn threads_are_partitioned_by_the_innermost_axis() {
         let taken = |results, elements, kept| {
             let Shares { wide, stretch } = shares(results, elements, kept);
             (wide, stretch)
@@ -116,9 +116,9 @@ mod tests {
         assert_eq!(taken(1, 64, false), (4, 64));
         assert_eq!(taken(64, 10, false), (16, 10));
         assert_eq!(taken(1, 1 << 24, false), (1, 1 << 15));
-        // What stretches of 64 channels came to is combined at once.
+        // The partial results of 64 channels are reduced by one kernel.
         assert_eq!(taken(64, 256, true), (32, 256));
-        // The bias of eight channels of many pixels, of ten outputs, and a sum of two with results for all threads.
+        // Bias gradients of eight channels of many pixels and of ten outputs; sums of two, with results for all threads.
         assert_eq!(taken(8, 50_176, true), (8, 256));
         assert_eq!(taken(10, 64, true), (16, 64));
         assert_eq!(taken(1 << 20, 2, true), (256, 2));

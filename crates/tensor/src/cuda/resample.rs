@@ -30,7 +30,7 @@ pub(crate) fn resample<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, taps: &[Vec
     let [rows, columns] = taps.each_ref().map(|axis| gpu.table(&mixes(axis)));
     let arguments: [&dyn Argument; 6] =
         [&address(&y), &address(x), &Images::of(x.layout()), &Images::of(&layout), &rows, &columns];
-    // SAFETY: y has an element for each pair of taps, which lie within x.
+    // SAFETY: y has an element for each pair of taps, which are in bounds of x.
     unsafe { gpu.launch(Family::Image, ("resample", T::NAME), Grid::elements(layout.numel()), arguments) };
     y
 }

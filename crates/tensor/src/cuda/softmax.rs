@@ -9,12 +9,12 @@ use crate::gpu::launch::{Argument, Grid};
 use crate::layout::Layout;
 use crate::tensor::{TensorOf, address};
 
-/// The longest line that a thread takes by itself.
+/// The maximum length of a line that one thread processes alone.
 const SHORT: usize = 32;
 /// The axis of the classes.
 const CLASSES: usize = 1;
 
-/// Which of a kernel's two variants, and the threads for it.
+/// The variant of a kernel, by thread or by warp, and its grid.
 fn choose(names: [&'static str; 2], lines: u32, length: usize) -> (&'static str, Grid) {
     let long = length > SHORT;
     (names[usize::from(long)], Grid::elements(lines as usize * if long { 32 } else { 1 }))
@@ -37,7 +37,7 @@ pub(crate) fn log_softmax<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, axis: us
     let step = |x: &TensorOf<T>| x.layout().strides()[axis] as i64;
     let (length, y_step, x_step) = (length as i32, step(&y), step(x));
     let arguments: [&dyn Argument; 6] = [&address(&y), &address(x), &lines, &length, &y_step, &x_step];
-    // SAFETY: the walk with the steps stays within both.
+    // SAFETY: the walk with the steps is in bounds of both.
     unsafe { gpu.launch(Family::Softmax, (name, T::NAME), grid, arguments) };
     y
 }
@@ -62,7 +62,7 @@ pub(crate) fn log_softmax_backward<T: Float>(
     let length = length as i32;
     let arguments: [&dyn Argument; 8] =
         [&address(&dx), &address(&dy), &address(y), &lines, &length, &dx_step, &dy_step, &y_step];
-    // SAFETY: the walk with the steps stays within all three.
+    // SAFETY: the walk with the steps is in bounds of all three.
     unsafe { gpu.launch(Family::Softmax, (name, T::NAME), grid, arguments) };
     dx
 }
@@ -84,7 +84,7 @@ pub(crate) fn cross_entropy<T: Float>(gpu: &'static Gpu, x: &TensorOf<T>, labels
     let ([loss, max, ln], classes, fault) = (results.each_ref().map(address), classes as i32, gpu.step_block.fault());
     let (x, labels) = (address(&x), address(&labels));
     let arguments: [&dyn Argument; 9] = [&loss, &max, &ln, &x, &labels, &lines, &classes, &step, &fault];
-    // SAFETY: the walk stays within x and the labels, and the results have an element for each label.
+    // SAFETY: the walk is in bounds of x and the labels, and the results have an element for each label.
     unsafe { gpu.launch(Family::Softmax, (name, T::NAME), grid, arguments) };
     results
 }
@@ -110,7 +110,7 @@ pub(crate) fn cross_entropy_backward<T: Float>(
     let [to, dy, x, max, ln] = [&dx, &dy, &x, &max, &ln].map(address);
     let labels = address(&labels);
     let arguments: [&dyn Argument; 10] = [&to, &dy, &x, &labels, &max, &ln, &lines, &classes, &dx_step, &x_step];
-    // SAFETY: the walk stays within dx, dy and x, and the others have an element for each line.
+    // SAFETY: the walk is in bounds of dx, dy and x, and the others have an element for each line.
     unsafe { gpu.launch(Family::Softmax, (name, T::NAME), grid, arguments) };
     dx
 }

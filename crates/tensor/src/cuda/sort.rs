@@ -46,6 +46,6 @@ fn largest<T: Element>(
     let (length, k, to) = (x.shape()[axis] as i32, k as i32, values.map_or(0, address));
     let arguments: [&dyn Argument; 9] =
         [&to, &address(indices), &address(x), &lines, &length, &x_step, &k, &values_step, &indices_step];
-    // SAFETY: the results have k elements for each line of x, and the walk stays within all three.
+    // SAFETY: the results have k elements for each line of x, and the walk is in bounds of all three.
     unsafe { gpu.launch(Family::Reduce, ("topk", T::NAME), Grid::elements(lines.numel as usize), arguments) }
 }

@@ -1,4 +1,4 @@
-//! Split-K: a sum of many terms for few results is divided among blocks, whose partial results are then added.
+//! Split-K: for few results with long sums, each sum is split among several blocks, whose partial results are then added.
 
 use chainrule_kernels::Family;
 
@@ -8,34 +8,34 @@ use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid, THREADS, checked};
 use crate::tensor::{TensorOf, address};
 
-/// Rows and columns of a result that a block makes: TILE of the kernels.
+/// Rows and columns of the result per block: TILE of the kernels.
 pub(super) const TILE: usize = 64;
-/// The terms of a sum that a block has at a time: DEPTH of the kernels.
+/// The terms of a sum that a block loads at a time: DEPTH of the kernels.
 const DEPTH: usize = 16;
-/// Blocks that keep a large GPU busy.
+/// The number of blocks that occupies a large GPU.
 const BUSY: usize = 256;
-/// The most threads that share the splits of an element, and the threads that keep a large GPU busy.
+/// The maximum number of threads that add the splits of one element, and the number of threads that occupies a large GPU.
 const MAX_ROWS: usize = 32;
 const ENOUGH: usize = 1 << 17;
-/// The least terms of a sum that are worth a block.
+/// The minimum number of terms per split.
 const MIN_TERMS: usize = 256;
 
-/// Among how many blocks the terms of a sum are divided, for a result of so many tiles: by shapes alone.
-pub(super) fn splits(tiles: usize, terms: usize) -> usize {
+/// The number of splits of a sum's `terms` terms, for a result of `tiles` tiles: a function of the shapes alone.
+pub(super) fn split_count(tiles: usize, terms: usize) -> usize {
     let wanted = (BUSY / tiles.max(1)).min(terms / MIN_TERMS).max(1);
     let pieces = terms.div_ceil(DEPTH).max(1);
-    // No split is left without terms.
+    // No split is empty.
     pieces.div_ceil(pieces.div_ceil(wanted))
 }
 
-/// Blocks for the tiles of an m × n result, `layers` of them.
+/// The grid for the tiles of `layers` results of m × n elements.
 pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
     assert!(n <= TILE * 65535, "a product on a GPU has at most {} columns, not {n}", TILE * 65535);
     Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
 }
 
-/// The sum of partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column: `y`, and
-/// if there is another result, what comes after y's elements.
+/// Adds partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column, into `y`; the
+/// elements after y's go to `rest`, if given.
 pub(super) fn add_splits<T: Float>(
     gpu: &'static Gpu,
     y: &TensorOf<T>,
@@ -45,7 +45,7 @@ pub(super) fn add_splits<T: Float>(
 ) {
     let numel = y.numel() + rest.map_or(0, TensorOf::numel);
     let (stored, splits) = (Stored::like(y), partial.shape()[0]);
-    // By shapes alone, so that the order is.
+    // A function of the shapes alone, so that the order of summation is fixed.
     let mut rows = 1;
     while rows < MAX_ROWS && 2 * rows <= splits && 2 * rows * numel <= ENOUGH {
         rows *= 2;
@@ -55,6 +55,6 @@ pub(super) fn add_splits<T: Float>(
     let (to, to_rest, from) = (stored.address(y), rest.map_or(0, address), address(partial));
     let arguments: [&dyn Argument; 10] =
         [&to, &to_rest, &body, &from, &numel, &splits, &rows, &bias, &bias_stride, &columns];
-    // SAFETY: the partial results are y's elements and the rest's, one result behind the other.
+    // SAFETY: each partial result has y's elements followed by those of `rest`, and the partial results are contiguous.
     unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), grid, arguments) }
 }

@@ -1,11 +1,11 @@
-//! How a kernel walks over tensors of any strides.
+//! Strided iteration: how a kernel indexes operands of any strides.
 
 use crate::axes::Axes;
 use crate::gpu::launch::{Argument, checked};
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
 
-/// `Walk` of `kernels/cuda/prelude.cuh`: lengths of axes from the outermost in, and each operand's strides.
+/// `Walk` of `kernels/cuda/prelude.cuh`: the lengths of the axes, outermost first, and each operand's strides.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Walk<const OPERANDS: usize> {
@@ -19,7 +19,7 @@ pub(super) struct Walk<const OPERANDS: usize> {
 unsafe impl<const OPERANDS: usize> Argument for Walk<OPERANDS> {}
 
 impl<const OPERANDS: usize> Walk<OPERANDS> {
-    /// A walk over the elements of `shape` with the axes in `order`, the operands broadcast to it.
+    /// A walk over the elements of `shape` with its axes in `order`; operands are broadcast to `shape`.
     pub(super) fn new(shape: Shape, order: &[usize], operands: [&Layout; OPERANDS]) -> Self {
         let operands = operands.map(|layout| layout.broadcast_to(shape).expect("shapes were checked"));
         let axes = order.iter().map(|&axis| (shape[axis], operands.each_ref().map(|layout| layout.strides()[axis])));
@@ -44,13 +44,13 @@ impl<const OPERANDS: usize> Walk<OPERANDS> {
     }
 }
 
-/// The layout of an elementwise result: the first operand of the whole shape gives the order of axes in memory.
+/// The layout of an elementwise result: the order of axes in memory is that of the first operand that has its shape.
 pub(super) fn result_layout(shape: Shape, operands: &[&Layout]) -> Layout {
     let whole = operands.iter().find(|layout| layout.shape() == shape && !layout.repeats());
     whole.map_or_else(|| Layout::contiguous(shape), |layout| layout.dense_like())
 }
 
-/// The order of axes in which a dense layout's elements are neighbors.
+/// The axes of a dense layout from outermost to innermost in memory.
 pub(super) fn order_of(layout: &Layout) -> Vec<usize> {
     let (order, rank) = layout.memory_order();
     order[..rank].to_vec()

@@ -1,7 +1,7 @@
 //! Products and convolutions on the tensor cores: `kernels/cuda/tensor_core.cu`.
 //!
-//! They take images with their channels innermost, best of all in whole chunks of 16 bytes, and GPUs from capability 8.0
-//! on; groups and what is very large is left to `kernels/cuda/product.cu`.
+//! They read channels-last images, fastest if the channels are whole chunks of 16 bytes, and need compute capability 8.0.
+//! Grouped convolutions and very large tensors fall back to `kernels/cuda/product.cu`.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -23,39 +23,39 @@ use crate::tensor::{TensorOf, address};
 /// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`.
 const TILE: [usize; 2] = [128, 64];
 const TILE_THREADS: u32 = 128;
-/// The `f32` of a chunk of 16 bytes.
+/// The number of `f32` in a chunk of 16 bytes.
 const CHUNK: usize = 4;
-/// The most tiles side by side: what the second axis of a grid can count.
+/// The maximum number of tile columns: the limit of a grid's second axis.
 const MAX_COLUMNS: usize = 65535;
-/// Sums so short that one more row of tiles costs little.
+/// The maximum length of sums for which an additional row of tiles is cheap.
 const FEW_PIXELS: usize = 1024;
-/// Blocks that keep a large GPU busy, and the least steps that are worth a block.
+/// The number of blocks that occupies a large GPU, and the minimum number of steps per split.
 const BUSY: usize = 256;
 const MIN_STEPS: usize = 8;
 
-/// How exactly a GPU computes products of `f32`; sums are `f32` always, as is everything that is stored.
+/// The precision of a GPU's products of `f32`. Sums are always accumulated in `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Precision {
-    /// As `f32`: on tensor cores each number is taken apart in two of 11 bits, and three products are added (3×TF32), nearly
-    /// as exactly as products of `f32` are.
+    /// `f32`: on tensor cores each operand is split into two TF32 values of 11 bits, and three products are added (3×TF32),
+    /// which is nearly as accurate as a product of `f32`.
     #[default]
     Fp32 = 0,
-    /// Operands are rounded to the 11 bits of TF32: three times fewer products, a relative error of 2⁻¹¹ for each.
+    /// Operands are rounded to the 11 bits of TF32: a third of the products, a relative error of 2⁻¹¹ per operand.
     Tf32 = 1,
-    /// Operands and results are bf16, 8 bits: activations and their gradients are stored so, in half the memory. Weights,
-    /// their gradients, sums and statistics stay `f32`. Where numbers of channels are not multiples of 8, operands are TF32.
+    /// Operands and results are bf16, with 8 bits: activations and their gradients are stored in half the memory. Weights,
+    /// their gradients, sums and statistics stay `f32`. If a number of channels is not a multiple of 8, operands are TF32.
     Bf16 = 2,
 }
 
 static PRECISION: AtomicU8 = AtomicU8::new(Precision::Fp32 as u8);
 
-/// Sets how exactly GPUs compute products of `f32` from now on, for the whole process.
+/// Sets the precision of GPU products of `f32` for the whole process.
 pub fn set_precision(precision: Precision) {
     PRECISION.store(precision as u8, Ordering::Relaxed);
 }
 
-/// How exactly GPUs compute products of `f32`.
+/// The precision of GPU products of `f32`.
 pub fn precision() -> Precision {
     match PRECISION.load(Ordering::Relaxed) {
         1 => Precision::Tf32,
@@ -64,7 +64,7 @@ pub fn precision() -> Precision {
     }
 }
 
-/// What operands are on the tensor cores: `Bf16`, `Tf32` and `Tf32x3` of `gemm.cuh`.
+/// The operand type on the tensor cores: `Bf16`, `Tf32` and `Tf32x3` of `gemm.cuh`.
 #[derive(Clone, Copy)]
 enum Operands {
     Bf16,
@@ -76,14 +76,14 @@ enum Operands {
 pub(super) struct Plan {
     s: Sizes,
     operands: Operands,
-    /// Whether channels are copied one by one, for they are not whole chunks.
+    /// Whether channels are copied one by one because they are not whole chunks.
     unaligned: bool,
-    /// Whether results are stored as bf16 where they are whole chunks of it.
+    /// Whether results are stored as bf16 if their channels are whole chunks of bf16.
     bf16_results: bool,
 }
 
 impl Plan {
-    /// Of a convolution, if the tensor cores of this GPU take it.
+    /// The plan of a convolution; `None` if the tensor cores of this GPU do not support it.
     pub(super) fn new<T: Float>(gpu: &Gpu, conv: &ConvGeometry) -> Option<Self> {
         let (x, w, y) = (conv.x(), conv.w(), conv.y());
         let (channels, outputs) = (x[1], w[0]);
@@ -102,7 +102,7 @@ impl Plan {
         fits.then(|| Self { s: Sizes::new(conv), operands, unaligned, bf16_results })
     }
 
-    /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
+    /// The plan of a product (M,K) · (K,N), as a convolution of M images of one pixel with K channels.
     pub(super) fn of_product<T: Float>(gpu: &Gpu, [m, k, n]: [usize; 3]) -> Option<Self> {
         Self::new::<T>(gpu, &ConvGeometry::of_product([m, k, n]))
     }
@@ -115,7 +115,7 @@ impl Plan {
         }
     }
 
-    /// The variant of the kernels that writes results as the operands are stored.
+    /// The kernel variant whose results are stored as its operands.
     fn kind(&self) -> &'static str {
         match (self.operands, self.unaligned) {
             (Operands::Bf16, _) => "bf16",
@@ -126,8 +126,8 @@ impl Plan {
         }
     }
 
-    /// How a result with so many channels is stored, and the variant that writes it: as bf16 in whole chunks, which the
-    /// next convolution may take, whatever this one's operands are.
+    /// The storage of a result with `channels` channels, and the kernel variant that writes it: bf16 if the channels are whole
+    /// chunks, for the next convolution, even if the operands of this one are TF32.
     fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
         match (self.operands, self.unaligned) {
             (Operands::Tf32, unaligned) if self.bf16_results && channels.is_multiple_of(2 * CHUNK) => {
@@ -137,18 +137,18 @@ impl Plan {
         }
     }
 
-    /// The blocks for a result of m × n, of which each element is a sum of so many terms: by shapes alone, so that the sums
-    /// are always the same.
+    /// The grid for a result of m × n elements, each a sum of `terms` terms: a function of the shapes alone, so that the
+    /// order of summation is fixed.
     fn grid(&self, m: usize, n: usize, terms: usize) -> Grid {
         let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
         let steps = terms.div_ceil(if matches!(self.operands, Operands::Bf16) { 32 } else { 16 });
         let wanted = (BUSY / (rows * columns)).min(steps / MIN_STEPS).max(1);
-        // No split is left without a step.
+        // No split is empty.
         let splits = steps.div_ceil(steps.div_ceil(wanted));
         Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
     }
 
-    /// A result with so many channels, for the kernels to write.
+    /// An uninitialized result with `channels` channels, for the kernels to write.
     pub(super) fn tensor<T: Float>(&self, gpu: &'static Gpu, channels: usize, layout: Layout) -> TensorOf<T> {
         self.result::<T>(channels).0.tensor(gpu, layout)
     }
@@ -157,18 +157,18 @@ impl Plan {
         [self.s.hw, self.s.out].map(|[rows, columns]| (self.s.n * rows * columns) as usize)
     }
 
-    /// x with its channels innermost, as the kernels read it.
+    /// x in channels-last format, as the kernels read it.
     pub(super) fn images<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
         in_format(gpu, x, self.stored::<T>(), MemoryFormat::ChannelsLast.layout(x.shape()), !self.unaligned)
     }
 
-    /// A matrix with its rows one behind the other, as the kernels read it.
+    /// A row-major matrix, as the kernels read it.
     pub(super) fn rows<T: Float>(&self, gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
         in_format(gpu, x, self.stored::<T>(), Layout::contiguous(x.shape()), !self.unaligned)
     }
 }
 
-/// Room for partial results of so many elements, if sums are split.
+/// The workspace for partial results of `numel` elements each, if the grid uses split-K.
 fn partial<T: Float>(gpu: &'static Gpu, numel: usize, grid: &Grid) -> Option<TensorOf<T>> {
     let splits = grid.blocks[2] as usize;
     (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
@@ -188,8 +188,8 @@ unsafe fn launch<const N: usize>(
     unsafe { gpu.launch(Family::TensorCore, kernel, grid, arguments) }
 }
 
-/// y = x ∗ w + b; all as the kernel wants them. If wanted, the statistics of y's channels are attached to it, unless sums are
-/// split: only a kernel that makes whole sums can give them.
+/// y = x ∗ w + b; all in the formats of the plan. If requested, y's channel statistics are attached to it, except with
+/// split-K, where no block has complete sums.
 pub(super) fn forward<T: Float>(
     gpu: &'static Gpu,
     y: &mut TensorOf<T>,
@@ -209,8 +209,8 @@ pub(super) fn forward<T: Float>(
     let bias = bias.as_ref().map_or(0, address);
     let to_partial = partial.as_ref().map_or(0, address);
     let to_stats = stats.as_ref().map_or(0, ChannelStats::address);
-    // SAFETY: x, w and y are those of the convolution, without gaps; the grid covers y, and there is a partial result for
-    // each split, two sums of each channel for each tile.
+    // SAFETY: x, w and y are dense and have the convolution's shapes; the grid covers y; there is a partial result for each
+    // split, and two sums per channel for each tile.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_stats, &from, &weight, &bias, s];
         launch(gpu, ("conv_forward", kind), grid, arguments);
@@ -223,7 +223,7 @@ pub(super) fn forward<T: Float>(
     }
 }
 
-/// dx from dy and w; all as the kernel wants them.
+/// dx from dy and w; all in the formats of the plan.
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
     let grid = plan.grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
@@ -231,16 +231,16 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     let (stored, kind) = plan.result::<T>(s.c as usize);
     let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
-    // SAFETY: dy, w and dx are those of the convolution, without gaps; the grid covers dx, and there is a partial result
-    // for each split.
+    // SAFETY: dy, w and dx are dense and have the convolution's shapes; the grid covers dx; there is a partial result for
+    // each split.
     unsafe { launch(gpu, ("conv_input_gradient", kind), grid, [&to, &to_partial, &from, &weight, s]) };
     if let Some(partial) = partial {
         add_splits(gpu, dx, None, &partial, (0, 0, 1));
     }
 }
 
-/// dw from dy and x; all as the kernel wants them. If wanted, also the sum of each channel of dy, rounded as a factor, where
-/// it can be had along the way.
+/// dw from dy and x; all in the formats of the plan. If requested and a by-product, also the sum of each channel of dy,
+/// rounded as the operands are.
 pub(super) fn weight_gradient<T: Float>(
     gpu: &'static Gpu,
     dw: &TensorOf<T>,
@@ -250,7 +250,8 @@ pub(super) fn weight_gradient<T: Float>(
 ) -> Option<TensorOf<T>> {
     let s = &plan.s;
     let (length, outputs) = ((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize);
-    // As one more row. Where that takes one more row of tiles, and long sums, a kernel of their own is sooner done.
+    // The sums are an additional row of the result. If that needs another row of tiles and the sums are long, a separate
+    // kernel is faster.
     let fits = !length.is_multiple_of(TILE[0]) || plan.pixels()[1] <= FEW_PIXELS;
     let sums = (sums && fits).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
     let grid = plan.grid(length + usize::from(sums.is_some()), outputs, plan.pixels()[1]);
@@ -262,8 +263,8 @@ pub(super) fn weight_gradient<T: Float>(
     };
     let ones = if sums.is_some() { gpu.step_block.ones(plan.stored::<T>() == BF16) } else { 0 };
     let [from_dy, from_x] = [dy, x].map(|x| plan.stored::<T>().address(x));
-    // SAFETY: dy, x and dw are those of the convolution, without gaps; the grid covers dw and the sums, and there is a
-    // partial result for each split.
+    // SAFETY: dy, x and dw are dense and have the convolution's shapes; the grid covers dw and the sums; there is a partial
+    // result for each split.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_sums, &apart, &from_dy, &from_x, &ones, s];
         launch(gpu, ("conv_weight_gradient", plan.kind()), grid, arguments);
