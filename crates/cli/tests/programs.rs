@@ -1,4 +1,4 @@
-//! The training programs as their users run them: reports, the same bits, resuming, and what they say to bad input.
+//! The program as users run it: reports, reproducibility, resuming, error messages.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[test]
-fn json_lines_have_the_shape_that_is_promised() {
+fn json_lines_have_the_documented_fields() {
     let data = digits(320, 100);
     let (mut command, json) = small_run(&data, "shape.json");
     let output = run(&mut command);
@@ -56,7 +56,7 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
         let whole_epochs = events(&json);
 
         let state = data.path().join(format!("{optimizer}.safetensors"));
-        // A machine may be so busy that the run ends before it is killed: then it is run again.
+        // On a busy machine the run may end before it is killed; then try again.
         let killed = (0..10).any(|_| {
             let _ = fs::remove_file(&state);
             let (mut command, _) = small_run(&data, "killed.json");
@@ -66,7 +66,7 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
             while !state.exists() && Instant::now() < patience {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            // Killing what has ended already is no error.
+            // It is no error to kill a process that has already ended.
             child.kill().expect("it is ours");
             !child.wait().expect("it ends").success()
         });
@@ -74,13 +74,13 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
 
         let (mut command, json) = small_run(&data, "resumed.json");
         assert_eq!(hash_of(command.args(flags).arg("--resume").arg(&state), &json), whole, "{optimizer}");
-        // The epoch that was interrupted reports its mean over all of its batches, not over the rest.
+        // The interrupted epoch reports the mean over all of its batches, not over those after the resume.
         let losses = |events: &[Value]| events[events.len() - 2]["train_loss"].clone();
         assert_eq!(losses(&events(&json)), losses(&whole_epochs));
     }
 }
 
-/// Runs, expects this exit code and these pieces in the message.
+/// Checks the exit code of a command, and that its message contains these pieces.
 fn fails(command: &mut Command, code: i32, pieces: &[&str]) {
     let output = run(command);
     let text = stderr(&output);
@@ -111,7 +111,7 @@ fn flags_out_of_range_are_usage_errors() {
 }
 
 #[test]
-fn a_setting_that_a_net_does_not_have_is_refused() {
+fn a_setting_that_the_net_does_not_have_is_rejected() {
     for setting in [["--kernel", "5"], ["--channels", "4,8"]] {
         fails(program("cifar10").args(["--net", "report"]).args(setting), 2, &["settings of `--net small`"]);
     }
@@ -119,7 +119,7 @@ fn a_setting_that_a_net_does_not_have_is_refused() {
 
 #[test]
 fn a_missing_device_or_directory_is_named() {
-    // Hidden, if there is one.
+    // Hides a GPU, if there is one.
     let mut mnist = program("mnist");
     mnist.args(["--device", "cuda:0"]).env("CUDA_VISIBLE_DEVICES", "-1");
     fails(&mut mnist, 1, &["cuda:0", "--device cpu"]);
@@ -151,7 +151,7 @@ fn damaged_data_is_named() {
 }
 
 #[test]
-fn a_saved_state_of_another_run_is_refused_and_left_alone() {
+fn a_checkpoint_of_another_run_is_rejected_and_unchanged() {
     let data = digits(64, 10);
     let state = data.path().join("state.safetensors");
     let (mut command, json) = small_run(&data, "first.json");
@@ -172,7 +172,7 @@ fn a_saved_state_of_another_run_is_refused_and_left_alone() {
     let (mut command, _) = small_run(&data, "third.json");
     fails(command.arg("--resume").arg(missing), 1, &["missing.safetensors"]);
 
-    // A state that cannot be written is an error, and leaves nothing half-written behind.
+    // If a checkpoint cannot be written, that is an error, and no partial file remains.
     let (mut command, _) = small_run(&data, "fourth.json");
     fails(command.args(["--save", "/no/such/place/state.safetensors"]), 1, &["/no/such/place/state.safetensors"]);
     let leftovers = fs::read_dir(data.path()).expect("the directory").filter_map(Result::ok);
@@ -180,7 +180,7 @@ fn a_saved_state_of_another_run_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_image_too_small_for_the_net_is_a_usage_error() {
+fn images_too_small_for_the_net_are_a_usage_error() {
     let data = TempDir::new().expect("a temporary directory");
     for (part, n) in [("train", 4u32), ("t10k", 2)] {
         let images = [[2051, n, 2, 2].map(u32::to_be_bytes).concat(), vec![0; 4 * n as usize]].concat();
@@ -192,7 +192,7 @@ fn an_image_too_small_for_the_net_is_a_usage_error() {
 }
 
 #[test]
-fn a_reader_that_goes_away_ends_the_program_without_a_word() {
+fn a_broken_pipe_ends_the_program_silently() {
     let mut command = program("throughput");
     command.args(["--net", "mnist", "--once"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program starts");
@@ -212,14 +212,14 @@ fn auto_without_a_gpu_is_silent() {
 }
 
 #[test]
-fn without_a_gpu_the_doctor_says_why() {
+fn without_a_gpu_doctor_reports_the_reason() {
     let output = run(program("doctor").env("CUDA_VISIBLE_DEVICES", "-1"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the processor"), "{text}");
+    assert!(output.status.success() && text.contains("GPU: none") && text.contains("on the CPU"), "{text}");
 }
 
 #[test]
-fn tensor_cores_are_for_gpus() {
+fn reduced_precision_on_the_cpu_is_a_usage_error() {
     fails(program("mnist").args(["--device", "cpu", "--precision", "tf32"]), 2, &["cpu has no tensor cores"]);
 }
 

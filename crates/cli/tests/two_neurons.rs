@@ -1,4 +1,4 @@
-//! The hand derivations of `chainrule two-neurons`, to the last digit and to the published ones.
+//! The derivations of `chainrule two-neurons`, compared with exact and with published values.
 
 #[path = "../src/commands/two_neurons/derivation.rs"]
 mod derivation;
@@ -18,7 +18,7 @@ fn printed(value: f64, digits: &str, slack: f64) {
     assert_abs_diff_eq!(value, on_paper, epsilon = half_unit * slack + 1e-12);
 }
 
-/// The product of the factors, autograd and the central difference are one number.
+/// Checks that the product of the factors, autograd and the central difference agree.
 fn agrees_with_itself(step: &Step) {
     for d in &step.derivatives {
         assert!(

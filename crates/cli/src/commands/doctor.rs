@@ -6,12 +6,12 @@ use chainrule::tensor::{Device, machine};
 use crate::failure::Failure;
 
 pub fn run() -> Result<(), Failure> {
-    println!("processor: {} threads, {}", chainrule::tensor::threads(), machine::features());
+    println!("CPU: {} threads, {}", chainrule::tensor::threads(), machine::features());
     let report = match cuda::report() {
         Ok(report) => report,
         Err(why) => {
             println!("GPU: none: {why}");
-            println!("--device auto computes on the processor");
+            println!("--device auto computes on the CPU");
             return Ok(());
         }
     };
@@ -37,7 +37,7 @@ fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
     for &family in Family::ALL {
         let (major, minor) = family.capability();
         if capability < (major, minor) {
-            println!("  kernels {:<12} left out: they are for GPUs from capability {major}.{minor} on", family.name());
+            println!("  kernels {:<12} skipped: they require compute capability {major}.{minor}", family.name());
             continue;
         }
         match cuda::try_load(ordinal, family) {

@@ -1,4 +1,4 @@
-//! The training programs on small data.
+//! Runs the training subcommands on small data.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The program's file. Cargo names it to the tests of its own package; those of another find it in the directory that
-/// `cargo test` builds into.
+/// The path of the program. Cargo provides it to the tests of its own package; tests of other packages look in the build
+/// directory of `cargo test`.
 fn executable() -> PathBuf {
     if let Some(path) = option_env!("CARGO_BIN_EXE_chainrule") {
         return path.into();
@@ -26,7 +26,7 @@ pub fn program(subcommand: &str) -> Command {
     command
 }
 
-/// IDX files of `train` and `test` images of 28×28 whose class shows in where their bright rows are.
+/// A directory with IDX files of `train` and `test` images of 28×28; the position of the bright rows depends on the class.
 pub fn digits(train: usize, test: usize) -> TempDir {
     let directory = TempDir::new().expect("a temporary directory");
     for (part, n) in [("train", train), ("t10k", test)] {
@@ -56,7 +56,7 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// A command that trains on small data, and where its JSON lines go.
+/// A command that trains on small data, and the path of its JSON lines.
 pub fn small_run(data: &TempDir, json: &str) -> (Command, PathBuf) {
     let json = data.path().join(json);
     let mut command = program("mnist");

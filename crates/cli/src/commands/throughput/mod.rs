@@ -42,7 +42,7 @@ pub struct Arguments {
     /// Run one step and exit, to measure the time from process start to the end of the first step
     #[arg(long, conflicts_with = "profile")]
     once: bool,
-    /// Run every layer as an op of its own, as a forward pass written by hand does
+    /// Disable fusion: each layer runs its own ops, as in a forward pass without `chain`
     #[arg(long)]
     unfused: bool,
 }
@@ -61,7 +61,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 fn time(arguments: &Arguments) -> Result<(), Failure> {
     let device = arguments.compute.prepare()?;
     if arguments.profile && device != Device::Cpu {
-        return Err(Failure::Usage("--profile: ops are timed on the processor; add --device cpu".into()));
+        return Err(Failure::Usage("--profile: ops can be timed on the CPU only; add --device cpu".into()));
     }
     let batch = arguments.batch.map_or(arguments.net.batch(), |batch| batch as usize);
     let mut work = arguments.net.work(batch, device);

@@ -12,11 +12,11 @@ pub enum Net {
     Cifar,
     /// ResNet-18 with the stem for small images on 32×32; SGD with momentum
     Resnet18,
-    /// A U-Net that colors 32×32 pixels in 24 classes; Adam
+    /// A U-Net that assigns one of 24 classes to each of 32×32 pixels; Adam
     Unet,
 }
 
-/// A net with what it is trained on.
+/// A net with its optimizer and training data.
 pub struct Work {
     pub model: Box<dyn Module>,
     pub images: Var,
@@ -25,7 +25,7 @@ pub struct Work {
 }
 
 impl Net {
-    /// The batch that the net is usually timed with.
+    /// The default batch size of the net.
     pub fn batch(self) -> usize {
         match self {
             Self::Mnist | Self::Cifar => 64,
@@ -34,7 +34,7 @@ impl Net {
         }
     }
 
-    /// The net with weights drawn, and a batch of normal pixels and of labels.
+    /// The net with random weights, and a batch of normally distributed pixels and of labels.
     pub fn work(self, batch: usize, device: Device) -> Work {
         let mut rng = Rng::seed(0);
         let model: Box<dyn Module> = match self {
@@ -112,8 +112,8 @@ fn unbiased(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng)
     Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng)
 }
 
-/// Two convolutions around which the input passes unchanged, or through a 1×1 convolution where shapes differ
-/// (He and others: "Deep residual learning for image recognition", 2016).
+/// A residual block: two convolutions and a shortcut, with a 1×1 convolution where shapes differ (He and others: "Deep
+/// residual learning for image recognition", 2016).
 struct Block {
     conv1: Conv2d,
     bn1: BatchNorm2d,
@@ -178,7 +178,7 @@ fn stage(from: usize, to: usize, rng: &mut Rng) -> Sequential {
     Sequential::new().add(conv(from, to, 1, rng)).add(BatchNorm2d::new(to)).add(Relu)
 }
 
-/// Down twice, up twice, each level joined with its counterpart (Ronneberger and others: "U-Net: convolutional networks
+/// Two levels of downsampling and upsampling with skip connections (Ronneberger and others: "U-Net: convolutional networks
 /// for biomedical image segmentation", 2015).
 struct Unet {
     down1: Sequential,

@@ -20,13 +20,13 @@ struct Cost {
     bytes: f64,
 }
 
-/// The floating-point operations of a product inside an op, 2 for each multiply-add: of one pass, forward or towards one
-/// parent. Only products count.
+/// The floating-point operations of the product in an op, two for each multiply-add, for one pass: forward, or the gradient
+/// of one parent. Only products are counted.
 fn product_flops(op: &Operation<f32>) -> f64 {
     2.0 * op.rule().multiply_adds(op) as f64
 }
 
-/// The passes of an op's backward product: towards the input, unless nobody asks for that, and towards the weight.
+/// The number of products in the backward pass: one for each of input and weight that requires a gradient.
 fn passes(op: &Operation<f32>) -> f64 {
     (0..op.parents().min(2)).filter(|&i| op.parent(i).requires_grad()).count() as f64
 }

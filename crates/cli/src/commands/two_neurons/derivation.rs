@@ -1,13 +1,13 @@
-//! Two published derivations of backpropagation, each three times: by the chain rule as on paper, by autograd, and by a
-//! central difference of plain arithmetic.
+//! Two published derivations of backpropagation. Each derivative is computed three times: by the chain rule as on paper, by
+//! autograd, and by a central difference in plain arithmetic.
 
 use chainrule::prelude::*;
 
 /// One factor of a chain-rule product.
 pub struct Factor {
-    /// What it is, such as `∂o/∂o_in = o(1 − o)`.
+    /// The factor as a formula, such as `∂o/∂o_in = o(1 − o)`.
     pub name: &'static str,
-    /// Its number.
+    /// Its value.
     pub value: f64,
 }
 
@@ -15,11 +15,11 @@ pub struct Factor {
 pub struct Derivative {
     /// The weight.
     pub weight: &'static str,
-    /// The factors whose product it is.
+    /// The factors; the derivative is their product.
     pub factors: Vec<Factor>,
-    /// What the backward pass says.
+    /// The derivative by autograd.
     pub autograd: f64,
-    /// What `(E(w + h) − E(w − h)) / 2h` says.
+    /// The central difference `(E(w + h) − E(w − h)) / 2h`.
     pub numeric: f64,
     /// The weight after the update `w − lr · ∂E/∂w`.
     pub updated: f64,
@@ -56,7 +56,7 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// `(f(w + h) − f(w − h)) / 2h` in one of the weights.
+/// `(f(w + h) − f(w − h)) / 2h` for one of the weights.
 fn central<const N: usize>(f: impl Fn(&[f64; N]) -> f64, w: &[f64; N], i: usize) -> f64 {
     let h = f64::EPSILON.cbrt();
     let at = |h: f64| {
@@ -77,7 +77,7 @@ pub mod two_neurons {
 
     const NAMES: [&str; 6] = ["w1", "w2", "w3", "w4", "w5", "w6"];
     const INPUTS: [f64; 2] = [3.0, 5.0];
-    /// What the output should be.
+    /// The target output.
     const TARGET: f64 = 1.0;
     /// The learning rate.
     pub const LR: f64 = 0.1;
@@ -140,7 +140,7 @@ pub mod two_neurons {
 pub mod mazur {
     use super::{Derivative, Factor, Step, central, parameters, sigmoid};
 
-    /// The weights' names; the biases are each shared by a layer.
+    /// The names of the weights; each bias is shared by a layer.
     const NAMES: [&str; 10] = ["w1", "w2", "w3", "w4", "w5", "w6", "w7", "w8", "b1", "b2"];
     const INPUTS: [f64; 2] = [0.05, 0.10];
     const TARGETS: [f64; 2] = [0.01, 0.99];
@@ -177,7 +177,7 @@ pub mod mazur {
         let gradients = e.backward();
 
         let (h, o) = ([h1.item(), h2.item()], [o1.item(), o2.item()]);
-        // δ of an output neuron: how the error changes with what goes into its sigmoid.
+        // δ of an output neuron: the derivative of the error with respect to the input of its sigmoid.
         let delta: [f64; 2] = std::array::from_fn(|k| -(TARGETS[k] - o[k]) * o[k] * (1.0 - o[k]));
         let reaching: [f64; 2] = std::array::from_fn(|j| delta[0] * start[4 + j] + delta[1] * start[6 + j]);
         let slope: [f64; 2] = std::array::from_fn(|j| h[j] * (1.0 - h[j]));
@@ -224,7 +224,7 @@ pub mod mazur {
         }
     }
 
-    /// The error after the update, of the weights alone and of weights and biases.
+    /// The error after an update of the weights only, and of weights and biases.
     pub fn error_after(step: &Step) -> (f64, f64) {
         let mut w = START;
         for (slot, derivative) in w.iter_mut().zip(&step.derivatives).take(8) {

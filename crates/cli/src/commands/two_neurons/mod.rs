@@ -1,4 +1,4 @@
-//! Two derivations done by hand and published, printed as on paper beside what autograd and a central difference say.
+//! Prints two published derivations factor by factor, next to autograd and central differences.
 
 mod derivation;
 
