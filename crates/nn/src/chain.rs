@@ -1,4 +1,4 @@
-//! Layers one after the other, in as few ops as their kernels allow.
+//! Sequences of layers, run with fused ops where kernels for them exist.
 
 use std::cell::Cell;
 
@@ -12,19 +12,18 @@ thread_local! {
     static FUSING: Cell<bool> = const { Cell::new(true) };
 }
 
-/// Runs layers one after the other: what `layers.iter().fold(x, |x, layer| layer.forward(&x))` computes, in fewer ops where
-/// a kernel does the work of several. [`Sequential`](crate::Sequential) does the same with layers of its own.
+/// Runs layers in sequence: the result of `layers.iter().fold(x, |x, layer| layer.forward(&x))`, with fused ops where
+/// kernels for them exist. [`Sequential`](crate::Sequential) does the same with layers that it owns.
 ///
 /// | layers | op |
 /// |---|---|
 /// | convolution, [`Relu`](crate::Relu), max pooling | `conv2d_relu_max_pool2d`, a few images at a time |
-/// | convolution, [`Add`](crate::Add) and/or `Relu` | `conv2d`, which keeps nothing between them |
-/// | convolution, batch normalization in training | two ops; on a GPU the first one also makes the sums that the second begins with |
+/// | convolution, [`Add`](crate::Add) and/or `Relu` | `conv2d` with an epilogue; the intermediate results are not stored |
+/// | convolution, batch normalization in training | two ops; on a GPU the first also computes the channel statistics for the second |
 /// | batch normalization, `Add` and/or `Relu` | `batch_norm`, in one pass |
 /// | `Relu`, max pooling | `relu_max_pool2d` |
 ///
-/// On the processor the results and all gradients have the same bits as those of the layers one by one; [`unfused`] is for
-/// whoever wants to see these.
+/// On the CPU the results and all gradients are bit-for-bit those of the unfused layers, which [`unfused`] runs.
 ///
 /// ```
 /// use chainrule_autograd::Var;
@@ -41,8 +40,8 @@ pub fn chain<T: Float>(x: &VarOf<T>, layers: &[&dyn Module<T>]) -> VarOf<T> {
     forward(layers, x)
 }
 
-/// Runs `body` with each layer as an op of its own, also in [`chain`] and [`Sequential`](crate::Sequential): for whoever looks
-/// at what lies between layers.
+/// Runs `body` with fusion disabled in [`chain`] and [`Sequential`](crate::Sequential), so that each layer records its own
+/// ops and its output can be inspected.
 pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {
@@ -54,7 +53,7 @@ pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// What a layer is to those who choose kernels.
+/// The kind of a layer, as far as the choice of fused ops depends on it.
 #[doc(hidden)]
 pub enum LayerKind<'a, T: Float> {
     Conv2d(&'a Conv2d<T>),
@@ -65,7 +64,7 @@ pub enum LayerKind<'a, T: Float> {
     Other,
 }
 
-/// Modules one after the other.
+/// Runs modules in sequence.
 #[track_caller]
 pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
     let (mut x, mut rest) = (x.clone(), modules);
@@ -77,7 +76,7 @@ pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> Va
     x
 }
 
-/// The output of the first modules together, and how many they are.
+/// Runs one or more of the first modules as one op. Returns the output and the number of modules.
 #[track_caller]
 fn fused<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> (VarOf<T>, usize) {
     let kind = |i: usize| modules.get(i).map_or(LayerKind::Other, Module::kind);
@@ -102,7 +101,7 @@ fn fused<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> (VarOf<T>, usiz
     }
 }
 
-/// What these steps are as an epilogue, and how many of them it takes. A residual that is broadcast is none.
+/// The epilogue for the next two layers, and how many of them it covers. A residual that is broadcast is not fused.
 fn epilogue<'a, T: Float>(
     next: LayerKind<'a, T>,
     after: LayerKind<'a, T>,

@@ -1,4 +1,4 @@
-//! Modules in the containers of the standard library, so that a field may be optional, repeated or of any type.
+//! `Module` for containers of the standard library: optional, repeated and boxed modules.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use chainrule_tensor::{Float, Shape, ShapeError};
 use crate::chain::{self, LayerKind};
 use crate::module::{Module, Visitor};
 
-/// A pointer to a module is that module, under the same path.
+/// Implements `Module` for a pointer to a module, under the same path.
 macro_rules! pointer {
     ($pointer:ty) => {
         impl<T: Float, M: Module<T> + ?Sized> Module<T> for $pointer {
@@ -32,7 +32,7 @@ pointer!(Box<M>);
 pointer!(Arc<M>);
 pointer!(&M);
 
-/// The module under the option's own path, or none, whose output is its input.
+/// The module under the path of the option. `None` is the identity.
 impl<T: Float, M: Module<T>> Module<T> for Option<M> {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         self.as_ref().map_or_else(|| x.clone(), |module| module.forward(x))
@@ -53,7 +53,7 @@ impl<T: Float, M: Module<T>> Module<T> for Option<M> {
     }
 }
 
-/// Modules one after the other; their paths are "0", "1", ….
+/// Modules in sequence; their paths are "0", "1", ….
 impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         chain::forward(self, x)
@@ -66,7 +66,7 @@ impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
     }
 }
 
-/// Modules one after the other; their paths are "0", "1", ….
+/// Modules in sequence; their paths are "0", "1", ….
 impl<T: Float, M: Module<T>, const N: usize> Module<T> for [M; N] {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         chain::forward(self, x)

@@ -1,4 +1,4 @@
-//! Modules: layers and what is built of them.
+//! Modules: layers and models.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -8,9 +8,10 @@ use chainrule_tensor::{Device, Float, Shape, ShapeError, TensorOf};
 
 use crate::chain::LayerKind;
 
-/// A layer or a model: something with a forward pass, parameters and state.
+/// A layer or a model: a forward pass, parameters and state.
 ///
-/// One visitor reaches everything below a module; [`children!`](crate::children) writes it from a list of fields:
+/// [`visit`](Self::visit) shows a visitor all parameters and state; [`children!`](crate::children) implements it from a list
+/// of fields:
 ///
 /// ```
 /// use chainrule_autograd::Var;
@@ -35,8 +36,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// The output for an input.
     fn forward(&self, x: &VarOf<T>) -> VarOf<T>;
 
-    /// The shape of the output for a shape of the input, without computing anything; a module that says nothing else keeps
-    /// its input's.
+    /// The shape of the output for an input shape, without computing anything. By default that of the input.
     ///
     /// # Errors
     /// If an input of this shape does not fit, with the text that `forward` would panic with.
@@ -44,18 +44,18 @@ pub trait Module<T: Float = f32>: Send + Sync {
         Ok(x)
     }
 
-    /// What this layer is to those who choose kernels for several together: only known ones are anything.
+    /// The kind of this layer, for fusion with its neighbors. Layers that are never fused are `Other`.
     #[doc(hidden)]
     fn kind(&self) -> LayerKind<'_, T> {
         LayerKind::Other
     }
 
-    /// Shows the visitor everything that this module owns, in a fixed order.
+    /// Shows the visitor all parameters and state of this module, in a fixed order.
     fn visit(&self, visitor: &mut Visitor<'_, T>);
 
-    /// All parameters with their paths, such as `conv1.weight`; one that is reached twice appears once, by its first path.
+    /// All parameters with their paths, such as `conv1.weight`. A shared parameter appears once, with its first path.
     ///
-    /// Parameters take their paths as names, so that messages say which one is meant.
+    /// Also sets the name of each parameter to its path, for use in messages.
     fn named_parameters(&self) -> Vec<(String, VarOf<T>)> {
         let mut found: Vec<(String, VarOf<T>)> = Vec::new();
         self.visit(&mut Visitor::new(&mut |path, item| {
@@ -74,7 +74,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
         self.named_parameters().into_iter().map(|(_, var)| var).collect()
     }
 
-    /// Switches everything below to training (batch statistics, dropout) or to inference.
+    /// Sets training mode (batch statistics, dropout) or inference mode for this module and all modules in it.
     fn set_training(&self, training: bool) {
         self.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Mode(mode) = item {
@@ -83,28 +83,28 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }));
     }
 
-    /// Switches everything below to training.
+    /// Sets training mode; see [`set_training`](Self::set_training).
     fn train(&self) {
         self.set_training(true);
     }
 
-    /// Switches everything below to inference.
+    /// Sets inference mode; see [`set_training`](Self::set_training).
     fn eval(&self) {
         self.set_training(false);
     }
 
-    /// Freezes or thaws all parameters below: frozen ones get no gradient and no optimizer changes them.
+    /// Freezes or unfreezes all parameters. Frozen parameters get no gradient and are not updated.
     fn set_frozen(&self, frozen: bool) {
         for var in self.parameters() {
             var.set_frozen(frozen);
         }
     }
 
-    /// Moves all parameters and buffers below to a device, laid out as its kernels read them; they stay what they are, for
-    /// optimizers too.
+    /// Moves all parameters and buffers to a device, in the memory layout of its kernels. The variables stay the same, so
+    /// existing optimizers remain valid.
     ///
     /// # Panics
-    /// If the device cannot be used: ask [`Device::ready`] first.
+    /// If the device cannot be used; check with [`Device::ready`].
     fn to(&self, device: Device) {
         for var in self.parameters() {
             let value = var.value().to_as_parameter(device);
@@ -117,7 +117,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }));
     }
 
-    /// A table of all parameters and buffers: path, shape, count; the totals below.
+    /// A table of all parameters and buffers with path, shape and number of elements, and the totals.
     ///
     /// ```
     /// use chainrule_nn::{Linear, Module};
@@ -132,26 +132,26 @@ pub trait Module<T: Float = f32>: Send + Sync {
         crate::summary::table(|visitor| self.visit(visitor))
     }
 
-    /// The number of learned numbers.
+    /// The number of elements of all parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|var| var.shape().numel()).sum()
     }
 }
 
-/// What a visitor is shown.
+/// An item of a module, as shown to a visitor.
 #[non_exhaustive]
 pub enum Item<'a, T: Float> {
-    /// What is learned.
+    /// A parameter.
     Parameter(&'a VarOf<T>),
     /// State that is saved but not learned, such as running statistics.
     Buffer(&'a BufferOf<T>),
-    /// A count that is saved, such as of a dropout's draws.
+    /// A counter that is saved, such as the number of masks that a dropout layer has drawn.
     Counter(&'a Counter),
-    /// Whether a layer is training.
+    /// Training or inference mode of a layer.
     Mode(&'a Mode),
 }
 
-/// Walks over everything below a module, keeping the path.
+/// Visits all items of a module and of the modules in it, with their paths.
 pub struct Visitor<'a, T: Float> {
     path: String,
     see: &'a mut dyn FnMut(&str, Item<'_, T>),
@@ -163,7 +163,7 @@ impl<'a, T: Float> Visitor<'a, T> {
         Self { path: String::new(), see }
     }
 
-    /// Goes down into a module.
+    /// Visits a child module.
     pub fn child(&mut self, name: &str, module: &dyn Module<T>) {
         let parent = self.path.len();
         self.push(name);
@@ -187,8 +187,8 @@ impl<'a, T: Float> Visitor<'a, T> {
     }
 }
 
-/// Writes [`Module::visit`] from a list of the fields that are modules: `children!(conv1, fc1)`, or for a struct that is
-/// generic in its element type `children!(T: conv1, fc1)`.
+/// Implements [`Module::visit`] from a list of the fields that are modules: `children!(conv1, fc1)`, or
+/// `children!(T: conv1, fc1)` for a struct that is generic in its element type.
 #[macro_export]
 macro_rules! children {
     ($($field:ident),+ $(,)?) => { $crate::children!(f32: $($field),+); };
@@ -199,25 +199,25 @@ macro_rules! children {
     };
 }
 
-/// Whether a layer is training: a cell, so that switching needs no `&mut`.
+/// Training or inference mode of a layer, with interior mutability.
 #[derive(Debug)]
 pub struct Mode(AtomicBool);
 
 impl Mode {
-    /// Whether the layer is training.
+    /// Whether the layer is in training mode.
     pub fn is_training(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Default for Mode {
-    /// New layers are training.
+    /// Training mode.
     fn default() -> Self {
         Self(AtomicBool::new(true))
     }
 }
 
-/// State that is saved but not learned: a cell.
+/// State that is saved but not learned, with interior mutability.
 #[derive(Debug)]
 pub struct BufferOf<T: Float>(RwLock<TensorOf<T>>);
 
@@ -243,7 +243,7 @@ impl<T: Float> BufferOf<T> {
     }
 }
 
-/// A count that is saved: a cell.
+/// A counter that is saved, with interior mutability.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
@@ -258,7 +258,7 @@ impl Counter {
         self.0.store(count, Ordering::Relaxed);
     }
 
-    /// Counts one up, and returns the count before.
+    /// Increments the count and returns the previous one.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Fused and unfused give the same bits on the processor: outputs, all gradients and running statistics.
+//! Fused and unfused layers give the same bits on the CPU: outputs, all gradients and running statistics.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use chainrule_nn::{
 };
 use chainrule_tensor::{Float, Rng, Shape, TensorOf};
 
-/// Numbers with many equal ones, so that windows have ties, and zeros of both signs; `odd` ones with NaN and infinities.
+/// Values with repetitions, so that windows have ties, and zeros of both signs; if `odd`, also NaN and infinities.
 fn numbers<T: Float>(shape: Shape, salt: usize, odd: bool) -> TensorOf<T> {
     TensorOf::from_fn(shape, |i| {
         T::from_f64(match (i * 31 + salt * 17) % 997 {
@@ -23,12 +23,12 @@ fn numbers<T: Float>(shape: Shape, salt: usize, odd: bool) -> TensorOf<T> {
     })
 }
 
-/// All NaNs are one: whose payload survives a sum of two is not said anywhere.
+/// The bits of all values, with all NaNs equal: the payload of the sum of two NaNs is not specified.
 fn bits<T: Float>(x: &TensorOf<T>) -> Vec<u64> {
     x.to_vec().into_iter().map(|v| if v.is_nan() { u64::MAX } else { v.to_f64().to_bits() }).collect()
 }
 
-/// The layers that chains are made of.
+/// The layers of the tested chains.
 struct Layers<T: Float> {
     conv: Conv2d<T>,
     bn: BatchNorm2d<T>,
@@ -36,10 +36,10 @@ struct Layers<T: Float> {
     overlapping: MaxPool2d,
 }
 
-/// Images, channels of x and of a convolution's result, rows and columns.
+/// N, channels of x, channels of the convolution's output, H, W.
 type Sizes = [usize; 5];
 
-/// Blocks of several images, directly; one block, by Winograd's algorithm in `f32`; blocks of one image, by im2col.
+/// Blocks of several images, direct convolution; one block, Winograd in `f32`; blocks of one image, im2col.
 const SIZES: [Sizes; 3] = [[35, 3, 4, 9, 10], [3, 32, 40, 8, 9], [20, 8, 16, 5, 5]];
 
 impl<T: Float> Layers<T> {
@@ -56,11 +56,11 @@ impl<T: Float> Layers<T> {
     }
 }
 
-/// A forward pass through some layers of x and of a residual of the convolution's shape.
+/// A forward pass of x, and of a residual with the shape of the convolution's output.
 type Forward<T> = fn(&Layers<T>, &VarOf<T>, &VarOf<T>) -> VarOf<T>;
 
-/// What is left of two training steps and one at inference: outputs, gradients, running statistics; and how many
-/// operations a step at training and one at inference records.
+/// The results of two training steps and one inference step: outputs, gradients, running statistics; and the number of
+/// operations that a training step and an inference step record.
 fn outcome<T: Float>(sizes: Sizes, of_result: bool, odd: bool, forward: Forward<T>) -> (Vec<Vec<u64>>, [usize; 2]) {
     let [n, from, to, h, w] = sizes;
     let layers = Layers::new(sizes);
@@ -83,7 +83,8 @@ fn outcome<T: Float>(sizes: Sizes, of_result: bool, odd: bool, forward: Forward<
     (found, recorded)
 }
 
-/// Fails unless both ways give the same bits, and record so many operations at training and at inference.
+/// Checks that fused and unfused layers give the same bits, and the numbers of recorded operations in training and at
+/// inference.
 fn compare<T: Float>(what: &str, of_result: bool, fused: [usize; 2], plain: [usize; 2], forward: Forward<T>) {
     for sizes in SIZES {
         for odd in [false, true] {
@@ -92,13 +93,13 @@ fn compare<T: Float>(what: &str, of_result: bool, fused: [usize; 2], plain: [usi
             assert_eq!((recorded, one_by_one), (fused, plain), "{what}: operations");
             assert_eq!(found.len(), expected.len(), "{what}");
             for (i, (a, b)) in found.iter().zip(&expected).enumerate() {
-                assert!(a == b, "{what}, {}, {sizes:?}, odd: {odd}: number {i} has other bits", T::NAME);
+                assert!(a == b, "{what}, {}, {sizes:?}, odd: {odd}: the bits of result {i} differ", T::NAME);
             }
         }
     }
 }
 
-/// One comparison for both element types: of x, or `after` a convolution's result.
+/// A test for both element types. If `of_result`, x has the shape of the convolution's output.
 macro_rules! check {
     ($test:ident, $of_result:expr, $fused:expr, $plain:expr, |$l:ident, $x:ident, $r:ident| $forward:expr) => {
         #[test]
@@ -127,11 +128,11 @@ check!(conv_bn_add_relu, false, [2, 2], [4, 4], |l, x, r| chain(x, &[&l.conv, &l
 check!(bn_relu_pool, true, [2, 2], [3, 3], |l, x, r| chain(x, &[&l.bn, &Relu, &l.pool]));
 check!(relu_pool, true, [1, 1], [2, 2], |l, x, r| chain(x, &[&Relu, &l.pool]));
 check!(relu_overlapping_pool, true, [1, 1], [2, 2], |l, x, r| chain(x, &[&Relu, &l.overlapping]));
-// x has two ways to go, and its gradient is a sum.
+// x is used twice, so its gradient is a sum.
 check!(residual_block, true, [1, 1], [3, 3], |l, x, r| chain(x, &[&l.bn, &Add(x), &Relu]));
 
 #[test]
-fn a_residual_that_is_broadcast_is_added_apart() {
+fn a_broadcast_residual_is_not_fused() {
     let bn = BatchNorm2d::<f64>::new(3);
     let x = VarOf::parameter("x", numbers([4, 3, 2, 2].into(), 1, false));
     let r = VarOf::parameter("r", numbers([1, 3, 1, 1].into(), 2, false));
@@ -142,7 +143,7 @@ fn a_residual_that_is_broadcast_is_added_apart() {
 }
 
 #[test]
-fn a_sequence_and_its_containers_choose_as_a_chain_does() {
+fn sequences_and_containers_fuse_like_a_chain() {
     let rng = &mut Rng::seed(1);
     let net: Sequential<f64> = Sequential::new()
         .add(Conv2d::builder(2, 3, 3).padding(1).build(rng))

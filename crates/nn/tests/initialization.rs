@@ -1,4 +1,4 @@
-//! Fans, gains, bounds and deviations against those of `PyTorch` (`tests/reference/initialization.json`).
+//! Fans, gains, bounds and standard deviations, compared with `PyTorch` (`tests/reference/initialization.json`).
 
 use chainrule_autograd::{Var64, VarOf};
 use chainrule_nn::init::{self, Fan, Nonlinearity};
@@ -7,7 +7,7 @@ use chainrule_tensor::{Rng, TensorOf};
 use serde_json::Value;
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn sizes(value: &Value) -> Vec<usize> {
@@ -18,15 +18,16 @@ fn largest(x: &Var64) -> f64 {
     x.value().to_vec().into_iter().fold(0.0, |most, x| x.abs().max(most))
 }
 
-/// Uniform on ±bound: inside, and near it with all but a millionth of certainty.
+/// Checks a uniform distribution on ±bound: no value is outside, and the largest is close to the bound (a correct one fails
+/// with probability 1e-6).
 fn assert_bound(what: &Value, x: &Var64, bound: f64) {
     let most = largest(x);
     let near = bound * (1e-6f64).powf(1.0 / x.shape().numel() as f64);
     assert!(most <= bound && most >= near, "{what}: largest {most}, bound {bound}");
 }
 
-/// The mean square is std² within 5 of its own deviations, `spread`·std²/√n (√2 for a normal distribution, √0.8 for a
-/// uniform one).
+/// Checks that the mean square is std² within 5 standard deviations of the estimate, `spread`·std²/√n (spread is √2 for a
+/// normal distribution, √0.8 for a uniform one).
 fn assert_std(what: &Value, x: &Var64, std: f64, spread: f64) {
     let n = x.shape().numel() as f64;
     let square = x.value().to_vec().into_iter().map(|x| x * x).sum::<f64>() / n;
@@ -56,7 +57,7 @@ fn as_pytorch() {
         let after = || match args["nonlinearity"].as_str() {
             Some("relu") => Nonlinearity::Relu,
             Some("leaky_relu") => Nonlinearity::LeakyRelu(number(&args["a"])),
-            other => panic!("no nonlinearity {other:?}"),
+            other => panic!("unknown nonlinearity {other:?}"),
         };
         match case["name"].as_str().expect("a name") {
             "default Linear" => {

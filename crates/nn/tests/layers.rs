@@ -1,4 +1,4 @@
-//! Layers: their shapes, their state in training and at inference, and the texts of their errors.
+//! Layers: shapes, state in training and at inference, error texts.
 
 use chainrule_autograd::{Var, Var64, VarOf};
 use chainrule_nn::{
@@ -25,7 +25,7 @@ fn assert_close(what: &str, actual: &TensorOf<f64>, expected: &Value) {
     }
 }
 
-/// Trains on x and x2, then infers x; `running` gives the running mean and variance.
+/// Runs x and x2 in training mode, then x at inference; `running` gives the running mean and variance.
 fn compare_batch_norm<M: Module<f64>>(op: &str, layer: &M, running: impl Fn(&M) -> [TensorOf<f64>; 2]) {
     let reference: Value =
         serde_json::from_str(include_str!("../../../tests/reference/layers.json")).expect("valid JSON");
@@ -62,7 +62,7 @@ fn compare_batch_norm<M: Module<f64>>(op: &str, layer: &M, running: impl Fn(&M) 
     assert_eq!(counter(layer), 2, "two batches were tracked, and inference is none");
 }
 
-/// The one counter of a module.
+/// The value of the only counter of a module.
 fn counter<T: chainrule_tensor::Float>(module: &dyn Module<T>) -> u64 {
     let mut counts = Vec::new();
     module.visit(&mut Visitor::new(&mut |_, item| {
@@ -112,7 +112,7 @@ fn one_element_has_no_variance() {
 }
 
 #[test]
-fn one_element_can_be_inferred() {
+fn inference_of_one_element_works() {
     let layer = BatchNorm1d::<f32>::new(3);
     layer.eval();
     let y = layer.forward(&Var::constant(Tensor::ones([1, 3])));
@@ -132,7 +132,7 @@ fn dropped(layer: &Dropout) -> Vec<f32> {
 }
 
 #[test]
-fn dropout_draws_anew_each_time_and_the_same_in_each_run() {
+fn dropout_masks_differ_between_steps_and_agree_between_runs() {
     let layer = Dropout::new(0.5, &mut Rng::seed(1));
     let (first, second) = (dropped(&layer), dropped(&layer));
     assert_ne!(first, second);
@@ -140,7 +140,7 @@ fn dropout_draws_anew_each_time_and_the_same_in_each_run() {
     assert_eq!([dropped(&again), dropped(&again)], [first.clone(), second.clone()]);
     assert_ne!(dropped(&Dropout::new(0.5, &mut Rng::seed(2))), first);
 
-    // A resumed run goes on where the count was.
+    // A resumed run continues from the saved count.
     let resumed = Dropout::new(0.5, &mut Rng::seed(1));
     Module::<f32>::visit(
         &resumed,
@@ -155,7 +155,7 @@ fn dropout_draws_anew_each_time_and_the_same_in_each_run() {
 }
 
 #[test]
-fn two_dropouts_of_a_net_draw_differently() {
+fn two_dropout_layers_have_different_masks() {
     let rng = &mut Rng::seed(1);
     assert_ne!(dropped(&Dropout::new(0.5, rng)), dropped(&Dropout::new(0.5, rng)));
 }
@@ -173,11 +173,11 @@ fn dropout_does_nothing_at_inference() {
 
 #[test]
 #[should_panic(expected = "dropout: the probability is 1\n  rule: 0 ≤ p < 1")]
-fn nothing_is_left_of_a_dropout_of_everything() {
+fn a_dropout_probability_of_1_is_an_error() {
     let _ = Dropout::new(1.0, &mut Rng::seed(1));
 }
 
-/// What a layer says of its output's shape is what it makes.
+/// `output_shape` agrees with the shape of `forward`.
 #[test]
 fn output_shapes_are_those_of_the_outputs() {
     let rng = &mut Rng::seed(1);
@@ -218,7 +218,7 @@ fn output_shapes_are_those_of_the_outputs() {
 }
 
 #[test]
-fn a_sequence_names_the_layer_that_does_not_fit() {
+fn a_shape_error_in_a_sequence_names_the_layer() {
     let rng = &mut Rng::seed(1);
     let net: Sequential = Sequential::new()
         .add(Conv2d::new(1, 4, 3, rng))
@@ -236,12 +236,12 @@ fn a_sequence_names_the_layer_that_does_not_fit() {
 #[should_panic(
     expected = "upsample: an image of four axes, not empty, is enlarged by a whole factor\n  input (N,C,H,W) = (2, 3)"
 )]
-fn only_images_are_enlarged() {
+fn upsampling_requires_four_axes() {
     let _ = Upsample::Nearest(2).forward(&Var::constant(Tensor::ones([2, 3])));
 }
 
 #[test]
-fn an_enlargement_beyond_all_memory_is_an_error() {
+fn upsampling_to_a_size_that_overflows_is_an_error() {
     let text = Module::<f32>::output_shape(&Upsample::Nearest(usize::MAX), Shape::from([1, 1, 2, 2]))
         .expect_err("the size does not fit a word")
         .to_string();
@@ -254,9 +254,9 @@ fn groups_divide_channels() {
     let _: Conv2d = Conv2d::builder(3, 4, 3).groups(2).build(&mut Rng::seed(1));
 }
 
-/// The layer's own parameters get gradients, and it computes what its op does.
+/// The layer computes the same as its op, and its parameters get gradients.
 #[test]
-fn a_transposed_convolution_gives_back_the_shape_of_its_convolution() {
+fn a_transposed_convolution_restores_the_shape_of_its_convolution() {
     let rng = &mut Rng::seed(1);
     let down: Conv2d<f64> = Conv2d::builder(3, 5, 3).stride(2).padding(1).build(rng);
     let up: ConvTranspose2d<f64> = ConvTranspose2d::builder(5, 3, 3).stride(2).padding(1).output_padding(1).build(rng);

@@ -1,4 +1,4 @@
-//! What modules own: paths, order, sharing, freezing, modes, containers, summaries.
+//! Modules: paths, order, sharing, freezing, modes, containers, summaries.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use chainrule_nn::{
 };
 use chainrule_tensor::{Float, Rng, Tensor, TensorOf};
 
-/// Generic in its element type, with fields of every kind that a module can have.
+/// A module that is generic in its element type, with a field of each supported kind.
 struct Net<T: Float> {
     conv: Conv2d<T>,
     norm: Option<BatchNorm2d<T>>,
@@ -90,7 +90,7 @@ fn state_has_the_paths_of_pytorch() {
 }
 
 #[test]
-fn modes_reach_everything_below() {
+fn modes_apply_to_nested_modules() {
     let net = net::<f32>(true);
     assert_eq!(modes(&net), [true, true]);
     net.eval();
@@ -121,7 +121,7 @@ fn a_shared_layer_is_counted_once_and_gets_the_sum_of_its_gradients() {
     assert!(net.summary().ends_with("\n12 parameters"), "{}", net.summary());
     let x = VarOf::constant([[0.5, -1.0, 2.0]]);
     let both = net.forward(&x).sum().backward();
-    // The same net with two layers of equal weights.
+    // The same network with two separate layers of equal weights.
     let (first, second): (Linear<f64>, Linear<f64>) =
         (Linear::new(3, 3, &mut Rng::seed(2)), Linear::new(3, 3, &mut Rng::seed(2)));
     let apart = second.forward(&first.forward(&x).tanh()).sum().backward();
@@ -150,7 +150,7 @@ fn frozen_parameters_get_no_gradient() {
 }
 
 #[test]
-fn a_sequence_is_made_of_a_list_and_gives_its_layers_by_number() {
+fn a_sequence_is_built_from_a_list_and_indexed() {
     let rng = &mut Rng::seed(3);
     let net = Sequential::<f32>::from(vec![
         Box::new(Linear::new(2, 3, rng)) as Box<dyn Module>,
@@ -166,7 +166,7 @@ fn a_sequence_is_made_of_a_list_and_gives_its_layers_by_number() {
 }
 
 #[test]
-fn the_summary_lists_what_a_module_owns() {
+fn the_summary_lists_parameters_and_buffers() {
     let net = net::<f32>(true);
     net.conv.set_frozen(true);
     let expected = "\

@@ -1,4 +1,4 @@
-//! Activation functions as layers, and by name.
+//! Activation functions as layers, and their names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ pub enum Activation {
     Gelu,
 }
 
-/// `max(x, 0)`, elementwise: [`Activation::Relu`] by a shorter name.
+/// `max(x, 0)`, elementwise; short for [`Activation::Relu`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Relu;
 
@@ -67,7 +67,7 @@ impl<T: Float> Module<T> for Activation {
     }
 }
 
-/// A name that belongs to no activation function.
+/// The error for an unknown name of an activation function.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
     "'{0}' is no activation; use relu, sigmoid, tanh, swish, mish, gelu, elu, softplus, leaky:<slope>, elu:<alpha> or swish:<beta>"

@@ -1,4 +1,4 @@
-//! The sum with something that went another way.
+//! Residual connections.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError, shape_rules};
@@ -6,8 +6,8 @@ use chainrule_tensor::{Float, Shape, ShapeError, shape_rules};
 use crate::chain::LayerKind;
 use crate::module::{Module, Visitor};
 
-/// `x + residual`, as at the end of a block of a residual network: a step of a [`chain`](crate::chain) that borrows what it
-/// adds.
+/// `x + residual`, as at the end of a block of a residual network. It borrows the residual, for use in a
+/// [`chain`](crate::chain).
 pub struct Add<'a, T: Float = f32>(pub &'a VarOf<T>);
 
 impl<T: Float> Module<T> for Add<'_, T> {

@@ -6,7 +6,7 @@ use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf};
 use crate::chain::LayerKind;
 use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
 
-/// What both batch normalizations are.
+/// The implementation of both batch normalization layers.
 #[doc(hidden)]
 pub struct BatchNorm<T: Float> {
     about: &'static About,
@@ -20,7 +20,7 @@ pub struct BatchNorm<T: Float> {
     mode: Mode,
 }
 
-/// What one batch normalization takes: its name, and its input's numbers of axes, also in words.
+/// What distinguishes the two: name, ranks of the input, and the input's axes as text.
 struct About {
     name: &'static str,
     ranks: &'static [usize],
@@ -42,7 +42,7 @@ impl<T: Float> BatchNorm<T> {
         }
     }
 
-    /// x normalized, and what follows; in training by the batch's statistics, which the running ones follow.
+    /// The forward pass with an epilogue. Training uses the statistics of the batch, and updates the running ones.
     #[track_caller]
     pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
         if let Err(error) = self.check(x.shape()) {
@@ -53,7 +53,7 @@ impl<T: Float> BatchNorm<T> {
             let (mean, variance) = (self.running_mean.get(), self.running_var.get());
             return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
-        // The variance of a single element is 0, and its output β whatever the input: nothing could be learned.
+        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
         let shape = x.shape();
         assert!(
             shape.numel() != shape[1],
@@ -71,7 +71,7 @@ impl<T: Float> BatchNorm<T> {
 
     /// `running = (1 − momentum) · running + momentum · new`.
     fn track(&self, batch: &BatchStatistics<T>) {
-        // The running variance is the unbiased one, as PyTorch's is.
+        // The running variance is unbiased, as in PyTorch.
         let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
         self.running_mean.update(|mean| {
             self.running_var.update(|variance| {
@@ -92,7 +92,7 @@ impl<T: Float> BatchNorm<T> {
         visitor.item("training", Item::Mode(&self.mode));
     }
 
-    /// Fails unless x has as many axes as it may and the right number of channels.
+    /// Checks the rank of x and its number of channels.
     fn check(&self, x: Shape) -> Result<Shape, ShapeError> {
         let About { name, ranks, form } = self.about;
         let channels = self.weight.shape()[0];
@@ -117,19 +117,19 @@ macro_rules! batch_norm {
                 Self(BatchNorm::new(&ABOUT, channels))
             }
 
-            /// The share of each batch's statistics in the running ones.
+            /// The weight of the new batch in the running statistics.
             #[must_use]
             pub fn momentum(self, momentum: f64) -> Self {
                 Self(BatchNorm { momentum, ..self.0 })
             }
 
-            /// Added to the variance.
+            /// ε, which is added to the variance.
             #[must_use]
             pub fn eps(self, eps: f64) -> Self {
                 Self(BatchNorm { eps, ..self.0 })
             }
 
-            /// With γ = 1 and β = 0 for good: nothing is learned (`PyTorch`'s `affine=False`).
+            /// Fixes γ = 1 and β = 0 (`affine=False` in `PyTorch`).
             #[must_use]
             pub fn without_affine(self) -> Self {
                 let (weight, bias) = (self.0.weight.detach(), self.0.bias.detach());
@@ -146,12 +146,12 @@ macro_rules! batch_norm {
                 &self.0.bias
             }
 
-            /// The running mean that inference uses: (C).
+            /// The running mean, which inference uses: (C).
             pub fn running_mean(&self) -> TensorOf<T> {
                 self.0.running_mean.get()
             }
 
-            /// The running unbiased variance that inference uses: (C).
+            /// The running unbiased variance, which inference uses: (C).
             pub fn running_var(&self) -> TensorOf<T> {
                 self.0.running_var.get()
             }
@@ -179,14 +179,14 @@ macro_rules! batch_norm {
 }
 
 batch_norm!(
-    /// Normalizes each channel of x (N,C) or (N,C,L) by the batch's mean and variance, or at inference by running ones.
+    /// Normalizes each channel of x (N,C) or (N,C,L) by mean and variance of the batch, at inference by running statistics.
     BatchNorm1d,
     &[2, 3],
     "(N,C) or (N,C,L)"
 );
 
 batch_norm!(
-    /// Normalizes each channel of x (N,C,H,W) by the batch's mean and variance, or at inference by running ones.
+    /// Normalizes each channel of x (N,C,H,W) by mean and variance of the batch, at inference by running statistics.
     BatchNorm2d,
     &[4],
     "(N,C,H,W)"

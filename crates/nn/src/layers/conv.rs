@@ -12,7 +12,7 @@ use crate::module::{Item, Module, Visitor};
 
 /// A convolution: x (N,C,H,W) → y (N,O,oh,ow).
 ///
-/// Weight and bias start uniform on ±1/√(C/groups·kh·kw), as in `PyTorch`.
+/// Weight and bias are initialized uniformly on ±1/√(C/groups·kh·kw), as in `PyTorch`.
 ///
 /// ```
 /// use chainrule_nn::Conv2d;
@@ -26,7 +26,7 @@ pub struct Conv2d<T: Float = f32> {
     pub weight: VarOf<T>,
     /// (O).
     pub bias: Option<VarOf<T>>,
-    /// How the kernel walks over the image.
+    /// Stride, padding, dilation and groups.
     pub options: Conv2dOptions,
 }
 
@@ -40,11 +40,11 @@ struct Settings {
     bias: bool,
 }
 
-/// Makes a [`Conv2d`].
+/// Builds a [`Conv2d`].
 #[derive(Clone, Debug)]
 pub struct Conv2dBuilder<T: Float = f32>(Settings, PhantomData<T>);
 
-/// Makes a [`ConvTranspose2d`].
+/// Builds a [`ConvTranspose2d`].
 #[derive(Clone, Debug)]
 pub struct ConvTranspose2dBuilder<T: Float = f32>(Settings, PhantomData<T>);
 
@@ -59,7 +59,7 @@ impl Settings {
         }
     }
 
-    /// A weight of (`first`, `second`/groups, kh, kw) and a bias, uniform on ±1/√fan.
+    /// A weight of shape (`first`, `second`/groups, kh, kw) and a bias, both uniform on ±1/√(fan in).
     #[track_caller]
     fn draw<T: Float>(&self, first: usize, second: usize, rng: &mut Rng) -> (VarOf<T>, Option<VarOf<T>>) {
         let [channels_in, channels_out] = self.channels;
@@ -79,7 +79,7 @@ impl Settings {
 macro_rules! settings {
     ($builder:ident) => {
         impl<T: Float> $builder<T> {
-            /// The distance between neighboring places of the kernel.
+            /// The distance between neighboring windows.
             #[must_use]
             pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
                 self.0.options.stride = stride.into().0;
@@ -91,19 +91,19 @@ macro_rules! settings {
                 self.0.options.padding = padding.into().0;
                 self
             }
-            /// The distance between neighboring cells of the kernel.
+            /// The distance between neighboring elements of the kernel.
             #[must_use]
             pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
                 self.0.options.dilation = dilation.into().0;
                 self
             }
-            /// The number of independent convolutions that channels are divided among.
+            /// The number of groups of channels, which are convolved independently.
             #[must_use]
             pub fn groups(mut self, groups: usize) -> Self {
                 self.0.options.groups = groups;
                 self
             }
-            /// Whether a number is added to each output channel.
+            /// Whether the layer has a bias.
             #[must_use]
             pub fn bias(mut self, bias: bool) -> Self {
                 self.0.bias = bias;
@@ -140,7 +140,7 @@ impl<T: Float> Conv2d<T> {
         Conv2dBuilder(Settings::new(channels_in, channels_out, kernel.into()), PhantomData)
     }
 
-    /// The output, and what follows it.
+    /// The forward pass with an epilogue.
     #[track_caller]
     pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
         x.conv2d_with(&self.weight, self.bias.as_ref(), self.options, epilogue)
@@ -175,13 +175,13 @@ fn show<T: Float>(weight: &VarOf<T>, bias: Option<&VarOf<T>>, visitor: &mut Visi
 /// A transposed convolution: x (N,C,H,W) → y (N,O,oh,ow), `oh = (H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 +
 /// output_padding`.
 ///
-/// Weight and bias start uniform on ±1/√(O/groups·kh·kw), as in `PyTorch`.
+/// Weight and bias are initialized uniformly on ±1/√(O/groups·kh·kw), as in `PyTorch`.
 pub struct ConvTranspose2d<T: Float = f32> {
     /// (C, O/groups, kh, kw).
     pub weight: VarOf<T>,
     /// (O).
     pub bias: Option<VarOf<T>>,
-    /// How the kernel walks over the output.
+    /// Stride, padding, dilation and groups, of the convolution from y's shape to x's.
     pub options: Conv2dOptions,
     /// Rows and columns added at the lower and right side of the output.
     pub output_padding: [usize; 2],

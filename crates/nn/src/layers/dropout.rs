@@ -5,10 +5,10 @@ use chainrule_tensor::{Float, Key, Rng};
 
 use crate::module::{Counter, Item, Mode, Module, Visitor};
 
-/// In training, sets each element to 0 with probability p and enlarges the others by 1/(1 − p).
+/// In training, sets each element to 0 with probability p and multiplies the others by 1/(1 − p).
 ///
-/// Which elements is a function of the layer's key and a count of its draws, which is saved with the weights: a resumed
-/// run drops what the uninterrupted one would have.
+/// The mask is a function of the layer's key and of a counter, which is saved with the weights: a resumed run uses the same
+/// masks as an uninterrupted one.
 #[derive(Debug)]
 pub struct Dropout {
     p: f64,
@@ -18,7 +18,7 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// A layer that drops with probability p, with a stream of its own.
+    /// A layer with dropout probability p and its own random stream.
     ///
     /// # Panics
     /// If p is not in [0, 1).
@@ -34,7 +34,7 @@ impl<T: Float> Module<T> for Dropout {
         if self.p == 0.0 || !self.mode.is_training() {
             return x.clone();
         }
-        // A key has 2³² steps; after so many draws the masks come again.
+        // A key has 2³² steps; after that the masks repeat.
         x.dropout(self.p, self.key.at_step(self.draws.next() as u32))
     }
 

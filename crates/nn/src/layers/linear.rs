@@ -8,7 +8,7 @@ use crate::module::{Item, Module, Visitor};
 
 /// `y = x·wᵀ + b`: x (N, inputs) → y (N, outputs).
 ///
-/// Weight and bias start uniform on ±1/√inputs, as in `PyTorch`.
+/// Weight and bias are initialized uniformly on ±1/√inputs, as in `PyTorch`.
 pub struct Linear<T: Float = f32> {
     /// (outputs, inputs).
     pub weight: VarOf<T>,

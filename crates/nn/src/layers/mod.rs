@@ -21,7 +21,7 @@ pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
 pub use sequential::Sequential;
 pub use shape::{Flatten, Upsample};
 
-/// One number for both axes of an image, or one for each: `3` or `[3, 5]`.
+/// A size for both axes of an image, or one for each: `3` or `[3, 5]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair(pub [usize; 2]);
 

@@ -15,7 +15,7 @@ pub struct MaxPool2d(pub(crate) Pool2dOptions);
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool2d(Pool2dOptions);
 
-/// The means of as many windows as give an image of this size: (N,C,H,W) → (N,C,oh,ow). `[1, 1]` is global pooling.
+/// Average pooling to an output of this size: (N,C,H,W) → (N,C,oh,ow). `[1, 1]` is global average pooling.
 #[derive(Clone, Copy, Debug)]
 pub struct AdaptiveAvgPool2d(pub [usize; 2]);
 
@@ -26,7 +26,7 @@ fn pooled(x: Shape, windows: &[Vec<Window>; 2]) -> Shape {
 macro_rules! settings {
     ($layer:ident, $padding:literal) => {
         impl $layer {
-            /// Windows of this size side by side, without padding.
+            /// Windows of this size, with a stride of the same size and no padding.
             pub fn new(kernel: impl Into<Pair>) -> Self {
                 let Pair(kernel) = kernel.into();
                 Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true })
@@ -51,7 +51,7 @@ settings!(MaxPool2d, "The rows and columns of −∞ added on each side.");
 settings!(AvgPool2d, "The rows and columns of zeros added on each side.");
 
 impl AvgPool2d {
-    /// Whether a mean divides by the whole window, as by default, or by its cells inside the image.
+    /// Whether a mean divides by the size of the whole window (the default) or by its part inside the image.
     #[must_use]
     pub fn count_include_pad(mut self, count: bool) -> Self {
         self.0.count_include_pad = count;

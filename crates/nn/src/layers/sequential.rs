@@ -1,4 +1,4 @@
-//! Layers one after the other.
+//! Layers in sequence.
 
 use std::ops::Index;
 
@@ -7,7 +7,7 @@ use chainrule_tensor::{Float, Shape, ShapeError};
 
 use crate::module::{Module, Visitor};
 
-/// Layers one after the other; their paths are "0", "1", ….
+/// Layers in sequence; their paths are "0", "1", …. Fuses layers like [`chain`](crate::chain).
 ///
 /// ```
 /// use chainrule_nn::{Activation, Linear, Module, Sequential};
@@ -21,14 +21,14 @@ use crate::module::{Module, Visitor};
 pub struct Sequential<T: Float = f32>(Vec<Box<dyn Module<T>>>);
 
 impl<T: Float> Sequential<T> {
-    /// No layers: the output is the input.
+    /// No layers: the identity.
     pub fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// With a further layer at the end.
+    /// Appends a layer.
     #[must_use]
-    #[expect(clippy::should_implement_trait, reason = "`add` is what one does with a layer; there is no sum of nets")]
+    #[expect(clippy::should_implement_trait, reason = "adds a layer; there is no sum of networks")]
     pub fn add(mut self, layer: impl Module<T> + 'static) -> Self {
         self.0.push(Box::new(layer));
         self
@@ -49,7 +49,7 @@ impl<T: Float> From<Vec<Box<dyn Module<T>>>> for Sequential<T> {
 impl<T: Float> Index<usize> for Sequential<T> {
     type Output = dyn Module<T>;
 
-    /// The layer whose path is this number.
+    /// The layer with this index.
     fn index(&self, i: usize) -> &Self::Output {
         &*self.0[i]
     }

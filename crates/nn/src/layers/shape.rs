@@ -5,7 +5,7 @@ use chainrule_tensor::{Float, Shape, ShapeError};
 
 use crate::module::{Module, Visitor};
 
-/// All axes from the second on made one: (N,C,H,W) → (N, C·H·W).
+/// Merges all axes from the second on: (N,C,H,W) → (N, C·H·W).
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten;
 
@@ -22,17 +22,17 @@ impl<T: Float> Module<T> for Flatten {
     }
 }
 
-/// Images enlarged by a whole factor: (N,C,H,W) → (N,C,H·factor,W·factor).
+/// Upsampling of images by an integer factor: (N,C,H,W) → (N,C,H·factor,W·factor).
 #[derive(Clone, Copy, Debug)]
 pub enum Upsample {
-    /// Every pixel repeated.
+    /// Repeats each pixel.
     Nearest(usize),
-    /// Linear interpolation along both axes, corners not aligned.
+    /// Linear interpolation along both axes, without aligned corners.
     Bilinear(usize),
 }
 
 impl Upsample {
-    /// The size of the output, if x is an image and that size can be counted.
+    /// The size of the output; an error if x is not a batch of images or the size overflows.
     fn size(self, x: Shape) -> Result<[usize; 2], ShapeError> {
         let (Self::Nearest(factor) | Self::Bilinear(factor)) = self;
         let enlarged = |axis: usize| x.get(axis)?.checked_mul(factor).filter(|&len| len > 0);
