@@ -1,7 +1,7 @@
-//! Where a kernel runs: on the processor, or on the GPU that holds its tensors.
+//! Device dispatch: a kernel runs on the CPU or on the GPU that holds its tensors.
 //!
-//! A tensor of one element may come from host memory to a kernel on a GPU. Kernels are compiled here, once for
-//! each element type, so that a debug build of a user's program stays fast.
+//! A kernel on a GPU accepts one-element tensors in host memory. Kernels are instantiated here, once per element type,
+//! so that they are fast in a debug build of a user's program too.
 
 use crate::device::Device;
 use crate::gpu::{self, Gpu};
@@ -14,7 +14,7 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 use crate::{cpu, cuda};
 
-/// Implements a table's trait for its types.
+/// Implements the trait of a table for its element types.
 macro_rules! dispatch {
     ($(#[$about:meta])* trait $name:ident for $($t:ty),+; $($body:tt)+) => {
         dispatch!(@types [$($t),+] $name { $($body)+ });
@@ -44,9 +44,9 @@ element_kernels!(dispatch);
 byte_kernels!(dispatch);
 float_kernels!(dispatch);
 
-/// What a kernel is called with: where it lies, if it is a tensor. A kernel runs where any of its tensors is.
+/// An argument of a kernel and its device. A kernel runs on a GPU if any of its tensors is on that GPU.
 trait Placed {
-    /// The GPU that it lies on, if it does.
+    /// The GPU that holds it; `None` for host memory and for arguments that are not tensors.
     #[inline]
     fn gpu(&self) -> Option<&'static Gpu> {
         None
@@ -126,7 +126,7 @@ impl<T> Placed for Vec<AdamSlot<'_, T>> {
     }
 }
 
-/// Arguments that are no tensors.
+/// Arguments that are not tensors.
 macro_rules! nowhere {
     ($($t:ty),+ $(,)?) => { $(impl Placed for $t {})+ };
 }

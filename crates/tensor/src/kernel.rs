@@ -1,10 +1,10 @@
-//! The table of contents of the kernels: one function for each, its contract and shapes, and nothing else.
+//! The kernel table: the signature, the contract and the shapes of every kernel.
 //!
-//! A kernel is numbers in, numbers out. It trusts its callers (the methods of [`TensorOf`]) to have checked shapes.
-//! `= family::function` names the function of `cpu` and the one of `cuda`: `dispatch` calls the one where the tensors are.
+//! A kernel maps tensors to tensors. It does not check shapes; its callers, the methods of [`TensorOf`], do.
+//! `= family::function` names the implementation in `cpu` and in `cuda`: `dispatch` calls that of the tensors' device.
 //!
-//! The traits [`ElementKernels`], [`ByteKernels`] and [`FloatKernels`] are how a generic function reaches the kernel for its type, and how
-//! what lies below the kernels, such as a view that needs a copy, calls them.
+//! Generic code calls the kernels of its element type through the traits [`ElementKernels`], [`ByteKernels`] and
+//! [`FloatKernels`]. So do modules below the kernels, such as a view that needs a copy.
 //!
 //! N, C, H, W, O, kh, kw are the numbers of images, channels, rows, columns, output channels, kernel rows and columns.
 
@@ -23,7 +23,7 @@ pub use crate::shape_rules::Window;
 pub(crate) type Mask = TensorOf<u8>;
 pub(crate) type Index = TensorOf<i32>;
 
-/// Declares a trait from its table: each function without the families that hold it.
+/// Declares the trait of a table: each function without its implementation.
 macro_rules! declare {
     ($(#[$about:meta])* trait $name:ident for $($t:ty),+;
      $($(#[$doc:meta])* fn $kernel:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $out:ty)? = $family:ident::$function:ident;)+) => {
@@ -34,161 +34,160 @@ macro_rules! declare {
     };
 }
 
-/// Hands the table of the kernels for every element type to a macro.
+/// Passes the table of the kernels for every element type to a macro.
 macro_rules! element_kernels {
     ($with:ident) => {
         $with! {
             /// Kernels for every element type.
             trait ElementKernels for f32, f64, i32, u8;
 
-            /// Every element is `value`.
+            /// A tensor filled with `value`.
             fn full(device: Device, shape: Shape, value: Self) -> TensorOf<Self> = copy::full;
-            /// Writes `x`, broadcast to the shape of `y`, into the elements of `y`, whose buffer is exclusive.
+            /// `y = x`, with x broadcast to the shape of `y`, whose buffer is exclusive.
             fn copy(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = copy::copy;
-            /// `1` where the relation holds, else `0`, with broadcasting.
+            /// `1` where `a op b` holds, else `0`, with broadcasting.
             fn compare(op: Compare, a: &TensorOf<Self>, b: &TensorOf<Self>) -> Mask = elementwise::compare;
             /// `a` where the mask is not 0, else `b`, with broadcasting of all three.
             fn select(mask: &Mask, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::select;
-            /// The elements as another type.
+            /// x converted to `f32`.
             fn to_f32(x: &TensorOf<Self>) -> TensorOf<f32> = elementwise::cast;
-            /// The elements as another type.
+            /// x converted to `f64`.
             fn to_f64(x: &TensorOf<Self>) -> TensorOf<f64> = elementwise::cast;
-            /// The elements as another type.
+            /// x converted to `i32`.
             fn to_i32(x: &TensorOf<Self>) -> TensorOf<i32> = elementwise::cast;
-            /// The elements as another type.
+            /// x converted to `u8`.
             fn to_u8(x: &TensorOf<Self>) -> TensorOf<u8> = elementwise::cast;
-            /// The largest element along the marked axes, each kept with length 1. NaN wins.
+            /// The maximum along the marked axes, which are kept with length 1. NaN propagates.
             fn max(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::max;
-            /// The smallest element along the marked axes, each kept with length 1. NaN wins.
+            /// The minimum along the marked axes, which are kept with length 1. NaN propagates.
             fn min(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::min;
-            /// The index of the first largest element along an axis, which is kept with length 1. The first NaN wins.
+            /// The index of the first maximum along an axis, which is kept with length 1; of the first NaN, if there is one.
             fn argmax(x: &TensorOf<Self>, axis: usize) -> Index = sort::argmax;
-            /// The `k` largest elements along an axis in descending order, and their indices; equal ones by index, NaN first.
+            /// The `k` largest elements along an axis in descending order, and their indices. Ties are in index order, NaN is first.
             fn topk(x: &TensorOf<Self>, k: usize, axis: usize) -> (TensorOf<Self>, Index) = sort::topk;
-            /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` has the shape of `y`, which equals x's but for the axis.
+            /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis. `index` and `y` have x's shape except along that axis.
             fn gather(x: &TensorOf<Self>, axis: usize, index: &Index) -> TensorOf<Self> = gather::gather;
         }
     };
 }
 element_kernels!(declare);
 
-/// Hands the table of the kernels for bytes to a macro.
+/// Passes the table of the kernels for bytes to a macro.
 macro_rules! byte_kernels {
     ($with:ident) => {
         $with! {
-            /// Kernels for bytes, which images are stored in.
+            /// Kernels for bytes, the storage type of images.
             trait ByteKernels for u8;
 
-            /// Some of the images (N,C,H,W), each taken through the steps and then byte by byte through the table of its channel,
-            /// or the only one: `samples` (n) → (n,C,H,W). What is random in a step is a function of the key, the step's
-            /// purpose and the sample.
+            /// A batch of images (N,C,H,W): `samples` (n) → (n,C,H,W). The steps are applied to each image, then its bytes are
+            /// mapped through the lookup table of their channel, or the only table. The random numbers of a step are a function
+            /// of the key, the step's purpose and the sample.
             fn image_batch(images: &TensorOf<Self>, samples: &Index, tables: &[[f32; 256]], steps: &[(ImageStep, Purpose)], key: Key) -> TensorOf<f32> = augment::image_batch;
         }
     };
 }
 byte_kernels!(declare);
 
-/// Hands the table of the kernels for floats to a macro.
+/// Passes the table of the kernels for floats to a macro.
 macro_rules! float_kernels { ($with:ident) => { $with! {
     /// Kernels for floats.
     trait FloatKernels for f32, f64;
 
-    /// `y = op(x)`, elementwise; a dense `x` keeps its order of axes in memory.
+    /// `y = op(x)`, elementwise; if `x` is dense, `y` has the same order of axes in memory.
     fn unary(op: Unary, x: &TensorOf<Self>) -> TensorOf<Self> = elementwise::unary;
     /// `y = op(a, b)`, elementwise with broadcasting.
     fn binary(op: Binary, a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = elementwise::binary;
     /// `y += x`, elementwise, shapes equal, in place if the buffer of `y` is exclusive.
     fn add_assign(y: &mut TensorOf<Self>, x: &TensorOf<Self>) = elementwise::add_assign;
-    /// The sum along the marked axes, each kept with length 1.
+    /// The sum along the marked axes, which are kept with length 1.
     fn sum(x: &TensorOf<Self>, axes: &[bool]) -> TensorOf<Self> = reduce::sum;
-    /// The adjoint of `gather`: zeros of `shape`, to which `y[.., index[.., i, ..], ..] += x[.., i, ..]` is added in
-    /// ascending order of `i`.
+    /// The adjoint of `gather`: `y[.., index[.., i, ..], ..] += x[.., i, ..]` on zeros of `shape`, in ascending order of `i`.
     fn scatter_add(x: &TensorOf<Self>, axis: usize, index: &Index, shape: Shape) -> TensorOf<Self> = gather::scatter_add;
 
     /// `y = a · b`: (…, M, K) · (…, K, N) → (…, M, N), leading axes equal (0-stride axes allowed), any strides.
     fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
     fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
-    /// The gradients of `linear` in w and b, those that are wanted: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), `db = Σₙ dy` (O).
+    /// The requested gradients of `linear` in w and b: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), `db = Σₙ dy` (O).
     fn linear_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = matmul::linear_parameter_gradients;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
-    /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow), and what follows.
+    /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow), then the epilogue.
     fn conv2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, conv: &ConvGeometry, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = conv::conv2d;
     /// The adjoint of `conv2d` in x: dy (N,O,oh,ow), w (O,C/groups,kh,kw) → dx (N,C,H,W).
     fn conv2d_input_gradient(dy: &TensorOf<Self>, w: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = conv::input_gradient;
-    /// The gradients of `conv2d` in w and b, those that are wanted: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw)
-    /// and `db = Σ dy` over n, i, j (O).
-    /// Where x has an infinity or a NaN, cells of dw beside those that it enters may become NaN too.
+    /// The requested gradients of `conv2d` in w and b: x (N,C,H,W), dy (N,O,oh,ow) → dw (O,C/groups,kh,kw) and
+    /// `db = Σ dy` over n, i, j (O).
+    /// If x has an infinity or a NaN, elements of dw that do not depend on it may become NaN too.
     fn conv2d_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, conv: &ConvGeometry, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = conv::parameter_gradients;
 
-    /// `max_pool2d` of `conv2d`, with relu between: x (N,C,H,W) → y (N,O,oh,ow), and where the maxima were.
+    /// `y = max_pool2d(relu(conv2d(x, w, b)))` and the indices of the maxima: x (N,C,H,W) → y (N,O,oh,ow).
     fn conv2d_relu_max_pool2d(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>, conv: &ConvGeometry, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = conv::conv2d_relu_max_pool;
-    /// Its gradients dx, dw, db, those that are wanted: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
+    /// Its requested gradients dx, dw, db: x (N,C,H,W), w (O,C/groups,kh,kw), dy (N,O,oh,ow).
     fn conv2d_relu_max_pool2d_backward(inputs: [&TensorOf<Self>; 3], indices: &PoolIndices, conv: &ConvGeometry, wanted: [bool; 3]) -> [Option<TensorOf<Self>>; 3] = conv::conv2d_relu_max_pool_backward;
 
-    /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), `conv` being of each channel alone.
+    /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow). `conv` is the convolution of a single channel.
     fn im2col(x: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = im2col::im2col;
     /// The adjoint of `im2col`: dy (N, C·kh·kw, oh·ow) → dx (N,C,H,W).
     fn col2im(dy: &TensorOf<Self>, conv: &ConvGeometry) -> TensorOf<Self> = im2col::col2im;
 
-    /// The maximum in each window: x (N,C,H,W) → y (N,C,oh,ow), and where it was. The first maximum wins, NaN wins over all.
+    /// The maximum of each window and its index: x (N,C,H,W) → y (N,C,oh,ow). Of ties the first is chosen; NaN propagates.
     fn max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = pooling::max_pool;
-    /// relu of `max_pool2d`, which is `max_pool2d` of relu: results that are not above 0 have no place, and unless NaN are 0.
+    /// `relu(max_pool2d(x)) = max_pool2d(relu(x))`. Where a maximum is not above 0 the index is −1 and y is 0, or NaN for NaN.
     fn relu_max_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> (TensorOf<Self>, PoolIndices) = pooling::relu_max_pool;
-    /// Takes from each plane of x (N,C,H,W) the elements at some places (N,C,oh,ow), 0 where there is none.
+    /// The elements of each plane of x (N,C,H,W) at `indices` (N,C,oh,ow); 0 where the index is −1.
     fn gather2d(x: &TensorOf<Self>, indices: &PoolIndices) -> TensorOf<Self> = pooling::gather2d;
-    /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at the places to zeros (N,C,H,W), where `hw` = [H, W].
+    /// The adjoint of `gather2d`: adds dy (N,C,oh,ow) at `indices` to zeros (N,C,H,W), where `hw` = [H, W].
     fn scatter2d(dy: &TensorOf<Self>, indices: &PoolIndices, hw: [usize; 2]) -> TensorOf<Self> = pooling::scatter2d;
     /// The mean of each window: x (N,C,H,W) → y (N,C,oh,ow).
     fn avg_pool2d(x: &TensorOf<Self>, windows: &[Vec<Window>; 2]) -> TensorOf<Self> = pooling::avg_pool;
     /// The adjoint of `avg_pool2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
     fn avg_pool2d_adjoint(dy: &TensorOf<Self>, windows: &[Vec<Window>; 2], hw: [usize; 2]) -> TensorOf<Self> = pooling::avg_pool_adjoint;
 
-    /// Each output row and column is a weighted sum of two of the input's: x (N,C,H,W) → y (N,C,oh,ow).
+    /// Each output row and column is a weighted sum of two input rows and columns: x (N,C,H,W) → y (N,C,oh,ow).
     fn resample2d(x: &TensorOf<Self>, taps: &[Vec<Tap>; 2]) -> TensorOf<Self> = resample::resample;
     /// The adjoint of `resample2d`: dy (N,C,oh,ow) → dx (N,C,H,W), where `hw` = [H, W].
     fn resample2d_adjoint(dy: &TensorOf<Self>, taps: &[Vec<Tap>; 2], hw: [usize; 2]) -> TensorOf<Self> = resample::adjoint;
 
     /// `y = x − max − ln Σ exp(x − max)` along an axis.
     fn log_softmax(x: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = softmax::log_softmax;
-    /// `dx = dy − exp(y) · Σ dy` along an axis, y being `log_softmax`'s result.
+    /// `dx = dy − exp(y) · Σ dy` along an axis, where y is the result of `log_softmax`.
     fn log_softmax_backward(dy: &TensorOf<Self>, y: &TensorOf<Self>, axis: usize) -> TensorOf<Self> = softmax::log_softmax_backward;
-    /// The losses `ln Σ exp(x) − x[label]`, and for the backward pass max and `ln Σ exp(x − max)`: x (N,C,…), all others
+    /// The losses `ln Σ exp(x) − x[label]`; for the backward pass also max and `ln Σ exp(x − max)`: x (N,C,…), all others
     /// (N,…), labels in 0..C.
     fn cross_entropy(x: &TensorOf<Self>, labels: &Index) -> [TensorOf<Self>; 3] = softmax::cross_entropy;
     /// `dx = dy · (softmax(x) − onehot(label))`: x (N,C,…), all others (N,…).
     fn cross_entropy_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, labels: &Index, max: &TensorOf<Self>, ln: &TensorOf<Self>) -> TensorOf<Self> = softmax::cross_entropy_backward;
 
-    /// The mean and the biased variance of each channel, each (C), from deviations and not from squares: x (N,C,…).
+    /// The mean and the biased variance of each channel, each (C): x (N,C,…). The variance is the mean of (x − mean)².
     fn batch_norm_statistics(x: &TensorOf<Self>) -> (TensorOf<Self>, TensorOf<Self>) = batch_norm::statistics;
-    /// `y = γ·(x − mean)·istd + β` and what follows, with the statistics of x itself: x, y (N,C,…), γ, β (C); also gives
-    /// the mean, the biased variance and istd = 1/√(var + ε), each (C).
+    /// `y = γ·(x − mean)·istd + β` with the statistics of x, then the epilogue: x, y (N,C,…), γ, β (C). Also returns the
+    /// mean, the biased variance and istd = 1/√(var + ε), each (C).
     fn batch_norm(x: &TensorOf<Self>, gamma: &TensorOf<Self>, beta: &TensorOf<Self>, eps: f64, epilogue: Epilogue<'_, TensorOf<Self>>) -> (TensorOf<Self>, [TensorOf<Self>; 3]) = batch_norm::forward;
-    /// `y = (x − mean) · scale + shift` and what follows, one number each for a channel: x (N,C,…), the others (C).
+    /// `y = (x − mean) · scale + shift` per channel, then the epilogue: x (N,C,…), the others (C).
     fn batch_norm_apply(x: &TensorOf<Self>, mean: &TensorOf<Self>, scale: &TensorOf<Self>, shift: &TensorOf<Self>, epilogue: Epilogue<'_, TensorOf<Self>>) -> TensorOf<Self> = batch_norm::apply;
-    /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) come from x itself:
-    /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ·istd · (dz − dβ/m − x̂·dγ/m)`, m being the number of elements of a channel. `dz` is
-    /// dy; or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is given if `residual` asks for it.
+    /// The gradients (dx, dγ, dβ, dr) of `y = γ·x̂ + β`, `x̂ = (x − mean)·istd`, where mean and istd = 1/√(var + ε) are those of x:
+    /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ·istd · (dz − dβ/m − x̂·dγ/m)`, where m is the number of elements of a channel. `dz` is
+    /// dy, or if y is given, as after relu, dy where y > 0 and else 0. `dr = dz` is returned if `residual` is set.
     fn batch_norm_backward(dy: &TensorOf<Self>, x: &TensorOf<Self>, mean: &TensorOf<Self>, istd: &TensorOf<Self>, gamma: &TensorOf<Self>, y: Option<&TensorOf<Self>>, residual: bool) -> BatchNormGradients<Self> = batch_norm::backward;
-    /// `running = (1 − share)·running + share·new`, in place, of mean and variance, each (C); the new variance is first
+    /// `running = (1 − share)·running + share·new`, in place, for mean and variance, each (C); the new variance is first
     /// multiplied by `correction`.
     fn batch_norm_track(running_mean: &mut TensorOf<Self>, running_variance: &mut TensorOf<Self>, mean: &TensorOf<Self>, variance: &TensorOf<Self>, share: f64, correction: f64) = batch_norm::track;
 
     /// Uniform in [0, 1): element i is a pure function of the key and i (row-major).
     fn random_uniform(device: Device, key: Key, shape: Shape) -> TensorOf<Self> = random::uniform;
-    /// Standard normal, by Box and Muller's transform of pairs of uniform numbers.
+    /// Standard normal, by the Box–Muller transform of pairs of uniform numbers.
     fn random_normal(device: Device, key: Key, shape: Shape) -> TensorOf<Self> = random::normal;
-    /// 0 with probability p, else 1/(1 − p): the factor of inverted dropout.
+    /// 0 with probability p, else 1/(1 − p): the mask of inverted dropout.
     fn dropout_mask(device: Device, key: Key, p: f64, shape: Shape) -> TensorOf<Self> = random::dropout_mask;
 
-    /// The sum of the squares of all elements of all tensors: one number ().
+    /// The sum of the squares of all elements of all tensors: a scalar ().
     fn sum_of_squares(xs: &[&TensorOf<Self>]) -> TensorOf<f64> = clipping::sum_of_squares;
-    /// Multiplies all elements of all tensors by a number (), first rounded to their type.
+    /// Multiplies all elements of all tensors by a scalar (), rounded to their type first.
     fn scale_all(xs: Vec<&mut TensorOf<Self>>, factor: &TensorOf<f64>) = clipping::scale_all;
     /// One step of stochastic gradient descent on each parameter, in place, in one pass.
     fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
-    /// One step of Adam or AdamW on each parameter and its running moments, in place, in one pass.
+    /// One step of Adam or AdamW on each parameter and its moments, in place, in one pass.
     fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = optimizer::adam_step;
 } } }
 float_kernels!(declare);

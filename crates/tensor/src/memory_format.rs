@@ -1,20 +1,20 @@
-//! The two orders in which the pixels of an image batch (N,C,…) lie in memory.
+//! The memory formats of an image batch (N,C,…): channels-first and channels-last.
 
 use crate::layout::Layout;
 use crate::shape::{MAX_RANK, Shape};
 
-/// The order of the axes of an image batch (N,C,H,W) in memory; the logical order is the same in both.
+/// The order of the axes of an image batch in memory. The logical order is (N,C,H,W) in both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MemoryFormat {
-    /// N, C, H, W: the pixels of a channel are neighbors.
+    /// N, C, H, W: the pixels of a channel are contiguous.
     ChannelsFirst,
-    /// N, H, W, C: the channels of a pixel are neighbors.
+    /// N, H, W, C: the channels of a pixel are contiguous.
     ChannelsLast,
 }
 
 impl MemoryFormat {
-    /// The format of a batch (N,C,…), which may have gaps: channels-last if the channels of a pixel are neighbors and its
-    /// neighbors are farther away. `None` for images of one pixel, whose layout says nothing.
+    /// The format of a batch (N,C,…), which may have gaps: channels-last if the channels of a pixel are adjacent and the
+    /// pixels are not. `None` for images of one pixel, which have both formats.
     pub(crate) fn of(layout: &Layout) -> Option<Self> {
         let (shape, strides) = (layout.shape_ref(), layout.strides());
         let pixels: usize = shape[2..].iter().product();
@@ -27,7 +27,7 @@ impl MemoryFormat {
         }
     }
 
-    /// The axes of a batch of this rank from outermost to innermost in memory, and behind them the axes that it lacks.
+    /// The axes of a batch of this rank from outermost to innermost in memory, followed by the axes beyond its rank.
     pub(crate) fn order(self, rank: usize) -> [usize; MAX_RANK] {
         let mut order = std::array::from_fn(|axis| axis);
         if self == Self::ChannelsLast {
@@ -36,7 +36,7 @@ impl MemoryFormat {
         order
     }
 
-    /// The layout without gaps of a batch (N,C,…) in this format.
+    /// The dense layout of a batch (N,C,…) in this format.
     pub(crate) fn layout(self, shape: Shape) -> Layout {
         Layout::dense(shape, &self.order(shape.rank())[..shape.rank()])
     }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formats_are_told_apart() {
+    fn the_format_of_a_layout_is_detected() {
         let shape = Shape::from([2, 3, 4, 5]);
         for format in [MemoryFormat::ChannelsFirst, MemoryFormat::ChannelsLast] {
             assert_eq!(MemoryFormat::of(&format.layout(shape)), Some(format));

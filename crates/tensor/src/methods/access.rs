@@ -1,4 +1,4 @@
-//! Reading elements, and writing them in place.
+//! Element access: reading, and writing in place.
 
 use crate::device::Device;
 use crate::element::Element;
@@ -6,8 +6,7 @@ use crate::layout::Layout;
 use crate::tensor::TensorOf;
 
 impl<T: Element> TensorOf<T> {
-    /// Makes the storage exclusive: copies it if it is shared or if elements overlap, since writing one would change the
-    /// others.
+    /// Makes the storage exclusive: copies it if it is shared or if elements overlap in memory.
     #[inline]
     pub(crate) fn make_own(&mut self) {
         if !self.is_unshared() {
@@ -54,7 +53,7 @@ impl<T: Element> TensorOf<T> {
     /// The element of a tensor with one element; synchronizes with a GPU.
     ///
     /// # Panics
-    /// If there is not exactly one element.
+    /// If the number of elements is not 1.
     #[track_caller]
     pub fn item(&self) -> T {
         assert!(self.numel() == 1, "item: a tensor of shape {} has {} elements, not one", self.shape(), self.numel());

@@ -8,12 +8,12 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 impl<T: Element> TensorOf<T> {
-    /// Every element is `value`.
+    /// A tensor filled with `value`.
     pub fn full(shape: impl Into<Shape>, value: T) -> Self {
         Self::full_on(Device::Cpu, shape, value)
     }
 
-    /// Every element is `value`, on the given device.
+    /// A tensor on the given device, filled with `value`.
     ///
     /// # Panics
     /// If the device cannot be used; check [`Device::ready`] first.
@@ -21,17 +21,17 @@ impl<T: Element> TensorOf<T> {
         T::full(device, shape.into(), value)
     }
 
-    /// Every element is 0.
+    /// A tensor of zeros.
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         Self::full(shape, T::ZERO)
     }
 
-    /// Every element is 1.
+    /// A tensor of ones.
     pub fn ones(shape: impl Into<Shape>) -> Self {
         Self::full(shape, T::ONE)
     }
 
-    /// One element, no axes.
+    /// A tensor with one element and no axes.
     pub fn scalar(value: T) -> Self {
         Self::full((), value)
     }

@@ -52,12 +52,12 @@ impl<T: Element> TensorOf<T> {
         ElementKernels::to_u8(self)
     }
 
-    /// The elements as another type, rounded as by the method of that type.
+    /// The elements as another type, rounded as by `to_f32`, `to_f64`, `to_i32` or `to_u8`.
     pub fn cast<U: Element>(&self) -> TensorOf<U> {
         U::cast(self)
     }
 
-    /// The largest element along some axes (negative axes count from the last, none means all). NaN wins.
+    /// The maximum along some axes (negative axes count from the last, none means all). NaN propagates.
     ///
     /// # Panics
     /// If an axis is out of range or there are no elements.
@@ -69,7 +69,7 @@ impl<T: Element> TensorOf<T> {
         keep(ElementKernels::max(self, &marked[..self.rank()]), &marked, keepdim)
     }
 
-    /// The smallest element along some axes (negative axes count from the last, none means all). NaN wins.
+    /// The minimum along some axes (negative axes count from the last, none means all). NaN propagates.
     ///
     /// # Panics
     /// If an axis is out of range or there are no elements.
@@ -81,7 +81,7 @@ impl<T: Element> TensorOf<T> {
         keep(ElementKernels::min(self, &marked[..self.rank()]), &marked, keepdim)
     }
 
-    /// The index of the first largest element along an axis, which is removed. The first NaN wins.
+    /// The index of the first maximum along an axis, which is removed; of the first NaN, if there is one.
     ///
     /// # Panics
     /// If the axis is out of range or there are no elements.

@@ -79,7 +79,7 @@ impl<T: Float> TensorOf<T> {
         sum.unary(Unary::Mul(1.0 / (count - correction as f64)))
     }
 
-    /// The adjoint of [`gather`](Self::gather): zeros of `shape` to which this tensor is added at `index` along an axis.
+    /// The adjoint of [`gather`](Self::gather): adds this tensor at `index` along an axis to zeros of `shape`.
     ///
     /// # Panics
     /// If the shapes do not match or an index is out of range.
@@ -91,7 +91,7 @@ impl<T: Float> TensorOf<T> {
         shape_rules::gather("scatter_add", shape, axis, self.shape()).or_panic();
         assert!(
             self.shape() == index.shape(),
-            "scatter_add: x and index differ\n  x     = {}\n  index = {}",
+            "scatter_add: shapes differ\n  x     = {}\n  index = {}",
             self.shape(),
             index.shape()
         );
@@ -130,8 +130,8 @@ impl<T: Float> TensorOf<T> {
         T::linear(self, w, b)
     }
 
-    /// The gradients of [`linear`](Self::linear) in its weight and its bias, those that are wanted: this is x (N,I), dy (N,O), the
-    /// results are `dw = dyᵀ · x` (O,I) and db (O), the sum of each column of dy.
+    /// The requested gradients of [`linear`](Self::linear) in its weight and its bias. `self` is x (N,I), dy is (N,O); the
+    /// results are `dw = dyᵀ · x` (O,I) and `db = Σₙ dy` (O).
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -141,7 +141,7 @@ impl<T: Float> TensorOf<T> {
         let (x, dy_shape) = (self.shape(), dy.shape());
         assert!(
             x.rank() == 2 && dy_shape.rank() == 2 && x[0] == dy_shape[0],
-            "linear_parameter_gradients: x (N,I) and dy (N,O) have as many rows\n  x  = {x}\n  dy = {dy_shape}"
+            "linear_parameter_gradients: x and dy do not match\n  x (N,I)  = {x}\n  dy (N,O) = {dy_shape}\n  rule: x.N == dy.N"
         );
         T::linear_parameter_gradients(self, dy, wanted)
     }
@@ -156,7 +156,7 @@ impl<T: Float> TensorOf<T> {
         T::log_softmax(self, self.axis("log_softmax", axis))
     }
 
-    /// `dx = dy − exp(y) · Σ dy` along an axis: this is y, the result of [`log_softmax`](Self::log_softmax).
+    /// `dx = dy − exp(y) · Σ dy` along an axis; `self` is y, the result of [`log_softmax`](Self::log_softmax).
     ///
     /// # Panics
     /// If the axis is out of range or the shapes differ.
@@ -172,18 +172,18 @@ impl<T: Float> TensorOf<T> {
         T::log_softmax_backward(dy, self, self.axis("log_softmax_backward", axis))
     }
 
-    /// The losses `−ln softmax(x)[label]` of logits x (N,C,…), this, and labels (N,…) in 0..C; also `max` and
-    /// `ln Σ exp(x − max)` over the classes, for [`cross_entropy_backward`](Self::cross_entropy_backward): each (N,…).
+    /// The losses `−ln softmax(x)[label]`; `self` is the logits x (N,C,…), labels (N,…) are in 0..C. Also `max` and
+    /// `ln Σ exp(x − max)` over the classes, for [`cross_entropy_backward`](Self::cross_entropy_backward); each (N,…).
     ///
     /// # Panics
-    /// If the shapes do not match, there is no sample or a label is out of range.
+    /// If the shapes do not match, the batch is empty or a label is out of range.
     #[track_caller]
     #[must_use]
     pub fn cross_entropy(&self, labels: &TensorOf<i32>) -> [Self; 3] {
         let (x, of_labels) = (self.shape(), labels.shape());
         assert!(
             x.rank() >= 2 && [&x[..1], &x[2..]].concat() == *of_labels,
-            "cross_entropy: labels do not fit\n  logits (N,C,…) = {x}\n  labels (N,…)   = {of_labels}\n  rule: labels have the logits' shape without C"
+            "cross_entropy: labels have the wrong shape\n  logits (N,C,…) = {x}\n  labels (N,…)   = {of_labels}\n  rule: labels have the logits' shape without C"
         );
         assert!(
             labels.numel() > 0,
@@ -198,8 +198,8 @@ impl<T: Float> TensorOf<T> {
         T::cross_entropy(self, labels)
     }
 
-    /// `dx = dy · (softmax(x) − onehot(label))` of logits x (N,C,…), this; dy, the labels, and max and ln, which
-    /// [`cross_entropy`](Self::cross_entropy) gave for them, are (N,…).
+    /// `dx = dy · (softmax(x) − onehot(label))`; `self` is the logits x (N,C,…). dy, the labels, and max and ln as returned by
+    /// [`cross_entropy`](Self::cross_entropy) are (N,…).
     ///
     /// # Panics
     /// If the shapes do not match or a label is out of range.

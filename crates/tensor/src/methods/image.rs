@@ -11,8 +11,8 @@ use crate::shape_rules::{Conv2dOptions, Window};
 use crate::tensor::TensorOf;
 
 impl<T: Float> TensorOf<T> {
-    /// The convolution (cross-correlation, as everywhere in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw),
-    /// plus b (O) → (N,O,oh,ow).
+    /// The convolution (in deep learning: cross-correlation) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus b (O)
+    /// → (N,O,oh,ow).
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -22,7 +22,7 @@ impl<T: Float> TensorOf<T> {
         self.conv2d_with(w, b, options, Epilogue::NONE)
     }
 
-    /// [`conv2d`](Self::conv2d) and what follows it; a residual has the result's shape.
+    /// [`conv2d`](Self::conv2d) with an epilogue; a residual has the result's shape.
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -40,8 +40,8 @@ impl<T: Float> TensorOf<T> {
         T::conv2d(self, w, b, &conv, epilogue)
     }
 
-    /// The adjoint of [`conv2d`](Self::conv2d) in its input: this is dy (N,O,oh,ow), w (O,C/groups,kh,kw), the result
-    /// dx (N,C,H,W) with `hw` = [H, W].
+    /// The adjoint of [`conv2d`](Self::conv2d) in its input: `self` is dy (N,O,oh,ow), w is (O,C/groups,kh,kw), the result
+    /// is dx (N,C,H,W) with `hw` = [H, W].
     ///
     /// # Panics
     /// If no convolution with these options maps the result's shape to dy's.
@@ -57,13 +57,13 @@ impl<T: Float> TensorOf<T> {
         let conv = ConvGeometry::new(x, w_shape, None, options).or_panic();
         assert!(
             conv.y() == dy,
-            "conv2d_input_gradient: dy does not fit\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
+            "conv2d_input_gradient: dy has the wrong shape\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
             conv.y()
         );
         T::conv2d_input_gradient(self, w, &conv)
     }
 
-    /// The adjoint of [`conv2d`](Self::conv2d) in its weight: this is x (N,C,H,W), dy (N,O,oh,ow), the result
+    /// The adjoint of [`conv2d`](Self::conv2d) in its weight: `self` is x (N,C,H,W), dy is (N,O,oh,ow), the result is
     /// dw (O,C/groups,kh,kw) with `khw` = [kh, kw].
     ///
     /// # Panics
@@ -72,11 +72,11 @@ impl<T: Float> TensorOf<T> {
     #[must_use]
     pub fn conv2d_weight_gradient(&self, dy: &Self, khw: [usize; 2], options: Conv2dOptions) -> Self {
         let [dw, _] = self.conv2d_parameter_gradients(dy, khw, options, [true, false]);
-        dw.expect("it was asked for")
+        dw.expect("it was requested")
     }
 
-    /// The gradients of [`conv2d`](Self::conv2d) in its weight and its bias, those that are wanted: this is x (N,C,H,W), dy
-    /// (N,O,oh,ow), the results are dw (O,C/groups,kh,kw) with `khw` = [kh, kw], and db (O), the sum of each channel of dy.
+    /// The requested gradients of [`conv2d`](Self::conv2d) in its weight and its bias: `self` is x (N,C,H,W), dy is (N,O,oh,ow);
+    /// the results are dw (O,C/groups,kh,kw) with `khw` = [kh, kw] and db (O), the sum over each channel of dy.
     ///
     /// # Panics
     /// If no convolution of x with these options has dy's shape.
@@ -93,11 +93,11 @@ impl<T: Float> TensorOf<T> {
         T::conv2d_parameter_gradients(self, dy, &conv, wanted)
     }
 
-    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) in one, a few images at a time
-    /// where w is small: (N,O,oh,ow), and where the maxima were.
+    /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) fused → (N,O,oh,ow) and the indices of
+    /// the maxima. If w is small, a few images at a time stay in the cache.
     ///
     /// # Panics
-    /// If the shapes do not match. Windows have to be of the convolution's result.
+    /// If the shapes do not match. `windows` are those of the convolution's result.
     #[track_caller]
     #[must_use]
     pub fn conv2d_relu_max_pool2d(
@@ -111,8 +111,8 @@ impl<T: Float> TensorOf<T> {
         T::conv2d_relu_max_pool2d(self, w, b, &conv, windows)
     }
 
-    /// The gradients of x, w and b of [`conv2d_relu_max_pool2d`](Self::conv2d_relu_max_pool2d), those that are wanted; this
-    /// is x (N,C,H,W), dy has the result's shape.
+    /// The requested gradients of [`conv2d_relu_max_pool2d`](Self::conv2d_relu_max_pool2d) in x, w and b; `self` is
+    /// x (N,C,H,W), dy has the result's shape.
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -130,13 +130,13 @@ impl<T: Float> TensorOf<T> {
         let (y, pooled) = (conv.y(), indices.index().shape());
         assert!(
             dy.shape() == pooled && pooled[..2] == y[..2],
-            "conv2d_relu_max_pool2d_backward: dy does not fit\n  dy = {}\n  indices = {pooled}\n  convolution = {y}\n  rule: dy has one number for each index",
+            "conv2d_relu_max_pool2d_backward: dy has the wrong shape\n  dy = {}\n  indices = {pooled}\n  convolution = {y}\n  rule: dy has the shape of the indices",
             dy.shape()
         );
         T::conv2d_relu_max_pool2d_backward([self, w, dy], indices, &conv, wanted)
     }
 
-    /// The windows of a convolution of x (N,C,H,W) as columns: (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
+    /// The windows of a convolution of x (N,C,H,W) as columns → (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
     /// (`torch.nn.functional.unfold`).
     ///
     /// # Panics
@@ -147,11 +147,11 @@ impl<T: Float> TensorOf<T> {
         T::im2col(self, &ConvGeometry::of_windows(self.shape(), khw, options).or_panic())
     }
 
-    /// The adjoint of [`im2col`](Self::im2col): this is dy (N, C·kh·kw, oh·ow), the result dx (N,C,H,W) with
-    /// `khw` = [kh, kw] and `hw` = [H, W]. Overlapping windows add up (`torch.nn.functional.fold`).
+    /// The adjoint of [`im2col`](Self::im2col): `self` is dy (N, C·kh·kw, oh·ow), the result is dx (N,C,H,W) with
+    /// `khw` = [kh, kw] and `hw` = [H, W]. Overlapping windows are added (`torch.nn.functional.fold`).
     ///
     /// # Panics
-    /// If dy has not the shape that `im2col` gives for such images.
+    /// If dy does not have the shape of the result of `im2col`.
     #[track_caller]
     #[must_use]
     pub fn col2im(&self, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> Self {
@@ -166,44 +166,45 @@ impl<T: Float> TensorOf<T> {
         let columns = Shape::from([x[0], x[1] * cells, conv.ohw().iter().product()]);
         assert!(
             columns == dy,
-            "col2im: dy does not fit\n  dy      = {dy}\n  columns = {columns}\n  rule: dy has the columns' shape"
+            "col2im: dy has the wrong shape\n  dy      = {dy}\n  columns = {columns}\n  rule: dy has the columns' shape"
         );
         T::col2im(self, &conv)
     }
 
-    /// The maximum of each window of x (N,C,H,W), and where it was. [`crate::shape_rules::pool2d`] and
-    /// [`crate::shape_rules::adaptive_pool2d`] make windows.
+    /// The maximum of each window of x (N,C,H,W), and its index. [`crate::shape_rules::pool2d`] and
+    /// [`crate::shape_rules::adaptive_pool2d`] create windows.
     #[must_use]
     pub fn max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, PoolIndices) {
         T::max_pool2d(self, windows)
     }
 
-    /// relu and [`max_pool2d`](Self::max_pool2d) in one: maxima that are not above 0 have no place, and unless NaN are 0.
+    /// relu and [`max_pool2d`](Self::max_pool2d) fused: where a maximum is not above 0 its index is −1 and the result is 0, or
+    /// NaN for NaN.
     #[must_use]
     pub fn relu_max_pool2d(&self, windows: &[Vec<Window>; 2]) -> (Self, PoolIndices) {
         T::relu_max_pool2d(self, windows)
     }
 
-    /// The elements of each plane of x (N,C,H,W) at the places that [`max_pool2d`](Self::max_pool2d) gave; 0 for none.
+    /// The elements of each plane of x (N,C,H,W) at the indices of [`max_pool2d`](Self::max_pool2d); 0 where the index is −1.
     ///
     /// # Panics
-    /// If x is smaller than what was pooled.
+    /// If x is smaller than the pooled input.
     #[must_use]
     pub fn gather2d(&self, indices: &PoolIndices) -> Self {
         T::gather2d(self, indices)
     }
 
-    /// The adjoint of [`gather2d`](Self::gather2d), with `hw` = [H, W].
+    /// The adjoint of [`gather2d`](Self::gather2d), with `hw` = [H, W]; `self` is dy.
     ///
     /// # Panics
-    /// If this has not the shape of the places, or `hw` is smaller than what was pooled.
+    /// If dy does not have the shape of the indices, or `hw` is smaller than the pooled input.
     #[track_caller]
     #[must_use]
     pub fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
         let shape = indices.index().shape();
         assert!(
             self.shape() == shape,
-            "scatter2d: dy does not fit\n  dy = {}\n  indices = {shape}\n  rule: one number for each index",
+            "scatter2d: dy has the wrong shape\n  dy = {}\n  indices = {shape}\n  rule: dy has the shape of the indices",
             self.shape()
         );
         T::scatter2d(self, indices, hw)
@@ -221,7 +222,7 @@ impl<T: Float> TensorOf<T> {
         T::avg_pool2d_adjoint(self, windows, hw)
     }
 
-    /// Rows and columns as weighted sums of two of x (N,C,H,W).
+    /// Resamples x (N,C,H,W): each output row and column is a weighted sum of two of x.
     #[must_use]
     pub fn resample2d(&self, taps: &[Vec<Tap>; 2]) -> Self {
         T::resample2d(self, taps)
@@ -244,11 +245,11 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_statistics(self)
     }
 
-    /// Batch normalization of x (N,C,…) by its own statistics: `γ·(x − mean)/√(var + ε) + β`, γ and β (C), and what follows
+    /// Batch normalization of x (N,C,…) with its own statistics: `γ·(x − mean)/√(var + ε) + β`, γ and β (C), with an epilogue
     /// in the same pass; also the mean, the biased variance and 1/√(var + ε), each (C).
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or a shape does not fit.
+    /// If x has fewer than two axes or no elements, or a shape does not match.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, epilogue: Epilogue<'_, Self>) -> (Self, [Self; 3]) {
         not_empty("batch_norm", self);
@@ -257,8 +258,7 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm(self, gamma, beta, eps, epilogue)
     }
 
-    /// `(x − mean) · scale + shift`, one number each for a channel, and what follows in the same pass: x (N,C,…), the
-    /// others (C).
+    /// `(x − mean) · scale + shift` per channel, with an epilogue in the same pass: x (N,C,…), the others (C).
     ///
     /// # Panics
     /// If a shape does not match.
@@ -270,8 +270,8 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_apply(self, mean, scale, shift, epilogue)
     }
 
-    /// The gradients (dx, dγ, dβ, dr) of batch normalization with the batch's own statistics; this is x (N,C,…). After
-    /// relu, y is what came out of it; `residual` asks for dr, the gradient of what was added.
+    /// The gradients (dx, dγ, dβ, dr) of batch normalization with the batch's own statistics; `self` is x (N,C,…). If relu was
+    /// applied, y is its result; `residual` requests dr, the gradient of the residual.
     ///
     /// # Panics
     /// If a shape does not match.
@@ -294,8 +294,8 @@ impl<T: Float> TensorOf<T> {
         T::batch_norm_backward(dy, self, mean, istd, gamma, y, residual)
     }
 
-    /// Moves this running mean and a running variance by a `share` towards those of a batch, in place; the batch's
-    /// variance is first multiplied by `correction`: all (C).
+    /// Updates the running mean, `self`, and the running variance in place: `running = (1 − share)·running + share·batch`. The
+    /// batch's variance is first multiplied by `correction`. All are (C).
     ///
     /// # Panics
     /// If a shape differs.
@@ -320,12 +320,13 @@ impl<T: Float> TensorOf<T> {
 }
 
 impl TensorOf<u8> {
-    /// A batch of some of these images (N,C,H,W): `samples` (n) → (n,C,H,W). Each goes through the steps, whose random numbers
-    /// are a function of the key, the step's purpose and the sample, and then byte by byte through the table of its channel,
-    /// or the only one.
+    /// A batch of some of these images (N,C,H,W): `samples` (n) → (n,C,H,W). The steps are applied to each image, then its bytes
+    /// are mapped through the lookup table of their channel, or the only table. The random numbers of a step are a function of
+    /// the key, the step's purpose and the sample.
     ///
     /// # Panics
-    /// If there are more steps than [`MAX_IMAGE_STEPS`], not one table or one for each channel, or a sample out of range.
+    /// If there are more steps than [`MAX_IMAGE_STEPS`], if there is neither one table nor one per channel, or if a sample is
+    /// out of range.
     #[track_caller]
     #[must_use]
     pub fn image_batch(
@@ -352,7 +353,7 @@ impl TensorOf<u8> {
     }
 }
 
-/// The convolution of x with these options that has dy's shape; fails if none has.
+/// The geometry of the convolution of x; panics unless its result has dy's shape.
 #[track_caller]
 fn of_parameter_gradients(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dOptions) -> ConvGeometry {
     assert!(
@@ -363,13 +364,13 @@ fn of_parameter_gradients(x: Shape, dy: Shape, khw: [usize; 2], options: Conv2dO
     let conv = ConvGeometry::new(x, w, None, options).or_panic();
     assert!(
         conv.y() == dy,
-        "conv2d_parameter_gradients: dy does not fit\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
+        "conv2d_parameter_gradients: dy has the wrong shape\n  dy = {dy}\n  y  = {}\n  rule: dy has y's shape",
         conv.y()
     );
     conv
 }
 
-/// Fails unless x is (N,C,…) and each part (C).
+/// Panics unless x is (N,C,…) and each part is (C).
 #[track_caller]
 fn check_channels<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)]) {
     for (name, part) in parts {
@@ -381,7 +382,7 @@ fn check_channels<T: Float>(x: Shape, parts: &[(&str, &TensorOf<T>)]) {
     }
 }
 
-/// Fails unless a residual has the shape of the result.
+/// Panics unless a residual has the shape of the result.
 #[track_caller]
 fn check_residual<T: Float>(op: &str, y: Shape, epilogue: Epilogue<'_, TensorOf<T>>) {
     if let Some(residual) = epilogue.residual {

@@ -25,7 +25,7 @@ fn marks(op: &str, shape: Shape, axes: &[isize]) -> [bool; MAX_RANK] {
     marked
 }
 
-/// Removes the axes in `marked`, which have length 1, unless they are to be kept.
+/// Removes the axes in `marked`, which have length 1, unless `keepdim` is set.
 fn keep<T: Element>(y: TensorOf<T>, marked: &[bool], keepdim: bool) -> TensorOf<T> {
     if keepdim {
         return y;
@@ -34,7 +34,7 @@ fn keep<T: Element>(y: TensorOf<T>, marked: &[bool], keepdim: bool) -> TensorOf<
     y.reshape(shape)
 }
 
-/// Panics for an empty tensor, which has no largest element.
+/// Panics for an empty tensor, which has no maximum.
 #[track_caller]
 fn not_empty<T: Element>(op: &str, x: &TensorOf<T>) {
     assert!(x.numel() > 0, "{op}: a tensor of shape {} has no elements\n  rule: at least one element", x.shape());

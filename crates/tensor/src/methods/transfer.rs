@@ -13,7 +13,7 @@ fn upload<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
     let y = gpu.tensor(dense.layout().dense_like());
     let from = dense.layout().offset();
     let elements = &dense.buffer()[from..from + dense.numel()];
-    // SAFETY: elements are plain numbers, which any bytes of theirs say all about.
+    // SAFETY: elements are plain numbers without padding bytes.
     let bytes = unsafe { std::slice::from_raw_parts(elements.as_ptr().cast(), size_of_val(elements)) };
     gpu.upload(address(&y), bytes);
     y
@@ -24,24 +24,24 @@ fn upload<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
 fn download<T: Element>(gpu: &'static Gpu, x: &TensorOf<T>) -> TensorOf<T> {
     let mut dense = x.dense();
     if dense.is_bf16() {
-        // Widened for this once: a replay may write the tensor anew, which a copy that is kept would not show.
+        // Converted anew each time: a replay may overwrite the tensor, and a cached copy would be stale.
         let wide = gpu.tensor(dense.layout().dense_like());
         let from = dense.bf16_address().expect("it is stored as bf16");
         let (to, numel) = (address(&wide), checked(dense.numel()));
-        // SAFETY: both have so many elements without gaps, and the f32 buffer is exclusive.
+        // SAFETY: both are dense with `numel` elements, and the f32 buffer is exclusive.
         unsafe { gpu.convert("widen", [&to, &from, &numel], numel) };
         dense = wide;
     }
     let mut y = TensorOf::<T>::uninitialized(dense.layout().dense_like());
     let (elements, _) = y.buffer_mut();
-    // SAFETY: elements are plain numbers, for which any bytes will do.
+    // SAFETY: elements are plain numbers, for which all bit patterns are valid.
     let bytes = unsafe { std::slice::from_raw_parts_mut(elements.as_mut_ptr().cast(), size_of_val(elements)) };
     gpu.download(bytes, address(&dense));
     y
 }
 
 impl<T: Element> TensorOf<T> {
-    /// The address of the elements on a GPU, which in-place changes keep; `None` on the CPU.
+    /// The address of the elements on a GPU, which in-place updates do not change; `None` on the CPU.
     pub fn gpu_address(&self) -> Option<u64> {
         self.gpu().map(|_| address(self))
     }
@@ -51,8 +51,8 @@ impl<T: Element> TensorOf<T> {
     /// An upload to a GPU is asynchronous and ordered before later work on that GPU. A download synchronizes.
     ///
     /// # Panics
-    /// If the device cannot be used; check [`Device::ready`] first. A download also panics if an earlier kernel got a label or
-    /// an index out of range.
+    /// If the device cannot be used; check [`Device::ready`] first. A download also panics if an earlier kernel recorded a label
+    /// or an index out of range.
     #[must_use]
     #[track_caller]
     pub fn to(&self, device: Device) -> Self {
@@ -66,8 +66,8 @@ impl<T: Element> TensorOf<T> {
         }
     }
 
-    /// The same elements on a device as [`to`](Self::to) gives them, laid out as its kernels read parameters: with four axes,
-    /// as a filter has, channels-last on a GPU, where a convolution would have to arrange it at every step, else row-major.
+    /// As [`to`](Self::to), in the memory format in which the device's kernels read parameters: channels-last for filters (four
+    /// axes) on a GPU, where each convolution would otherwise convert them at every step; row-major for all others.
     ///
     /// # Panics
     /// As [`to`](Self::to).

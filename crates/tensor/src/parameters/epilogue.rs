@@ -1,8 +1,8 @@
-//! What follows a product or a normalization in the same op.
+//! Epilogues: the residual and the activation that a product or a normalization applies to its result.
 
-/// What follows a product or a normalization in the same op: first a residual is added, then relu taken.
+/// The epilogue of a product or a normalization: a residual is added to the result, then relu is applied.
 ///
-/// `X` is what the residual is: a tensor for a kernel, a variable for an op.
+/// `X` is the type of the residual: a tensor for a kernel, a variable for an op.
 ///
 /// ```
 /// use chainrule_tensor::{Epilogue, Tensor};
@@ -12,13 +12,13 @@
 /// ```
 #[derive(Debug)]
 pub struct Epilogue<'a, X> {
-    /// What is added to the result, of its shape.
+    /// The residual, of the shape of the result.
     pub residual: Option<&'a X>,
-    /// Whether `max(·, 0)` is taken then.
+    /// Whether `max(·, 0)` is applied.
     pub relu: bool,
-    /// Whether a batch normalization of the result follows, which needs sums over each channel. A kernel that can sum up
-    /// its result while it is in registers then attaches the sums to it, for exactly its layout and until it is written
-    /// to; a batch normalization that finds none makes them in a pass of its own.
+    /// Whether the next op is a batch normalization, which needs sums over each channel of the result. A kernel that can
+    /// sum its result while it is in registers attaches the sums to the tensor. They are valid for its layout until it is
+    /// written to. Without attached sums, batch normalization computes them in a separate pass.
     pub channel_stats: bool,
 }
 
@@ -31,24 +31,24 @@ impl<X> Clone for Epilogue<'_, X> {
 impl<X> Copy for Epilogue<'_, X> {}
 
 impl<'a, X> Epilogue<'a, X> {
-    /// Nothing follows.
+    /// No epilogue.
     pub const NONE: Self = Self { residual: None, relu: false, channel_stats: false };
     /// Relu.
     pub const RELU: Self = Self { relu: true, ..Self::NONE };
-    /// A batch normalization in an op of its own.
+    /// Requests the channel statistics of the result for a batch normalization that follows as a separate op.
     pub const CHANNEL_STATS: Self = Self { channel_stats: true, ..Self::NONE };
 
-    /// A residual is added.
+    /// Adds a residual.
     pub fn add(residual: &'a X) -> Self {
         Self { residual: Some(residual), ..Self::NONE }
     }
 
-    /// A residual is added, then relu taken.
+    /// Adds a residual, then applies relu.
     pub fn add_relu(residual: &'a X) -> Self {
         Self { residual: Some(residual), ..Self::RELU }
     }
 
-    /// The same with this residual: what an op hands to its kernel.
+    /// The same epilogue with another residual: how an op passes it to its kernel.
     pub fn with_residual<Y>(self, residual: Option<&Y>) -> Epilogue<'_, Y> {
         Epilogue { residual, relu: self.relu, channel_stats: self.channel_stats }
     }

@@ -1,4 +1,4 @@
-//! What kernels take and give besides tensors and numbers.
+//! Parameter and result types of kernels.
 
 pub(crate) mod elementwise;
 pub(crate) mod epilogue;

@@ -1,37 +1,37 @@
-//! What the steps of optimizers need to know.
+//! Parameters of the optimizer steps.
 
 use crate::tensor::TensorOf;
 
-/// What a step of stochastic gradient descent needs to know, as in `torch.optim.SGD`.
+/// The settings of a step of stochastic gradient descent, as in `torch.optim.SGD`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdStep {
     /// The learning rate.
     pub lr: f64,
-    /// The share of the running direction that is kept.
+    /// The momentum: the factor of the momentum buffer.
     pub momentum: f64,
-    /// The share of the gradient that does not enter the running direction.
+    /// The dampening: the gradient enters the momentum buffer with the factor `1 − dampening`.
     pub dampening: f64,
-    /// Whether to look ahead along the running direction (Nesterov).
+    /// Whether to use Nesterov momentum.
     pub nesterov: bool,
-    /// The factor of the parameter that is added to its gradient.
+    /// The weight decay: this factor times the parameter is added to the gradient.
     pub weight_decay: f64,
-    /// Whether this is the parameter's first step, at which the running direction becomes the gradient itself.
+    /// Whether this is the parameter's first step, at which the momentum buffer becomes the gradient itself.
     pub first: bool,
 }
 
-/// What a step of Adam needs to know, as in `torch.optim.Adam` and `AdamW`.
+/// The settings of a step of Adam, as in `torch.optim.Adam` and `AdamW`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamStep {
     /// The learning rate.
     pub lr: f64,
-    /// The share of the running mean that is kept.
+    /// β₁: the decay rate of the first moment.
     pub beta1: f64,
-    /// The share of the running mean of squares that is kept.
+    /// β₂: the decay rate of the second moment.
     pub beta2: f64,
-    /// Added to the root of the running mean of squares.
+    /// ε: added to the square root of the second moment.
     pub eps: f64,
-    /// The factor of the parameter that is added to its gradient or, decoupled, the share of the parameter that
-    /// lr times this takes away.
+    /// The weight decay: this factor times the parameter is added to the gradient or, if decoupled, `lr` times this factor
+    /// times the parameter is subtracted from the parameter.
     pub weight_decay: f64,
     /// Whether the decay bypasses the moments (`AdamW`).
     pub decoupled: bool,
@@ -39,27 +39,27 @@ pub struct AdamStep {
     pub step: u64,
 }
 
-/// A parameter and what a step of stochastic gradient descent changes it by.
+/// A parameter with its state, for a step of stochastic gradient descent.
 pub struct SgdSlot<'a, T> {
-    /// What is changed.
+    /// The parameter, which is updated.
     pub parameter: &'a mut TensorOf<T>,
     /// Its gradient, of the same shape.
     pub gradient: &'a TensorOf<T>,
-    /// The running direction, of the same shape, if there is momentum.
+    /// The momentum buffer, of the same shape, if there is momentum.
     pub momentum: Option<&'a mut TensorOf<T>>,
     /// The settings.
     pub step: SgdStep,
 }
 
-/// A parameter and what a step of Adam changes it by.
+/// A parameter with its state, for a step of Adam.
 pub struct AdamSlot<'a, T> {
-    /// What is changed.
+    /// The parameter, which is updated.
     pub parameter: &'a mut TensorOf<T>,
     /// Its gradient, of the same shape.
     pub gradient: &'a TensorOf<T>,
-    /// The running mean, of the same shape.
+    /// The first moment, of the same shape.
     pub mean: &'a mut TensorOf<T>,
-    /// The running mean of squares, of the same shape.
+    /// The second moment, of the same shape.
     pub square: &'a mut TensorOf<T>,
     /// The settings.
     pub step: AdamStep,

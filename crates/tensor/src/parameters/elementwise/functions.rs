@@ -1,11 +1,11 @@
-//! The functions of one and of two numbers: one entry for each, of which everything else about it is made.
+//! The table of unary and binary functions: one entry per function, from which its enum variants and loops are generated.
 
-/// Hands the entries to a macro: to `declare`, which makes [`Unary`](super::Unary) and [`Binary`](super::Binary) of them,
-/// and to `cpu::elementwise::loops`.
+/// Passes the entries to a macro: to `declare`, which declares [`Unary`](super::Unary) and [`Binary`](super::Binary), and to
+/// `cpu::elementwise::loops`.
 ///
-/// An entry is a function's value; where its gradient has a loop of its own, that of dy and of x, or of y if the argument is
-/// called so; and, for the tests, an instance and its definition in f64 and std's functions. `CHEAP` and `DEAR` say how many
-/// elements are worth a task.
+/// An entry holds the formula of the function; if its gradient has its own loop, the formula of dx in dy and x, or in dy and
+/// y if the argument is named y; and, for the tests, an instance and its definition in f64 with the functions of std.
+/// `CHEAP` and `DEAR` select the minimum number of elements per task.
 macro_rules! functions { ($make:ident) => { $make! {
     unary {
         /// −x
@@ -14,7 +14,7 @@ macro_rules! functions { ($make:ident) => { $make! {
         /// |x|
         Abs = CHEAP |x| x.abs(),
             test Abs = x.abs();
-        /// −1, 0 or 1; NaN for NaN
+        /// The sign, −1, 0 or 1; NaN for NaN
         Sign = CHEAP |x| if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { x },
             test Sign = f64::from(i8::from(x > 0.0) - i8::from(x < 0.0));
         /// eˣ
@@ -50,8 +50,8 @@ macro_rules! functions { ($make:ident) => { $make! {
         /// xᵖ
         Pow(p) = DEAR |x| T::powf(x, p),
             test Pow(0.7) = x.powf(p);
-        /// max(lo, min(x, hi)); NaN stays
-        // Comparisons that fail for NaN.
+        /// max(lo, min(x, hi)); NaN propagates
+        // Both comparisons are false for NaN.
         Clamp(lo, hi) = CHEAP |x| {
             let x = if x > hi { hi } else { x };
             if x < lo { lo } else { x }
@@ -59,7 +59,7 @@ macro_rules! functions { ($make:ident) => { $make! {
             /// dy where lo ≤ x ≤ hi, else 0, of (dy, x)
             gradient ClampBackward(lo, hi) = CHEAP |dy, x| if lo <= x && x <= hi { dy } else { T::ZERO },
             test Clamp(-0.5, 0.75) = x.clamp(lo, hi);
-        /// max(x, 0); NaN stays
+        /// max(x, 0); NaN propagates
         Relu = CHEAP |x| relu(x),
             /// dy where y > 0, else 0, of (dy, y)
             gradient ReluBackward = CHEAP |dy, y| relu_backward(dy, y),
@@ -102,9 +102,9 @@ macro_rules! functions { ($make:ident) => { $make! {
             /// dy·(t + x(1 − t²)σ(x)) with t = tanh(softplus x), of (dy, x)
             gradient MishBackward = DEAR |dy, x| dy * mish_slope(x),
             test Mish = x * x.exp().ln_1p().tanh();
-        /// x·Φ(x), Φ being the standard normal's distribution function
+        /// x·Φ(x), where Φ is the cumulative distribution function of the standard normal
         Gelu = DEAR |x| times(x, normal_distribution(x)),
-            /// dy·(Φ(x) + x·φ(x)), of (dy, x), φ being the standard normal's density
+            /// dy·(Φ(x) + x·φ(x)), of (dy, x), where φ is the density of the standard normal
             gradient GeluBackward = DEAR |dy, x| dy * (normal_distribution(x) + times(x, normal_density(x))),
             test Gelu = x * 0.5 * (1.0 + <f64 as crate::cpu::math::Elementary>::erf(x / 2f64.sqrt()));
         /// x/2·(1 + tanh(√(2/π)·(x + 0.044715x³)))
@@ -126,10 +126,10 @@ macro_rules! functions { ($make:ident) => { $make! {
         Mul "mul" = CHEAP |a, b| a * b;
         /// a/b
         Div "div" = CHEAP |a, b| a / b;
-        /// The larger; NaN if either is
-        // A NaN in b fails the comparison and is taken, a NaN in a is asked for.
+        /// The maximum; NaN if either is NaN
+        // If b is NaN, the comparison is false and b is the result; NaN in a is tested.
         Maximum "maximum" = CHEAP |a, b| if a >= b || a.is_nan() { a } else { b };
-        /// The smaller; NaN if either is
+        /// The minimum; NaN if either is NaN
         Minimum "minimum" = CHEAP |a, b| if a <= b || a.is_nan() { a } else { b };
     }
 } } }

@@ -1,10 +1,10 @@
-//! The elementwise functions there are.
+//! The elementwise functions.
 
 mod functions;
 
 pub(crate) use functions::functions;
 
-/// The enums of functions, and their numbers on a GPU.
+/// Declares the enums of functions and their GPU opcodes.
 macro_rules! declare {
     (
         unary { $(
@@ -22,25 +22,25 @@ macro_rules! declare {
             $binary:ident $label:literal = $binary_grain:ident |$a:ident, $b:ident| $result:expr;
         )+ }
     ) => {
-        /// A function of one number. Numbers in it are `f64` and rounded to the element type.
+        /// A unary function. Its parameters are `f64` and are rounded to the element type.
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum Unary {
             $($(#[$doc])* $name $(($(declare!(@number $number)),+))?,)+
         }
 
-        /// A function of two numbers.
+        /// A binary function.
         #[derive(Clone, Copy, Debug, PartialEq)]
         pub enum Binary {
             $($(#[$binary_doc])* $binary,)+
             $($($(#[$backward_doc])* $backward $(($(declare!(@number $backward_number)),+))?,)?)+
         }
 
-        /// The functions' numbers on a GPU.
+        /// The opcodes of the functions on a GPU.
         enum UnaryCode { $($name),+ }
         enum BinaryCode { $($binary,)+ $($($backward,)?)+ }
 
         impl Unary {
-            /// Its number on a GPU, and the numbers in it.
+            /// Its GPU opcode and its parameters.
             pub(crate) fn code(self) -> (i32, [f64; 2]) {
                 match self.cheapest() {
                     $(Self::$name $(($($number),+))? => (UnaryCode::$name as i32, two(&[$($($number),+)?])),)+
@@ -57,7 +57,7 @@ macro_rules! declare {
                 }
             }
 
-            /// Its number on a GPU, and the numbers in it.
+            /// Its GPU opcode and its parameters.
             pub(crate) fn code(self) -> (i32, [f64; 2]) {
                 match self {
                     $(Self::$binary => (BinaryCode::$binary as i32, two(&[])),)+
@@ -74,7 +74,7 @@ macro_rules! declare {
 functions!(declare);
 
 impl Unary {
-    /// The function itself, or one that costs less and rounds no worse: a product or two for a common exponent.
+    /// The function itself, or an equivalent that is cheaper and no less accurate: one or two products for a common exponent.
     pub(crate) fn cheapest(self) -> Self {
         match self {
             Self::Pow(2.0) => Self::Square,
@@ -85,12 +85,12 @@ impl Unary {
     }
 }
 
-/// At most two numbers, as kernels on a GPU take them.
+/// The parameters of a function, at most two, padded to the two that a GPU kernel expects.
 fn two(numbers: &[f64]) -> [f64; 2] {
     std::array::from_fn(|i| numbers.get(i).copied().unwrap_or_default())
 }
 
-/// A relation between two numbers.
+/// A comparison of two elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compare {
     /// a = b
