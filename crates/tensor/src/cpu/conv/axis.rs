@@ -1,10 +1,10 @@
-//! One axis of a convolution or of its adjoint, as steps and shifts.
+//! One axis of a convolution or of its adjoint, as strides and shifts.
 
-/// How outputs along one axis read a source: output `start + step·a`, for `a` in `0..count`, is a sum over taps of the
-/// source at `stride·a + shift`, times the tap's cell of the kernel.
+/// How outputs along one axis read a source: output `start + step·a`, for `a` in `0..count`, is the sum over all taps of
+/// the source at `stride·a + shift` times the tap's cell of the kernel.
 ///
-/// Positions `stride·a + shift` of one remainder modulo the stride are stored side by side, in a *plane* of their own.
-/// Then every tap reads neighbors for neighboring outputs, and a strided convolution runs as a plain one.
+/// Positions `stride·a + shift` with the same remainder modulo the stride are stored contiguously, in a separate *plane*.
+/// So each tap reads contiguous elements for adjacent outputs, and a strided convolution runs as one with stride 1.
 pub(super) struct Axis {
     pub(super) start: usize,
     pub(super) step: usize,
@@ -13,7 +13,7 @@ pub(super) struct Axis {
     /// The source position of element 0 of each plane.
     pub(super) origins: Vec<isize>,
     pub(super) stride: usize,
-    /// By how many elements the farthest tap reads beyond the output's index.
+    /// The maximum `skip` of all taps: how far beyond an output's index a tap reads.
     pub(super) reach: usize,
 }
 
@@ -33,7 +33,7 @@ impl Axis {
     }
 
     /// The axis of the adjoint, for the `len` elements of the convolution's input: one part for each remainder modulo
-    /// the stride. Input `i` takes from output `(i + padding − dilation·cell) / stride` wherever that is whole.
+    /// the stride. Input `i` reads output `(i + padding − dilation·cell) / stride` if that is an integer.
     pub(super) fn adjoint(len: usize, kernel: usize, stride: usize, padding: usize, dilation: usize) -> Vec<Self> {
         (0..stride.min(len))
             .map(|start| {
@@ -66,8 +66,8 @@ impl Axis {
         Self { start, step, count, taps, origins, stride, reach }
     }
 
-    /// The elements of a plane, from element `from` and at most `count` of them, that lie inside a source of `len`
-    /// elements, and where in the source the first of them is.
+    /// Of at most `count` elements of a plane from element `from` on, those inside a source of `len` elements, and the
+    /// position of the first of them in the source.
     #[inline]
     pub(super) fn inside(
         &self,

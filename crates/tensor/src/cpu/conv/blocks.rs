@@ -1,6 +1,6 @@
-//! A batch cut into blocks of images, by shapes alone: what is a sum over images, as the gradients of a convolution's
-//! parameters are, is summed for each block and then over the blocks in pairs. So a convolution whose gradient never lies
-//! in memory as a whole (`pooled`) gets the same bits as one whose gradient does.
+//! A batch split into blocks of images, by shapes alone. Sums over images, such as the gradients of a convolution's
+//! parameters, are computed per block and then added pairwise. So a fused convolution whose gradient is never in memory as
+//! a whole (`pooled`) gives the same bits as an unfused one.
 
 use std::ops::Range;
 
@@ -12,21 +12,21 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The bytes of a block's results: a part of the second-level cache.
+/// The bytes of a block's results: a part of the L2 cache.
 const BLOCK_BYTES: usize = 192 << 10;
-/// As many blocks as keep the threads busy.
+/// The minimum number of blocks, enough for all threads.
 const BLOCKS: usize = 16;
-/// The most bytes of a weight, which every block reads anew, after its transformation too.
+/// The maximum bytes of a weight, which every block reads, including its transformed copy.
 const WEIGHT_BYTES: usize = 16 << 10;
 
-/// The images of a batch, a few at a time.
+/// The blocks of a batch.
 pub(super) struct Blocks {
     pub(super) images: usize,
     at_once: usize,
 }
 
 impl Blocks {
-    /// Of a convolution's images.
+    /// The blocks for the images of a convolution.
     pub(super) fn new<T>(conv: &ConvGeometry) -> Self {
         let (w, y) = (conv.w(), conv.y());
         let images = y[0];
@@ -54,10 +54,10 @@ impl Blocks {
     }
 }
 
-/// The gradients of a convolution's parameters, dw (O,C/groups,kh,kw) and db (O), those that are wanted.
+/// The requested gradients of a convolution's parameters, dw (O,C/groups,kh,kw) and db (O).
 pub(super) type OfParameters<T> = [Option<TensorOf<T>>; 2];
 
-/// Those of one block: x (N,C,H,W), dy (N,O,oh,ow).
+/// The gradients of one block: x (N,C,H,W), dy (N,O,oh,ow).
 pub(super) fn of_block<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,
@@ -70,7 +70,7 @@ pub(super) fn of_block<T: Float>(
     ]
 }
 
-/// The sum over all blocks of what `body` gives for each, dw being shaped like w.
+/// The sum over all blocks of the results of `body`; dw has the shape of w.
 pub(super) fn sum_over<T: Float>(
     blocks: &Blocks,
     w: Shape,
@@ -85,7 +85,7 @@ pub(super) fn sum_over<T: Float>(
         blocks.for_each(|block, images| {
             for ((i, to), from) in parts.iter().enumerate().zip(body(images)) {
                 if let Some(from) = from {
-                    // SAFETY: each block has a place of its own.
+                    // SAFETY: each block writes its own element.
                     let to = unsafe { to.slice(block * len(i)..(block + 1) * len(i)) };
                     to.copy_from_slice(from.buffer());
                 }
@@ -101,7 +101,7 @@ pub(super) fn sum_over<T: Float>(
     std::array::from_fn(|_| total.next().expect("there are two"))
 }
 
-/// The gradients of w (O,C/groups,kh,kw) and b (O) that are wanted: x (N,C,H,W), dy (N,O,oh,ow).
+/// The requested gradients of w (O,C/groups,kh,kw) and b (O): x (N,C,H,W), dy (N,O,oh,ow).
 pub(crate) fn parameter_gradients<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,

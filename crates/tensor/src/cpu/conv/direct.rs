@@ -1,4 +1,4 @@
-//! Correlation of an image batch with kernels: the convolution, and its adjoint in the input.
+//! The direct algorithm: correlation of an image batch with kernels, for the convolution and its adjoint in the input.
 
 #![expect(
     clippy::inline_always,
@@ -15,7 +15,7 @@ use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
-/// What is summed: `y[n, o, i, j] = bias[o] + Σ x[n, c, ·, ·] · weight(o, c, p, q)`, along axes that say which pixels.
+/// The correlation `y[n, o, i, j] = bias[o] + Σ x[n, c, ·, ·] · weight(o, c, p, q)`; the axes define which pixels are summed.
 pub(super) struct Correlation<'a, T, W> {
     pub(super) x: Images<'a, T>,
     pub(super) axes: [&'a Axis; 2],
@@ -29,7 +29,7 @@ pub(super) struct Correlation<'a, T, W> {
     pub(super) bias: Option<&'a TensorOf<T>>,
 }
 
-/// A correlation made ready: weights in the order of the tiles, and the work cut into tasks.
+/// A prepared correlation: weights packed for the tiles, and the work split into tasks.
 struct Ready<'a, 'b, T> {
     x: &'b Images<'a, T>,
     planes: Planes<'a>,
@@ -40,20 +40,20 @@ struct Ready<'a, 'b, T> {
     outputs: usize,
     weights: &'b [T],
     bias: Vec<T>,
-    /// The rows of the output of one task, and the number of such blocks.
+    /// The output rows of one task, and the number of such row blocks.
     rows: usize,
     blocks: usize,
 }
 
 impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
-    /// Writes the pixels of y (N,O,·,·) that the axes name.
+    /// Writes the pixels of y (N,O,·,·) that the axes select.
     pub(super) fn write(&self, y: &Disjoint<T>, layout: &Layout) {
         let [vertical, horizontal] = self.axes;
         let height = vertical.count;
         if self.images * self.groups * self.outputs * height * horizontal.count == 0 {
             return;
         }
-        // Rows enough to keep a block's planes in the second-level cache, and few enough to keep all threads busy.
+        // As many rows as keep a block's planes in the L2 cache, but few enough that there is work for all threads.
         let row_bytes = Planes::new(self.axes, self.channels, 1).row_len() * size_of::<T>();
         let few = (height * self.images * self.groups).div_ceil(min_tasks());
         let rows = (BLOCK_BYTES / row_bytes.max(1)).min(few).clamp(1, height);
@@ -82,7 +82,7 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
         });
     }
 
-    /// Stores the weights as [`product`] reads them: by group, tile of outputs, tap, output.
+    /// Packs the weights in the order in which [`product`] reads them: group, tile of outputs, tap, output.
     fn pack(&self, to: &mut [T]) {
         let mut slots = to.iter_mut();
         for group in 0..self.groups {
@@ -102,7 +102,7 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
     }
 }
 
-/// Tiles of at most [`ROWS`] outputs, as equal as can be: their first output and their length.
+/// Tiles of at most [`ROWS`] outputs, of nearly equal length: the first output and the length of each.
 fn tiles(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     let count = outputs.div_ceil(ROWS);
     (0..count).map(move |t| (outputs * t / count, outputs * (t + 1) / count - outputs * t / count))
@@ -144,7 +144,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
                 bias[..count].copy_from_slice(&ready.bias[first..first + count]);
                 let w = ready.weights[first * taps..].as_ptr();
                 // (O, rows·pitch) = (O, C·kh·kw) · (C·kh·kw, rows·pitch)
-                // SAFETY: `padded_len` and `step` leave room for the last panel; weights are packed by these very tiles.
+                // SAFETY: `padded_len` and `step` include the last panel; weights are packed for these tiles.
                 unsafe {
                     product::<T, R>(
                         count,
@@ -164,7 +164,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
                             + horizontal.start as isize * s[3];
                         let step = horizontal.step as isize * s[3];
                         if step == 1 {
-                            // SAFETY: this row is this task's alone.
+                            // SAFETY: no other task writes this row.
                             let to = unsafe { y.slice(to as usize..to as usize + width) };
                             copy_short(to, from);
                         } else {

@@ -1,8 +1,8 @@
-//! Convolution as products with blocks of the im2col matrix: what strided and 1×1 convolutions of many channels use, and
-//! those of small images.
+//! Convolution as matrix products with blocks of the im2col matrix: for strided and 1×1 convolutions of many channels, and
+//! for small images.
 //!
-//! A block has the columns of some pixels, of several images where these are small, and stays in the second-level cache;
-//! the matrix as a whole is nowhere.
+//! A block has the columns of some pixels, of several images if these are small, and stays in the L2 cache. The whole
+//! matrix is never in memory.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -20,31 +20,31 @@ use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// Columns and rows are counted in whole tiles of a product of any level.
+/// Columns and rows are rounded up to whole tiles of a product at any level of CPU features.
 const ROUND: usize = 32;
-/// The most bytes of a block of the im2col matrix.
+/// The maximum bytes of a block of the im2col matrix.
 const BLOCK_BYTES: usize = 512 << 10;
-/// The most bytes of a task's sums of the weight's gradient.
+/// The maximum bytes of a task's part of the weight gradient.
 const SUM_BYTES: usize = 384 << 10;
-/// As many tasks as keep the threads busy, where there are not that many blocks of channels.
+/// The minimum number of tasks, for all threads to have work if there are fewer blocks of channels.
 const TASKS: usize = 8;
 
-/// Whether a convolution with w (O,C/groups,kh,kw) to y (N,O,oh,ow) is done this way.
+/// Whether a convolution with w (O,C/groups,kh,kw) and result y (N,O,oh,ow) uses this algorithm.
 pub(super) fn applies(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
     let many = w[1] * w[2] * w[3] >= 2 * ROUND && w[0] / options.groups >= ROUND / 2
         || w[1] * w[2] * w[3] >= ROUND && w[0] / options.groups >= ROUND;
     many && (options.stride != [1, 1] || w[2..] == [1, 1] || y[3] < ROUND / 4)
 }
 
-/// A convolution between x and y, either of which may be what is computed.
+/// A convolution between x and y, either of which may be the result.
 pub(super) struct Im2col<'a> {
     geometry: Geometry<'a>,
     groups: usize,
-    /// Channels and outputs of a group, and rows of its im2col matrix.
+    /// Input and output channels of a group, and rows of its im2col matrix.
     channels: usize,
     outputs: usize,
     rows: usize,
-    /// Columns of a block.
+    /// The columns of a block.
     width: usize,
 }
 
@@ -98,8 +98,8 @@ impl<'a> Im2col<'a> {
         dw.copy_from_slice(&parts[..len]);
     }
 
-    /// The weights as a product's tiles read them, `[group][tile][k][row of the tile]`: rows are outputs and k runs over
-    /// im2col's rows, or, transposed, the other way round.
+    /// The weights packed for the tiles of a product, `[group][tile][k][row of the tile]`: rows are outputs and k runs over
+    /// the rows of the im2col matrix; transposed, it is the other way round.
     fn pack<T: Float>(&self, w: &TensorOf<T>, transposed: bool) -> TensorOf<T> {
         let w = w.contiguous();
         let (rows, k) = if transposed { (self.rows, self.outputs) } else { (self.outputs, self.rows) };
@@ -115,7 +115,7 @@ impl<'a> Im2col<'a> {
     }
 }
 
-/// Work that is cut into numbered tasks.
+/// Work that is split into numbered tasks.
 trait Task {
     type Element: Levels;
     fn run<R: Registers>(&self, range: Range<usize>);
@@ -139,7 +139,7 @@ struct Pack<'a, T> {
     w: &'a [T],
     to: &'a Disjoint<'a, T>,
     transposed: bool,
-    /// Rows, k, and rows with their padding.
+    /// Rows, k, and rows including padding.
     sizes: [usize; 3],
 }
 
@@ -151,7 +151,7 @@ impl<T: Float> Task for Pack<'_, T> {
         let high = tile_rows::<R>();
         for i in (range.start * ROUND..range.end * ROUND).step_by(high) {
             let (group, row) = (i / padded, i % padded);
-            // SAFETY: each tile is one task's alone.
+            // SAFETY: each tile is written by one task.
             let tile = unsafe { self.to.slice(i * k..(i + high) * k) };
             let w = &self.w[group * rows * k..][..rows * k];
             for (l, column) in tile.chunks_exact_mut(high).enumerate() {
@@ -165,7 +165,7 @@ impl<T: Float> Task for Pack<'_, T> {
     }
 }
 
-/// `c (rows, width) = packed (rows, k) · b (k, width)`, where rows are whole tiles.
+/// `c (rows, width) = packed (rows, k) · b (k, width)`, where `rows` is a multiple of a tile.
 #[inline(always)]
 fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: &[T], b: &[T], c: &mut [T]) {
     let high = tile_rows::<R>();
@@ -203,7 +203,7 @@ impl<T: Float> Task for Forward<'_, T> {
                 packed_product::<T, R>([padded, rows, width], &self.packed[group * padded * rows..], columns, sums);
                 for (o, row) in sums.chunks_exact(width).take(outputs).enumerate() {
                     let o = group * outputs + o;
-                    // SAFETY: these pixels are this task's alone.
+                    // SAFETY: no other task writes these pixels.
                     unsafe { block.write_output(o, row, self.bias[o], self.y) };
                 }
             }
@@ -233,7 +233,7 @@ impl<T: Float> Task for InputGradient<'_, T> {
             let images = task * self.images..((task + 1) * self.images).min(x[0]);
             // dx is dense, with images outermost.
             let image = x[1] * x[2] * x[3];
-            // SAFETY: these images are this task's alone.
+            // SAFETY: no other task writes these images.
             let dx = unsafe { self.dx.slice(images.start * image..images.end * image) };
             dx.fill(T::ZERO);
             let local = Layout::dense(x.with(0, images.len()), &geometry.x.memory_order().0[..4]);
@@ -261,7 +261,7 @@ impl<T: Float> Task for InputGradient<'_, T> {
 
 struct WeightGradient<'a, T> {
     all: &'a Im2col<'a>,
-    /// The channels of one task, into how many pieces that cuts a group, and chunks of pixels.
+    /// The channels of one task, the resulting number of parts of a group, and the number of chunks of pixels.
     at_once: usize,
     pieces: usize,
     chunks: usize,
@@ -300,7 +300,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                 block.read_outputs::<T, R>(self.dy, group * outputs..(group + 1) * outputs, gradients, width);
                 for o in (0..padded).step_by(lanes) {
                     for j in (0..width).step_by(lanes) {
-                        // SAFETY: both have room for whole squares.
+                        // SAFETY: both are padded to whole squares.
                         unsafe {
                             T::Vector::<R>::transpose(
                                 gradients[o * width + j..].as_ptr(),
@@ -313,7 +313,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                 }
                 let a = Operand { start: columns.as_ptr(), row: width as isize, column: 1 };
                 // (C·kh·kw, O) += (C·kh·kw, pixels) · (pixels, O)
-                // SAFETY: all three have room for whole tiles.
+                // SAFETY: all three are padded to whole tiles.
                 unsafe {
                     product::<T, R>(
                         [rows_padded, width, padded],
@@ -332,7 +332,7 @@ impl<T: Float> Task for WeightGradient<'_, T> {
                     transpose::<T, R>(&sums[k * padded + o..], (high, padded), wide, &mut square);
                     for (i, row) in square.chunks_exact(lanes).take(wide).enumerate() {
                         let at = start + (o + i) * rows + k;
-                        // SAFETY: these channels' part of each row is this task's alone.
+                        // SAFETY: no other task writes these channels' part of each row.
                         unsafe { self.parts.slice(at..at + high) }.copy_from_slice(&row[..high]);
                     }
                 }

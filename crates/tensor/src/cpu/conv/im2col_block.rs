@@ -1,4 +1,4 @@
-//! Blocks of the im2col matrix: the windows of some output pixels as columns, gathered straight from the images.
+//! Blocks of the im2col matrix: the windows of some output pixels as columns, gathered directly from the images.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -11,28 +11,28 @@ use crate::layout::Layout;
 use crate::parallel::Disjoint;
 use crate::shape_rules::Conv2dOptions;
 
-/// Neighboring columns whose elements lie in one row of an image.
+/// Adjacent columns whose elements are in one row of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
     /// The first column.
     column: usize,
     len: usize,
-    /// Where its element lies, channel 0 being at 0, and how far the next one is.
+    /// The position of its element relative to channel 0, and the distance to the next one.
     from: isize,
     step: isize,
 }
 
-/// Some output pixels of a convolution, numbered through all images, as columns of matrices.
+/// Some output pixels of a convolution, numbered across all images, as columns of matrices.
 pub(super) struct Block {
     /// For each cell of the kernel, the columns that read inside the image; the others read padding.
     cells: Vec<Vec<Run>>,
-    /// Where the outputs themselves lie.
+    /// The positions of the outputs.
     outputs: Vec<Run>,
     channel: isize,
     output_channel: isize,
 }
 
-/// A convolution's geometry: where its input and its output lie.
+/// A convolution's geometry: the layouts of its input and its output.
 #[derive(Clone, Copy)]
 pub(super) struct Geometry<'a> {
     pub(super) x: &'a Layout,
@@ -68,7 +68,7 @@ impl Geometry<'_> {
                 if row < 0 || row >= x[2] as isize {
                     continue;
                 }
-                // Columns j + t read position `at + t·stride` of the row.
+                // Column j + t reads position `at + t·stride` of the row.
                 let at = (j * stride[1] + q * dilation[1]) as isize - padding[1] as isize;
                 let first = if at < 0 { at.unsigned_abs().div_ceil(stride[1]) } else { 0 };
                 let end = (x[3] as isize - at).max(0).cast_unsigned().div_ceil(stride[1]).min(len);
@@ -98,7 +98,7 @@ impl Block {
         }
     }
 
-    /// The adjoint of [`gather`](Self::gather): adds the columns to the pixels that they were read from.
+    /// The adjoint of [`gather`](Self::gather): adds the columns to the pixels that they are read from.
     #[inline(always)]
     pub(super) fn scatter<T: Float, R: Registers>(
         &self,
@@ -148,14 +148,14 @@ impl Block {
     /// Writes the outputs of a channel, one from each column, plus `bias`.
     ///
     /// # Safety
-    /// Nobody else holds these outputs.
+    /// There is no other reference to these outputs.
     #[inline(always)]
     pub(super) unsafe fn write_output<T: Float>(&self, channel: usize, row: &[T], bias: T, y: &Disjoint<T>) {
         for run in &self.outputs {
             let start = run.from + channel as isize * self.output_channel;
             let values = &row[run.column..run.column + run.len];
             if run.step == 1 {
-                // SAFETY: by this function's contract.
+                // SAFETY: as promised by the caller.
                 let y = unsafe { y.slice(start as usize..start as usize + run.len) };
                 for (y, &value) in y.iter_mut().zip(values) {
                     *y = value + bias;
@@ -170,7 +170,7 @@ impl Block {
     }
 }
 
-/// `row[column] = x[from]` of each run, all moved by some elements, into a row of zeros. Runs come in order.
+/// `row[column] = x[from]` for each run, at an offset common to all, into a row of zeros. Runs are in order.
 #[inline(always)]
 fn read<T: Float, R: Registers>(runs: &[Run], x: &[T], moved: isize, row: &mut [T]) {
     for run in runs {
@@ -190,14 +190,14 @@ fn read<T: Float, R: Registers>(runs: &[Run], x: &[T], moved: isize, row: &mut [
     }
 }
 
-/// `to[t] = x[2·t]` for t in 0..len. What follows in `to` becomes 0, up to a register's length.
+/// `to[t] = x[2·t]` for t in 0..len. The elements after them are set to 0, up to the length of a register.
 #[inline(always)]
 fn read_even<T: Float, R: Registers>(x: &[T], len: usize, to: &mut [T]) {
     let lanes = T::Vector::<R>::LANES;
     let mut t = 0;
     while t + lanes / 2 <= len && x.len() >= 2 * (t + lanes) && to.len() >= t + lanes {
         let mut even = [T::ZERO; LANES];
-        // SAFETY: two registers' elements can be read, and no register is longer than LANES.
+        // SAFETY: two registers can be read, and no register is longer than LANES.
         unsafe {
             let from = x.as_ptr().add(2 * t);
             T::Vector::<R>::load(from).unzip(T::Vector::<R>::load(from.add(lanes))).0.store(even.as_mut_ptr());
@@ -212,7 +212,7 @@ fn read_even<T: Float, R: Registers>(x: &[T], len: usize, to: &mut [T]) {
     }
 }
 
-/// `x[2·t] += values[t]`. What lies between becomes itself plus 0.
+/// `x[2·t] += values[t]`. 0 is added to the elements in between.
 #[inline(always)]
 fn add_to_even<T: Float, R: Registers>(values: &[T], x: &mut [T]) {
     let lanes = T::Vector::<R>::LANES;
@@ -222,12 +222,12 @@ fn add_to_even<T: Float, R: Registers>(values: &[T], x: &mut [T]) {
         if count < lanes / 2 {
             break;
         }
-        // Elements one by one, not a copy: its length is not known, and it would be a call.
+        // An element loop rather than a copy: a copy of unknown length would be a function call.
         let mut padded = [T::ZERO; LANES];
         for l in 0..lanes {
             padded[l] = if l < count { values[t + l] } else { T::ZERO };
         }
-        // SAFETY: no register is longer than LANES, and two registers' elements of x can be read and written.
+        // SAFETY: no register is longer than LANES, and two registers of x can be read and written.
         unsafe {
             let zero = T::Vector::<R>::splat(T::ZERO);
             let (first, second) = T::Vector::<R>::load(padded.as_ptr()).zip(zero);

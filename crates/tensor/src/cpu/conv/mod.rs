@@ -1,9 +1,10 @@
 //! Convolution and its two adjoints.
 //!
-//! Images are padded and sorted into planes in which every cell of the kernel reads the pixels of a row as neighbors
-//! (`axis`, `planes`). Then the convolution and its adjoint in the input are one thing, a correlation (`direct`), and
-//! the adjoint in the weight is dot products (`weight`). The innermost loops of both are in `tile`. Many channels go by
-//! Winograd's algorithm instead (`winograd`), strides and small images by blocks of im2col's matrix (`im2col`, `im2col_block`).
+//! There are three algorithms. The direct one copies images into padded planes, in which every cell of the kernel reads
+//! contiguous pixels (`axis`, `planes`). The convolution and its adjoint in the input are then the same operation, a
+//! correlation (`direct`), and the adjoint in the weight is a set of dot products (`weight`); the innermost loops of both
+//! are in `tile`. For many channels Winograd's algorithm is used (`winograd`), for strides and small images blocks of the
+//! im2col matrix (`im2col`, `im2col_block`).
 
 mod axis;
 mod blocks;
@@ -39,12 +40,12 @@ use crate::tensor::TensorOf;
 
 /// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 18;
-/// As many tasks as keep the threads busy, where there are not that many images and other threads take part.
+/// The minimum number of tasks: if other threads take part, enough to give all of them work even for few images.
 fn min_tasks() -> usize {
     if is_shared() { 1 } else { 8 }
 }
 
-/// The bytes of a task's planes: a part of the second-level cache.
+/// The bytes of a task's planes: a part of the L2 cache.
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// The axes of the convolution, vertical and horizontal.
@@ -53,8 +54,8 @@ fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 
     std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
 }
 
-/// Adds the chunks of `len` numbers that make up `parts`, neighbors first, then neighboring sums: the order depends on
-/// their number alone. The sum is the first chunk's place.
+/// Adds the chunks of `len` elements of `parts` pairwise: adjacent chunks first, then adjacent sums. The order depends on
+/// the number of chunks alone. The sum is stored in the first chunk.
 fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
     let chunks = parts.len() / len.max(1);
     let mut step = 1;
@@ -73,7 +74,7 @@ fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
     }
 }
 
-/// A buffer of the pool for a kernel's own use, with whatever was in it before.
+/// An uninitialized workspace from the buffer pool.
 fn scratch<T: Float>(len: usize) -> TensorOf<T> {
     TensorOf::uninitialized(Layout::contiguous(len.into()))
 }
@@ -83,13 +84,13 @@ fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
     images::Images::new(x.layout()).formatted(shape)
 }
 
-/// The weight at an index.
+/// A function that reads the weight at an index.
 fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
     let (buffer, layout) = (w.buffer(), *w.layout());
     move |index| buffer[layout.position(&index)]
 }
 
-/// The statistics of channels are not summed up here: batch normalization makes its own first pass.
+/// On the CPU, `epilogue.channel_stats` has no effect: batch normalization computes the sums in its own first pass.
 pub(crate) fn conv2d<T: Float>(
     x: &TensorOf<T>,
     w: &TensorOf<T>,
@@ -139,7 +140,7 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let mut dx = TensorOf::uninitialized(formatted(dy, shape));
     if winograd::applies::<T>(w.shape(), options, shape) {
-        // The adjoint of a convolution with p rows of padding has 2 − p of them, and the kernel rotated.
+        // The adjoint of a convolution with padding p is one with padding 2 − p and the rotated kernel.
         winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
         return dx;
     }
@@ -188,7 +189,7 @@ fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeome
     }
     let ohw = &conv.ohw();
     let [vertical, horizontal] = forward_axes(ohw, &conv.khw(), options);
-    // dy lies under x: the same pitch, and zeros where a row of x has no pixel of dy.
+    // dy has the same pitch as x, with zeros where a row of x has no pixel of dy.
     let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
     let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };
     WeightGradient::new([x, dy], [&vertical, &horizontal], [&dy_vertical, &dy_horizontal], options.groups)

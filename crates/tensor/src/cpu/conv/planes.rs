@@ -1,4 +1,4 @@
-//! The source of a convolution, padded and sorted into planes that the products read.
+//! The input of a convolution, copied into padded planes for the products.
 
 #![expect(
     clippy::inline_always,
@@ -34,21 +34,21 @@ impl<'a, T: Float> Images<'a, T> {
     }
 }
 
-/// The form of the planes: for each channel and each pair of the axes' planes, `rows` rows of `pitch` elements.
+/// The layout of the planes: for each channel and each pair of the axes' planes, `rows` rows of `pitch` elements.
 ///
-/// Pixel (i, j) of the output is column `i·pitch + j` of every product; each tap reads the same columns, some elements
-/// farther on. Columns with `j` beyond the output's width hold no pixel: they cost less than a copy for each tap would.
+/// Pixel (i, j) of the output is column `i·pitch + j` of every product; each tap reads the same columns at an offset.
+/// Columns with `j` beyond the output's width hold no pixel: computing them is cheaper than a copy per tap.
 pub(super) struct Planes<'a> {
     axes: [&'a Axis; 2],
     channels: usize,
     rows: usize,
     pub(super) pitch: usize,
-    /// The distance between planes; what lies between them is zero.
+    /// The distance between planes; the elements between them are zero.
     pub(super) step: usize,
 }
 
 impl<'a> Planes<'a> {
-    /// For `rows` rows of the output at a time.
+    /// The layout for `rows` rows of the output at a time.
     pub(super) fn new(axes: [&'a Axis; 2], channels: usize, rows: usize) -> Self {
         let (rows, pitch) = (rows + axes[0].reach, axes[1].count + axes[1].reach);
         Self { axes, channels, rows, pitch, step: (rows * pitch).next_multiple_of(LANES) }
@@ -58,7 +58,7 @@ impl<'a> Planes<'a> {
         self.channels * self.axes[0].origins.len() * self.axes[1].origins.len()
     }
 
-    /// How many elements one more row of the output takes.
+    /// The elements per additional row of the output.
     pub(super) fn row_len(&self) -> usize {
         self.count() * self.pitch
     }
@@ -68,17 +68,17 @@ impl<'a> Planes<'a> {
         (rows - 1) * self.pitch + self.axes[1].count
     }
 
-    /// The elements of the planes of one image.
+    /// The number of elements of the planes of one image.
     pub(super) fn len(&self) -> usize {
         self.count() * self.step
     }
 
-    /// As [`len`](Self::len), with room for a product's last panel.
+    /// [`len`](Self::len), padded for the last panel of a product.
     pub(super) fn padded_len(&self) -> usize {
         self.len() + PANEL
     }
 
-    /// Where column 0 of each row of the product lies: channels outermost, then kernel rows, then kernel columns.
+    /// The offset of column 0 of each row of the product: channels outermost, then kernel rows, then kernel columns.
     pub(super) fn offsets(&self) -> Vec<usize> {
         let [vertical, horizontal] = self.axes;
         let mut offsets = Vec::with_capacity(self.channels * vertical.taps.len() * horizontal.taps.len());
@@ -93,9 +93,9 @@ impl<'a> Planes<'a> {
         offsets
     }
 
-    /// Fills the planes for the output's rows from `row` on with some of one image's channels.
+    /// Fills the planes for the output's rows from `row` on with some channels of one image.
     ///
-    /// `out` was zeros once and filled by this very form since: what lies left and right of the image stays zero.
+    /// `out` was zeroed once and has since been filled with this layout only, so the padding left and right of the image is zero.
     #[inline(always)]
     pub(super) fn fill<T: Float>(
         &self,
@@ -143,8 +143,8 @@ fn copy_row<T: Float>(to: &mut [T], buffer: &[T], from: isize, step: isize) {
     }
 }
 
-/// Copies a row of pixels. Rows are short: a few copies of fixed size, the last of which may overlap, cost less than a
-/// call.
+/// Copies a row of pixels. Rows are short: a few copies of fixed size, the last of which may overlap, are faster than a
+/// function call.
 #[inline(always)]
 pub(super) fn copy_short<T: Float>(to: &mut [T], from: &[T]) {
     const WIDE: usize = 8;

@@ -1,5 +1,5 @@
-//! Convolution, relu and max pooling, a few images at a time, so that what lies between them stays in the cache: for 2×2
-//! windows it is four times as large as what comes out, and so is its gradient.
+//! Fused convolution, relu and max pooling, a few images at a time, so that the intermediate result stays in the cache: for
+//! 2×2 windows it is four times as large as the result, and so is its gradient.
 
 use crate::cpu::conv::blocks::{self, Blocks, OfParameters};
 use crate::cpu::conv::{convolve, input_gradient};
@@ -33,7 +33,7 @@ pub(crate) fn conv2d_relu_max_pool<T: Float>(
             let part = convolve(&x.narrow(0, images.clone()), w, b, &conv.of_images(images.len()));
             let (part, indices) = relu_max_pool(&part, windows);
             let place = images.start * image..images.end * image;
-            // SAFETY: these images are this block's alone, and in either memory format lie right behind one another.
+            // SAFETY: no other block writes these images, and in either memory format they are contiguous.
             unsafe {
                 y.slice(place.clone()).copy_from_slice(part.buffer());
                 index.slice(place).copy_from_slice(indices.index().buffer());
@@ -43,7 +43,7 @@ pub(crate) fn conv2d_relu_max_pool<T: Float>(
     (y, PoolIndices::new(index, windows))
 }
 
-/// The gradients of x, w and b that are wanted: dx (N,C,H,W), dw (O,C/groups,kh,kw), db (O).
+/// The requested gradients of x, w and b: dx (N,C,H,W), dw (O,C/groups,kh,kw), db (O).
 pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [x, w, dy]: [&TensorOf<T>; 3],
     indices: &PoolIndices,
@@ -51,7 +51,7 @@ pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
     let blocks = Blocks::new::<T>(conv);
-    // Of some images: x and dy of them, and their indices.
+    // x, dy and the indices of some images.
     let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, indices: &PoolIndices| -> (_, OfParameters<T>) {
         let (dz, conv) = (scatter2d(dy, indices, conv.ohw()), conv.of_images(x.shape()[0]));
         let dx = for_x.then(|| input_gradient(&dz, w, &conv));
@@ -69,7 +69,7 @@ pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
             let of = |all: &TensorOf<T>| all.narrow(0, images.clone());
             let (part, of_parameters) = gradients(&of(x), &of(dy), &indices.narrow(images.clone()));
             if let (Some(dx), Some(part)) = (&dx, part) {
-                // SAFETY: these images are this block's alone, and in either memory format lie right behind one another.
+                // SAFETY: no other block writes these images, and in either memory format they are contiguous.
                 let dx = unsafe { dx.slice(images.start * image..images.end * image) };
                 dx.copy_from_slice(part.buffer());
             }

@@ -1,4 +1,4 @@
-//! Against the definitions, seven loops each, in f64.
+//! Compared with the definitions, seven loops each, in f64.
 
 use super::*;
 use crate::cpu::simd::at_each_level;
@@ -44,7 +44,7 @@ fn products(
 fn close(name: &str, y: &Tensor64, expected: &Tensor64, case: &str) {
     assert_eq!(y.shape(), expected.shape(), "{name}, {case}");
     for (y, e) in y.to_vec().iter().zip(expected.to_vec()) {
-        assert!((y - e).abs() < 1e-11, "{name}, {case}: {y} is not {e}");
+        assert!((y - e).abs() < 1e-11, "{name}, {case}: {y} instead of {e}");
     }
 }
 
@@ -52,7 +52,7 @@ fn sum_of_products(a: &Tensor64, b: &Tensor64) -> f64 {
     a.to_vec().iter().zip(b.to_vec()).map(|(a, b)| a * b).sum()
 }
 
-/// Checks all three kernels with these operands, whose strides may be any.
+/// Checks all three kernels with these operands of any strides.
 fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOptions) {
     let case = format!("x {} {:?}, w {}, {options:?}", x.shape(), x.layout().strides(), w.shape());
     let conv = geometry(x, w, options);
@@ -68,7 +68,7 @@ fn check(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, options: Conv2dOption
     let y = convolve(x, w, b, &conv);
     close("conv2d", &y, &expected, &case);
 
-    // dy in the format that the convolution's result has.
+    // dy in the memory format of the convolution's result.
     let mut dy = TensorOf::uninitialized(*y.layout());
     crate::kernel::ElementKernels::copy(&mut dy, &numbers(shape, 77));
     let (mut dx, mut dw) = (Tensor64::zeros(x.shape()), Tensor64::zeros(w.shape()));
@@ -192,7 +192,7 @@ fn every_level_matches_the_definitions() {
 #[test]
 fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
     let cases = [
-        // x, w, stride, padding, dilation, groups: each is done by `im2col`.
+        // x, w, stride, padding, dilation, groups: `im2col` applies to each.
         ([3, 16, 9, 9], [32, 16, 3, 3], [2, 2], [1, 1], [1, 1], 1),
         ([5, 67, 7, 5], [33, 67, 1, 1], [1, 1], [0, 0], [1, 1], 1),
         ([2, 40, 11, 6], [34, 20, 3, 2], [3, 2], [2, 1], [2, 1], 2),

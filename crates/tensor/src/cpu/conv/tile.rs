@@ -1,7 +1,7 @@
 //! The innermost loops: sums of products that stay in registers.
 //!
-//! Tiles are cut to the registers of each level of CPU features: an element of a product is one sum in the order of the
-//! rows whatever the tile, a dot product as many sums as a register has lanes.
+//! Tiles fit the registers of each level of CPU features. Whatever the tile, an element of a product is one sum in the
+//! order of the rows, and a dot product is as many sums as a register has lanes.
 
 #![expect(
     clippy::inline_always,
@@ -11,13 +11,13 @@
 use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
 
-/// The most rows of a tile of a product.
+/// The maximum number of rows of a tile of a product.
 pub(super) const ROWS: usize = 8;
-/// The most columns of a tile, and how far beyond the last column a product may read and write.
+/// The maximum number of columns of a tile, and how far beyond the last column a product may read and write.
 pub(super) const PANEL: usize = 32;
-/// The most rows on each side of a tile of dot products.
+/// The maximum side length of a tile of dot products.
 pub(super) const DOTS: usize = 4;
-/// The most lanes of a register, and so of a dot product.
+/// The maximum number of lanes of a register, and so of a dot product.
 pub(super) const LANES: usize = 16;
 
 /// `y[i, j] = bias[i] + Σₖ w[k, i] · x[offsets[k] + j]` for `rows` ≤ [`ROWS`] and j in `0..columns`.
@@ -34,7 +34,7 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
     (w, x): (*const T, *const T),
     (y, y_step): (*mut T, usize),
 ) {
-    // Two registers wide, and a quarter of the registers high.
+    // Two registers wide, and a quarter of the number of registers high.
     let lanes = T::Vector::<R>::LANES;
     let most = R::COUNT / 4;
     let mut j = 0;
@@ -48,13 +48,13 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
             macro_rules! tile {
                 ($registers:literal; $($rows:literal)+) => {
                     match height {
-                        // SAFETY: by this function's contract.
+                        // SAFETY: as promised by the caller.
                         $($rows => unsafe { tile::<T, R, $rows, $registers>(offsets, &start, (w.add(i), rows), x.add(j), (y.add(i * y_step + j), y_step)) },)+
                         _ => unreachable!(),
                     }
                 };
             }
-            // `const`: the tiles of the other case are not compiled.
+            // `const`, so that the tiles of the other case are not compiled.
             if const { R::COUNT == 32 } {
                 if half { tile!(1; 1 2 3 4 5 6 7 8) } else { tile!(2; 1 2 3 4 5 6 7 8) }
             } else if half {
@@ -68,7 +68,7 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
     }
 }
 
-/// One tile of [`product`]; `w`'s and `y`'s rows are the given numbers of elements apart.
+/// One tile of [`product`]; the rows of `w` and of `y` have the given strides.
 #[inline(always)]
 unsafe fn tile<T: Float, R: Registers, const M: usize, const N: usize>(
     offsets: &[usize],
@@ -105,7 +105,7 @@ unsafe fn tile<T: Float, R: Registers, const M: usize, const N: usize>(
     }
 }
 
-/// Some vectors of the same length for each of several images: where the first lies, and how far images are apart.
+/// Vectors of equal length for each of several images: the address of the first image, and the stride between images.
 #[derive(Clone, Copy)]
 pub(super) struct Vectors<T> {
     pub(super) start: *const T,
@@ -137,7 +137,7 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
                     match (height, width) {
                         $(($m, $n) => {
                             let (xs, ys) = (chunk(x_offsets, i), chunk(y_offsets, k));
-                            // SAFETY: by this function's contract.
+                            // SAFETY: as promised by the caller.
                             let sums = unsafe { dot_tile::<T, R, $m, $n>([images, len], (x, xs), (y, ys)) };
                             for (m, sums) in sums.into_iter().enumerate() {
                                 out[i + m][k..k + $n].copy_from_slice(&sums);
@@ -160,7 +160,7 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
     out
 }
 
-/// So many offsets from the one at `start` on.
+/// The `N` offsets from index `start` on.
 #[inline(always)]
 fn chunk<const N: usize>(offsets: &[usize], start: usize) -> [usize; N] {
     *offsets[start..].first_chunk().expect("a tile lies within the operands")

@@ -1,4 +1,4 @@
-//! The gradient of a convolution in its weight: dot products along pixels, summed over images in a fixed order.
+//! The gradient of a convolution in its weight: dot products over pixels, summed over images in a fixed order.
 
 #![expect(
     clippy::inline_always,
@@ -16,16 +16,16 @@ use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
-/// The most parts that the images are summed in before the parts are.
+/// The maximum number of partial sums over images.
 const CHUNKS: usize = 16;
-/// The most numbers in all parts together.
+/// The maximum number of elements of all partial sums together.
 const PARTIALS: usize = 1 << 20;
-/// The most outputs of one task; each task sorts its images into planes anew.
+/// The maximum number of outputs per task; each task copies its images into planes.
 const OUTPUTS: usize = 64;
-/// As many pixels in one dot product as make its lanes' final sum cheap.
+/// The minimum number of pixels per dot product, to amortize the final sum over its lanes.
 const PIXELS: usize = 1024;
 
-/// `dw[o, k] = Σ dy[n, o, i, j] · x[n, taps(k), i, j]`, and how the sum is cut, which depends on shapes alone.
+/// `dw[o, k] = Σ dy[n, o, i, j] · x[n, taps(k), i, j]`, and the partition of the sum, which depends on shapes alone.
 pub(super) struct WeightGradient<'a, T> {
     x: Images<'a, T>,
     dy: Images<'a, T>,
@@ -38,7 +38,7 @@ pub(super) struct WeightGradient<'a, T> {
     channels: usize,
     outputs: usize,
     height: usize,
-    /// Images are summed in chunks, a chunk in blocks of some images or, where one is large, of some of its rows.
+    /// Images are summed in chunks, and a chunk in blocks of some images or, if an image is large, of some of its rows.
     chunks: usize,
     images_at_once: usize,
     rows: usize,
@@ -47,7 +47,7 @@ pub(super) struct WeightGradient<'a, T> {
 }
 
 impl<'a, T: Float> WeightGradient<'a, T> {
-    /// For x (N,C,H,W) and dy (N,O,oh,ow). `dy_axes` are dy's own, of a kernel of one cell, with the pitch of `axes`.
+    /// For x (N,C,H,W) and dy (N,O,oh,ow). `dy_axes` are those of dy with a 1×1 kernel, with the pitch of `axes`.
     pub(super) fn new(
         [x, dy]: [&'a TensorOf<T>; 2],
         axes: [&'a Axis; 2],
@@ -64,7 +64,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let images_at_once = if rows < height { 1 } else { (PIXELS / pixels.max(1)).min(fitting).max(1) };
         let numbers = (groups * outputs * channels * axes[0].taps.len() * axes[1].taps.len()).max(1);
         let chunks = images.div_ceil(images_at_once).min(CHUNKS).min(PARTIALS / numbers).max(1);
-        // A task of its own for each tile of outputs where images and groups are too few.
+        // One task per tile of outputs if there are too few images and groups.
         let pieces = min_tasks().div_ceil((chunks * groups).max(1));
         let outputs_at_once = outputs.div_ceil(pieces).next_multiple_of(DOTS).clamp(DOTS, OUTPUTS);
         Self {
@@ -120,7 +120,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
     fn run<R: Registers>(self) {
         let all = self.all;
         let taps = all.offsets.len();
-        // A vector may be read up to a multiple of the lanes; what dy holds there is 0.
+        // A vector is read up to a multiple of the lanes; dy is 0 there.
         let (x_image, dy_image) = (all.x_planes.padded_len(), all.dy_planes.padded_len());
         let size = all.images_at_once * (x_image + dy_image);
         let mut scratch = scratch::<T>(size);
@@ -133,7 +133,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
             let output = tile * all.outputs_at_once;
             let outputs = all.outputs_at_once.min(all.outputs - output);
             let start = (chunk * all.groups * all.outputs + group * all.outputs + output) * taps;
-            // SAFETY: these outputs of this chunk are this task's alone.
+            // SAFETY: no other task writes these outputs of this chunk.
             let part = unsafe { self.parts.slice(start..start + outputs * taps) };
             part.fill(T::ZERO);
             let images = all.images * chunk / all.chunks..all.images * (chunk + 1) / all.chunks;
@@ -172,10 +172,10 @@ impl<T: Float> WeightGradient<'_, T> {
             let rows = &rows[..DOTS.min(outputs - o)];
             let pieces = taps.div_ceil(DOTS);
             for piece in 0..pieces {
-                // As equal as can be: nine taps are three times three.
+                // Tiles of nearly equal size: nine taps are three tiles of three.
                 let (from, to) = (taps * piece / pieces, taps * (piece + 1) / pieces);
                 // (O, C·kh·kw) = (O, rows·pitch) · (rows·pitch, C·kh·kw)
-                // SAFETY: the planes leave room for a multiple of the lanes.
+                // SAFETY: the planes are padded to a multiple of the lanes.
                 let sums = unsafe { dots::<T, R>([images, pixels], (dy, rows), (x, &self.offsets[from..to])) };
                 for (i, sums) in sums.iter().enumerate().take(rows.len()) {
                     for (dw, sum) in dw[(o + i) * taps + from..(o + i) * taps + to].iter_mut().zip(sums) {

@@ -1,14 +1,14 @@
 //! Convolution by Winograd's algorithm F(4×4, 3×3): a tile of 4×4 outputs takes 36 multiplications for each pair of
 //! channels instead of 144.
 //!
-//! Tiles of 6×6 pixels, overlapping by two, and the kernels are transformed to values at 36 points; at each point the
-//! channels are mixed by a product of matrices, and the products are transformed back. The transforms are sums, so the
-//! gradients are of the same form: towards the input a convolution with rotated kernels, towards the weight the adjoint
-//! of each transform around a product over tiles (`weight`).
+//! Tiles of 6×6 pixels, overlapping by two, and the kernels are transformed to values at 36 points. At each point a matrix
+//! product sums over the channels, and the products are transformed back. The transforms are linear, so the gradients have
+//! the same form: in the input, a convolution with rotated kernels; in the weight, the adjoint of each transform around a
+//! product over tiles (`weight`).
 //!
-//! The transforms' factors of up to 8² cost accuracy: results differ from exact ones by up to about ten times as much
-//! as sums of products do (bounds in `tests`), still 1e-5 of the largest. So it is for `f32` alone, and where it is faster. An infinity or NaN
-//! reaches every output of its tile.
+//! The transforms' factors of up to 8² cost accuracy: errors are up to about ten times those of plain sums of products
+//! (bounds in `tests`), but still 1e-5 of the largest result. The algorithm is therefore used for `f32` only, where it is
+//! faster. An infinity or NaN propagates to every output of its tile.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -33,18 +33,18 @@ use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// The fewest channels on either side, the fewest pairs of them and the fewest tiles for which transforming is faster.
+/// The minimum numbers of channels on either side, of pairs of channels and of tiles for which the transforms pay off.
 const CHANNELS: usize = 16;
 const PAIRS: usize = 1024;
 const TILES: usize = 16;
-/// Bytes of the transformed tiles of a task: a part of the second-level cache.
+/// Bytes of the transformed tiles of a task: a part of the L2 cache.
 const BLOCK_BYTES: usize = 640 << 10;
-/// The most output channels of a task, where there are many.
+/// The maximum number of output channels per task.
 const OUTPUTS: usize = 128;
-/// Channels are counted in whole registers, and tiles in whole tiles of a product, of any level.
+/// Channels are padded to whole registers, and tiles to whole tiles of a product, at any level of CPU features.
 const ROUND: usize = 16;
 
-/// Whether a convolution of x (N,C,H,W) with w (O,C,kh,kw) to y (N,O,oh,ow) is done by this algorithm.
+/// Whether a convolution of x (N,C,H,W) with w (O,C,kh,kw) and result y (N,O,oh,ow) uses this algorithm.
 pub(super) fn applies<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> bool {
     let Conv2dOptions { stride, padding, dilation, groups } = options;
     let grid = Grid::new(y[0], [y[2], y[3]]);
@@ -59,7 +59,7 @@ pub(super) fn applies<T: Float>(w: Shape, options: Conv2dOptions, y: Shape) -> b
         && grid.strips() * grid.across >= TILES
 }
 
-/// `y[n,o] = b[o] + Σ_c x[n,c] ⋆ w(o, c)` with rows and columns of zeros around x.
+/// `y[n,o] = b[o] + Σ_c x[n,c] ⋆ w(o, c)`, where x is padded with zeros.
 pub(super) struct Correlation<'a, T> {
     pub(super) x: &'a TensorOf<T>,
     /// (O,C,3,3), or (C,O,3,3) and rotated by 180° if `adjoint`.
@@ -79,13 +79,13 @@ impl<T: Float> Correlation<'_, T> {
         let w = self.w.contiguous();
         let weights =
             Weights { w: w.as_slice().expect("it is contiguous"), sizes: [outputs, channels], adjoint: self.adjoint };
-        // Where all tiles go through one product, each weight is used once: it is transformed where it is used, and the
-        // transformed weights, four times as many, never leave the cache.
+        // If all tiles are in one product, each weight is used once. It is transformed just before use, so that the
+        // transformed weights, four times as large, stay in the cache.
         let once = grid.strips() * grid.across <= 4 * ROUND;
         let mut transformed = scratch(if once { 0 } else { ALL * channels * outputs_padded });
         if !once {
             let to = Disjoint::new(transformed.buffer_mut().0);
-            // Blocks of as many outputs as the widest register has lanes: a narrower level takes several steps for each.
+            // Blocks of as many outputs as the widest register has lanes; levels with narrower registers take several steps.
             parallel_for(outputs_padded / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
                 let range = range.start * ROUND..range.end * ROUND;
                 dispatch_tiled(TransformWeights { weights: &weights, to: &to, padded: outputs_padded, range });
@@ -97,7 +97,7 @@ impl<T: Float> Correlation<'_, T> {
         }
         let outputs_at_once = if once { 2 * ROUND } else { outputs_padded.min(OUTPUTS) };
         let strip_bytes = ALL * grid.across * (channels_padded + outputs_at_once) * size_of::<T>();
-        // As many strips as fit, and few enough that there is work for several threads.
+        // As many strips as fit, but few enough that there is work for several threads.
         let most = (grid.strips() * outputs_padded.div_ceil(outputs_at_once)).div_ceil(16).max(1);
         let enough = (2 * ROUND).div_ceil(grid.across);
         let fitting = (BLOCK_BYTES / strip_bytes).max(enough).min(most.max(enough));
@@ -122,17 +122,17 @@ impl<T: Float> Correlation<'_, T> {
 /// Weights before their transform.
 struct Weights<'a, T> {
     w: &'a [T],
-    /// Outputs and channels.
+    /// Numbers of outputs and channels.
     sizes: [usize; 2],
     adjoint: bool,
 }
 
 impl<T: Float> Weights<'_, T> {
     /// Writes the weights of some outputs, the first of which is `base`, as
-    /// `U[point][panel][channel][output of the panel]`, panels being as wide as a product's tile and `padded` all together.
+    /// `U[point][panel][channel][output of the panel]`; a panel is as wide as a product's tile, all panels together `padded`.
     ///
     /// # Safety
-    /// These places are the caller's alone.
+    /// There is no other reference to these elements of `to`.
     #[inline(always)]
     unsafe fn transform<R: Registers>(&self, range: Range<usize>, to: &Disjoint<T>, (base, padded): (usize, usize)) {
         let [outputs, channels] = self.sizes;
@@ -162,9 +162,9 @@ impl<T: Float> Weights<'_, T> {
                 for point in 0..ALL {
                     let o = o - base;
                     let at = point * channels * padded + (o / panel * channels + c) * panel + o % panel;
-                    // SAFETY: by this function's contract.
+                    // SAFETY: as promised by the caller.
                     let place = unsafe { to.slice(at..at + lanes) };
-                    // SAFETY: the place is one register long.
+                    // SAFETY: the slice is one register long.
                     unsafe { u[point / POINTS][point % POINTS].store(place.as_mut_ptr()) };
                 }
             }
@@ -189,7 +189,7 @@ impl<T: Float> Tiled for TransformWeights<'_, '_, T> {
     }
 }
 
-/// A correlation cut into tasks: some strips times some outputs.
+/// A correlation split into tasks: some strips times some outputs.
 struct Work<'a, T> {
     x: (&'a [T], Pixels),
     y: (&'a Disjoint<'a, T>, Pixels),
@@ -199,9 +199,9 @@ struct Work<'a, T> {
     padding: [usize; 2],
     grid: Grid,
     strips: usize,
-    /// Channels, and with their padding.
+    /// Channels, without and with padding.
     channels: [usize; 2],
-    /// Outputs, with their padding, and those of one task.
+    /// Outputs, without and with padding, and outputs per task.
     outputs: [usize; 3],
 }
 
@@ -235,7 +235,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         for task in range {
             let (block, first) = (task % blocks, task / blocks * work.strips);
             let strips = first..(first + work.strips).min(work.grid.strips());
-            // The next task may be of the same strips, for other outputs.
+            // The next task may have the same strips and other outputs.
             if read != Some(first) {
                 for c in (0..channels).step_by(lanes) {
                     let at = (c..(c + lanes).min(channels), c);
@@ -254,7 +254,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             let (weights, padded, skipped) = match work.weights {
                 Ok(all) => (all, outputs_padded, from),
                 Err(weights) => {
-                    // SAFETY: the memory is this task's own.
+                    // SAFETY: the memory is exclusive to this task.
                     unsafe {
                         weights.transform::<R>(
                             from..from + count,
@@ -277,13 +277,13 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let b = weights[point * channels * padded + (skipped + o) * channels..].as_ptr();
                     let c = products[point * tiles_padded * outputs_at_once + o..].as_mut_ptr();
                     // (tiles, O) = (tiles, C) · (C, O)
-                    // SAFETY: all three have room for whole tiles; the products are this task's own.
+                    // SAFETY: all three are padded to whole tiles; the products are exclusive to this task.
                     unsafe { product::<T, R>([rows, channels, panel], a, (b, panel), (c, outputs_at_once), false) };
                 }
             }
             for o in (from..(from + count).min(outputs)).step_by(lanes) {
                 for (i, index) in strips.clone().enumerate() {
-                    // SAFETY: the bias has room for whole registers.
+                    // SAFETY: the bias is padded to whole registers.
                     let bias = unsafe { T::Vector::<R>::load(work.bias[o..o + lanes].as_ptr()) };
                     for tile in 0..work.grid.across {
                         let at = (i * work.grid.across + tile) * outputs_at_once + o - from;
@@ -292,14 +292,14 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                         for (r, row) in y.into_iter().enumerate() {
                             for (q, y) in row.into_iter().enumerate() {
                                 let place = &mut strip[(r * columns + TILE * tile + q) * lanes..][..lanes];
-                                // SAFETY: the place is one register long.
+                                // SAFETY: the slice is one register long.
                                 unsafe { y.add(bias).store(place.as_mut_ptr()) };
                             }
                         }
                     }
                     let (image, row) = (index / work.grid.down, index % work.grid.down * TILE);
                     let channels = o..(o + lanes).min(outputs);
-                    // SAFETY: these outputs of this strip are this task's alone.
+                    // SAFETY: no other task writes these outputs of this strip.
                     unsafe { work.y.1.write::<T, R>(work.y.0, (image, channels), row, columns, (lines, strip)) };
                 }
             }
@@ -307,13 +307,13 @@ impl<T: Float> Tiled for Tasks<'_, T> {
     }
 }
 
-/// The values of one tile at all points, `step` numbers apart.
+/// The values of one tile at all points, with stride `step`.
 #[inline(always)]
 fn load_points<T: Float, R: Registers>(from: &[T], at: usize, step: usize) -> [[T::Vector<R>; POINTS]; POINTS] {
     let mut m = [[T::Vector::<R>::splat(T::ZERO); POINTS]; POINTS];
     for point in 0..ALL {
         let place = &from[at + point * step..][..T::Vector::<R>::LANES];
-        // SAFETY: the place is one register long.
+        // SAFETY: the slice is one register long.
         m[point / POINTS][point % POINTS] = unsafe { T::Vector::<R>::load(place.as_ptr()) };
     }
     m
@@ -340,7 +340,7 @@ fn transform_pixels<T: Float, R: Registers>(
             for (r, row) in d.iter_mut().enumerate() {
                 for (q, d) in row.iter_mut().enumerate() {
                     let place = &strip[(r * columns + TILE * tile + q) * lanes..][..lanes];
-                    // SAFETY: the place is one register long.
+                    // SAFETY: the slice is one register long.
                     *d = unsafe { T::Vector::<R>::load(place.as_ptr()) };
                 }
             }
@@ -354,12 +354,12 @@ fn transform_pixels<T: Float, R: Registers>(
     }
 }
 
-/// Stores the values of one tile at all points, `step` numbers apart.
+/// Stores the values of one tile at all points, with stride `step`.
 #[inline(always)]
 fn store_points<V: Vector>(values: [[V; POINTS]; POINTS], to: &mut [V::Element], at: usize, step: usize) {
     for point in 0..ALL {
         let place = &mut to[at + point * step..][..V::LANES];
-        // SAFETY: the place is one register long.
+        // SAFETY: the slice is one register long.
         unsafe { values[point / POINTS][point % POINTS].store(place.as_mut_ptr()) };
     }
 }

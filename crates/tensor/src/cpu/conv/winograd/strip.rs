@@ -1,4 +1,4 @@
-//! Strips of images: some rows of all tiles side by side, with as many channels as a register has lanes innermost.
+//! Strips of images: some rows of all adjacent tiles, with as many channels as a register has lanes innermost.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -11,17 +11,17 @@ use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::Disjoint;
 
-/// How images are cut into tiles of 4×4 outputs.
+/// The partition of images into tiles of 4×4 outputs.
 #[derive(Clone, Copy)]
 pub(super) struct Grid {
     pub(super) images: usize,
-    /// Strips of tiles in an image, and tiles in a strip.
+    /// The number of strips in an image, and of tiles in a strip.
     pub(super) down: usize,
     pub(super) across: usize,
 }
 
 impl Grid {
-    /// Of images with `ohw` outputs.
+    /// The partition of images with `ohw` outputs.
     pub(super) fn new(images: usize, ohw: [usize; 2]) -> Self {
         Self { images, down: ohw[0].div_ceil(TILE), across: ohw[1].div_ceil(TILE) }
     }
@@ -30,13 +30,13 @@ impl Grid {
         self.images * self.down
     }
 
-    /// The columns of a strip in memory: those that its tiles read, rounded up to whole registers of any level.
+    /// The columns of a strip in memory: those that its tiles read, rounded up to whole registers at any level.
     pub(super) fn columns(&self) -> usize {
         (TILE * self.across + 2).next_multiple_of(16)
     }
 }
 
-/// Images of which strips are read or written: where each pixel lies.
+/// The layout of images whose strips are read or written.
 #[derive(Clone, Copy)]
 pub(super) struct Pixels {
     offset: isize,
@@ -56,9 +56,9 @@ impl Pixels {
     }
 
     /// Reads rows `first..first + rows` of some channels, at most as many as a register has lanes, into
-    /// `strip[row][left + column][channel]`; zeros around the image and for the channels that there are not.
+    /// `strip[row][left + column][channel]`; zeros outside the image and for missing channels.
     ///
-    /// `lines` has room for 16 rows of `columns` numbers.
+    /// `lines` is a workspace for 16 rows of `columns` elements.
     #[inline(always)]
     pub(super) fn read<T: Float, R: Registers>(
         &self,
@@ -90,7 +90,7 @@ impl Pixels {
                 }
             }
             for j in (0..columns).step_by(lanes) {
-                // SAFETY: a square of lanes by lanes numbers lies within the lines, and within the strip.
+                // SAFETY: a square of lanes × lanes elements is in bounds of the lines and of the strip.
                 unsafe {
                     T::Vector::<R>::transpose(
                         lines.as_ptr().add(j),
@@ -103,10 +103,10 @@ impl Pixels {
         }
     }
 
-    /// Writes rows `first..` of some channels from a strip, as many as lie inside the image.
+    /// Writes rows `first..` of some channels from a strip, as far as they are inside the image.
     ///
     /// # Safety
-    /// These pixels are the caller's alone.
+    /// There is no other reference to these pixels.
     #[inline(always)]
     pub(super) unsafe fn write<T: Float, R: Registers>(
         &self,
@@ -121,7 +121,7 @@ impl Pixels {
         for r in 0..TILE.min(self.hw[0] - first) {
             let strip = &strip[r * columns * lanes..][..columns * lanes];
             for j in (0..columns).step_by(lanes) {
-                // SAFETY: a square of lanes by lanes numbers lies within the strip, and within the lines.
+                // SAFETY: a square of lanes × lanes elements is in bounds of the strip and of the lines.
                 unsafe {
                     T::Vector::<R>::transpose(
                         strip.as_ptr().add(j * lanes),
@@ -135,7 +135,7 @@ impl Pixels {
                 let to = self.row(image, channel, first + r);
                 let line = &line[..self.hw[1]];
                 if self.strides[3] == 1 {
-                    // SAFETY: by this function's contract.
+                    // SAFETY: as promised by the caller.
                     let to = unsafe { out.slice(to as usize..to as usize + line.len()) };
                     copy_short(to, line);
                 } else {
@@ -149,8 +149,8 @@ impl Pixels {
     }
 }
 
-/// Writes the columns of a matrix of at most as many rows as a register has lanes, each `step` numbers from the next, as
-/// rows of exactly as many numbers as a register has lanes; zeros where there is no row.
+/// Transposes a matrix whose rows have stride `step`, at most as many as a register has lanes: its columns become rows of
+/// one register each, with zeros for missing rows.
 #[inline(always)]
 pub(in super::super) fn transpose<T: Float, R: Registers>(
     from: &[T],
@@ -166,7 +166,7 @@ pub(in super::super) fn transpose<T: Float, R: Registers>(
             square[i * lanes..][..width].copy_from_slice(&from[i * step + j..][..width]);
         }
         let mut transposed = [T::ZERO; 256];
-        // SAFETY: both arrays have room for a square of 16 lanes.
+        // SAFETY: both arrays hold a square of 16 × 16 elements.
         unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes as isize, transposed.as_mut_ptr(), lanes) };
         to[j * lanes..][..width * lanes].copy_from_slice(&transposed[..width * lanes]);
     }

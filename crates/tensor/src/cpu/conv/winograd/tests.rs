@@ -7,7 +7,7 @@ fn numbers(shape: impl Into<Shape>, seed: usize) -> Tensor64 {
     Tensor64::from_fn(shape, |i| ((i * 7919 + seed * 104_729 + 17) % 1009) as f64 / 504.5 - 1.0)
 }
 
-/// Sizes with whole and cut tiles, whole and cut registers, one and several blocks, images of one tile.
+/// Sizes with whole and partial tiles, whole and partial registers, one and several blocks, images of one tile.
 const SIZES: [[usize; 6]; 7] = [
     // N, C, O, H, W, padding
     [2, 16, 16, 8, 8, 1],
@@ -23,7 +23,7 @@ fn options(padding: usize) -> Conv2dOptions {
     Conv2dOptions { padding: [padding, padding], ..Conv2dOptions::default() }
 }
 
-/// Every way to compute the three results here, beside the convolution's own.
+/// The three results of this algorithm, compared with those of the convolution.
 fn compare<T: Float>([n, c, o, h, w, padding]: [usize; 6], bound: f64) {
     let cast = |x: &Tensor64| {
         let numbers = x.to_vec();
@@ -38,7 +38,7 @@ fn compare<T: Float>([n, c, o, h, w, padding]: [usize; 6], bound: f64) {
         for (y, e) in y.to_vec().iter().zip(exact.to_vec()) {
             assert!(
                 (y.to_f64() - e).abs() <= bound * largest,
-                "{name} of {n} {c} {o} {h} {w} {padding}: {y} is not {e}"
+                "{name} of {n} {c} {o} {h} {w} {padding}: {y} instead of {e}"
             );
         }
     };
@@ -57,9 +57,9 @@ fn compare<T: Float>([n, c, o, h, w, padding]: [usize; 6], bound: f64) {
 fn agrees_with_the_direct_convolution() {
     at_each_level(|_| {
         for sizes in SIZES {
-            // In f64 the direct convolution is used as the reference: this shows that the algorithm is right.
+            // In f64, with the direct convolution as the reference: this shows that the algorithm is correct.
             compare::<f64>(sizes, 1e-13);
-            // And this how much accuracy it costs, of the largest element.
+            // The loss of accuracy in f32, relative to the largest element.
             compare::<f32>(sizes, 5e-5);
         }
     });
@@ -96,6 +96,6 @@ fn any_number_of_threads_gives_the_same_bits() {
 
 #[test]
 fn a_whole_layer_stays_within_the_bound() {
-    // As many channels as the widest nets have, where sums are longest.
+    // As many channels as the widest nets have: the longest sums.
     compare::<f32>([4, 512, 16, 8, 8, 1], 5e-5);
 }

@@ -10,12 +10,12 @@ use crate::element::Float;
 
 /// Outputs along one side of a tile.
 pub(super) const TILE: usize = 4;
-/// Points along one side of a transformed tile, and pixels that a tile's outputs are computed from.
+/// Points along one side of a transformed tile, and pixels along one side of its input.
 pub(super) const POINTS: usize = 6;
 /// All points of a tile.
 pub(super) const ALL: usize = POINTS * POINTS;
 
-/// A register of T at the level R.
+/// A register of T at level R.
 pub(super) type Reg<T, R> = <T as Wide>::Vector<R>;
 
 #[inline(always)]
@@ -25,13 +25,13 @@ fn number<T: Float, R: Registers>(x: f64) -> Reg<T, R> {
 
 /// A transform along one axis, from M values to N.
 ///
-/// A trait rather than a function passed to [`both`]: only what is inlined is compiled with a level's features, and a
-/// call through `Fn` is not.
+/// A trait rather than a closure passed to [`both`]: only inlined code is compiled with the features of a level, and a
+/// call through `Fn` is not inlined.
 pub(super) trait Transform<T: Float, R: Registers, const M: usize, const N: usize> {
     fn along(x: [Reg<T, R>; M]) -> [Reg<T, R>; N];
 }
 
-/// The transform of every row, then of every column of the result.
+/// Transforms every row, then every column of the result.
 #[inline(always)]
 pub(super) fn both<T: Float, R: Registers, F: Transform<T, R, M, N>, const M: usize, const N: usize>(
     x: [[Reg<T, R>; M]; M],

@@ -1,4 +1,4 @@
-//! The gradient in the weight: the transforms' adjoints around a product over tiles.
+//! The gradient in the weight: the adjoints of the transforms around a product over tiles.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -14,23 +14,23 @@ use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::tensor::TensorOf;
 
-/// The most channels on either side of a task's product: small ones stay in the second-level cache, and of many channels
-/// each tile would be transformed too often.
+/// The maximum number of channels on either side of a task's product: smaller products stay in the L2 cache, but transform
+/// each tile more often.
 const SIDE: [usize; 2] = [80, 128];
-/// About how many tiles are summed before the sums are touched again.
+/// The approximate number of tiles per product, whose result is added to the sums.
 const TILES: usize = 32;
-/// As many tasks as keep the threads busy, where there are not that many channels.
+/// The minimum number of tasks, for all threads to have work if there are few channels.
 const TASKS: usize = 8;
 
 /// `dw[o,c] = Σₙ dy[n,o] ⋆ x[n,c]` for x (N,C,H,W) and dy (N,O,oh,ow), into dw (O,C,3,3) in row-major order.
 ///
-/// Strips are summed in chunks that the shape fixes, and chunks pairwise.
+/// Strips are summed in chunks that depend on the shape alone, and chunks pairwise.
 pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], padding: [usize; 2], dw: &mut [T]) {
     let (channels, outputs) = (x.shape()[1], dy.shape()[1]);
     let grid = Grid::new(dy.shape()[0], [dy.shape()[2], dy.shape()[3]]);
     let most = SIDE[usize::from(channels.min(outputs) >= SIDE[1])];
     let blocks = [channels, outputs].map(|len| len.div_ceil(most));
-    // As equal as whole registers allow: 80 are 48 and 32.
+    // Blocks of nearly equal size in whole registers: 80 are 48 and 32.
     let sides = [0, 1].map(|i| [channels, outputs][i].div_ceil(blocks[i]).next_multiple_of(ROUND));
     let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(grid.strips());
     let outputs_padded = outputs.next_multiple_of(ROUND);
@@ -66,7 +66,7 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     });
 }
 
-/// Writes columns of the sums as rows of the result.
+/// Writes the columns of the sums as rows of the result.
 struct Transpose<'a, T> {
     sums: &'a [T],
     outputs_padded: usize,
@@ -95,7 +95,7 @@ impl<T: Float> Tiled for Transpose<'_, T> {
                 );
                 for (i, row) in transposed.chunks_exact(lanes).take(columns).enumerate() {
                     let at = (o + i) * self.len + k;
-                    // SAFETY: these outputs are this task's alone.
+                    // SAFETY: no other task writes these outputs.
                     unsafe { self.out.slice(at..at + rows) }.copy_from_slice(&row[..rows]);
                 }
             }
@@ -109,10 +109,10 @@ struct Work<'a, T> {
     padding: [usize; 2],
     grid: Grid,
     chunks: usize,
-    /// Blocks of channels and of outputs, and how long they are.
+    /// Blocks of channels and of outputs, and their lengths.
     blocks: [usize; 2],
     sides: [usize; 2],
-    /// Channels and outputs.
+    /// Numbers of channels and outputs.
     sizes: [usize; 2],
     outputs_padded: usize,
 }
@@ -173,7 +173,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let b = dy[point * tiles * sides[1]..].as_ptr();
                     let c = sums[point * sides[0] * sides[1]..].as_mut_ptr();
                     // (C, O) += (C, tiles) · (tiles, O)
-                    // SAFETY: all three have room for whole registers and rows of a tile.
+                    // SAFETY: all three are padded to whole registers and to the rows of a tile.
                     unsafe {
                         product::<T, R>(
                             [padded[0], strips.len() * across, padded[1]],
@@ -194,9 +194,9 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                         both::<T, R, ToWeightGradients, POINTS, 3>(load_points::<T, R>(sums, at, sides[0] * sides[1]));
                     for (k, dg) in dg.into_iter().flatten().enumerate() {
                         let at = ((chunk * work.sizes[0] + c) * 9 + k) * work.outputs_padded + o;
-                        // SAFETY: these channels' and outputs' places in this chunk are this task's alone.
+                        // SAFETY: no other task writes these channels and outputs of this chunk.
                         let place = unsafe { parts.slice(at..at + lanes) };
-                        // SAFETY: the place is one register long.
+                        // SAFETY: the slice is one register long.
                         unsafe { dg.store(place.as_mut_ptr()) };
                     }
                 }
@@ -227,7 +227,7 @@ impl<T: Float> Work<'_, T> {
                 for (r, row) in d.iter_mut().enumerate() {
                     for (q, d) in row.iter_mut().enumerate() {
                         let place = &strip[(r * columns + TILE * tile + q) * lanes..][..lanes];
-                        // SAFETY: the place is one register long.
+                        // SAFETY: the slice is one register long.
                         *d = unsafe { T::Vector::<R>::load(place.as_ptr()) };
                     }
                 }
