@@ -55,9 +55,9 @@ DEVICE void max_pool(S* y, int32_t* index, const S* x, const Images& from, const
         }
       }
     }
-    const bool cut = relu && best <= T(0);
-    y[i] = S(cut ? T(0) : best);
-    index[i] = cut ? -1 : where;
+    y[i] = S(relu && best <= T(0) ? T(0) : best);
+    // As relu's own gradient: none where the maximum is NaN.
+    index[i] = !relu || best > T(0) ? where : -1;
   }
 }
 

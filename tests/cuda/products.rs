@@ -237,4 +237,17 @@ pub fn infinities() {
     for (a, b) in here.iter().zip(&there) {
         assert!(a.is_nan() == b.is_nan() && a.is_infinite() == b.is_infinite(), "{a} on the CPU, {b} on the GPU");
     }
+    // A NaN maximum is the result and, as in relu, has no gradient: no index.
+    let windows = shape_rules::pool2d("pool", x.shape(), 2.into()).unwrap();
+    let ((a, indices), (b, gpu_indices)) = (x.relu_max_pool2d(&windows), x.to(GPU).relu_max_pool2d(&windows));
+    assert_eq!(a.to_vec().iter().filter(|y| y.is_nan()).count(), 1);
+    for (a, b) in a.to_vec().iter().zip(&b.to_vec()) {
+        assert!(a == b || a.is_nan() && b.is_nan(), "{a} on the CPU, {b} on the GPU");
+    }
+    let dy = Tensor::ones(a.shape());
+    assert_eq!(
+        dy.scatter2d(&indices, [5, 5]).to_vec(),
+        dy.to(GPU).scatter2d(&gpu_indices, [5, 5]).to_vec(),
+        "the gradients"
+    );
 }
