@@ -188,7 +188,7 @@ fn wrong_shapes_are_told_with_both_shapes_and_the_rule() {
         ),
         (Box::new(move || drop(x().permute(&[0, 0]))), &["permute: [0, 0]", "every axis from 0 to 1 once"]),
         (Box::new(move || drop(x().transpose(0, 2))), &["transpose: axis 2 is out of range", "x = (2, 3)"]),
-        (Box::new(move || drop(x().narrow(1, 2..4))), &["slice: 2 elements from 2 by 1", "axis 1 of length 3"]),
+        (Box::new(move || drop(x().narrow(1, 2..4))), &["slice: 2 elements from 2 with step 1", "axis 1 of length 3"]),
         (Box::new(move || drop(x().broadcast_to([3, 3]))), &["broadcast_to: (2, 3) does not broadcast to (3, 3)"]),
         (Box::new(move || drop(x().squeeze(0))), &["squeeze: axis 0 of (2, 3) has length 2"]),
         (
