@@ -14,7 +14,7 @@ pub(crate) const LANES: usize = 16;
 /// The minimum number of elements per task.
 const GRAIN: usize = 16 * 1024;
 
-/// Where the pixels of an image batch lie.
+/// The layout of the pixels of an image batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Images {
     shape: [usize; 4],
@@ -30,7 +30,7 @@ impl Images {
             shape: std::array::from_fn(|a| shape[a]),
             strides: std::array::from_fn(|a| strides[a]),
             offset: layout.offset() as isize,
-            // Images of one pixel are planes: their results may have more pixels, which are read along rows.
+            // Images of one pixel count as planes: results with more pixels are then read along rows.
             format: MemoryFormat::of(layout).unwrap_or(MemoryFormat::ChannelsFirst),
         }
     }
@@ -50,7 +50,7 @@ impl Images {
         self.format.layout(shape)
     }
 
-    /// Row 0, column 0 of channel `c` of image `n`.
+    /// The plane of channel `c` of image `n`.
     #[inline]
     pub(crate) fn plane(&self, n: usize, c: usize) -> Plane {
         let start = self.offset + n as isize * self.strides[0] + c as isize * self.strides[1];
@@ -59,7 +59,7 @@ impl Images {
 
     /// Calls `body(n, c, lanes)` once for each job of a kernel that visits `visits` pixels of each plane.
     ///
-    /// Lanes are more than one only if they are side by side in this batch and in those of [`Self::same_format`].
+    /// There are several lanes only if they are contiguous in this batch and in those of [`Self::same_format`].
     #[inline]
     pub(crate) fn for_each_job(&self, visits: usize, body: impl Fn(usize, usize, usize) + Sync) {
         let [images, channels, ..] = self.shape;
@@ -127,7 +127,7 @@ pub(crate) mod testing {
         in_order(x, &order).into_owned()
     }
 
-    /// Random numbers of a shape, with ties, in every kind of layout.
+    /// Random numbers with ties, in every kind of layout.
     pub(crate) fn layouts<T: Float>(shape: [usize; 4], seed: u64) -> Vec<TensorOf<T>> {
         let [n, c, h, w] = shape;
         let make = |shape: [usize; 4]| {

@@ -20,10 +20,10 @@ fn visits(windows: &[Vec<Window>; 2]) -> usize {
     along(&windows[0]) * along(&windows[1])
 }
 
-/// The lanes of a pixel of a batch that only one job writes.
+/// The lanes of a pixel, for writing. Each pixel is written by one job.
 ///
 /// # Safety
-/// No other reference to these lanes is in use.
+/// There is no other reference to these lanes.
 #[inline]
 pub(crate) unsafe fn lanes_mut<'a, T>(
     out: &Disjoint<'a, T>,
@@ -33,7 +33,7 @@ pub(crate) unsafe fn lanes_mut<'a, T>(
     lanes: usize,
 ) -> &'a mut [T] {
     let at = plane.at(row, column);
-    // SAFETY: promised by the caller.
+    // SAFETY: as promised by the caller.
     unsafe { out.slice(at..at + lanes) }
 }
 
@@ -59,7 +59,7 @@ fn pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (T
         if lanes == 1 && halves && from.has_rows() && from.step() > 0 && to.has_rows() {
             let (rows, columns) = (windows[0].len(), windows[1].len());
             let at = to.at(0, 0);
-            // SAFETY: this job's plane.
+            // SAFETY: the plane is exclusive to this job.
             let (y, index) =
                 unsafe { (y_parts.slice(at..at + rows * columns), index_parts.slice(at..at + rows * columns)) };
             let (x, step) = (&x[from.at(0, 0)..], from.step() as usize);
@@ -67,7 +67,7 @@ fn pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (T
         }
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {
-                // SAFETY: pixels of this job's lanes, one at a time.
+                // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                 let (y, index) =
                     unsafe { (lanes_mut(&y_parts, to, i, j, lanes), lanes_mut(&index_parts, to, i, j, lanes)) };
                 let start = (rows.start * width + columns.start) as i32;
@@ -101,21 +101,21 @@ fn pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (T
     (y, PoolIndices::new(index, windows))
 }
 
-/// The maximum and its place, or after relu 0 (NaN for NaN) without one where it is not above 0.
+/// The maximum and its index; after relu, 0 (NaN for NaN) and −1 if the maximum is not above 0.
 #[inline]
-fn rectified<T: Float>((maximum, place): (T, i32), relu: bool) -> (T, i32) {
+fn rectified<T: Float>((maximum, index): (T, i32), relu: bool) -> (T, i32) {
     let value = if relu && maximum <= T::ZERO { T::ZERO } else { maximum };
     let passes = !relu || maximum > T::ZERO;
-    (value, if passes { place } else { -1 })
+    (value, if passes { index } else { -1 })
 }
 
-/// The first unless the second is larger or the first NaN.
+/// `second` if it is larger or NaN and `first` is not NaN, else `first`.
 #[inline]
 fn larger<T: Float>(first: (T, i32), second: (T, i32)) -> (T, i32) {
     // The negated comparison is true for a NaN too; `&` rather than `&&` leaves the compiler free to select.
     #[expect(clippy::neg_cmp_op_on_partial_ord, reason = "not (a <= b) is not a > b for NaN")]
     let take = !(second.0 <= first.0) & !first.0.is_nan();
-    // Apart, so that each becomes a select: which of two pixels is larger no branch predictor knows.
+    // Two separate selects without a branch, which would be unpredictable.
     (if take { second.0 } else { first.0 }, if take { second.1 } else { first.1 })
 }
 
@@ -132,7 +132,7 @@ pub(crate) fn gather2d<T: Float>(x: &TensorOf<T>, indices: &PoolIndices) -> Tens
     images.for_each_job(rows * columns, |n, c, lanes| {
         for i in 0..rows {
             for j in 0..columns {
-                // SAFETY: pixels of this job's lanes, one at a time.
+                // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                 let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
                 for (lane, y) in y.iter_mut().enumerate() {
                     let place = index[places.plane(n, c + lane).at(i, j)] as usize;
@@ -158,7 +158,7 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, indices: &PoolIndices, hw: [
         let (from, at, to) = (images.plane(n, c), places.plane(n, c), out.plane(n, c));
         let along = |plane: Plane, columns: usize| plane.has_rows() && plane.step() == columns as isize;
         if lanes == 1 && squares && from.has_rows() && from.step() > 0 && along(at, columns) && along(to, hw[1]) {
-            // SAFETY: this job's plane.
+            // SAFETY: the plane is exclusive to this job.
             let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
             let index = &index[at.at(0, 0)..];
             let (dy, dy_step) = (&dy[from.at(0, 0)..], from.step() as usize);
@@ -173,7 +173,7 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, indices: &PoolIndices, hw: [
                     if place == usize::MAX {
                         continue;
                     }
-                    // SAFETY: one element of this job's lanes at a time.
+                    // SAFETY: the lanes are exclusive to this job, which holds one element at a time.
                     let dx = unsafe { lanes_mut(&parts, out.plane(n, c + lane), place / hw[1], place % hw[1], 1) };
                     dx[0] += gradient;
                 }
@@ -183,17 +183,17 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, indices: &PoolIndices, hw: [
     dx
 }
 
-/// Zeros in a job's lanes of a dense result.
+/// Zeroes a job's lanes of a dense result.
 #[inline]
 pub(crate) fn clear<T: Float>(parts: &Disjoint<T>, plane: Plane, hw: [usize; 2], lanes: usize) {
     for i in 0..hw[0] {
         if lanes == 1 && plane.has_rows() {
-            // SAFETY: a row of the job's plane, which is exclusive to the job.
+            // SAFETY: the row is in the job's plane, which is exclusive to the job.
             unsafe { lanes_mut(parts, plane, i, 0, hw[1]) }.fill(T::ZERO);
             continue;
         }
         for j in 0..hw[1] {
-            // SAFETY: a pixel of the job's lanes, which are exclusive to the job.
+            // SAFETY: the pixel is in the job's lanes, which are exclusive to the job.
             unsafe { lanes_mut(parts, plane, i, j, lanes) }.fill(T::ZERO);
         }
     }
@@ -211,9 +211,9 @@ pub(crate) fn avg_pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2]) ->
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {
                 let divisor = T::from_f64((rows.divisor * columns.divisor) as f64);
-                // SAFETY: pixels of this job's lanes, one at a time.
+                // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                 let y = unsafe { lanes_mut(&parts, out.plane(n, c), i, j, lanes) };
-                // Rows are added up first: over a whole plane the rounding errors stay those of a row and a column.
+                // Each row is summed first, so that over a whole plane rounding errors are those of a row and a column.
                 if lanes == 1 {
                     let mut total = T::ZERO;
                     for row in rows.start..rows.end {
@@ -271,7 +271,7 @@ pub(crate) fn avg_pool_adjoint<T: Float>(dy: &TensorOf<T>, windows: &[Vec<Window
                 }
                 for row in rows.start..rows.end {
                     for column in columns.start..columns.end {
-                        // SAFETY: pixels of this job's lanes, one at a time.
+                        // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                         add(unsafe { lanes_mut(&parts, to, row, column, lanes) }, share);
                     }
                 }

@@ -7,7 +7,7 @@ use crate::random::Key;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Elements generated at a time: few enough that their words stay in L1, a multiple of a block.
+/// The number of elements generated at a time: their words fit in the L1 cache; a multiple of a block.
 const STRETCH: usize = 256;
 /// The minimum number of stretches per task.
 const GRAIN: usize = 32;
@@ -59,12 +59,12 @@ fn block(key: Key, index: u64) -> [u32; 4] {
     key.for_sample(key.sample.wrapping_add((index >> 32) as u32)).block(index as u32)
 }
 
-/// A tensor whose elements `make` writes by stretches, from `words` words per element.
+/// A tensor whose elements `make` writes stretch by stretch, from `words` random words per element.
 fn draw<T: Float>(key: Key, shape: Shape, words: usize, make: impl Fn(&[u32], &mut [T]) + Sync) -> TensorOf<T> {
     TensorOf::filled_by(shape, |y| {
         parallel_chunks(y, STRETCH, GRAIN, |i, y| {
-            let mut room = [[0; 4]; STRETCH / 2];
-            let blocks = &mut room[..(y.len() * words).div_ceil(4)];
+            let mut buffer = [[0; 4]; STRETCH / 2];
+            let blocks = &mut buffer[..(y.len() * words).div_ceil(4)];
             let first = (i * STRETCH * words / 4) as u64;
             for (k, slot) in blocks.iter_mut().enumerate() {
                 *slot = block(key, first + k as u64);
@@ -74,8 +74,8 @@ fn draw<T: Float>(key: Key, shape: Shape, words: usize, make: impl Fn(&[u32], &m
     })
 }
 
-/// f32: element i is the upper 24 bits of word `i mod 4` of block `i / 4`; f64: the upper 53 of words `2(i mod 2)` and
-/// the one after it of block `i / 2`.
+/// f32: element i is the upper 24 bits of word `i mod 4` of block `i / 4`; f64: the upper 53 bits of word `2(i mod 2)` and
+/// the next word of block `i / 2`.
 pub(crate) fn uniform<T: Draw>(_: Device, key: Key, shape: Shape) -> TensorOf<T> {
     draw(key, shape, T::WORDS, |words, y| {
         for (y, words) in y.iter_mut().zip(words.chunks_exact(T::WORDS)) {

@@ -1,4 +1,4 @@
-//! All passes over some channels at once, while they are in the cache.
+//! Batch normalization in blocks of channels: all passes over a block of channels while it is in the cache.
 
 use std::ops::Range;
 
@@ -10,13 +10,12 @@ use crate::cpu::simd::dispatch;
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for, threads};
 
-/// The elements of an image's neighboring channels that are worth walking along memory.
+/// The target number of contiguous elements per image in a block of adjacent channels.
 const RUN: usize = 1024;
-/// The most channels in a block.
+/// The maximum number of channels in a block.
 const MAX_CHANNELS: usize = 64;
 
-/// How many neighboring channels to take through all passes together; `None` if there are too few channels to keep all
-/// threads at work.
+/// The number of adjacent channels in a block; `None` if there are too few channels for all threads to have work.
 pub(super) fn block(format: &Format) -> Option<usize> {
     let Planes { channels, plane, .. } = format.planes;
     if format.channels_last || plane == 0 {
@@ -34,7 +33,7 @@ pub(super) fn for_blocks(format: &Format, block: usize, body: impl Fn(Range<usiz
     parallel_for(format.channels().div_ceil(block), (GRAIN / elements).max(1), body);
 }
 
-/// Constants of each channel of a block, row by row.
+/// P constants for each channel of a block: row p holds the p-th constant of all channels.
 struct Constants<T, const P: usize>([[T; MAX_CHANNELS]; P]);
 
 impl<T: Float, const P: usize> Constants<T, P> {
@@ -53,11 +52,11 @@ impl<T: Float, const P: usize> Constants<T, P> {
     }
 }
 
-/// Statistics, then the map.
+/// The forward pass: the statistics, then the map.
 pub(super) struct Forward<'a, 'y, T, F, const I: usize> {
     pub(super) planes: Planes,
     pub(super) block: usize,
-    /// Blocks of channels.
+    /// The range of blocks of channels.
     pub(super) channels: Range<usize>,
     pub(super) x: [&'a [T]; I],
     pub(super) gamma: &'a [T],
@@ -83,7 +82,7 @@ impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Forward<'_, '_, T, F, I> {
                 let variance = sum / count;
                 let istd = inverse_deviation(variance, self.eps);
                 for (row, value) in self.statistics.iter().zip([mean, variance, istd]) {
-                    // SAFETY: each channel is given to one task.
+                    // SAFETY: each channel belongs to one task.
                     unsafe { row.ptr(c).write(value) };
                 }
                 constants.set(c - channels.start, [mean, self.gamma[c] * istd, self.beta[c]]);
@@ -103,13 +102,13 @@ impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Forward<'_, '_, T, F, I> {
     }
 }
 
-/// The sums for dβ and dγ, then dx.
+/// The backward pass: the sums for dβ and dγ, then dx.
 pub(super) struct Backward<'a, 'y, T, const I: usize, const O: usize> {
     pub(super) planes: Planes,
     pub(super) block: usize,
-    /// Blocks of channels.
+    /// The range of blocks of channels.
     pub(super) channels: Range<usize>,
-    /// dy, x, and y if there is a gate.
+    /// dy, x, and y if relu was applied.
     pub(super) inputs: [&'a [T]; I],
     /// The mean, 1/√(var + ε) and γ of each channel.
     pub(super) of_channel: [&'a [T]; 3],
@@ -135,7 +134,7 @@ where
                 let (of_map, dgamma) = gradient_constants(sums, of_channel, count);
                 constants.set(c - channels.start, of_map);
                 for (row, value) in self.gradients.iter().zip([dgamma, sums[0]]) {
-                    // SAFETY: each channel is given to one task.
+                    // SAFETY: each channel belongs to one task.
                     unsafe { row.ptr(c).write(value) };
                 }
             }

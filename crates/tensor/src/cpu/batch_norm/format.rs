@@ -1,7 +1,7 @@
-//! In which order a batch is walked, and the passes over it: sums over channels, and maps of all elements.
+//! The iteration order over a batch, and the passes over it: sums over channels, and maps of all elements.
 //!
-//! Sums over a channel are cut into *units* that the shape fixes, each added up in fixed lanes, and the units' sums are
-//! added pairwise. So they are accurate, and the same bits on any number of threads.
+//! Sums over a channel are split into *units* that depend on the shape alone. Each unit is added in fixed lanes, and the
+//! sums of the units are added pairwise. So sums are accurate and give the same bits on any number of threads.
 
 #![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 
@@ -19,12 +19,12 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::{MAX_RANK, Shape};
 use crate::tensor::TensorOf;
 
-/// The most elements of a channel in one unit.
+/// The maximum number of elements of a channel in one unit.
 const UNIT: usize = 4096;
 /// The minimum number of elements per task.
 pub(super) const GRAIN: usize = 8 * 1024;
 
-/// How a batch lies in memory: as (N, C, spatial), or channels-last as (N · spatial, C).
+/// The memory format of a batch: (N, C, spatial), or channels-last, (N · spatial, C).
 pub(super) struct Format {
     shape: Shape,
     order: [usize; MAX_RANK],
@@ -37,12 +37,12 @@ pub(super) struct Format {
 pub(super) struct Planes {
     pub(super) images: usize,
     pub(super) channels: usize,
-    /// The elements of one channel of one image.
+    /// The number of elements of one channel of one image.
     pub(super) plane: usize,
 }
 
 impl Planes {
-    /// The units of each channel: so many whole planes, or if planes are large, pieces of one.
+    /// The number of units per channel. A unit is several whole planes or, if planes are large, a piece of one.
     fn units(self) -> usize {
         self.images.div_ceil(self.images_of_unit()) * self.pieces()
     }
@@ -129,15 +129,15 @@ impl<T: Float, F: Term<T, I, K>, const I: usize, const K: usize, const ROWS: usi
     }
 }
 
-/// `f` of every element of some rows: planes, or channels-last the channels of a pixel.
+/// Applies `f` to every element of some rows. A row is a plane or, in channels-last format, the channels of a pixel.
 pub(super) struct MapRows<'a, 'y, T, F, const I: usize, const P: usize, const O: usize> {
     pub(super) channels_last: bool,
     pub(super) planes: Planes,
     pub(super) rows: Range<usize>,
-    /// In how many images the planes are mapped: those of the rows' numbers, and the same of the images behind.
+    /// The number of images in which the planes are mapped: `rows` of the first image, and the same of those that follow.
     pub(super) images: usize,
     pub(super) x: [&'a [T]; I],
-    /// Row p is the p-th constant of each channel from `first` on.
+    /// Row p holds the p-th constant of each channel from `first` on.
     pub(super) constants: [&'a [T]; P],
     pub(super) first: usize,
     pub(super) f: F,
@@ -177,11 +177,11 @@ impl<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usiz
 }
 
 impl Format {
-    /// The order in which the batch lies in memory, or if it lies in neither, (N, C, spatial).
+    /// The memory format of the batch, or (N, C, spatial) if it has neither format.
     pub(super) fn of(layout: &Layout) -> Self {
         let shape = layout.shape();
         let plane: usize = shape[2..].iter().product();
-        // A row of channels without planes is walked best along the channels.
+        // Without spatial axes, iterating along the channels is fastest.
         let format = MemoryFormat::of(layout).unwrap_or(MemoryFormat::ChannelsLast);
         let (order, channels_last) = (format.order(shape.rank()), format == MemoryFormat::ChannelsLast);
         Self { shape, order, channels_last, planes: Planes { images: shape[0], channels: shape[1], plane } }
@@ -191,7 +191,7 @@ impl Format {
         self.planes.channels
     }
 
-    /// The elements of each channel.
+    /// The number of elements per channel.
     pub(super) fn count(&self) -> usize {
         self.planes.images * self.planes.plane
     }
@@ -200,18 +200,18 @@ impl Format {
         &self.order[..self.shape.rank()]
     }
 
-    /// The elements in the order of the walk.
+    /// The elements of `x` in iteration order.
     pub(super) fn read<'a, T: Float>(&self, x: &'a TensorOf<T>) -> Cow<'a, [T]> {
         in_order(x, self.order())
     }
 
-    /// A tensor that lies in the order of the walk, yet to be written.
+    /// An uninitialized tensor whose memory order is the iteration order.
     pub(super) fn output<T: Float>(&self) -> TensorOf<T> {
         TensorOf::uninitialized(Layout::dense(self.shape, self.order()))
     }
 
-    /// The pixels of a channels-last batch, each with all its channels, in one unit: few, since they are added one after
-    /// the other.
+    /// The number of pixels, each with all channels, in one unit of a channels-last batch: few, since they are added
+    /// sequentially.
     fn pixels_of_unit(&self) -> usize {
         (4 * UNIT / self.channels().max(1)).clamp(8, 256)
     }
@@ -237,7 +237,7 @@ impl Format {
                 let channels = self.means.len();
                 self.out.fill(T::ZERO);
                 let mut rows = self.out.chunks_exact_mut(channels);
-                let mut rows: [&mut [T]; K] = std::array::from_fn(|_| rows.next().expect("a row for each term"));
+                let mut rows: [&mut [T]; K] = std::array::from_fn(|_| rows.next().expect("one row per term"));
                 for pixel in 0..self.x[0].len() / channels {
                     let x = part(self.x, pixel * channels, channels);
                     for c in 0..channels {
@@ -258,7 +258,7 @@ impl Format {
             parallel_for(units, (GRAIN / (pixels * channels).max(1)).max(1), |range| {
                 for unit in range {
                     let place = unit * pixels * channels..((unit + 1) * pixels).min(self.count()) * channels;
-                    // SAFETY: each unit has a place of its own.
+                    // SAFETY: each unit writes its own elements.
                     let out = unsafe { parts.slice(unit * K * channels..(unit + 1) * K * channels) };
                     dispatch(OfPixels { x: x.map(|x| &x[place.clone()]), means, f, out });
                 }
@@ -267,11 +267,11 @@ impl Format {
             let of_unit = (self.count() / units.max(1)).max(1);
             parallel_for(units * channels, (GRAIN / of_unit).max(1), |jobs| {
                 for job in jobs {
-                    // Neighboring channels follow each other, so that small planes are read along memory.
+                    // Adjacent channels are consecutive, so that small planes are read contiguously.
                     let (unit, c) = (job / channels, job % channels);
                     let sums = self.planes.unit_sums::<T, I, K, ROWS>(x, means[c], f, c, unit);
                     for (k, sum) in sums.into_iter().enumerate() {
-                        // SAFETY: each channel of each unit has a place of its own.
+                        // SAFETY: each channel of each unit writes its own element.
                         unsafe { parts.ptr((unit * K + k) * channels + c).write(sum) };
                     }
                 }
@@ -291,7 +291,7 @@ impl Format {
         })
     }
 
-    /// `f` of every element; row p of `constants` (P, C) is the p-th constant of each channel.
+    /// Applies `f` to every element; row p of `constants` (P, C) holds the p-th constant of each channel.
     pub(super) fn map<T: Float, F: Map<T, I, P, O>, const I: usize, const P: usize, const O: usize>(
         &self,
         x: [&[T]; I],

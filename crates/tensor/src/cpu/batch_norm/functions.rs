@@ -1,4 +1,4 @@
-//! What is summed over a channel, and what becomes of each element.
+//! The terms that are summed over a channel, and the functions that are applied to each element.
 
 #![expect(
     clippy::inline_always,
@@ -8,17 +8,17 @@
 use crate::cpu::elementwise::{relu, relu_backward};
 use crate::element::Float;
 
-/// K terms of one element, of which the sums over a channel are wanted; I tensors are read.
+/// K terms of one element that are summed over a channel, from I operands.
 pub(super) trait Term<T, const I: usize, const K: usize>: Copy + Sync {
     fn of(self, v: [T; I], mean: T) -> [T; K];
 }
 
-/// O results of one element; P constants are the channel's.
+/// A function of one element with O results, from I operands and P constants of the channel.
 pub(super) trait Map<T, const I: usize, const P: usize, const O: usize>: Copy + Sync {
     fn of(self, v: [T; I], constants: [T; P]) -> [T; O];
 }
 
-/// x.
+/// `x`.
 #[derive(Clone, Copy)]
 pub(super) struct Value;
 
@@ -40,7 +40,7 @@ impl<T: Float> Term<T, 1, 1> for Deviation {
     }
 }
 
-/// `dz` and `dz·(x − mean)`, where dz is dy, or if y is given, dy where y > 0 and else 0.
+/// `dz` and `dz·(x − mean)`, where dz is dy or, if y is given, dy where y > 0, else 0.
 #[derive(Clone, Copy)]
 pub(super) struct Gradient;
 
@@ -95,7 +95,7 @@ impl<T: Float> Map<T, 2, 3, 1> for ScaleRelu {
     }
 }
 
-/// `dx = factor·(dz − level − (x − mean)·slope)`, and dz itself where two results are wanted; dz as for [`Gradient`].
+/// `dx = factor·(dz − level − (x − mean)·slope)`, and dz itself if there are two results; dz as in [`Gradient`].
 #[derive(Clone, Copy)]
 pub(super) struct InputGradient;
 

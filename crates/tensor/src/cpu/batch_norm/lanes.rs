@@ -1,4 +1,4 @@
-//! Sums in fixed lanes over a run of memory, and pairwise sums of sums.
+//! Sums in fixed lanes over contiguous runs, and pairwise sums of sums.
 
 #![expect(clippy::inline_always, reason = "loops are vectorized where they are inlined into a variant of `dispatch`")]
 #![expect(clippy::needless_range_loop, reason = "several arrays are indexed alike, lane by lane")]
@@ -9,19 +9,19 @@ use super::functions::{Map, Term};
 use crate::element::Float;
 use crate::parallel::Disjoint;
 
-/// Elements that are handled side by side: a row.
+/// The number of elements of a row, which are processed in parallel.
 pub(super) const LANES: usize = 16;
-/// Rows with sums of their own, so that one addition need not wait for the one before: for one term and for two.
+/// The number of rows with independent sums, to hide the latency of additions: for one term and for two.
 pub(super) const ROWS_OF_1: usize = 4;
 pub(super) const ROWS_OF_2: usize = 2;
 
-/// The least length of a run for which the compiler's own vectors, with checks beforehand and a rest afterwards, pay.
+/// The minimum length of a run for which the compiler's vectorized loop, with its checks and remainder, is faster.
 const LONG: usize = 256;
 
-/// The sums of K terms, lane by lane, in `ROWS` rows.
+/// The sums of K terms per lane, in `ROWS` rows.
 pub(super) struct Lanes<T, const K: usize, const ROWS: usize>([[[T; LANES]; K]; ROWS]);
 
-/// A loop unrolled in the source: the optimizer leaves some as they are, and then sums live in memory.
+/// A loop unrolled in the source: the optimizer does not unroll some of them, and then sums stay in memory.
 macro_rules! unrolled {
     ($i:ident in $($value:literal)+, $count:ident => $body:expr) => {
         $(if $value < $count {
@@ -31,8 +31,8 @@ macro_rules! unrolled {
     };
 }
 
-// Loops over operands are written out here, and not as closures for `array::map`, of which each call of each kernel
-// would have one of its own to compile.
+// Loops over operands are written out rather than passed as closures to `array::map`, which would compile another
+// instance for every call in every kernel.
 
 /// The same part of each operand.
 #[inline(always)]
@@ -79,7 +79,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         Self([[[T::ZERO; LANES]; K]; ROWS])
     }
 
-    /// Adds the terms of one row of operands to row `r` of sums, in the lanes to `keep`.
+    /// Adds the terms of one row of operands to row `r` of sums, in the lanes given by `keep`.
     #[inline(always)]
     fn add<const I: usize>(
         &mut self,
@@ -104,7 +104,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
             return;
         }
         if len >= LANES {
-            // The last whole row, without what was added before.
+            // The last whole row, without the elements that were added already.
             self.add(r, rows(&run, len - LANES), mean, f, LANES - rest..LANES);
         } else {
             let mut padded = [[T::ZERO; LANES]; I];
@@ -115,7 +115,7 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
         }
     }
 
-    /// Adds a run of any length, row by row to the rows of sums in turn.
+    /// Adds a run of any length, row by row, to the rows of sums in rotation.
     #[inline(always)]
     pub(super) fn add_run<const I: usize>(&mut self, run: [&[T]; I], mean: T, f: impl Term<T, I, K>) {
         let len = run[0].len();
@@ -124,14 +124,14 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
             unrolled!(r in 0 1 2 3, ROWS => self.add(r, rows(&run, at + r * LANES), mean, f, 0..LANES));
             at += ROWS * LANES;
         }
-        // Where `at` is a whole multiple of ROWS rows, fewer than ROWS are left.
+        // `at` is a multiple of ROWS rows, and fewer than ROWS rows are left.
         unrolled!(r in 0 1 2, ROWS => if at + (r + 1) * LANES <= len {
             self.add(r, rows(&run, at + r * LANES), mean, f, 0..LANES);
         });
         self.add_rest(0, run, mean, f);
     }
 
-    /// Adds short runs of one length side by side, each to a row of sums of its own.
+    /// Adds short runs of equal length in parallel, each to its own row of sums.
     #[inline(always)]
     pub(super) fn add_runs<const I: usize>(&mut self, runs: [[&[T]; I]; ROWS], mean: T, f: impl Term<T, I, K>) {
         let len = runs[0][0].len();
@@ -146,15 +146,15 @@ impl<T: Float, const K: usize, const ROWS: usize> Lanes<T, K, ROWS> {
     /// The sums over all lanes.
     #[inline(always)]
     pub(super) fn total(self) -> [T; K] {
-        // A copy: sums that a call may read through a reference would live in memory from the start.
+        // A copy: passed by reference, the sums would be kept in memory instead of registers.
         let rows = self.0;
         total(&rows)
     }
 }
 
-/// The sums over all rows and lanes, halved again and again.
+/// The sums over all rows and lanes, by repeated halving.
 ///
-/// Not inlined, since the optimizer would arrange the sums of the whole loop for the sake of these last few additions.
+/// Not inlined, since the optimizer would lay out the sums of the main loop for these last few additions.
 #[inline(never)]
 fn total<T: Float, const K: usize, const ROWS: usize>(rows: &[[[T; LANES]; K]; ROWS]) -> [T; K] {
     std::array::from_fn(|k| {
@@ -180,7 +180,7 @@ fn total<T: Float, const K: usize, const ROWS: usize>(rows: &[[[T; LANES]; K]; R
     })
 }
 
-/// The pairwise sum of numbers that come one after the other: those at level l are sums of 2ˡ of them.
+/// The pairwise sum of a sequence of numbers: an entry at level l is the sum of 2ˡ of them.
 pub(super) struct Tree<T, const K: usize> {
     levels: [[T; K]; 48],
     count: usize,
@@ -219,8 +219,7 @@ fn add<T: Float, const K: usize>(a: [T; K], b: [T; K]) -> [T; K] {
     std::array::from_fn(|k| a[k] + b[k])
 }
 
-/// Writes `f` of a run of each operand to the same run of each result. `constants(l)` are those of its element l, for
-/// rows from `l` on.
+/// Applies `f` to a run of each operand and writes the results. `constants(l)` are those for element l of the run.
 #[inline(always)]
 pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
     run: [&[T]; I],
@@ -244,7 +243,7 @@ pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
     }
     let mut at = 0;
     while at < len {
-        // The last row begins early enough to be whole; what it shares with the one before comes out the same.
+        // The last row starts early enough to be whole; the elements it shares with the previous one get the same values.
         let start = at.min(len - LANES);
         let results = map_row(rows(&run, start), f, |l| constants(start + l));
         for (out, results) in out.iter_mut().zip(results) {
@@ -254,7 +253,7 @@ pub(super) fn map_run<T: Float, const I: usize, const P: usize, const O: usize>(
     }
 }
 
-/// `f` of a row. By value: everything is read before anything is written, whatever the compiler knows of overlaps.
+/// `f` of a row. By value, so that all reads precede all writes without an aliasing analysis by the compiler.
 #[inline(always)]
 fn map_row<T: Float, const I: usize, const P: usize, const O: usize>(
     v: [[T; LANES]; I],
@@ -281,6 +280,6 @@ pub(super) unsafe fn parts<'a, T, const O: usize>(
     start: usize,
     len: usize,
 ) -> [&'a mut [T]; O] {
-    // SAFETY: the caller promises that parts do not overlap.
+    // SAFETY: the caller promises that the parts do not overlap.
     std::array::from_fn(|o| unsafe { out[o].slice(start..start + len) })
 }

@@ -1,9 +1,9 @@
 //! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015) of x (N,C,…), channel by channel.
 //!
-//! Where there are channels enough for all threads, each takes some of them through all passes, so that only the first
-//! pass reads memory and the others the cache. Else each pass divides the batch in units, and threads wait for each other
-//! between passes. The sums are the same, bit for bit.
+//! If there are enough channels for all threads, each thread runs all passes over a block of channels, so that only the
+//! first pass reads from memory and the others from the cache. Otherwise each pass splits the batch into units, and threads
+//! synchronize between passes. The sums have the same bits in both cases.
 
 mod channels;
 mod format;
@@ -51,7 +51,7 @@ fn inverse_deviation<T: Float>(variance: T, eps: T) -> T {
     T::ONE / Real::sqrt(variance + eps)
 }
 
-/// `y = γ·(x − mean)/√(var + ε) + β` and what follows, with x's own statistics, and these: mean, var, 1/√(var + ε).
+/// `y = γ·(x − mean)/√(var + ε) + β` with the statistics of x, then the epilogue; also mean, var and 1/√(var + ε).
 pub(crate) fn forward<T: Float>(
     x: &TensorOf<T>,
     gamma: &TensorOf<T>,
@@ -102,7 +102,7 @@ fn forward_with<T: Float, const I: usize>(
     (y, [mean, variance, istd])
 }
 
-/// `y = (x − mean) · scale + shift` and what follows, in the memory format of x.
+/// `y = (x − mean) · scale + shift`, then the epilogue, in the memory format of x.
 pub(crate) fn apply<T: Float>(
     x: &TensorOf<T>,
     mean: &TensorOf<T>,
@@ -123,9 +123,9 @@ pub(crate) fn apply<T: Float>(
     y
 }
 
-/// With `dz = dy`, or if y is given, `dz = dy` where y > 0 and else 0: `dβ = Σ dz`, `dγ = istd · Σ dz·(x − mean)`,
-/// `dx = γ·istd · (dz − dβ/m − (x − mean) · istd·dγ/m)`, m being the number of elements of a channel, and if it is
-/// wanted, `dr = dz`: one pass for the sums and one for dx and dr, which have the memory format of x.
+/// With `dz = dy` or, if y is given, `dz = dy` where y > 0, else 0: `dβ = Σ dz`, `dγ = istd · Σ dz·(x − mean)`,
+/// `dx = γ·istd · (dz − dβ/m − (x − mean) · istd·dγ/m)`, where m is the number of elements of a channel, and if requested
+/// `dr = dz`. One pass computes the sums and one dx and dr, which have the memory format of x.
 pub(crate) fn backward<T: Float>(
     of_y: &TensorOf<T>,
     x: &TensorOf<T>,
@@ -152,7 +152,7 @@ pub(crate) fn backward<T: Float>(
     (dx, dgamma, dbeta, None)
 }
 
-/// What dx needs to know of a channel, `[mean, factor, level, slope]`, and dγ, from the sums of dz and dz·(x − mean).
+/// The constants of a channel for dx, `[mean, factor, level, slope]`, and dγ, from the sums of dz and dz·(x − mean).
 fn gradient_constants<T: Float>([dbeta, product]: [T; 2], [mean, istd, gamma]: [T; 3], count: T) -> ([T; 4], T) {
     let dgamma = product * istd;
     ([mean, gamma * istd, dbeta / count, istd * dgamma / count], dgamma)
@@ -198,7 +198,7 @@ where
     (format.map(inputs, rows, InputGradient), [dgamma, dbeta])
 }
 
-/// `running = (1 − share) · running + share · new`, of the mean and of the variance, whose new value is first multiplied
+/// `running = (1 − share) · running + share · new` for the mean and for the variance, whose new value is first multiplied
 /// by `correction`.
 pub(crate) fn track<T: Float>(
     running_mean: &mut TensorOf<T>,

@@ -1,4 +1,4 @@
-//! Against the formulas in f64.
+//! Compared with the formulas in f64.
 
 use super::*;
 use crate::cpu::images::testing::{elements, layouts};
@@ -14,7 +14,7 @@ fn close<T: Float>(a: &TensorOf<T>, b: &[f64], tolerance: f64) {
     }
 }
 
-/// Batches of every layout, with and without planes.
+/// Batches of every layout, with and without spatial axes.
 fn batches<T: Float>(seed: u64) -> Vec<TensorOf<T>> {
     let shapes = [
         [4, 3, 5, 7],
@@ -61,11 +61,11 @@ fn of_channels<T: Float>(x: &TensorOf<T>, f: impl Fn(f64) -> f64) -> TensorOf<T>
     TensorOf::from_fn(x.shape()[1], |c| T::from_f64(f(c as f64)))
 }
 
-/// dy, x̂ and so on of every element in f64, and what the kernels should give.
+/// The operands of every element in f64, and the expected results.
 struct Expected {
     mean: Vec<f64>,
     variance: Vec<f64>,
-    /// γ·x̂ + β and with a residual, both before relu.
+    /// γ·x̂ + β without and with a residual, both before relu.
     y: [Vec<f64>; 2],
 }
 
@@ -113,7 +113,7 @@ fn check_forward<T: Float>(tolerance: f64) {
             [(Epilogue::NONE, e.y[0].clone()), (Epilogue::RELU, relu(&e.y[0])), (Epilogue::add_relu(&r), relu(&e.y[1]))]
         {
             let (result, statistics) = forward(&x, &scale, &shift, EPS, then);
-            // The rounding of a mean of up to 22 is stretched by γ·istd.
+            // The rounding error of a mean of up to 22 is multiplied by γ·istd.
             close(&result, &y, 16.0 * tolerance);
             for (result, expected) in statistics.iter().zip([&e.mean, &e.variance, &istd]) {
                 close(result, expected, tolerance);
@@ -142,7 +142,7 @@ fn check_backward<T: Float>(tolerance: f64) {
                 .map(|i| (i, places[i]))
                 .map(|(i, c)| gamma(c as f64) * istd[c] * (dz[i] - dbeta[c] - xhat[i] * dgamma[c]))
                 .collect();
-            // y lies otherwise in memory than x, as a gradient or a residual may.
+            // y has another layout than x, as a gradient or a residual may.
             let y = y.map(|y| TensorOf::from_fn(x.shape(), |i| T::from_f64(y[i])));
             let result = backward(&dy, &x, &given[0], &given[1], &scale, y.as_ref(), residual);
             close(&result.0, &dx, 4.0 * tolerance);
@@ -156,12 +156,12 @@ fn check_backward<T: Float>(tolerance: f64) {
 
 #[test]
 fn agrees_with_the_formulas_on_every_layout() {
-    // With few threads each takes channels through all passes; with more than there are channels, passes are divided.
+    // With few threads, each runs all passes over its channels; with more threads than channels, each pass is split.
     for threads in [1, 7] {
         with_threads(threads, || {
             check_forward::<f32>(2e-6);
             check_backward::<f32>(2e-6);
-            // The reference adds one after the other, and so errs more than the kernel.
+            // The reference adds sequentially and so is less accurate than the kernel.
             check_forward::<f64>(4e-14);
             check_backward::<f64>(4e-14);
         });
@@ -175,7 +175,7 @@ fn every_level_gives_the_same_bits() {
     let all = || {
         let (y, [mean, variance, istd]) = forward(x, &gamma, &gamma, EPS, Epilogue::add_relu(x));
         let (dx, dgamma, dbeta, dr) = backward(x, x, &mean, &istd, &gamma, Some(&y), true);
-        [y, mean, variance, istd, dx, dgamma, dbeta, dr.expect("asked for")].map(|x| elements(&x))
+        [y, mean, variance, istd, dx, dgamma, dbeta, dr.expect("it was requested")].map(|x| elements(&x))
     };
     let mut seen = Vec::new();
     at_each_level(|_| seen.push(all()));
@@ -192,7 +192,7 @@ fn relu_stays_at_zero_and_keeps_nan() {
     let y = TensorOf::<f32>::from_slice(&[0.0, 1.0], [2, 1]);
     let dy = TensorOf::<f32>::from_slice(&[3.0, 5.0], [2, 1]);
     let (_, _, dbeta, dr) = backward(&dy, &y, &zero, &one, &one, Some(&y), true);
-    assert_eq!((dbeta.item(), dr.expect("asked for").to_vec()), (5.0, vec![0.0, 5.0]));
+    assert_eq!((dbeta.item(), dr.expect("it was requested").to_vec()), (5.0, vec![0.0, 5.0]));
 }
 
 #[test]
@@ -201,12 +201,12 @@ fn running_statistics_move_by_their_share() {
     let held = mean.clone();
     track(&mut mean, &mut variance, &TensorOf::zeros(3), &TensorOf::full(3, 2.0), 0.25, 2.0);
     assert_eq!((mean.to_vec(), variance.to_vec()), (vec![3.0; 3], vec![7.0; 3]));
-    assert_eq!(held.to_vec(), [4.0; 3], "who holds the old one keeps it");
+    assert_eq!(held.to_vec(), [4.0; 3], "an alias keeps its value");
 }
 
 #[test]
 fn a_large_mean_does_not_drown_the_variance() {
-    // 1000 ± 1/8: E(x²) − E(x)² has no digit left in f32.
+    // 1000 ± 1/8: E(x²) − E(x)² would lose all digits in f32.
     for order in [[0, 1, 2, 3], [0, 2, 3, 1]] {
         let x = TensorOf::<f32>::from_fn([8, 8, 8, 8], |i| if i * 37 / 8 % 2 == 0 { 1000.125 } else { 999.875 });
         let [_, variance] = moments(&x.permute(&order));
@@ -224,10 +224,10 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
                 let gamma = of_channels(&x, gamma);
                 let (y, [mean, variance, istd]) = forward(&x, &gamma, &gamma, EPS, Epilogue::add_relu(&x));
                 let (dx, dgamma, dbeta, dr) = backward(&x, &x, &mean, &istd, &gamma, Some(&y), true);
-                [mean, variance, istd, dgamma, dbeta, y, dx, dr.expect("asked for")]
+                [mean, variance, istd, dgamma, dbeta, y, dx, dr.expect("it was requested")]
             };
             let one = with_threads(1, all);
-            // More threads than channels: another division of the work.
+            // More threads than channels: another partition of the work.
             for threads in [2, 3, 16] {
                 for (one, many) in one.iter().zip(&with_threads(threads, all)) {
                     assert!(elements(one) == elements(many), "{shape:?} on {threads} threads");

@@ -1,4 +1,4 @@
-//! Formulas that functions of one number and their gradients are made of.
+//! The formulas of unary functions and their gradients.
 
 #![expect(
     clippy::inline_always,
@@ -9,25 +9,25 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 
 use crate::element::Float;
 
-/// `max(x, 0)`; a NaN stays.
+/// `max(x, 0)`; NaN propagates.
 #[inline(always)]
 pub(crate) fn relu<T: Float>(x: T) -> T {
     if x <= T::ZERO { T::ZERO } else { x }
 }
 
-/// The gradient of relu, where its result y is above 0: dy, else 0.
+/// The gradient of relu: dy where its result y is above 0, else 0.
 #[inline(always)]
 pub(crate) fn relu_backward<T: Float>(dy: T, y: T) -> T {
     if y > T::ZERO { dy } else { T::ZERO }
 }
 
-/// `x·weight`, where a weight of 0 wins over an infinite x: the limit of functions whose weight vanishes exponentially.
+/// `x·weight`, but 0 for a weight of 0 even if x is infinite: the limit of functions whose weight vanishes exponentially.
 #[inline(always)]
 pub(super) fn times<T: Float>(x: T, weight: T) -> T {
     if weight == T::ZERO { T::ZERO } else { x * weight }
 }
 
-/// `(σ(u), σ(u)(1 − σ(u)))` in `e = exp(−|u|)`: the slope loses no digits in either tail.
+/// `(σ(u), σ(u)(1 − σ(u)))`, computed from `e = exp(−|u|)` so that the derivative is accurate in both tails.
 #[inline(always)]
 pub(super) fn logistic<T: Float>(u: T) -> (T, T) {
     let e = T::exp(-u.abs());
@@ -35,7 +35,7 @@ pub(super) fn logistic<T: Float>(u: T) -> (T, T) {
     (if u < T::ZERO { e * share } else { share }, e * share * share)
 }
 
-/// `tanh(ln(1 + eˣ)) = ((1 + eˣ)² − 1) / ((1 + eˣ)² + 1)`, written in `e = exp(−|x|)`, which overflows nowhere.
+/// `tanh(ln(1 + eˣ)) = ((1 + eˣ)² − 1) / ((1 + eˣ)² + 1)`, computed from `e = exp(−|x|)`, which never overflows.
 #[inline(always)]
 pub(super) fn tanh_softplus<T: Float>(x: T) -> T {
     let two = T::ONE + T::ONE;
@@ -49,7 +49,7 @@ pub(super) fn tanh_softplus<T: Float>(x: T) -> T {
     }
 }
 
-/// `t + x(1 − t²)σ(x)`, t = tanh(softplus x), with everything written in `e = exp(−|x|)`:
+/// `t + x(1 − t²)σ(x)` with t = tanh(softplus x), computed from `e = exp(−|x|)`:
 /// for x < 0, n = e² + 2e and d = n + 2, t = n/d and (1 − t²)σ = 4e(1 + e)/d²;
 /// else n = 1 + 2e and d = n + 2e², t = n/d and (1 − t²)σ = 4e²(1 + e)/d².
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! The loops of functions of one and of two numbers.
+//! The loops of unary and binary functions.
 
 use std::marker::PhantomData;
 
@@ -11,7 +11,7 @@ use crate::element::Float;
 use crate::parameters::elementwise::{Binary, Unary, functions};
 use crate::tensor::TensorOf;
 
-/// A loop for each entry of `functions`, which says what an entry is; and what the tests ask of the entries.
+/// Generates a loop for each entry of `functions`, where entries are described, and the tables for the tests.
 macro_rules! loops {
     (
         unary { $(
@@ -82,10 +82,10 @@ macro_rules! loops {
         impl Unary {
             pub(super) const NAMES: &[&str] = &[$(stringify!($name)),+];
 
-            /// Each of the functions.
+            /// An instance of each function.
             pub(super) const EXAMPLES: &[Self] = &[$(Self::$instance $(($($example),+))?),+];
 
-            /// The function as its definition reads, with std's elementary functions.
+            /// The function by its definition, with the elementary functions of std.
             pub(super) fn definition(self, x: f64) -> f64 {
                 match self {
                     $(Self::$name $(($($number),+))? => {
@@ -95,11 +95,11 @@ macro_rules! loops {
                 }
             }
 
-            /// The loop of its gradient, and whether this takes the output y instead of x.
+            /// The function of its gradient, and whether its second argument is the output y instead of x.
             pub(super) fn backward(self) -> Option<(Binary, bool)> {
                 match self {
                     $(Self::$name $(($($number),+))? => {
-                        // Not all have a loop that takes the numbers.
+                        // Not all gradients use the parameters.
                         let _ = ($($($number),+)?);
                         loops!(@backward $($backward $(($($backward_number),+))?, $at)?)
                     })+
@@ -111,7 +111,7 @@ macro_rules! loops {
         impl Binary {
             pub(super) const NAMES: &[&str] = &[$(stringify!($binary),)+ $($(stringify!($backward),)?)+];
 
-            /// Those that are no gradient of a function of one number.
+            /// The binary functions that are not the gradient of a unary function.
             pub(super) const ARITHMETIC: &[Self] = &[$(Self::$binary),+];
         }
     };

@@ -1,8 +1,8 @@
-//! Walks that apply a function to one, two or three operands of any strides.
+//! Maps: a function is applied to one, two or three operands of any strides.
 //!
-//! The function's loop runs over neighbors in memory only. Operands that lie otherwise are first gathered, and a
-//! broadcast number repeated, in blocks that stay in the first-level cache. So only that loop is compiled for each
-//! function and each level of CPU features; the walk calls it, and is compiled once for each element type.
+//! The function's loop runs over contiguous memory only. Strided operands are first gathered, and broadcast elements
+//! repeated, into blocks that stay in the L1 cache. So only that loop is compiled for each function and each level of CPU
+//! features; the strided iteration calls it and is compiled once for each element type.
 
 #![expect(
     clippy::inline_always,
@@ -20,11 +20,11 @@ use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The least number of elements worth a task of its own, for a function of a few instructions.
+/// The minimum number of elements per task, for a function of a few instructions.
 pub(super) const CHEAP: usize = 16 << 10;
 /// The same for a function of dozens of instructions, such as an exponential.
 pub(super) const DEAR: usize = 2 << 10;
-/// The elements of an operand that are gathered at a time.
+/// The number of elements of an operand that are gathered at a time.
 const BLOCK: usize = 256;
 
 /// A function of one element.
@@ -42,48 +42,48 @@ pub(super) trait Function3<A, B, C, Y>: Copy + Sync {
     fn apply(self, a: A, b: B, c: C) -> Y;
 }
 
-/// A function's loop over pieces of y and of its operands that lie along memory.
+/// A function's loop over contiguous pieces of y and of its operands.
 type Loop1<'f, A, Y> = dyn Fn(&mut [Y], &[A]) + Sync + 'f;
 type Loop2<'f, A, B, Y> = dyn Fn(&mut [Y], &[A], &[B]) + Sync + 'f;
 
-/// One operand of a walk, and where its elements are gathered if they are no neighbors.
+/// One operand, and the staging buffer into which its elements are gathered if they are not contiguous.
 struct Operand<'a, T> {
     data: &'a [T],
     step: isize,
-    /// Untouched, and so for free, where nothing is gathered.
-    room: [MaybeUninit<T>; BLOCK],
-    /// Where the number is that is repeated in `room`, and how often.
+    /// Uninitialized, and so free of cost, if nothing is gathered.
+    staging: [MaybeUninit<T>; BLOCK],
+    /// The position of the element that is repeated in `staging`, and the number of repetitions.
     repeated: (isize, usize),
 }
 
 impl<'a, T: Element> Operand<'a, T> {
     fn new(data: &'a [T], step: isize) -> Self {
-        Self { data, step, room: [MaybeUninit::uninit(); BLOCK], repeated: (0, 0) }
+        Self { data, step, staging: [MaybeUninit::uninit(); BLOCK], repeated: (0, 0) }
     }
 
-    /// Elements `from`, `from + step`, …: `len` of them, where they are or gathered.
+    /// The `len` elements at `from`, `from + step`, …: a slice of the operand, or gathered.
     fn block(&mut self, from: isize, len: usize) -> &[T] {
         if self.step == 1 {
             return &self.data[from as usize..from as usize + len];
         }
-        let room = &mut self.room[..len];
+        let staging = &mut self.staging[..len];
         if self.step != 0 {
-            for (i, slot) in room.iter_mut().enumerate() {
+            for (i, slot) in staging.iter_mut().enumerate() {
                 slot.write(self.data[(from + i as isize * self.step) as usize]);
             }
         } else if self.repeated.0 != from || self.repeated.1 < len {
             let value = self.data[from as usize];
-            for slot in room.iter_mut() {
+            for slot in staging.iter_mut() {
                 slot.write(value);
             }
             self.repeated = (from, len);
         }
-        // SAFETY: all of it was written, now or when the number was repeated.
-        unsafe { &*(std::ptr::from_ref(room) as *const [T]) }
+        // SAFETY: all elements were written, now or when the repeated element was.
+        unsafe { &*(std::ptr::from_ref(staging) as *const [T]) }
     }
 }
 
-/// The longest piece of a run that can be done at once: all of it if nothing needs gathering.
+/// The maximum length of a piece of a run: unlimited if nothing is gathered.
 fn piece<const N: usize>(steps: [isize; N]) -> usize {
     if steps.iter().all(|&step| step == 1) { usize::MAX } else { BLOCK }
 }
@@ -102,8 +102,8 @@ fn for_pieces<const N: usize>(plan: &Plan<N>, range: Range<usize>, mut body: imp
     });
 }
 
-/// The output's layout: the order of axes in memory of the first operand that fills it without gaps, or failing that
-/// of the first that has its shape.
+/// The output's layout: the order of axes in memory is that of the first dense operand of its shape, otherwise of the
+/// first operand of its shape.
 pub(super) fn output(shape: Shape, operands: &[&Layout]) -> Layout {
     let whole = || operands.iter().filter(|layout| layout.shape() == shape);
     whole()
@@ -112,12 +112,12 @@ pub(super) fn output(shape: Shape, operands: &[&Layout]) -> Layout {
         .map_or_else(|| Layout::contiguous(shape), |layout| layout.dense_like())
 }
 
-/// An operand's layout, spread over the output's shape.
+/// An operand's layout, broadcast to the output's shape.
 pub(super) fn spread(layout: &Layout, shape: Shape) -> Layout {
     layout.broadcast_to(shape).expect("the caller checked that the operands broadcast")
 }
 
-/// The outputs are dense and lead their plans, so a run of theirs is one piece of memory.
+/// A run of the output, which is contiguous: outputs are dense and are the first operand of their plans.
 fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
     // SAFETY: runs of the output do not overlap, and every element belongs to the range of one task.
     unsafe { y.slice(at as usize..at as usize + len) }
@@ -279,14 +279,14 @@ pub(super) fn update<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>, grain: us
             }
             for (i, &x) in x.iter().enumerate() {
                 let place = y.ptr((y_at + i as isize * y_step) as usize);
-                // SAFETY: within the layout; no other task has this element.
+                // SAFETY: in bounds of the layout; each element belongs to one task.
                 unsafe { *place = f.apply(*place, x) };
             }
         });
     });
 }
 
-/// The common shape of two operands whose callers have checked that there is one.
+/// The broadcast shape of two operands; the callers have checked that they broadcast.
 fn broadcast(a: Shape, b: Shape) -> Shape {
     if a == b {
         return a;

@@ -49,8 +49,8 @@ pub(crate) fn select<T: Element>(mask: &TensorOf<u8>, a: &TensorOf<T>, b: &Tenso
 }
 
 pub(crate) fn cast<T: Element, U: Element>(x: &TensorOf<T>) -> TensorOf<U> {
-    /// By way of `f64`, which holds every value of every element type, so that only the second step rounds; the
-    /// compiler leaves the detour out where the first type's values are exact in the second.
+    /// Converts through `f64`, which represents every value of every element type, so that only the second step rounds.
+    /// The compiler removes the intermediate step if the first type's values are exact in the second.
     #[derive(Clone, Copy)]
     struct Conversion;
     impl<T: Element, U: Element> Function1<T, U> for Conversion {

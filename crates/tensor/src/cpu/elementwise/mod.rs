@@ -1,8 +1,8 @@
-//! Elementwise kernels: the functions there are, and the walks that apply them.
+//! Elementwise kernels: the functions, and the maps that apply them.
 //!
-//! The functions of one or two numbers have entries in `parameters::elementwise::functions`, of which `loops` makes loops;
-//! `map` walks over one, two or three operands of any strides. Every formula is a type of its own, so that each is compiled
-//! into a loop of its own, chosen outside it.
+//! Unary and binary functions are entries of `parameters::elementwise::functions`, from which `loops` generates loops.
+//! `map` iterates over one, two or three operands of any strides. Every formula is a separate type, so that each is compiled
+//! into its own loop, and the function is selected outside the loop.
 
 mod formulas;
 mod loops;

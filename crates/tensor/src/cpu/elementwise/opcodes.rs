@@ -1,4 +1,4 @@
-//! The functions' numbers on a GPU, as `kernels/cuda/opcodes.cuh` says them to the kernels.
+//! The GPU opcodes of the functions, which `kernels/cuda/opcodes.cuh` declares for the kernels.
 
 use std::fmt::Write;
 use std::fs;
@@ -6,7 +6,7 @@ use std::fs;
 use super::{Binary, Compare, Unary};
 
 const HEADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernels/cuda/opcodes.cuh");
-/// The variable that has the header written instead of compared.
+/// If this environment variable is set, the header is written instead of compared.
 const WRITE: &str = "CHAINRULE_WRITE_OPCODES";
 
 fn header() -> String {
@@ -19,9 +19,9 @@ fn header() -> String {
          // {WRITE}=1 cargo test -p chainrule-tensor opcodes\n#pragma once\n"
     );
     for (kind, names) in [("Unary", Unary::NAMES), ("Binary", Binary::NAMES), ("Compare", &compare)] {
-        write!(text, "\nenum class {kind} : int {{\n").expect("a string takes all");
+        write!(text, "\nenum class {kind} : int {{\n").expect("writing to a string does not fail");
         for name in names {
-            writeln!(text, "  {name},").expect("a string takes all");
+            writeln!(text, "  {name},").expect("writing to a string does not fail");
         }
         text.push_str("};\n");
     }
@@ -37,7 +37,7 @@ fn the_kernels_header_has_todays_opcodes() {
     let there = fs::read_to_string(HEADER).unwrap_or_default();
     assert!(
         there == text,
-        "kernels/cuda/opcodes.cuh is stale\n  cure: {WRITE}=1 cargo test -p chainrule-tensor opcodes, then scripts/build_ptx.sh"
+        "kernels/cuda/opcodes.cuh is stale\n  help: {WRITE}=1 cargo test -p chainrule-tensor opcodes, then scripts/build_ptx.sh"
     );
 }
 

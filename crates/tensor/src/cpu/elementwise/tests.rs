@@ -1,5 +1,5 @@
-//! Every function against its formula in `f64`, at kinks and in the tails, on every kind of strides, at every level of
-//! CPU features and on any number of threads.
+//! Every function compared with its formula in `f64`, at kinks and in the tails, for every kind of strides, at every level
+//! of CPU features and on any number of threads.
 
 use super::*;
 use crate::cpu::simd::at_each_level;
@@ -7,13 +7,13 @@ use crate::element::{Element, Float};
 use crate::parallel::with_threads;
 use crate::tensor::{Tensor, Tensor64, TensorOf};
 
-/// Every function, and some more instances of a few.
+/// Every function, and further instances of some.
 fn unary_functions() -> Vec<Unary> {
     let more = [Unary::Pow(2.0), Unary::Pow(3.0), Unary::Pow(-1.0), Unary::Swish(1.0), Unary::Swish(-0.5)];
     [Unary::EXAMPLES, &more].concat()
 }
 
-/// The loops of gradients, with their functions and whether they take the output y instead of x.
+/// The functions of gradients, with their unary functions and whether their second argument is y instead of x.
 fn backward_functions() -> impl Iterator<Item = (Unary, Binary, bool)> {
     let backward = |forward: Unary| forward.backward().map(|(backward, of_y)| (forward, backward, of_y));
     unary_functions().into_iter().filter_map(backward)
@@ -23,7 +23,7 @@ fn binary_functions() -> Vec<Binary> {
     Binary::ARITHMETIC.iter().copied().chain(backward_functions().map(|(_, backward, _)| backward)).collect()
 }
 
-/// Numbers on both sides of 0, none at a kink.
+/// Numbers on both sides of 0, away from kinks.
 fn samples() -> Vec<f64> {
     (-160..160).map(|i| f64::from(i) / 16.0 + 0.013).collect()
 }
@@ -206,7 +206,7 @@ fn adding_in_place_leaves_shared_and_repeated_storage_alone() {
     assert_eq!(repeated.to_vec(), [2.0, 3.0, 4.0]);
 }
 
-/// The bits of every function of pseudo-random numbers. The sign of a NaN is left open by Rust, so all count as one.
+/// The bits of every function of pseudo-random numbers. Rust does not specify the sign of a NaN, so all NaNs are equal here.
 fn bits() -> Vec<u64> {
     fn all<T: Float>(x: &TensorOf<T>, y: &TensorOf<T>) -> Vec<u64> {
         let unary = unary_functions().into_iter().map(|op| x.unary(op));

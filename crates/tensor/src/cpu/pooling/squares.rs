@@ -1,4 +1,4 @@
-//! The case that counts: windows of 2×2 side by side, in images whose rows lie along memory.
+//! The fast path for the most common case: 2×2 windows with stride 2, in images with contiguous rows.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
@@ -6,20 +6,20 @@ use crate::cpu::pooling::{larger, rectified};
 use crate::cpu::simd::{Registers, Tiled, Vector};
 use crate::element::Float;
 
-/// As many windows as are handled side by side, at most: the lanes of the widest register.
+/// The maximum number of windows processed in parallel: the lanes of the widest register.
 const WIDEST: usize = 16;
 
-/// One plane of results: the largest of each window, and where it was.
+/// One plane of max pooling: the maximum of each window, and its index.
 pub(super) struct Largest<'a, T> {
-    /// Rows of x, `step` apart, and the length of a row of the whole plane.
+    /// The rows of x, with stride `step`; `width` is the length of a row of the plane.
     pub(super) x: &'a [T],
     pub(super) step: usize,
     pub(super) width: usize,
-    /// Rows of the results, each `columns` long and right behind one another.
+    /// The contiguous rows of the results, each `columns` long.
     pub(super) y: &'a mut [T],
     pub(super) index: &'a mut [i32],
     pub(super) columns: usize,
-    /// Whether relu is taken, which leaves no place where the result is not above 0.
+    /// Whether relu is applied, which sets the index to −1 if the result is not above 0.
     pub(super) relu: bool,
 }
 
@@ -53,11 +53,11 @@ impl<T: Float> Tiled for Largest<'_, T> {
     }
 }
 
-/// Writes `count` numbers, or a whole register of `lanes` where there is room: what follows is written after it. Pieces of
-/// any other length cost a call, and what is read back as a whole later would have to wait for them.
+/// Writes `count` elements, or a whole register of `lanes` if `to` is long enough: the elements after them are written
+/// later. A store of variable length is a function call, and a later read of the whole would stall on partial stores.
 #[inline(always)]
 fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to: &mut [E]) {
-    // Two copies, not one of either length: a length that the compiler knows is a store, one that it does not is a call.
+    // Two copies rather than one of either length: a copy of constant length is a store, one of variable length is a call.
     if to.len() >= lanes {
         to[..lanes].copy_from_slice(&from[..lanes]);
     } else {
@@ -65,19 +65,19 @@ fn write<E: Copy, const N: usize>(from: &[E; N], lanes: usize, count: usize, to:
     }
 }
 
-/// The first and the second of each pair of neighbors, of `len` numbers.
+/// The even and the odd elements of the first `len`.
 #[inline(always)]
 fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
     let lanes = T::Vector::<R>::LANES;
     let mut padded = [T::ZERO; 2 * WIDEST];
-    // A whole register may be read if there is memory for it, whatever follows the row.
+    // Whole registers may be read within the slice, even beyond the end of the row.
     let start = if from.len() >= 2 * lanes {
         from.as_ptr()
     } else {
         padded[..len].copy_from_slice(&from[..len]);
         padded.as_ptr()
     };
-    // SAFETY: two registers' elements can be read.
+    // SAFETY: two registers can be read.
     let pair = unsafe { T::Vector::<R>::load(start).unzip(T::Vector::<R>::load(start.add(lanes))) };
     let mut out = [[T::ZERO; WIDEST]; 2];
     // SAFETY: no register has more lanes than WIDEST.
@@ -88,15 +88,15 @@ fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
     out
 }
 
-/// One plane of gradients: each to its window's place, zeros to all others.
+/// One plane of the adjoint: each element of dy goes to the index of its window, all other elements of dx are 0.
 pub(super) struct Spread<'a, T> {
     pub(super) dy: &'a [T],
     pub(super) index: &'a [i32],
-    /// Rows of dy and of the places, `dy_step` and `columns` apart, `columns` long.
+    /// The rows of dy have stride `dy_step`, those of the index `columns`; both are `columns` long.
     pub(super) dy_step: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Rows of dx right behind one another.
+    /// The contiguous rows of dx.
     pub(super) dx: &'a mut [T],
     pub(super) width: usize,
 }
@@ -119,8 +119,8 @@ impl<T: Float> Tiled for Spread<'_, T> {
                 let (dy, index) = (&self.dy[i * self.dy_step + j..], &self.index[i * columns + j..]);
                 let start = (row * width + 2 * j) as i32;
                 let dx = &mut self.dx[row * width + 2 * j..];
-                // Two calls, not one with padded copies where need be: those would go through memory always. What is
-                // written beyond a row's end is written again after it.
+                // Two calls rather than one with padded copies, which would always go through memory. Elements written
+                // beyond a row's end are overwritten afterwards.
                 if let (Some(dy), Some(index), Some(dx)) =
                     (dy.first_chunk(), index.first_chunk(), dx.first_chunk_mut::<{ 2 * WIDEST }>())
                 {
@@ -140,7 +140,7 @@ impl<T: Float> Tiled for Spread<'_, T> {
     }
 }
 
-/// One row of pairs of pixels, the first of which has the place `start`.
+/// One row of pairs of pixels; the first pixel has index `start`.
 #[inline(always)]
 fn spread<T: Float, R: Registers>(dy: [T; WIDEST], index: [i32; WIDEST], start: i32, dx: &mut [T; 2 * WIDEST]) {
     let (mut left, mut right) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);

@@ -7,7 +7,7 @@ use crate::shape_rules::{Pool2dOptions, adaptive_pool2d, pool2d};
 const SHAPES: [[usize; 4]; 7] =
     [[1, 2, 5, 75], [2, 3, 6, 8], [1, 20, 5, 7], [3, 1, 4, 1], [0, 2, 4, 4], [2, 2, 1, 1], [1, 17, 2, 2]];
 
-/// Windows of several kinds that fit a shape.
+/// Windows of several kinds for a shape.
 fn windows(shape: [usize; 4]) -> Vec<[Vec<Window>; 2]> {
     let x = Shape::from(shape);
     let ways = [(2, 2, 0, true), (3, 2, 1, true), (3, 1, 1, false), (1, 2, 0, true)];
@@ -81,7 +81,7 @@ fn the_first_nan_of_a_window_wins() {
     ] {
         let x = TensorOf::from_slice(&square, [1, 1, 2, 2]);
         let windows = pool2d("max_pool2d", x.shape(), 2.into()).expect("it fits");
-        // A view without rows side by side takes the general path.
+        // A view without contiguous rows takes the general path.
         let spread = TensorOf::from_slice(&square.map(|v| [v, 0.0]).concat(), [1, 1, 2, 4]).slice(3, 0, 2, 2);
         for x in [x, spread] {
             let (y, index) = max_pool(&x, &windows);
@@ -155,7 +155,7 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
             };
             for (one, three) in with_threads(1, all).into_iter().zip(with_threads(3, all)) {
                 assert!(elements(&one) == elements(&three));
-                // A single pixel has no format that its adjoint could keep.
+                // Images of one pixel have no memory format for the adjoint to keep.
                 assert!(windows[0].len() == 1 || (one.layout().strides()[1] == 1) == last);
             }
         }
@@ -163,29 +163,32 @@ fn results_keep_the_memory_format_and_do_not_depend_on_threads() {
 }
 
 #[test]
-fn relu_of_the_maximum_has_its_place_only_above_zero() {
+fn relu_of_the_maximum_has_an_index_only_above_zero() {
     for shape in SHAPES {
         for windows in windows(shape) {
             for x in layouts::<f32>(shape, 1) {
                 let x = x.binary(crate::kernel::Binary::Sub, &TensorOf::scalar(3.0));
                 let (plain, index) = max_pool(&x, &windows);
-                let (y, places) = relu_max_pool(&x, &windows);
+                let (y, indices) = relu_max_pool(&x, &windows);
                 let expected: Vec<f32> = elements(&plain).iter().map(|&v| v.max(0.0)).collect();
                 assert_eq!(elements(&y), expected);
                 let live = |(&v, &i): (&f32, &i32)| if v > 0.0 { i } else { -1 };
                 let expected: Vec<i32> =
                     elements(&plain).iter().zip(elements(index.index()).iter()).map(live).collect();
-                assert_eq!(elements(places.index()), expected);
+                assert_eq!(elements(indices.index()), expected);
                 let hw = [shape[2], shape[3]];
                 let ones = TensorOf::ones(y.shape());
-                let total: f32 = elements(&scatter2d(&ones, &places, hw)).iter().sum();
+                let total: f32 = elements(&scatter2d(&ones, &indices, hw)).iter().sum();
                 assert_eq!(total, expected.iter().filter(|&&i| i >= 0).count() as f32);
-                assert_eq!(elements(&gather2d(&x, &places)), elements(&y), "gathering leaves 0 where there is none");
+                assert_eq!(elements(&gather2d(&x, &indices)), elements(&y), "gather2d gives 0 where the index is -1");
             }
         }
     }
     let x = TensorOf::from_slice(&[f32::NAN, -1.0, 2.0, 3.0], [1, 1, 2, 2]);
     let windows = pool2d("max_pool2d", x.shape(), 2.into()).expect("it fits");
     let (y, indices) = relu_max_pool(&x, &windows);
-    assert!(y.item().is_nan() && indices.index().item() == -1, "NaN stays, and as in relu lets no gradient through");
+    assert!(
+        y.item().is_nan() && indices.index().item() == -1,
+        "NaN propagates, and as in relu its gradient is blocked"
+    );
 }
