@@ -1,4 +1,4 @@
-//! What an operation was given besides its inputs: numbers, windows, axes, labels.
+//! Attributes: the settings of an operation besides its inputs, such as numbers, windows, axes and labels.
 
 use chainrule_tensor::TensorOf;
 
@@ -13,11 +13,11 @@ use chainrule_tensor::TensorOf;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attribute {
-    /// What it is called.
+    /// The name.
     pub name: &'static str,
-    /// What the rule's formulas call it: `α`; the name itself unless [`symbol`](Self::symbol) gave another.
+    /// The symbol in the rule's formulas, such as `α`; the name, unless set by [`symbol`](Self::symbol).
     pub symbol: &'static str,
-    /// What it is.
+    /// The value.
     pub value: Setting,
 }
 
@@ -31,25 +31,25 @@ pub enum Setting {
     Integer(i64),
     /// Integers, such as the axes of a permutation, or stride and padding as (vertical, horizontal).
     Integers(Vec<i64>),
-    /// A choice, such as `align_corners`.
+    /// A flag, such as `align_corners`.
     Flag(bool),
-    /// A choice by name, such as how a loss is reduced.
+    /// A named choice, such as the reduction of a loss.
     Text(String),
-    /// Integers that are data, such as the labels of a loss; not copied from the device they are on.
+    /// Integer data, such as the labels of a loss; stays on its device.
     Indices(TensorOf<i32>),
-    /// Which elements of a tensor are meant: not 0.
+    /// A mask of the elements of a tensor; all values other than 0 select.
     Mask(TensorOf<u8>),
     /// Numbers that no gradient flows to, such as running statistics.
     Numbers(TensorOf<f64>),
 }
 
 impl Attribute {
-    /// An attribute whose formulas call it by its name.
+    /// An attribute whose symbol is its name.
     pub fn new(name: &'static str, value: impl Into<Setting>) -> Self {
         Self { name, symbol: name, value: value.into() }
     }
 
-    /// The same, written as `symbol` in formulas.
+    /// Sets the symbol used in formulas.
     #[must_use]
     pub fn symbol(mut self, symbol: &'static str) -> Self {
         self.symbol = symbol;
@@ -84,7 +84,7 @@ impl std::fmt::Display for Setting {
     }
 }
 
-/// `From` for each kind of value, as `kind: type => expression`.
+/// Implements `From` for each type of value, from lines `variant: type => expression`.
 macro_rules! settings {
     ($($kind:ident: $type:ty => |$value:ident| $convert:expr;)*) => {
         $(impl From<$type> for Setting {

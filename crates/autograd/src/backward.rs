@@ -1,4 +1,4 @@
-//! The methods that start a backward walk: `backward` for training, `gradient` for derivatives that are differentiated
+//! The methods that start a backward walk: `backward` for training, `gradient` for derivatives that can be differentiated
 //! again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use crate::var::VarOf;
 use crate::walk::walk;
 
 impl<T: Float> VarOf<T> {
-    /// The gradients of this number with respect to all parameters that it was computed from.
+    /// The gradients of this scalar with respect to all parameters that it was computed from.
     ///
     /// ```
     /// use chainrule_autograd::Var64;
@@ -21,13 +21,13 @@ impl<T: Float> VarOf<T> {
     /// ```
     ///
     /// # Panics
-    /// If this is not one number, no parameter was used, or a parameter was changed since.
+    /// If this is not a scalar, depends on no parameter, or a parameter was changed since the forward pass.
     #[track_caller]
     pub fn backward(&self) -> GradientsOf<T> {
         self.backward_observed(&[], &mut Nobody)
     }
 
-    /// As [`backward`](Self::backward), with the gradients of some intermediate variables too.
+    /// As [`backward`](Self::backward), and keeps the gradients of some intermediate variables.
     ///
     /// # Panics
     /// As [`backward`](Self::backward).
@@ -36,7 +36,7 @@ impl<T: Float> VarOf<T> {
         self.backward_observed(keep, &mut Nobody)
     }
 
-    /// As [`backward_keeping`](Self::backward_keeping), under the eyes of an observer.
+    /// As [`backward_keeping`](Self::backward_keeping), and calls an observer at each node.
     ///
     /// # Panics
     /// As [`backward`](Self::backward).
@@ -44,40 +44,45 @@ impl<T: Float> VarOf<T> {
     pub fn backward_observed(&self, keep: &[&Self], observer: &mut dyn Observer<T>) -> GradientsOf<T> {
         assert!(
             self.shape().numel() == 1,
-            "backward: '{}' has shape {}\n  rule: a gradient is that of one number; take a sum or a mean first",
+            "backward: '{}' has shape {}\n  rule: only scalars have a gradient; take a sum or a mean first",
             self.name(),
             self.shape()
         );
         assert!(
             self.requires_grad(),
-            "backward: '{}' was computed from no parameter, or under no_grad\n  rule: something must need a gradient",
+            "backward: '{}' was computed from no parameter, or under no_grad\n  rule: at least one parameter must require a gradient",
             self.name()
         );
         let keep = keep.iter().map(|var| var.id()).collect();
         with_recording(false, || {
             let found = walk(self, &keep, |_| true, observer);
-            // From the newest to the oldest, as the walk went.
+            // `found` is in the order of the walk, from the newest to the oldest.
             GradientsOf::new(found.into_iter().rev().map(|(var, gradient)| (var, gradient.into_value())).collect())
         })
     }
 
-    /// The gradient of this number with respect to any variable, itself on the graph: it can be differentiated again.
+    /// The gradient of this scalar with respect to any variable. It is recorded and can be differentiated again.
     ///
     /// # Panics
-    /// If this is not one number, or does not depend on the variable.
+    /// If this is not a scalar, or does not depend on the variable.
     #[track_caller]
     #[must_use]
     pub fn gradient(&self, of: &Self) -> Self {
         self.gradients(&[of]).remove(0)
     }
 
-    /// The gradients of this number with respect to several variables, themselves on the graph.
+    /// The gradients of this scalar with respect to several variables. They are recorded and can be differentiated again.
     ///
     /// # Panics
-    /// If this is not one number, or does not depend on one of the variables.
+    /// If this is not a scalar, or does not depend on one of the variables.
     #[track_caller]
     pub fn gradients(&self, of: &[&Self]) -> Vec<Self> {
-        assert!(self.shape().numel() == 1, "gradient: '{}' has shape {}, not one number", self.name(), self.shape());
+        assert!(
+            self.shape().numel() == 1,
+            "gradient: '{}' has shape {} and is not a scalar",
+            self.name(),
+            self.shape()
+        );
         let targets: BTreeSet<u64> = of.iter().map(|var| var.id()).collect();
         let on_the_way = leading_to(self, &targets);
         let found = walk(self, &targets, |var| on_the_way.contains(&var.id()), &mut Nobody);
@@ -91,7 +96,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// The ids of all nodes from which `root` was computed and that were computed from one of the targets, targets included.
+/// The ids of all nodes on a path from a target to `root`, targets included.
 fn leading_to<T: Float>(root: &VarOf<T>, targets: &BTreeSet<u64>) -> BTreeSet<u64> {
     let mut nodes = BTreeMap::new();
     let mut stack = vec![root.clone()];

@@ -1,8 +1,8 @@
 //! Checking gradients against finite differences.
 //!
-//! A derivative that was derived by hand is right if it agrees with `(f(x + h) − f(x − h)) / 2h`, whose error is of the
-//! order h² · f‴ plus rounding ε·|f|/h; in `f64` with h ≈ 6e-6 both are near 1e-10. Small functions are checked entry by entry of
-//! their Jacobian, large ones along random directions.
+//! A derivative is compared with the central difference `(f(x + h) − f(x − h)) / 2h`, whose truncation error is of the
+//! order h² · f‴ and whose rounding error is ε·|f|/h; in `f64` with h ≈ 6e-6 both are near 1e-10. For small functions
+//! all entries of the Jacobian are checked, for large ones directional derivatives along random directions.
 
 use std::fmt;
 
@@ -10,23 +10,23 @@ use chainrule_tensor::{Binary, Key, Purpose, Tensor64, Unary};
 
 use crate::var::Var64;
 
-/// How a gradient is checked.
+/// The options of a gradient check.
 #[derive(Clone, Debug)]
 pub struct CheckOptions {
-    /// The function's name, for the report.
+    /// The name of the function, for messages.
     pub name: String,
     /// The step h of the central difference, relative to max(1, |x|).
     pub step: f64,
-    /// The largest error allowed, relative to the largest entry of the input's Jacobian.
+    /// The maximum error, relative to the largest entry of the input's Jacobian.
     pub tolerance: f64,
-    /// The largest number of Jacobian entries that are all checked; larger functions are checked along random directions.
+    /// The maximum number of Jacobian entries that are all checked. Larger functions are checked along random directions.
     pub full_below: usize,
     /// The number of random directions.
     pub directions: u32,
     /// The seed of the directions.
     pub seed: u64,
-    /// Whether the gradient of an input may be zero everywhere. A function that ignores an input is rarely meant, and a
-    /// rule that returns zeros would pass otherwise.
+    /// Whether the gradient with respect to an input may be zero everywhere. By default that is an error: usually the
+    /// function ignores the input by mistake, or a rule returns zeros.
     pub allow_zero: bool,
 }
 
@@ -44,7 +44,7 @@ impl Default for CheckOptions {
     }
 }
 
-/// Why a gradient is wrong.
+/// The reason why a gradient check failed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -52,29 +52,29 @@ pub enum CheckError {
     Mismatch {
         /// The function.
         name: String,
-        /// Which input.
+        /// The index of the input.
         input: usize,
-        /// Where in the input.
+        /// The position in the input.
         index: Vec<usize>,
-        /// Where in the output, or `None` for a random mixture of all outputs.
+        /// The position in the output, or `None` for a random linear combination of all outputs.
         output: Option<Vec<usize>>,
-        /// What the rule says.
+        /// The derivative by the rule.
         analytic: f64,
-        /// What the central difference says.
+        /// The central difference.
         numeric: f64,
-        /// Their distance, relative to the largest entry of the Jacobian.
+        /// Their difference, relative to the largest entry of the Jacobian.
         error: f64,
         /// The step of the central difference.
         step: f64,
     },
-    /// The gradient of an input is zero everywhere.
+    /// The gradient with respect to an input is zero everywhere.
     Zero {
         /// The function.
         name: String,
-        /// Which input.
+        /// The index of the input.
         input: usize,
     },
-    /// The output is not a finite number somewhere.
+    /// An element of the output is infinite or NaN.
     NotFinite {
         /// The function.
         name: String,
@@ -86,20 +86,20 @@ impl fmt::Display for CheckError {
         match self {
             Self::Mismatch { name, input, index, output, analytic, numeric, error, step } => {
                 let output =
-                    output.as_ref().map_or("a random mixture of the outputs".into(), |o| format!("output {o:?}"));
+                    output.as_ref().map_or("a random combination of the outputs".into(), |o| format!("output {o:?}"));
                 write!(
                     f,
-                    "gradcheck: {name} has a wrong gradient\n  of {output} in input {input} at {index:?}\n  analytic  {analytic:.12e}\n  numeric   {numeric:.12e}\n  error     {error:.3e} relative to the largest entry, step {step:.1e}"
+                    "gradcheck: {name} has a wrong gradient\n  of {output} with respect to input {input} at {index:?}\n  analytic  {analytic:.12e}\n  numeric   {numeric:.12e}\n  error     {error:.3e} relative to the largest entry, step {step:.1e}"
                 )
             }
             Self::Zero { name, input } => write!(
                 f,
-                "gradcheck: the gradient of {name} in input {input} is zero everywhere\n  help: check at another point, or set allow_zero if it is meant"
+                "gradcheck: the gradient of {name} with respect to input {input} is zero everywhere\n  help: check at another point, or set allow_zero if this is intended"
             ),
             Self::NotFinite { name } => {
                 write!(
                     f,
-                    "gradcheck: {name} is not finite at the point of the check or beside it\n  help: check elsewhere"
+                    "gradcheck: {name} is not finite at or near the checked point\n  help: check at another point"
                 )
             }
         }
@@ -108,7 +108,7 @@ impl fmt::Display for CheckError {
 
 impl std::error::Error for CheckError {}
 
-/// Checks the gradient of a function in all its inputs, with the default options.
+/// Checks the gradient of a function with respect to all inputs, with the default options.
 ///
 /// ```
 /// use chainrule_autograd::gradcheck;
@@ -121,7 +121,7 @@ pub fn gradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Result<(
     gradcheck_with(f, inputs, &CheckOptions::default())
 }
 
-/// Checks the gradient of a function in all its inputs.
+/// Checks the gradient of a function with respect to all inputs.
 ///
 /// # Errors
 /// [`CheckError`], with the worst entry, if the gradient is wrong, zero everywhere or not finite.
@@ -154,7 +154,7 @@ pub fn gradgradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Resu
     gradgradcheck_with(f, inputs, &CheckOptions { tolerance: 1e-5, ..CheckOptions::default() })
 }
 
-/// Checks the gradient of the gradient: `∇ₓ ⟨v, f(x)⟩` as a function of x and v, v being random.
+/// Checks the gradient of the gradient: `∇ₓ ⟨v, f(x)⟩` as a function of x and a random v.
 ///
 /// # Errors
 /// [`CheckError`], with the worst entry, if the second gradient is wrong, zero everywhere or not finite.
@@ -181,7 +181,7 @@ fn key(options: &CheckOptions, step: u32) -> Key {
     Key::new(options.seed, Purpose::CHECK).at_step(step)
 }
 
-/// The function's value. Inputs are parameters, because a function may itself take gradients.
+/// The value of the function. Inputs are parameters, because the function may take gradients itself.
 fn evaluate(f: &impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Tensor64 {
     f(&variables(inputs)).value().clone()
 }
@@ -194,7 +194,7 @@ fn variables(inputs: &[Tensor64]) -> Vec<Var64> {
 struct Check<'a, F> {
     f: &'a F,
     inputs: &'a [Tensor64],
-    /// Which input.
+    /// The index of the input.
     input: usize,
     x: &'a Tensor64,
     y: &'a Tensor64,
@@ -202,7 +202,7 @@ struct Check<'a, F> {
 }
 
 impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
-    /// The gradient of `⟨c, f⟩` in x, by the rules. Zeros if f does not depend on it.
+    /// The gradient of `⟨c, f⟩` with respect to x by the rules; zeros if f does not depend on x.
     fn analytic(&self, c: &Tensor64) -> Tensor64 {
         let x = variables(self.inputs);
         let y = (self.f)(&x);
@@ -224,12 +224,12 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         at(h).binary(Binary::Sub, &at(-h)).unary(Unary::Mul(0.5 / h))
     }
 
-    /// The step in an element of x that has this value.
+    /// The step h for an element of x with this value.
     fn step(&self, value: f64) -> f64 {
         self.options.step * value.abs().max(1.0)
     }
 
-    /// Compares every entry of the Jacobian, and reports the worst.
+    /// Compares all entries of the Jacobian and reports the one with the largest error.
     fn whole_jacobian(&self) -> Result<(), CheckError> {
         let (x, y) = (self.x, self.y);
         let rows: Vec<Vec<f64>> = (0..y.numel()).map(|j| self.analytic(&one_hot(y.shape(), j)).to_vec()).collect();
@@ -254,7 +254,8 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         Err(self.mismatch(i, Some(unravel(j, &y.shape())), analytic, numeric, most))
     }
 
-    /// Compares directional derivatives of random mixtures of all outputs; where they disagree, looks for the entry.
+    /// Compares directional derivatives of random combinations of all outputs. If they disagree, finds the entry with the
+    /// largest error.
     fn random_directions(&self) -> Result<(), CheckError> {
         let dot = |a: &Tensor64, b: &Tensor64| a.binary(Binary::Mul, b).sum(&[], false).item();
         let normal = |step, like: &Tensor64| {
@@ -268,7 +269,7 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
             all_zero &= scale == 0.0;
             let exact = dot(&gradient, &u);
             let numeric = dot(&self.central(&u, self.options.step), &c);
-            // A random u has about one part in √n of its length along the gradient: |exact| is about the gradient's norm.
+            // The component of a random u along the gradient is about 1, so |exact| is about the norm of the gradient.
             if relative(exact, numeric, scale.max(numeric.abs())) > self.options.tolerance {
                 return Err(self.worst_entry(&c, &gradient));
             }
@@ -276,7 +277,7 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         if all_zero && self.options.directions > 0 { self.zero() } else { Ok(()) }
     }
 
-    /// The entry of the gradient of `⟨c, f⟩` that is furthest off, among up to 256 of them evenly spread.
+    /// The entry of the gradient of `⟨c, f⟩` with the largest error, among up to 256 evenly spaced ones.
     fn worst_entry(&self, c: &Tensor64, gradient: &Tensor64) -> CheckError {
         let x = self.x;
         let (values, exact) = (x.to_vec(), gradient.to_vec());
@@ -316,7 +317,7 @@ fn one_hot(shape: chainrule_tensor::Shape, i: usize) -> Tensor64 {
     Tensor64::from_fn(shape, |k| if k == i { 1.0 } else { 0.0 })
 }
 
-/// The multi-index of element `i` of a shape, counted in row-major order.
+/// The multi-index of element `i` in row-major order.
 fn unravel(mut i: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (slot, &len) in index.iter_mut().zip(shape).rev() {
@@ -326,8 +327,8 @@ fn unravel(mut i: usize, shape: &[usize]) -> Vec<usize> {
     index
 }
 
-/// The distance of two numbers relative to a scale; a scale below 1e-3 counts as 1e-3, where rounding in f would dominate.
-/// Infinite if one is NaN, so that NaN agrees with nothing.
+/// The difference of two numbers relative to a scale. The scale is at least 1e-3, because rounding in f dominates below.
+/// Infinite if one number is NaN, so that NaN never passes.
 fn relative(a: f64, b: f64, scale: f64) -> f64 {
     let distance = (a - b).abs() / scale.max(1e-3);
     if distance.is_nan() { f64::INFINITY } else { distance }

@@ -1,4 +1,4 @@
-//! For rules of fused backward ops: gradients by way of other ops.
+//! Gradients by composition of other ops, for the rules of fused backward ops.
 
 use chainrule_tensor::Float;
 
@@ -6,11 +6,11 @@ use crate::operation::Operation;
 use crate::recording::with_recording;
 use crate::var::VarOf;
 
-/// The gradients of an operation's parents where its value is also given by `f`, a composition of other ops: for rules
-/// of fused backward ops.
+/// The gradients of an operation's parents, computed by differentiating `f`, a composition of other ops with the same
+/// value.
 ///
-/// `f` is recorded on stand-ins for the parents, so that what comes back are partial derivatives even where one parent
-/// depends on another, and stays on the graph.
+/// `f` is applied to new variables in place of the parents, so the results are partial derivatives even if one parent
+/// depends on another. They are recorded and can be differentiated again.
 #[track_caller]
 pub(crate) fn composed_gradients<T: Float>(
     op: &Operation<T>,

@@ -1,4 +1,4 @@
-//! What a backward walk found.
+//! The result of a backward walk.
 
 use std::ops::Index;
 
@@ -6,9 +6,9 @@ use chainrule_tensor::{Float, TensorOf, Unary};
 
 use crate::var::VarOf;
 
-/// The gradients of one number, by parameter.
+/// The gradients of a scalar, by parameter.
 ///
-/// They are in the order in which the parameters were created, always: a sum over them has the same bits on every run.
+/// They are always in the order in which the parameters were created, so a sum over them has the same bits on every run.
 #[derive(Clone, Debug)]
 pub struct GradientsOf<T: Float> {
     entries: Vec<(VarOf<T>, TensorOf<T>)>,
@@ -25,7 +25,7 @@ impl<T: Float> GradientsOf<T> {
         self.entries.binary_search_by_key(&var.id(), |(var, _)| var.id())
     }
 
-    /// The gradient of a variable, if there is one.
+    /// The gradient of a variable, or `None`.
     pub fn get(&self, var: &VarOf<T>) -> Option<&TensorOf<T>> {
         self.position(var).ok().map(|i| &self.entries[i].1)
     }
@@ -35,17 +35,17 @@ impl<T: Float> GradientsOf<T> {
         self.entries.iter().map(|(var, gradient)| (var, gradient))
     }
 
-    /// How many variables have a gradient.
+    /// The number of gradients.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether no variable has a gradient.
+    /// Whether there are no gradients.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Adds the gradients of another number, such as another batch's loss.
+    /// Adds other gradients, such as those of another batch.
     pub fn add(&mut self, other: &Self) {
         for (var, gradient) in &other.entries {
             match self.position(var) {
@@ -62,21 +62,21 @@ impl<T: Float> GradientsOf<T> {
         }
     }
 
-    /// The length of all gradients seen as one vector: the root of the sum of all squares.
+    /// The global norm: the square root of the sum of the squares of all elements.
     pub fn global_norm(&self) -> f64 {
         self.norm().item()
     }
 
-    /// The global norm as a number where the gradients are: a GPU is not waited for.
+    /// The global norm as a scalar tensor on the device of the gradients; does not synchronize.
     fn norm(&self) -> TensorOf<f64> {
         let gradients: Vec<&TensorOf<T>> = self.entries.iter().map(|(_, gradient)| gradient).collect();
         TensorOf::sum_of_squares(&gradients).unary(Unary::Sqrt)
     }
 
-    /// Shortens all gradients alike so that the global norm is at most `max_norm`, and returns the norm before
+    /// Scales all gradients by a common factor so that the global norm is at most `max_norm`. Returns the previous norm
     /// (`torch.nn.utils.clip_grad_norm_`, with the same 1e-6 in the denominator).
     ///
-    /// The norm is a tensor of one number where the gradients are, so that a GPU is not waited for.
+    /// The norm is a scalar tensor on the device of the gradients, so this does not synchronize.
     pub fn clip_norm(&mut self, max_norm: f64) -> TensorOf<f64> {
         let norm = self.norm();
         let factor = norm.unary(Unary::Add(1e-6)).unary(Unary::DivInto(max_norm)).unary(Unary::Clamp(0.0, 1.0));
@@ -84,14 +84,14 @@ impl<T: Float> GradientsOf<T> {
         norm
     }
 
-    /// Cuts every element off at ±`limit`.
+    /// Clamps each element to ±`limit`.
     pub fn clip_value(&mut self, limit: f64) {
         for (_, gradient) in &mut self.entries {
             *gradient = gradient.unary(Unary::Clamp(-limit, limit));
         }
     }
 
-    /// All gradients one after the other, in order: what an all-reduce sends.
+    /// All gradients concatenated in order, for example for an all-reduce.
     pub fn to_flat(&self) -> TensorOf<T> {
         let flat: Vec<TensorOf<T>> = self.entries.iter().map(|(_, g)| g.reshape(g.numel())).collect();
         if flat.is_empty() {
@@ -100,10 +100,10 @@ impl<T: Float> GradientsOf<T> {
         TensorOf::concat(&flat.iter().collect::<Vec<_>>(), 0)
     }
 
-    /// Replaces all gradients by the parts of a flat tensor, as [`to_flat`](Self::to_flat) makes it.
+    /// Replaces all gradients by the parts of a flat tensor in the order of [`to_flat`](Self::to_flat).
     ///
     /// # Panics
-    /// If the flat tensor has another number of elements.
+    /// If the number of elements differs.
     #[track_caller]
     pub fn set_flat(&mut self, flat: &TensorOf<T>) {
         let total: usize = self.entries.iter().map(|(_, g)| g.numel()).sum();
@@ -123,13 +123,13 @@ impl<T: Float> Index<&VarOf<T>> for GradientsOf<T> {
     /// The gradient of a variable.
     ///
     /// # Panics
-    /// If there is none, with the variable's name.
+    /// If there is none; the message names the variable.
     #[track_caller]
     fn index(&self, var: &VarOf<T>) -> &TensorOf<T> {
         match self.get(var) {
             Some(gradient) => gradient,
             None => panic!(
-                "gradients: there is none for '{}'\n  rule: the loss depends on it; name intermediate variables in backward_keeping",
+                "gradients: no gradient for '{}'\n  rule: the loss must depend on it; list intermediate variables in backward_keeping",
                 var.name()
             ),
         }

@@ -1,17 +1,18 @@
 //! Reverse-mode automatic differentiation for chainrule.
 //!
-//! A [`VarOf`] is a node of a graph: a value, the variables it was computed from, and the rule by which a gradient
-//! passes back. [`VarOf::backward`] walks the graph once, from the newest node to the oldest, and knows no op; an op is
-//! whole in one file of `ops`. Rules are written on variables, so the gradient of a gradient is just another graph.
+//! A [`VarOf`] is a node of a graph: a value, the variables it was computed from, and the rule that computes their
+//! gradients. [`VarOf::backward`] walks the graph once, from the newest node to the oldest, and depends on no
+//! particular op; each op is in one file of `ops`. Rules compute with variables, so a gradient is itself a graph and
+//! can be differentiated.
 //!
 //! Read `var.rs`, `operation.rs` and `walk.rs`, in this order, then a few files of `ops`; `docs/backprop.md` is a guided
-//! tour. `internal` is only for speed.
+//! tour. `internal` contains only optimizations.
 //!
 //! ```
 //! use chainrule_autograd::Var64;
 //! let x = Var64::parameter("x", 2.0);
 //! let y = (&x * &x).exp();
-//! let dy = y.gradient(&x); // 2x·exp(x²), on the graph itself
+//! let dy = y.gradient(&x); // 2x·exp(x²), itself a graph
 //! assert!((dy.value().item() - 4.0 * 4f64.exp()).abs() < 1e-12);
 //! ```
 

@@ -1,23 +1,23 @@
-//! Watching a backward walk.
+//! Observers of a backward walk.
 
 use chainrule_tensor::Float;
 
 use crate::operation::Operation;
 use crate::var::VarOf;
 
-/// Watches a backward walk.
+/// Receives the events of a backward walk.
 pub trait Observer<T: Float> {
-    /// An operation's rule has run: `dy` came in, `gradients` go to its parents.
+    /// The rule of an operation has run on `dy` and returned `gradients` for the parents.
     fn node_done(&mut self, op: &Operation<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
         let _ = (op, dy, gradients);
     }
 
-    /// A parameter's gradient is complete.
+    /// The gradient of a parameter is complete.
     fn gradient_final(&mut self, parameter: &VarOf<T>, gradient: &VarOf<T>) {
         let _ = (parameter, gradient);
     }
 }
 
-/// Watches nothing.
+/// An observer that ignores all events.
 pub(crate) struct Nobody;
 impl<T: Float> Observer<T> for Nobody {}

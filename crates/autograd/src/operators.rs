@@ -1,6 +1,6 @@
 //! `+ − · /` between variables and numbers, by value and by reference.
 //!
-//! Numbers are `f64` and rounded to the graph's type, so that `0.5 * &x` reads the same in every type.
+//! Numbers are `f64` and are rounded to the type of the variable, so `0.5 * &x` works for all types.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 

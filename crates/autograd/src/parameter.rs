@@ -1,4 +1,4 @@
-//! Parameters, and what only they can do: change.
+//! Parameters: variables whose value can change.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
@@ -7,13 +7,13 @@ use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::var::{Node, VarOf};
 
-/// A parameter: a name and a value that change, behind a lock.
+/// A parameter: a name and a value, both behind a lock.
 pub(crate) struct Parameter<T: Float> {
     pub(crate) id: u64,
     pub(crate) name: RwLock<String>,
     pub(crate) shape: Shape,
     pub(crate) value: RwLock<TensorOf<T>>,
-    /// How often the value was changed.
+    /// The number of changes of the value.
     version: AtomicU64,
     pub(crate) frozen: AtomicBool,
 }
@@ -26,7 +26,7 @@ impl<T: Float> Parameter<T> {
 }
 
 impl<T: Float> VarOf<T> {
-    /// How often a parameter was changed; 0 for everything else.
+    /// The number of changes of a parameter; 0 for other variables.
     #[inline]
     pub(crate) fn version(&self) -> u64 {
         match &self.0 {
@@ -43,7 +43,7 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// Gives a parameter another name, such as its path within a model.
+    /// Renames a parameter, for example to its path within a model.
     ///
     /// # Panics
     /// If this is not a parameter.
@@ -52,7 +52,7 @@ impl<T: Float> VarOf<T> {
         *self.cell("rename").name.write().unwrap_or_else(PoisonError::into_inner) = name.into();
     }
 
-    /// Freezes or thaws a parameter: while frozen it is a constant to what is computed from it.
+    /// Freezes or unfreezes a parameter. A frozen parameter is treated as a constant.
     ///
     /// # Panics
     /// If this is not a parameter.
@@ -61,8 +61,8 @@ impl<T: Float> VarOf<T> {
         self.cell("set_frozen").frozen.store(frozen, Ordering::Relaxed);
     }
 
-    /// Changes a parameter's value, in place if the storage is exclusive. Graphs recorded before cannot be
-    /// walked through it any more.
+    /// Changes the value of a parameter, in place if its storage is not shared. A backward walk through operations that
+    /// used the previous value is an error from then on.
     ///
     /// # Panics
     /// If this is not a parameter, or its shape changes.
@@ -71,7 +71,7 @@ impl<T: Float> VarOf<T> {
         let cell = self.cell("update");
         let mut value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
         change(&mut value);
-        // Nobody else changes it meanwhile: the value is locked.
+        // No other thread can change the version meanwhile: the value is locked.
         cell.version.store(cell.version.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         if value.shape() == cell.shape {
             return;
@@ -81,18 +81,18 @@ impl<T: Float> VarOf<T> {
         panic!("update: '{}' had the shape {before} and now has {after}", self.name())
     }
 
-    /// As [`update`](Self::update), of several parameters at once.
+    /// As [`update`](Self::update), for several parameters at once.
     ///
     /// # Panics
-    /// If one is not a parameter or is named twice, or a shape changes.
+    /// If one is not a parameter or is listed twice, or a shape changes.
     #[track_caller]
     pub fn update_all(parameters: &[&Self], change: impl FnOnce(Vec<&mut TensorOf<T>>)) {
-        // Locked in the order of ids, so that two threads that update the same parameters do not wait for each other.
+        // Locks are taken in the order of ids, so that two threads updating the same parameters do not deadlock.
         let mut order: Vec<usize> = (0..parameters.len()).collect();
         order.sort_by_key(|&i| parameters[i].id());
         for pair in order.windows(2) {
             let var = parameters[pair[0]];
-            assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is named twice", var.name());
+            assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is listed twice", var.name());
         }
         let lock = |i: usize| {
             let cell = parameters[i].cell("update_all");
@@ -114,7 +114,7 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// Sets a parameter's value.
+    /// Sets the value of a parameter.
     ///
     /// # Panics
     /// If this is not a parameter, or its shape changes.

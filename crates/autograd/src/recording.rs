@@ -10,8 +10,8 @@ thread_local! {
     static WATCHER: RefCell<Option<Watcher>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` and calls `watcher` with the id of every operation that this thread records meanwhile, as soon as it is
-/// recorded: the time between two calls is what the later operation took. Watchers do not nest: the inner one sees all.
+/// Runs `body` and calls `watcher` with the id of each operation right after this thread records it, so the time
+/// between two calls is the time of the later operation. Watchers do not nest: only the innermost one is called.
 pub fn watch_records<R>(watcher: impl FnMut(u64) + 'static, body: impl FnOnce() -> R) -> R {
     struct Restore(Option<Watcher>);
     impl Drop for Restore {
@@ -25,11 +25,11 @@ pub fn watch_records<R>(watcher: impl FnMut(u64) + 'static, body: impl FnOnce() 
     body()
 }
 
-/// Tells the watcher, if there is one, of a new node.
+/// Calls the watcher, if there is one, with a new node.
 #[inline]
 pub(crate) fn recorded(id: u64) {
     if WATCHED.get() {
-        // Taken out for the call, so that what it records itself is not watched.
+        // Removed during the call, so that operations recorded by the watcher itself are not watched.
         let watcher = WATCHER.take();
         if let Some(mut watcher) = watcher {
             watcher(id);
@@ -38,12 +38,12 @@ pub(crate) fn recorded(id: u64) {
     }
 }
 
-/// Whether operations on this thread are recorded now.
+/// Whether operations on this thread are recorded.
 pub fn is_recording() -> bool {
     RECORDING.get()
 }
 
-/// Runs `body` without recording: what it computes are constants.
+/// Runs `body` without recording; its results are constants.
 ///
 /// ```
 /// use chainrule_autograd::{Var64, no_grad};
@@ -54,7 +54,7 @@ pub fn no_grad<R>(body: impl FnOnce() -> R) -> R {
     with_recording(false, body)
 }
 
-/// Runs `body` with recording switched on or off, and puts it back afterwards, after a panic too.
+/// Runs `body` with recording switched on or off, and restores the previous state, also after a panic.
 pub(crate) fn with_recording<R>(on: bool, body: impl FnOnce() -> R) -> R {
     struct Restore(bool);
     impl Drop for Restore {

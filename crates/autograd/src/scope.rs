@@ -1,4 +1,4 @@
-//! Named groups of operations, so that a reader of a graph sees one thing and may look inside.
+//! Scopes: named groups of operations, so that a composed op can be shown as one unit or in detail.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::attribute::Attribute;
 use crate::recording::is_recording;
 
-/// What a group of operations together is: a softmax, a loss, a layer. Scopes nest.
+/// A named group of operations, such as a softmax, a loss or a layer. Scopes nest.
 ///
 /// Cloning gives another handle of the same scope.
 #[derive(Clone)]
@@ -23,15 +23,15 @@ struct Parts {
 }
 
 thread_local! {
-    /// The scope that is open on this thread.
+    /// The innermost open scope of this thread.
     static OPEN: RefCell<Option<Scope>> = const { RefCell::new(None) };
 }
 
-/// Runs `body` in a scope: the operations that this thread records meanwhile belong to it
+/// Runs `body` in a new scope: the operations that this thread records in it belong to the scope
 /// ([`Operation::scope`](crate::Operation::scope)).
 ///
-/// Composed ops open one (`softmax`, `mse_loss`, `var`, …), and layers and users may. Each call is a scope of its own, with
-/// its own [`id`](Scope::id). Where nothing is recorded nothing is opened.
+/// Composed ops (`softmax`, `mse_loss`, `var`, …) open a scope; layers and user code can do so too. Each call creates a
+/// separate scope with its own [`id`](Scope::id). While recording is off, no scope is opened.
 ///
 /// ```
 /// use chainrule_autograd::{Var64, scope};
@@ -46,8 +46,7 @@ pub fn scope<R>(name: impl Into<Cow<'static, str>>, body: impl FnOnce() -> R) ->
     scope_with(name, Vec::new, body)
 }
 
-/// As [`scope`], for a group that was given something besides its inputs, such as how a loss is reduced. `attributes` is
-/// only called if the scope is opened.
+/// As [`scope`], with attributes, such as the reduction of a loss. `attributes` is only called if the scope is opened.
 pub fn scope_with<R>(
     name: impl Into<Cow<'static, str>>,
     attributes: impl FnOnce() -> Vec<Attribute>,
@@ -57,9 +56,9 @@ pub fn scope_with<R>(
     body()
 }
 
-/// A scope for as long as this lives; for functions whose panics shall name their callers' place.
+/// Keeps a scope open until dropped; for `#[track_caller]` functions, which a closure would break.
 pub(crate) struct Opened {
-    /// What is open again when this one closes.
+    /// The enclosing scope, which is restored on drop.
     around: Option<Scope>,
 }
 
@@ -84,32 +83,32 @@ impl Drop for Opened {
     }
 }
 
-/// The scope that what is recorded now belongs to.
+/// The innermost open scope of this thread.
 #[inline]
 pub(crate) fn current() -> Option<Scope> {
     OPEN.with_borrow(Clone::clone)
 }
 
 impl Scope {
-    /// A number that no other scope has; a scope's is larger than those of the scopes around it.
+    /// A unique number, larger than those of the enclosing scopes.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.0.id
     }
 
-    /// What it was called when it was opened.
+    /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// The scope around it.
+    /// The enclosing scope.
     #[must_use]
     pub fn parent(&self) -> Option<&Self> {
         self.0.parent.as_ref()
     }
 
-    /// What it was given besides its inputs.
+    /// The settings besides the inputs.
     #[must_use]
     pub fn attributes(&self) -> &[Attribute] {
         &self.0.attributes

@@ -14,52 +14,52 @@ use crate::parameter::Parameter;
 use crate::recording::{is_recording, recorded};
 use crate::scope;
 
-/// A variable of `f32`: what networks are trained with.
+/// An `f32` variable, for training networks.
 pub type Var = VarOf<f32>;
-/// A variable of `f64`: what derivations are checked with.
+/// An `f64` variable, for checking derivations.
 pub type Var64 = VarOf<f64>;
 
 /// A value on the graph.
 ///
-/// Cloning gives another handle of the same node. What is computed from variables is recorded, unless none of them
-/// needs a gradient or [`no_grad`](crate::no_grad) is in force.
+/// Cloning gives another handle of the same node. Operations on variables are recorded, unless none of the operands
+/// requires a gradient or recording is off ([`no_grad`](crate::no_grad)).
 pub struct VarOf<T: Float>(pub(crate) Node<T>);
 
 /// The kinds of variables.
 pub(crate) enum Node<T: Float> {
-    /// A tensor and nothing else: no gradient flows to it.
+    /// A tensor without gradient.
     Constant(TensorOf<T>),
     /// A constant with a name.
     Named(Shared<Named<T>>),
-    /// A tensor that is learned: gradients end here.
+    /// A tensor that is learned: a leaf for which gradients are collected.
     Parameter(Shared<Parameter<T>>),
-    /// The result of an operation on other variables, which a gradient passes through.
+    /// The result of a recorded operation on other variables.
     Computed(Shared<Recorded<T>>),
 }
 
-/// A constant that was given a name.
+/// A constant with a name.
 pub(crate) struct Named<T: Float> {
     id: u64,
     name: String,
     value: TensorOf<T>,
 }
 
-/// What the ids of constants without a name have besides the identity of the tensor.
+/// The bit that is set in ids of unnamed constants; the other bits identify the tensor.
 const CONSTANTS: u64 = 1 << 63;
 
-/// Ids grow with time, so a node's id is larger than those of all that it was computed from.
+/// Ids increase in the order of creation, so the id of a node is larger than those of all nodes it was computed from.
 fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 impl<T: Float> VarOf<T> {
-    /// A value that no gradient flows to.
+    /// A variable without gradient.
     pub fn constant(value: impl Into<TensorOf<T>>) -> Self {
         Self(Node::Constant(value.into()))
     }
 
-    /// A value that can be learned: gradients are computed for it, and optimizers change it.
+    /// A variable that can be learned: gradients are computed for it, and optimizers update it.
     ///
     /// ```
     /// use chainrule_autograd::Var;
@@ -71,10 +71,10 @@ impl<T: Float> VarOf<T> {
         Self(Node::Parameter(Shared::new(Parameter::new(next_id(), name.into(), value.into()))))
     }
 
-    /// Records an operation of any kind: `value` was computed from `parents`, and `rule` leads a gradient back.
+    /// Records an operation: `value` was computed from `parents`, and `rule` computes their gradients.
     ///
-    /// This is how all ops are made, those of this crate and a user's own. Under [`no_grad`](crate::no_grad), or where no
-    /// parent needs a gradient, the result is a constant.
+    /// All ops use this method, those of this crate and custom ones. Under [`no_grad`](crate::no_grad), or if no parent
+    /// requires a gradient, the result is a constant.
     ///
     /// ```
     /// use chainrule_autograd::{Operation, Rule, Var64, VarOf, gradcheck};
@@ -120,7 +120,7 @@ impl<T: Float> VarOf<T> {
         })
     }
 
-    /// The tensor, this handle given up: if it was a constant's only one, the tensor can be changed in place.
+    /// Converts this handle to its tensor. If it was the only handle of a constant, the tensor can be changed in place.
     pub(crate) fn into_value(self) -> TensorOf<T> {
         match self.0 {
             Node::Constant(value) => value,
@@ -128,7 +128,7 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// The lengths of the axes.
+    /// The shape.
     #[inline]
     pub fn shape(&self) -> Shape {
         match &self.0 {
@@ -139,27 +139,27 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// The one number of a variable that has only one, such as a loss.
+    /// The value of a scalar, such as a loss.
     ///
     /// # Panics
-    /// If there are more.
+    /// If there is more than one element.
     #[track_caller]
     pub fn item(&self) -> T {
         self.value().item()
     }
 
-    /// Where the numbers lie.
+    /// The device of the tensor.
     pub fn device(&self) -> Device {
         self.value().device()
     }
 
-    /// The same value as a constant: no gradient flows through it.
+    /// The same value as a constant, so that no gradient flows back through it.
     #[must_use]
     pub fn detach(&self) -> Self {
         Self::constant(self.value().clone())
     }
 
-    /// Whether gradients flow to this variable: it is a parameter that is not frozen, or was computed from one.
+    /// Whether this is a parameter that is not frozen, or was computed from one.
     pub fn requires_grad(&self) -> bool {
         match &self.0 {
             Node::Constant(_) | Node::Named(_) => false,
@@ -173,10 +173,11 @@ impl<T: Float> VarOf<T> {
         matches!(self.0, Node::Parameter(_))
     }
 
-    /// A number that no other variable of a graph has, which grows in the order of creation.
+    /// A number that is unique within a graph and increases in the order of creation.
     ///
-    /// Constants without a [name](Self::named) are no nodes. Theirs is larger than that of any node, is the same for
-    /// constants made of one tensor, and stands for that tensor only while it lives: a graph keeps its own alive.
+    /// Constants without a [name](Self::named) are not nodes. Their ids are larger than those of all nodes, and equal
+    /// for constants of the same tensor. Such an id may be reused after the tensor is dropped; a graph keeps its
+    /// tensors alive.
     pub fn id(&self) -> u64 {
         match &self.0 {
             Node::Constant(value) => CONSTANTS | value.identity(),
@@ -186,7 +187,7 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// The name that was [given](Self::named); else the operation's that made this variable, or `constant`.
+    /// The name set by [`named`](Self::named), otherwise that of the operation that computed this variable, or `constant`.
     pub fn name(&self) -> String {
         match &self.0 {
             Node::Constant(_) => "constant".into(),
@@ -199,10 +200,10 @@ impl<T: Float> VarOf<T> {
         }
     }
 
-    /// This variable under a name, such as `h1`: messages and explanations call it so.
+    /// Sets the name of this variable, such as `h1`, for messages and for inspecting a graph.
     ///
-    /// All handles of a parameter and of a computed variable share the name, and the last one given counts; a constant's
-    /// goes with the handles that are made of the result.
+    /// All handles of a parameter or of a computed variable share its name. For a constant, only the returned handle
+    /// and its clones have the name.
     ///
     /// ```
     /// use chainrule_autograd::Var64;
@@ -229,7 +230,7 @@ impl<T: Float> VarOf<T> {
         self
     }
 
-    /// The recorded operation that made this variable; `None` for parameters and constants.
+    /// The recorded operation that computed this variable; `None` for parameters and constants.
     pub fn operation(&self) -> Option<Operation<'_, T>> {
         match &self.0 {
             Node::Computed(recorded) => Some(Operation { output: self, recorded }),

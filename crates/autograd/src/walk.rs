@@ -1,7 +1,7 @@
 //! The backward walk: the chain rule from the newest node to the oldest, each node once.
 //!
-//! The walk knows no op. It alone adds gradients, and it checks what rules return. docs/backprop.md tells why it goes
-//! this way.
+//! The walk depends on no particular op. It is the only place where gradients are added, and it checks the results of
+//! rules. docs/backprop.md explains the order of the walk.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::operation::Operation;
 use crate::recording::is_recording;
 use crate::var::VarOf;
 
-/// Walks back from `root`, through the variables that are `wanted`, and returns the gradients of parameters and of the
+/// Walks back from `root` through the variables for which `wanted` holds. Returns the gradients of parameters and of the
 /// variables in `keep`, from the newest to the oldest.
 #[track_caller]
 pub(crate) fn walk<T: Float>(
@@ -25,10 +25,10 @@ pub(crate) fn walk<T: Float>(
 ) -> Vec<(VarOf<T>, VarOf<T>)> {
     let mut found = Vec::new();
     let mut worklist = Worklist::new();
-    // The gradient of a number in itself is 1.
+    // The derivative of the root with respect to itself is 1.
     worklist.arrive(root, VarOf::constant(TensorOf::full_on(root.device(), root.shape(), T::ONE)), add);
-    // Ids grow from inputs to outputs: when a variable is the newest on the list, everything computed from it is done, and
-    // its gradient is complete.
+    // Ids increase from inputs to outputs: when a variable is the newest on the list, all nodes that use it have been
+    // visited, and its gradient is complete.
     while let Some((var, dy)) = worklist.pop_newest() {
         if var.is_parameter() {
             observer.gradient_final(var, &dy);
@@ -62,14 +62,14 @@ fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
     *sum = if is_recording() {
         &*sum + &gradient
     } else {
-        // In place, unless the rule kept a handle of what came before.
+        // In place, unless a rule kept a handle of the previous sum.
         let mut total = std::mem::replace(sum, gradient).into_value();
         total.add_assign(&sum.value());
         VarOf::constant(total)
     };
 }
 
-/// Fails unless a rule returned one gradient for each parent, of the parent's shape where it is needed.
+/// Checks that a rule returned one gradient for each parent, with the parent's shape where it is needed.
 #[track_caller]
 fn check<T: Float>(op: &Operation<T>, gradients: &[Option<VarOf<T>>], needs: &[bool]) {
     let name = || op.rule().name();

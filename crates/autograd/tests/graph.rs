@@ -244,7 +244,7 @@ fn a_graph_is_not_walked_through_what_changed_with_others() {
 }
 
 #[test]
-#[should_panic(expected = "'a' is named twice")]
+#[should_panic(expected = "'a' is listed twice")]
 fn a_parameter_is_not_changed_twice_at_once() {
     let a = Var64::parameter("a", 1.0);
     VarOf::update_all(&[&a, &Var64::parameter("b", 2.0), &a], |_| ());

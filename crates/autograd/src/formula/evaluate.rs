@@ -22,9 +22,9 @@ pub enum EvaluationError {
 impl fmt::Display for EvaluationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEquation(left) => write!(f, "formula: no equation says what '{left}' is"),
+            Self::NoEquation(left) => write!(f, "formula: no equation defines '{left}'"),
             Self::Unknown(symbol) => write!(f, "formula: '{symbol}' has no value"),
-            Self::Circular(symbol) => write!(f, "formula: '{symbol}' is defined by itself"),
+            Self::Circular(symbol) => write!(f, "formula: the definition of '{symbol}' is circular"),
             Self::NotOfNumbers(part) => write!(f, "formula: '{part}' is not a function of single numbers"),
         }
     }

@@ -114,7 +114,7 @@ impl Lexer {
             '-' => self.sign(1, Kind::Sign('−')),
             '.' if self.peek(1) == Some('.') && self.peek(2) == Some('.') => self.sign(3, Kind::Sign('…')),
             _ if "+−·/^√()[]{}|⌊⌋⌈⌉,;:=≠<≤>≥∈ΣΠ…".contains(c) => self.sign(1, Kind::Sign(c)),
-            _ => return Err(format!("'{c}' means nothing in a formula")),
+            _ => return Err(format!("unexpected character '{c}'")),
         };
         Ok(Some(kind))
     }

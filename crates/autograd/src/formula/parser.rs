@@ -16,7 +16,7 @@ pub(super) fn equations(text: &str) -> Parsed<Vec<Equation>> {
     let mut separator = ',';
     let mut left = parser.sum()?;
     loop {
-        parser.expect('=', "an equation has a left and a right side: 'y = …'")?;
+        parser.expect('=', "expected an equation 'y = …'")?;
         let (right, next) = parser.value()?;
         equations.push(Equation { left, right, separator });
         let Some(next) = next else { return Ok(equations) };
@@ -29,7 +29,7 @@ pub(super) fn expression(text: &str) -> Parsed {
     let mut parser = Parser::new(text)?;
     match parser.value()? {
         (value, None) => Ok(value),
-        (_, Some(_)) => Err(parser.error("one expression was expected, without equations")),
+        (_, Some(_)) => Err(parser.error("expected one expression, not an equation")),
     }
 }
 
@@ -102,7 +102,7 @@ impl<'a> Parser<'a> {
         while self.takes_word("where") {
             let condition = self.condition()?;
             cases.push((value, condition));
-            self.expect(',', "', else …' or another case follows a condition")?;
+            self.expect(',', "expected ', else …' or another case after the condition")?;
             let last = self.takes_word("else");
             value = self.sum()?;
             if last {
@@ -110,13 +110,13 @@ impl<'a> Parser<'a> {
                 break;
             }
             if !self.at_word("where") {
-                return Err(self.unexpected("'where' and a condition, or 'else' before the last value"));
+                return Err(self.unexpected("expected 'where' and a condition, or 'else' before the last value"));
             }
         }
         let next = match self.separator() {
             Some(separator) => Some((separator, self.sum()?)),
             None if self.at < self.tokens.len() => {
-                return Err(self.unexpected("an operator is missing; a product is written 'a · b'"));
+                return Err(self.unexpected("expected an operator (a product is written 'a · b')"));
             }
             None => None,
         };
@@ -230,7 +230,7 @@ impl<'a> Parser<'a> {
                     |word: &str, end: fn(&str) -> Option<char>| end(word).is_some_and(|c| c.is_ascii_alphanumeric());
                 let words = matches!(before, Kind::Word(left) if latin(left, |w| w.chars().next_back()));
                 if words && latin(word, |w| w.chars().next()) && !functions::is_known(word) {
-                    return Err(self.unexpected("an operator is missing; a product of two names is written 'a · b'"));
+                    return Err(self.unexpected("expected an operator (a product of two names is written 'a · b')"));
                 }
                 Ok(true)
             }
@@ -244,7 +244,8 @@ impl<'a> Parser<'a> {
         loop {
             value = match self.peek() {
                 Some(Kind::Superscript(text)) => {
-                    let exponent = expression(text).map_err(|_| self.error(format!("'{text}' is no exponent")))?;
+                    let exponent =
+                        expression(text).map_err(|_| self.error(format!("'{text}' is not a valid exponent")))?;
                     self.at += 1;
                     Expression::Power(Box::new(value), Box::new(exponent))
                 }
@@ -275,7 +276,7 @@ impl<'a> Parser<'a> {
         while self.takes_sign(',') {
             items.push(self.condition()?);
         }
-        self.expect(close, &format!("'{close}' or ','"))?;
+        self.expect(close, &format!("expected '{close}' or ','"))?;
         Ok(items)
     }
 
@@ -290,7 +291,7 @@ impl<'a> Parser<'a> {
             Some(Kind::Sign('(')) => {
                 self.at += 1;
                 let inner = self.condition()?;
-                self.expect(')', "')' or an operator")?;
+                self.expect(')', "expected ')' or an operator")?;
                 Ok(inner)
             }
             Some(Kind::Sign('√')) => {
@@ -310,10 +311,10 @@ impl<'a> Parser<'a> {
                 let all = [Fence::Absolute, Fence::Floor, Fence::Ceiling];
                 let fence = all.into_iter().find(|&fence| fence.signs()[0] == sign).unwrap_or(Fence::Absolute);
                 let inner = self.sum()?;
-                self.expect(fence.signs()[1], &format!("'{}'", fence.signs()[1]))?;
+                self.expect(fence.signs()[1], &format!("expected '{}'", fence.signs()[1]))?;
                 Ok(Expression::Fenced(fence, Box::new(inner)))
             }
-            _ => Err(self.unexpected("a number, a name or '(' was expected")),
+            _ => Err(self.unexpected("expected a number, a name or '('")),
         }
     }
 
@@ -368,7 +369,7 @@ impl<'a> Parser<'a> {
             if self.takes_sign(':') {
                 condition = Some(Box::new(self.condition()?));
             }
-            self.expect('}', "'}', ',' or ':'")?;
+            self.expect('}', "expected '}', ',' or ':'")?;
         }
         Ok(Expression::Over { operator, indices, condition, body: Box::new(self.product()?) })
     }

@@ -106,28 +106,32 @@ fn the_text_keeps_the_value() {
 #[test]
 fn errors_name_the_place() {
     for (text, position, message) in [
-        ("dx = the part of dy", 9, "a product of two names is written 'a · b', not 'part'"),
-        ("y = 2 + · x", 8, "a number, a name or '(' was expected, not '·'"),
-        ("y = (x + 1", 10, "')' or an operator, but the formula ends"),
-        ("y = x ? 1", 6, "'?' means nothing in a formula"),
-        ("dx = dy where x > 0", 19, "', else …' or another case follows a condition, but the formula ends"),
+        ("dx = the part of dy", 9, "(a product of two names is written 'a · b'), not 'part'"),
+        ("y = 2 + · x", 8, "expected a number, a name or '(', not '·'"),
+        ("y = (x + 1", 10, "expected ')' or an operator, but the formula ends"),
+        ("y = x ? 1", 6, "unexpected character '?'"),
+        ("dx = dy where x > 0", 19, "expected ', else …' or another case after the condition, but the formula ends"),
         (
             "dx = dy where x > 0, 1",
             22,
-            "'where' and a condition, or 'else' before the last value, but the formula ends",
+            "expected 'where' and a condition, or 'else' before the last value, but the formula ends",
         ),
-        ("dx = dy where x > 0, db = 1", 24, "'where' and a condition, or 'else' before the last value, not '='"),
-        ("y", 1, "an equation has a left and a right side: 'y = …', but the formula ends"),
-        ("x̂ = Σ_{n dy", 10, "an operator is missing; a product of two names is written 'a · b', not 'dy'"),
-        ("y = x[1", 7, "']' or ',', but the formula ends"),
-        ("y = x 2", 6, "an operator is missing; a product is written 'a · b', not '2'"),
+        (
+            "dx = dy where x > 0, db = 1",
+            24,
+            "expected 'where' and a condition, or 'else' before the last value, not '='",
+        ),
+        ("y", 1, "expected an equation 'y = …', but the formula ends"),
+        ("x̂ = Σ_{n dy", 10, "expected an operator (a product of two names is written 'a · b'), not 'dy'"),
+        ("y = x[1", 7, "expected ']' or ',', but the formula ends"),
+        ("y = x 2", 6, "expected an operator (a product is written 'a · b'), not '2'"),
     ] {
         let error = Formula::parse(text).expect_err(text);
         assert!(error.to_string().contains(message), "{text}: {error}");
         assert_eq!(error.position(), position, "{error}");
     }
     let shown = Formula::parse("x̂ = ? + 1").expect_err("a question").to_string();
-    assert_eq!(shown, "formula: '?' means nothing in a formula\n  at character 6\n  x̂ = ? + 1\n      ^");
+    assert_eq!(shown, "formula: unexpected character '?'\n  at character 6\n  x̂ = ? + 1\n      ^");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The edges of the graph, and how a long graph is taken apart: think of a vector of parents.
+//! The edges of the graph, in effect a vector of parents, and the drop of a graph without recursion.
 
 use std::ops::Deref;
 
@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::operation::Recorded;
 use crate::var::{Node, VarOf};
 
-/// From an operation to one of its inputs.
+/// An edge from an operation to one of its inputs.
 pub(crate) struct Edge<T: Float> {
     pub(crate) parent: VarOf<T>,
     /// The parameter's version when the operation was recorded.
@@ -23,7 +23,7 @@ impl<T: Float> Edge<T> {
     }
 }
 
-/// The edges of an operation; most have at most three, which lie in the node itself.
+/// The edges of an operation. Up to three are stored in the node itself.
 pub(crate) struct Edges<T: Float>(SmallVec<[Edge<T>; 3]>);
 
 impl<T: Float> Edges<T> {
@@ -45,7 +45,7 @@ impl<T: Float> Deref for Edges<T> {
 }
 
 impl<T: Float> Drop for Recorded<T> {
-    /// Takes long chains apart in a loop; the compiler's own drop would recurse once for each node.
+    /// Drops long chains in a loop; the default drop would recurse for each node and overflow the stack.
     fn drop(&mut self) {
         let mut doomed = SmallVec::<[Shared<Self>; 8]>::new();
         self.edges.release(&mut doomed);
@@ -58,7 +58,7 @@ impl<T: Float> Drop for Recorded<T> {
 }
 
 impl<T: Float> Edges<T> {
-    /// Drops all edges; the operations that nobody else holds go to `doomed`.
+    /// Drops all edges; operations without other handles are moved to `doomed`.
     fn release(&mut self, doomed: &mut SmallVec<[Shared<Recorded<T>>; 8]>) {
         while let Some(edge) = self.0.pop() {
             if let Node::Computed(recorded) = edge.parent.0

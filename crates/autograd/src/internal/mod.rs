@@ -1,4 +1,4 @@
-//! What makes small graphs fast and long ones safe. The graph and the walk can be read without it.
+//! Optimizations for small graphs, and a drop without recursion for long ones. Not needed to understand graph and walk.
 
 pub(crate) mod edges;
 pub(crate) mod value;

@@ -1,4 +1,4 @@
-//! What [`VarOf::value`](crate::VarOf::value) returns, so that reading a value copies nothing.
+//! The result of [`VarOf::value`](crate::VarOf::value), which avoids copies.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,8 +6,8 @@ use std::ops::Deref;
 
 use chainrule_tensor::{Float, TensorOf};
 
-/// The value of a variable, which dereferences to the tensor: borrowed, or another handle of a parameter's tensor, so that
-/// its lock is not held while a kernel runs.
+/// The value of a variable; dereferences to the tensor. It borrows the tensor, or for a parameter holds another handle
+/// of it, so that the lock of the parameter is not held while a kernel runs.
 ///
 /// `value.clone()` is the tensor itself.
 pub struct Value<'a, T: Float>(pub(crate) Cow<'a, TensorOf<T>>);

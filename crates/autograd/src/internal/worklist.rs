@@ -1,4 +1,4 @@
-//! What a backward walk still has to visit: think of a `BTreeMap` from ids to variables and their gradients.
+//! The worklist of a backward walk: in effect a `BTreeMap` from ids to variables and their gradients.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use chainrule_tensor::Float;
 
 use crate::var::VarOf;
 
-/// The most variables among which a place is sought one by one.
+/// The maximum length of the list that is searched linearly.
 const FEW: usize = 32;
 
-/// Variables with the gradients that have arrived at them, by id; the newest is taken first.
+/// Variables with the sums of their gradients so far, by id; the newest is taken first.
 ///
-/// The newest are a sorted list, so that small graphs, and the busy end of large ones, pay for no tree; when the list
-/// grows long its older half moves into one.
+/// The newest variables are in a sorted list, which is faster than a tree for small graphs and for the most recent
+/// nodes of large ones. When the list gets too long, its older half moves to a tree.
 pub(crate) struct Worklist<'a, T: Float> {
-    /// By ascending id, each larger than those in `older`.
+    /// In ascending order of ids, all larger than those in `older`.
     newest: Vec<Entry<'a, T>>,
     older: BTreeMap<u64, Entry<'a, T>>,
 }
 
-/// A variable and the sum of the gradients that have arrived at it.
+/// A variable and the sum of its gradients so far.
 struct Entry<'a, T: Float> {
     id: u64,
     var: &'a VarOf<T>,
@@ -31,13 +31,13 @@ impl<'a, T: Float> Worklist<'a, T> {
         Self { newest: Vec::with_capacity(8), older: BTreeMap::new() }
     }
 
-    /// Takes out the newest variable, with its gradient.
+    /// Removes the newest variable and its gradient.
     pub(crate) fn pop_newest(&mut self) -> Option<(&'a VarOf<T>, VarOf<T>)> {
         let entry = self.newest.pop().or_else(|| self.older.pop_last().map(|(_, entry)| entry))?;
         Some((entry.var, entry.gradient))
     }
 
-    /// Notes a gradient that has arrived at `var`; `add` adds it where others came before.
+    /// Adds a gradient of `var`, by `add` if the variable is on the list already.
     pub(crate) fn arrive(&mut self, var: &'a VarOf<T>, gradient: VarOf<T>, add: impl FnOnce(&mut VarOf<T>, VarOf<T>)) {
         let id = var.id();
         let place = self.newest.iter().rposition(|entry| entry.id <= id);
@@ -69,7 +69,7 @@ mod tests {
         let vars: Vec<Var64> = (0..1000).map(|_| Var64::parameter("x", 0.0)).collect();
         for stride in [1, 7, 333, 999] {
             let mut worklist = Worklist::new();
-            // Each arrives twice, in an order that jumps about.
+            // Each variable gets two gradients, in a scattered order.
             for i in 0..2000 {
                 let var = &vars[i * stride % 1000];
                 worklist.arrive(var, Var64::constant((i / 1000 + 1) as f64), |sum, new| *sum = &*sum + new);

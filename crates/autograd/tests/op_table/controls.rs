@@ -50,7 +50,9 @@ fn wrong_numbers_are_found_and_told() {
     }
     let error = gradcheck(|x| square(&x[0], |op, dy| vec![Some(2.02 * op.parent(0) * dy)]), &point());
     let text = error.expect_err("one per cent too much").to_string();
-    for piece in ["output [2] in input 0 at [2]", "analytic  4.04", "numeric ", "error     9.9", "step 1.2e-5"] {
+    for piece in
+        ["output [2] with respect to input 0 at [2]", "analytic  4.04", "numeric ", "error     9.9", "step 1.2e-5"]
+    {
         assert!(text.contains(piece), "no '{piece}' in:\n{text}");
     }
 }
