@@ -1,4 +1,4 @@
-//! The gradient of a bias, which linear layers and convolutions share.
+//! The gradient of a bias, for linear layers and convolutions.
 
 use chainrule_tensor::Float;
 
@@ -6,7 +6,7 @@ use crate::operation::{Operation, Rule};
 use crate::ops::reduction::channel_sum::channels;
 use crate::var::VarOf;
 
-/// Of `db[o] = Σ dy[n,o,…]` as a function of dy (N,O,…).
+/// The rule of `db[o] = Σ dy[n,o,…]` as a function of dy (N,O,…).
 pub(super) struct BiasGradient;
 
 impl<T: Float> Rule<T> for BiasGradient {

@@ -1,17 +1,17 @@
-//! The gradient through relu where it follows in the same op (see [`chainrule_tensor::Epilogue`]).
+//! The gradient of relu in an epilogue (see [`chainrule_tensor::Epilogue`]).
 
 use chainrule_tensor::{Binary, Float, TensorOf};
 
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
-/// dy where y > 0, else 0, as an op: linear in dy, and flat in y wherever it has a derivative. Without y, dy itself.
+/// dy where y > 0, else 0, as an op: linear in dy, with a zero derivative with respect to y. Without y, returns dy.
 pub(super) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {
     let Some(y) = y else { return dy.clone() };
     VarOf::record(dy.value().binary(Binary::ReluBackward, y), [dy], Gate { y: y.clone() })
 }
 
-/// Of dz as a function of dy.
+/// The rule of dz as a function of dy.
 pub(super) struct Gate<T: Float> {
     pub(super) y: TensorOf<T>,
 }

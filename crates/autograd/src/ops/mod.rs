@@ -1,10 +1,10 @@
-//! The ops, each whole in one file: its formula, its kernel call and its derivative rule.
+//! The ops. The file of an op contains its formula, its kernel call and its derivative rule.
 //!
-//! Ops are methods of [`VarOf`](crate::VarOf); [`VarOf::record`](crate::VarOf::record) makes further ones. They panic with
-//! the text of [`chainrule_tensor::shape_rules`] where shapes do not fit. `dy` is the gradient of an op's output, `dx`,
-//! `dw`, `db` those of its inputs.
+//! Ops are methods of [`VarOf`](crate::VarOf); custom ops use [`VarOf::record`](crate::VarOf::record). If shapes do not
+//! match, they panic with the message of [`chainrule_tensor::shape_rules`]. `dy` is the gradient of the output, and
+//! `dx`, `dw`, `db` are those of the inputs.
 
-/// What a rule says of itself, each text the result of the method of that name.
+/// Implements the methods of a rule that return constant texts, from lines `method: text`.
 macro_rules! describe {
     ($($method:ident: $text:expr,)+) => {
         $(fn $method(&self) -> &'static str {

@@ -1,6 +1,6 @@
-//! The convolution and its two gradients: three ops, each linear in both of its inputs, that differentiate into each
-//! other. With y = conv(x, w), dx = conv_x(dy, w) and dw = conv_w(x, dy), the number `⟨dy, conv(x, w)⟩` is linear in x, w
-//! and dy alike, and the three ops are its gradients in dy, x and w.
+//! The convolution and its two gradients: three ops, each linear in both of its inputs, whose derivatives are given by
+//! each other. With y = conv(x, w), dx = conv_x(dy, w) and dw = conv_w(x, dy), the scalar `⟨dy, conv(x, w)⟩` is linear
+//! in each of x, w and dy, and the three ops are its gradients with respect to dy, x and w.
 
 use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
@@ -11,7 +11,7 @@ use crate::ops::epilogue::gated;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// The convolution (cross-correlation, as everywhere in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus
+    /// The convolution (cross-correlation, as usual in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus
     /// b (O) → y (N,O,oh,ow), `oh = ⌊(H + 2·pad − dilation·(kh − 1) − 1) / stride⌋ + 1`.
     ///
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`, for each image as one product
@@ -26,10 +26,10 @@ impl<T: Float> VarOf<T> {
         self.conv2d_with(w, b, options, Epilogue::NONE)
     }
 
-    /// [`conv2d`](Self::conv2d) and what follows it: `y = relu(conv(x, w) + b + r)`, r having y's shape.
+    /// [`conv2d`](Self::conv2d) with an epilogue: `y = relu(conv(x, w) + b + r)`, where r has y's shape.
     ///
-    /// With `dz = dy` where y > 0 after relu, else 0, and dz = dy without relu: the gradients of `conv2d` by dz, and
-    /// `dr = dz`. Saves x and w, and after relu y.
+    /// Let `dz = dy` where y > 0, else 0; without relu, dz = dy. The gradients are those of `conv2d` with dz in place
+    /// of dy, and `dr = dz`. Saves x and w, with relu also y.
     ///
     /// # Panics
     /// If the shapes do not fit.
@@ -49,7 +49,7 @@ impl<T: Float> VarOf<T> {
         Self::record(y, [self, w].into_iter().chain(b).chain(epilogue.residual), rule)
     }
 
-    /// The gradient of [`conv2d`](Self::conv2d) in its input, itself an op: this is dy (N,O,oh,ow), w
+    /// The gradient of [`conv2d`](Self::conv2d) with respect to its input, itself an op: this is dy (N,O,oh,ow), w
     /// (O,C/groups,kh,kw), the result dx (N,C,H,W) with `hw` = [H, W].
     ///
     /// # Panics
@@ -61,8 +61,8 @@ impl<T: Float> VarOf<T> {
         Self::record(dx, [self, w], InputGradient(options))
     }
 
-    /// The gradient of [`conv2d`](Self::conv2d) in its weight, itself an op: this is x (N,C,H,W), dy (N,O,oh,ow), the
-    /// result dw (O,C/groups,kh,kw) with `khw` = [kh, kw].
+    /// The gradient of [`conv2d`](Self::conv2d) with respect to its weight, itself an op: this is x (N,C,H,W), dy
+    /// (N,O,oh,ow), the result dw (O,C/groups,kh,kw) with `khw` = [kh, kw].
     ///
     /// # Panics
     /// If no convolution of x with these options has dy's shape.
@@ -73,7 +73,8 @@ impl<T: Float> VarOf<T> {
         Self::record(dw, [self, dy], WeightGradient(options))
     }
 
-    /// The gradients of [`conv2d`](Self::conv2d) of this x in its weight and its bias, those that are wanted, from one kernel.
+    /// The gradients of [`conv2d`](Self::conv2d) of this x with respect to weight and bias, as far as needed, from one
+    /// kernel.
     pub(in crate::ops) fn conv2d_parameter_gradients(
         &self,
         dy: &Self,
@@ -97,20 +98,20 @@ impl<T: Float> VarOf<T> {
 
 struct Conv2d {
     options: Conv2dOptions,
-    /// Whether the third parent is a bias; a residual comes behind it.
+    /// Whether the third parent is a bias; a residual comes after it.
     bias: bool,
     residual: bool,
     relu: bool,
 }
 
-/// The formula, z being the convolution.
+/// The formula; z is the convolution.
 macro_rules! formula {
     ($y:literal) => {
         concat!("y = ", $y, ", z[n,o,i,j] = Σ_{c,p,q} w[o,c,p,q] · x[n, c, s·i + d·p − pad, s·j + d·q − pad]")
     };
 }
 
-/// The derivative, g being the gradient of the convolution.
+/// The derivative; g is the gradient of the convolution.
 macro_rules! derivative {
     ($g:literal, $last:expr) => {
         concat!("dx = col2im(wᵀ · ", $g, "), dw = Σₙ ", $g, " · im2col(x)ᵀ", $last)
@@ -148,7 +149,7 @@ impl<T: Float> Rule<T> for Conv2d {
         if self.relu { "x, w, y" } else { "x, w" }
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
-        // Each output is the sum of one filter.
+        // Each output is a sum over one filter.
         let w = op.parent(1).shape();
         op.output().shape().numel() * w[1] * w[2] * w[3]
     }
@@ -165,7 +166,7 @@ impl<T: Float> Rule<T> for Conv2d {
     }
 }
 
-/// Of dx as a function of (dy, w); dz is the gradient of dx, shaped like x.
+/// The rule of dx as a function of (dy, w); dz is the gradient of dx and has the shape of x.
 struct InputGradient(Conv2dOptions);
 
 impl<T: Float> Rule<T> for InputGradient {
@@ -191,7 +192,7 @@ impl<T: Float> Rule<T> for InputGradient {
     }
 }
 
-/// Of dw as a function of (x, dy); dz is the gradient of dw, shaped like w.
+/// The rule of dw as a function of (x, dy); dz is the gradient of dw and has the shape of w.
 struct WeightGradient(Conv2dOptions);
 
 impl<T: Float> Rule<T> for WeightGradient {

@@ -10,9 +10,8 @@ impl<T: Float> VarOf<T> {
     /// The transposed convolution of x (N,C,H,W) with w (C,O/groups,kh,kw), plus b (O) → y (N,O,oh,ow),
     /// `oh = (H − 1)·stride − 2·pad + dilation·(kh − 1) + 1 + output_padding` (`torch.nn.ConvTranspose2d`).
     ///
-    /// Every input pixel adds its multiple of the kernel to the output. It is the op that a convolution with the same
-    /// options, from y's shape to x's, has as its input gradient, and its own gradients are that convolution and its
-    /// weight gradient.
+    /// Each input pixel adds a multiple of the kernel to the output. This is the input gradient of a convolution with
+    /// the same options from y's shape to x's; its own gradients are that convolution and the weight gradient.
     ///
     /// # Panics
     /// If the shapes do not match.

@@ -1,4 +1,4 @@
-//! The windows of a convolution as the columns of a matrix, and back.
+//! im2col, the windows of a convolution as the columns of a matrix, and its adjoint col2im.
 
 use chainrule_tensor::{Conv2dOptions, Float};
 
@@ -10,9 +10,9 @@ impl<T: Float> VarOf<T> {
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]
     /// (`torch.nn.functional.unfold`); `dx = col2im(dy)`.
     ///
-    /// A convolution is a product with them, `(O, oh·ow) = (O, C·kh·kw) · (C·kh·kw, oh·ow)` for each image, from which
-    /// its gradients follow by the rules of [`matmul`](Self::matmul) and of this op.
-    /// [`conv2d`](Self::conv2d) computes the same faster.
+    /// A convolution is a matrix product with the columns, `(O, oh·ow) = (O, C·kh·kw) · (C·kh·kw, oh·ow)` for each
+    /// image; its gradients follow from the rules of [`matmul`](Self::matmul) and of this op. [`conv2d`](Self::conv2d)
+    /// computes the same faster.
     ///
     /// # Panics
     /// If the kernel is larger than the padded image.
@@ -23,10 +23,10 @@ impl<T: Float> VarOf<T> {
     }
 
     /// The adjoint of [`im2col`](Self::im2col): (N, C·kh·kw, oh·ow) → (N,C,H,W) with `khw` = [kh, kw] and `hw` = [H, W];
-    /// overlapping windows add up (`torch.nn.functional.fold`); `dx = im2col(dy)`.
+    /// overlapping windows are summed (`torch.nn.functional.fold`); `dx = im2col(dy)`.
     ///
     /// # Panics
-    /// If this has not the shape that `im2col` gives for such images.
+    /// If the shape is not that of `im2col` for such images.
     #[track_caller]
     #[must_use]
     pub fn col2im(&self, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> Self {

@@ -10,7 +10,7 @@ use chainrule_tensor::Conv2dOptions;
 
 use crate::attribute::Attribute;
 
-/// What a convolution was given, in the symbols of its formula.
+/// The attributes of a convolution.
 pub(super) fn attributes(options: Conv2dOptions) -> Vec<Attribute> {
     vec![
         Attribute::new("stride", options.stride).symbol("s"),

@@ -6,14 +6,14 @@ use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
-/// The windows of a pooling, vertical and horizontal.
+/// The windows of a pooling op, vertical and horizontal.
 type Windows = [Vec<Window>; 2];
 
 impl<T: Float> VarOf<T> {
-    /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows side by side.
+    /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows with stride 2.
     ///
-    /// All of dy goes to the maximum, to the first one (row by row) where several are equal. NaN wins. Saves where the
-    /// maxima were. Padding counts as −∞.
+    /// dy goes to the maximum; of several equal ones, to the first in row-major order. The maximum of a window with NaN
+    /// is NaN. Padding is −∞. Saves the indices of the maxima.
     ///
     /// # Panics
     /// If the windows do not fit into the image.
@@ -26,10 +26,10 @@ impl<T: Float> VarOf<T> {
         Self::record(y, [self], MaxPool { indices, relu: false, options })
     }
 
-    /// `relu` and `max_pool2d` in one: `y = max(0, maximum of the window)`, x (N,C,H,W) → (N,C,oh,ow).
+    /// `relu` and `max_pool2d` as one op: `y = max(0, maximum of the window)`, x (N,C,H,W) → (N,C,oh,ow).
     ///
-    /// All of dy goes to the window's first maximum where that is above 0, else nowhere; NaN stays NaN. The image
-    /// between the two ops, four times as large as y for 2×2 windows, is never written, nor is its gradient.
+    /// dy goes to the first maximum of the window if it is above 0; otherwise the gradient is 0. NaN stays NaN. The
+    /// intermediate image, four times as large as y for 2×2 windows, is not stored, nor is its gradient.
     ///
     /// # Panics
     /// If the windows do not fit into the image.
@@ -42,7 +42,7 @@ impl<T: Float> VarOf<T> {
         Self::record(y, [self], MaxPool { indices, relu: true, options })
     }
 
-    /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Every cell of a window gets its share of dy.
+    /// The mean of each window: x (N,C,H,W) → (N,C,oh,ow). Each element of a window of n gets dy / n.
     ///
     /// # Panics
     /// If the windows do not fit into the image.
@@ -54,8 +54,8 @@ impl<T: Float> VarOf<T> {
         average(self, windows.unwrap_or_else(|error| panic!("{error}")), Given::Options(options))
     }
 
-    /// The means of as many windows as give an image of `size` = [oh, ow]: window i of an axis covers
-    /// `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`. Size [1, 1] is global average pooling.
+    /// Average pooling to an image of `size` = [oh, ow]: window i of an axis covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`. Size
+    /// [1, 1] is global average pooling.
     ///
     /// # Panics
     /// If the image or the size is empty.
@@ -73,7 +73,7 @@ struct MaxPool {
     options: Pool2dOptions,
 }
 
-/// What a pooling was given, in the symbols of its formula.
+/// The attributes of a pooling op.
 fn attributes(options: Pool2dOptions) -> Vec<Attribute> {
     vec![
         Attribute::new("kernel", options.kernel).symbol("window"),
@@ -112,7 +112,7 @@ impl<T: Float> Rule<T> for MaxPool {
 }
 
 impl<T: Float> VarOf<T> {
-    /// dy (N,C,oh,ow), this, at the places of the maxima; elsewhere zeros: (N,C,H,W) with `hw` = [H, W].
+    /// Puts dy (N,C,oh,ow), this, at the indices of the maxima, and zeros elsewhere: (N,C,H,W) with `hw` = [H, W].
     pub(crate) fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
         Self::record(self.value().scatter2d(indices, hw), [self], Scatter(indices.clone()))
     }
@@ -151,11 +151,11 @@ fn average<T: Float>(x: &VarOf<T>, windows: Windows, given: Given) -> VarOf<T> {
     VarOf::record(x.value().avg_pool2d(&windows), [x], AvgPool { windows, given })
 }
 
-/// What the windows of an average follow from.
+/// The arguments that define the windows of average pooling.
 #[derive(Clone, Copy)]
 enum Given {
     Options(Pool2dOptions),
-    /// Of the result, if it is adaptive.
+    /// The output size of adaptive pooling.
     Size([usize; 2]),
 }
 

@@ -1,4 +1,4 @@
-//! Upsampling: larger images whose rows and columns are weighted sums of two of the smaller one's.
+//! Upsampling of images: each row and column is a weighted sum of two rows or columns of the input.
 
 use chainrule_tensor::{Float, Tap};
 
@@ -7,7 +7,8 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// Every pixel repeated: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx sums dy over the copies.
+    /// Repeats each pixel: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx is the sum of dy over the
+    /// copies.
     ///
     /// # Panics
     /// If x does not have four axes, or it or the size is empty.
@@ -27,8 +28,8 @@ impl<T: Float> VarOf<T> {
 
     /// Linear interpolation along both axes: x (N,C,H,W) → (N,C,oh,ow).
     ///
-    /// Output row i lies at input row `(i + ½)·H/oh − ½`, cut off at 0, or with `align_corners` at `i·(H − 1)/(oh − 1)`,
-    /// so that the corner pixels coincide (`torch.nn.functional.interpolate`).
+    /// Output row i is at input row `(i + ½)·H/oh − ½`, clamped to 0 from below, or with `align_corners` at
+    /// `i·(H − 1)/(oh − 1)`, so that the corner pixels coincide (`torch.nn.functional.interpolate`).
     ///
     /// # Panics
     /// If x does not have four axes, or it or the size is empty.
@@ -63,7 +64,7 @@ fn resample<T: Float>(x: &VarOf<T>, taps: [Vec<Tap>; 2], given: Given) -> VarOf<
     VarOf::record(x.value().resample2d(&taps), [x], Upsample { taps, given })
 }
 
-/// What the taps follow from.
+/// The arguments that define the taps.
 #[derive(Clone, Copy)]
 struct Given {
     size: [usize; 2],

@@ -10,14 +10,14 @@ use crate::operation::Operation;
 use crate::var::VarOf;
 
 function! {
-    /// The rectified linear unit. f′ is 0 at 0 too, as in `PyTorch`. NaN stays NaN.
+    /// The rectified linear unit. f′ is 0 at 0, as in `PyTorch`. NaN stays NaN.
     pub fn relu() = "max(x, 0)", Unary::Relu;
     slope(y) = "s, s = 1 where y > 0, else 0", Binary::ReluBackward;
     curvature = 0;
 }
 
 function! {
-    /// f′ is α at 0 too. Any slope will do: 0 is relu, 1 the identity, −1 the absolute value.
+    /// f′ is α at 0. α may be any number: 0 gives relu, 1 the identity, −1 the absolute value.
     pub fn leaky_relu(slope "α") = "x where x > 0, else αx", Unary::LeakyRelu(slope);
     slope(x) = "s, s = 1 where x > 0, else α", Binary::LeakyReluBackward(slope);
     curvature = 0;
@@ -31,7 +31,7 @@ function! {
     curvature = "c, c = 0 where x > 0, else α·e^x", {
         let zero = TensorOf::scalar(T::ZERO);
         let below = x.value().compare(Compare::LessEqual, &zero);
-        // Without what overflows above 0 and is not taken: 0·∞ is NaN.
+        // Clamped at 0, since e^x may overflow where it is not selected, and 0·∞ is NaN.
         (alpha * x.clamp(f64::NEG_INFINITY, 0.0).exp()).select(&below, &VarOf::constant(zero))
     };
 }
@@ -51,7 +51,7 @@ function! {
 }
 
 function! {
-    /// The smooth version of relu, computed as `max(x, 0) + ln(1 + e^−|x|)`.
+    /// A smooth approximation of relu, computed as `max(x, 0) + ln(1 + e^−|x|)`.
     pub fn softplus() = "ln(1 + e^x)", Unary::Softplus;
     slope(x) = "σ(x)", Binary::SoftplusBackward;
     curvature = "s(1 − s), s = σ(x)", {
@@ -82,8 +82,8 @@ function! {
 }
 
 function! {
-    /// GELU (Hendrycks, Gimpel: "Gaussian error linear units", 2016); Φ is the standard normal's distribution function,
-    /// φ its density.
+    /// GELU (Hendrycks, Gimpel: "Gaussian error linear units", 2016); Φ is the distribution function of the standard
+    /// normal distribution, φ its density.
     pub fn gelu() = "x·Φ(x)", Unary::Gelu;
     slope(x) = "(Φ(x) + x·φ(x))", Binary::GeluBackward;
     curvature = "φ(x)·(2 − x²)", {
@@ -92,11 +92,11 @@ function! {
     };
 }
 
-/// The weight of x³ in the approximation of [`gelu`](VarOf::gelu).
+/// The coefficient of x³ in the approximation of [`gelu`](VarOf::gelu).
 const CUBIC: f64 = 0.044_715;
 
 function! {
-    /// The approximation of [`gelu`](Self::gelu) in the same paper.
+    /// The tanh approximation of [`gelu`](Self::gelu) from the same paper.
     pub fn gelu_tanh() = "x/2·(1 + tanh(u)), u = √(2/π)·(x + 0.044715x³)", Unary::GeluTanh;
     slope(x) = "((1 + t)/2 + x/2·(1 − t²)·u′), t = tanh(u), u = √(2/π)·(x + 0.044715x³), \
         u′ = √(2/π)·(1 + 3·0.044715x²)", Binary::GeluTanhBackward;

@@ -29,7 +29,7 @@ pub(crate) fn div<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
     VarOf::record(a.value().binary(Binary::Div, &b.value()), [a, b], Div)
 }
 
-/// A rule of two parents whose gradients are computed as if nothing had been broadcast; the repeats are summed here.
+/// A rule of two parents: gradients are given without regard to broadcasting, and are summed over broadcast axes here.
 macro_rules! rule {
     ($rule:ident, $name:literal, $formula:literal, $derivative:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr) => {
         struct $rule;

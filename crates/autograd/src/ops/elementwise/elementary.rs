@@ -1,4 +1,4 @@
-//! Elementary functions: powers and roots, exponential and logarithm, what is cut off or made positive.
+//! Elementary functions: powers and roots, exponential and logarithm, absolute value and clamp.
 
 use chainrule_tensor::{Binary, Float, Unary};
 
@@ -14,13 +14,13 @@ function! {
 }
 
 function! {
-    /// The natural logarithm. −∞ at 0, NaN below.
+    /// The natural logarithm. −∞ at 0, NaN for x < 0.
     pub fn log() = "ln(x)", Unary::Log;
     slope(x) = "1/x", |dy| dy / x;
 }
 
 function! {
-    /// Infinite slope at 0, NaN below.
+    /// f′ is ∞ at 0. NaN for x < 0.
     pub fn sqrt() = "√x", Unary::Sqrt;
     slope(y) = "1/(2y)", |dy| dy / (2.0 * y);
 }
@@ -32,7 +32,7 @@ function! {
 }
 
 function! {
-    /// The slope is 0 for p = 0. NaN for x < 0 unless p is an integer.
+    /// f′ is 0 for p = 0. NaN for x < 0 unless p is an integer.
     pub fn pow(p "p") = "x^p", Unary::Pow(p);
     slope(x) = "p·x^(p − 1)", |dy| match p {
         0.0 => 0.0 * dy,
@@ -42,7 +42,7 @@ function! {
 }
 
 function! {
-    /// The absolute value. Slope 0 at 0, as in `PyTorch`.
+    /// The absolute value. f′ is 0 at 0, as in `PyTorch`.
     pub fn abs() = "|x|", Unary::Abs;
     slope(x) = "sign(x)", |dy| dy * VarOf::constant(x.value().unary(Unary::Sign));
 }
@@ -57,11 +57,11 @@ impl<T: Float> VarOf<T> {
     /// `y = max(lo, min(x, hi))`; `dx = dy` where lo ≤ x ≤ hi, else 0. NaN stays NaN.
     ///
     /// # Panics
-    /// If `lo` is not at most `hi`.
+    /// Unless `lo` ≤ `hi`.
     #[track_caller]
     #[must_use]
     pub fn clamp(&self, lo: f64, hi: f64) -> Self {
-        assert!(lo <= hi, "clamp: the ends are {lo} and {hi}\n  rule: lo ≤ hi");
+        assert!(lo <= hi, "clamp: the bounds are {lo} and {hi}\n  rule: lo ≤ hi");
         self.clamp_ordered(lo, hi)
     }
 }

@@ -1,6 +1,6 @@
-//! The rule of a function f of one number, applied to each element: `y = f(x)`, `dx = dy · f′`.
+//! The rule of an elementwise function f: `y = f(x)`, `dx = dy · f′`.
 //!
-//! An entry of [`function!`] has the function's value, slope and curvature side by side, each with its formula:
+//! An entry of [`function!`] defines value, slope f′ and curvature f″ of a function, each with its formula:
 //!
 //! ```text
 //! function! {
@@ -11,10 +11,10 @@
 //! }
 //! ```
 //!
-//! The slope is written in x or in the value y, whichever is shorter. Either a kernel multiplies dy by it in one pass; this
-//! is then an op of its own, `dx = dy · f′`, and the curvature, f′ differentiated by what it is written in, is what its
-//! rule needs. Or the slope is an expression on variables, `|dy| dy / x`, which can be differentiated as it stands. Either
-//! way what comes out is made of variables again, so that there is a derivative of any order.
+//! The slope is a function of x or of the value y, whichever is shorter. There are two cases. With a kernel, `dx = dy ·
+//! f′` is a separate op in one pass, and its rule uses the curvature, the derivative of f′ with respect to that x or y.
+//! Without one, the gradient is an expression on variables, `|dy| dy / x`, which can be differentiated directly. In
+//! both cases the result consists of variables, so derivatives of any order exist.
 
 use chainrule_tensor::{Binary, Float};
 
@@ -22,7 +22,7 @@ use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
-/// A function of one number, as its entry says it. Its fields are the numbers in it.
+/// A function, as defined by its entry. The fields are its numeric arguments.
 pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     const FORMULA: &'static str;
@@ -31,11 +31,11 @@ pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {
 
     fn attributes(self) -> Vec<Attribute>;
 
-    /// `dx = dy · f′`, where `y = f(x)` is `op`.
+    /// `dx = dy · f′` for the operation `y = f(x)`.
     fn gradient(self, op: &Operation<T>, dy: &VarOf<T>) -> VarOf<T>;
 }
 
-/// `y = f(x)`.
+/// The rule of `y = f(x)`.
 pub(super) struct Forward<F>(pub(super) F);
 
 impl<T: Float, F: Function<T>> Rule<T> for Forward<F> {
@@ -59,22 +59,22 @@ impl<T: Float, F: Function<T>> Rule<T> for Forward<F> {
     }
 }
 
-/// A function whose slope has a kernel.
+/// A function with a kernel for its slope.
 pub(super) trait Slope<T: Float>: Function<T> {
     const NAME: &'static str;
     const DERIVATIVE: &'static str;
     const SAVED: &'static str;
-    /// Whether the slope changes anywhere but at kinks.
+    /// Whether the curvature is not 0, that is, the slope is not piecewise constant.
     const CURVED: bool;
 
-    /// `dy · f′` of dy and what the slope is written in.
+    /// The kernel of `dy · f′`, as a function of dy and of the x or y that f′ depends on.
     fn kernel(self) -> Binary;
 
-    /// The derivative of the slope by what it is written in, if it is curved.
+    /// The derivative of f′ with respect to that x or y; `None` if it is 0.
     fn curvature(self, at: &VarOf<T>) -> Option<VarOf<T>>;
 }
 
-/// `dx = dy · f′` in one pass, f′ being written in `at`: x or y.
+/// `dx = dy · f′` in one pass, where f′ is a function of `at`: x or y.
 pub(super) fn gradient<T: Float, F: Slope<T>>(f: F, dy: &VarOf<T>, at: &VarOf<T>) -> VarOf<T> {
     let dx = dy.value().binary(f.kernel(), &at.value());
     if F::CURVED {
@@ -84,7 +84,7 @@ pub(super) fn gradient<T: Float, F: Slope<T>>(f: F, dy: &VarOf<T>, at: &VarOf<T>
     }
 }
 
-/// The gradient of f as an op of its own, so that it can be differentiated again: linear in dy.
+/// The rule of the gradient of f as an op, which is linear in dy, for higher derivatives.
 struct Gradient<F>(F);
 
 impl<T: Float, F: Slope<T>> Rule<T> for Gradient<F> {
@@ -110,7 +110,7 @@ impl<T: Float, F: Slope<T>> Rule<T> for Gradient<F> {
     }
 }
 
-/// An entry; see the head of this file. It makes a method of [`VarOf`] and the function's rule.
+/// Defines a method of [`VarOf`] and its rule from an entry; see the top of this file.
 macro_rules! function {
     (
         $(#[$doc:meta])*
@@ -143,7 +143,7 @@ macro_rules! function {
         }
     };
 
-    // The slope is an expression of dy, and of x or y.
+    // The gradient is an expression of dy, and of x or y.
     (@gradient [$($at:ident)?] [$($number:ident)*] |$dy:ident| $expression:expr;) => {
         fn gradient(self, op: &Operation<T>, $dy: &VarOf<T>) -> VarOf<T> {
             $(let $number = self.$number;)*

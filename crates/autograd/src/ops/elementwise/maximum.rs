@@ -27,7 +27,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// 1 where `a op b`, ½ where they are equal, else 0: the share of dy that goes to a. A constant almost everywhere.
+/// 1 where `a op b`, ½ where they are equal, else 0: the derivative with respect to a. It is piecewise constant.
 fn share<T: Float>(a: &TensorOf<T>, is: Compare, b: &TensorOf<T>) -> TensorOf<T> {
     let half = TensorOf::scalar(T::from_f64(0.5));
     let strict = TensorOf::scalar(T::ONE).select(&a.compare(is, b), &TensorOf::scalar(T::ZERO));

@@ -1,4 +1,4 @@
-//! Functions applied to each element.
+//! Elementwise ops.
 
 mod activation;
 pub(crate) mod arithmetic;

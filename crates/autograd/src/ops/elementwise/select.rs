@@ -1,4 +1,4 @@
-//! A choice between two variables, element by element (`torch.where`).
+//! Elementwise selection from two variables (`torch.where`).
 
 use chainrule_tensor::{Float, TensorOf};
 
@@ -7,7 +7,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// This variable where the mask is not 0, else `other`; all three broadcast. Each gets dy where it was chosen.
+    /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected.
     ///
     /// # Panics
     /// If the shapes do not broadcast.

@@ -11,10 +11,10 @@ impl<T: Float> VarOf<T> {
     /// [`conv2d`](Self::conv2d) with w (O,C/groups,kh,kw) and b (O), then
     /// [`relu_max_pool2d`](Self::relu_max_pool2d): x (N,C,H,W) → (N,O,oh,ow).
     ///
-    /// `y = max(0, maximum of conv(x, w) + b over the window)`. With z being what is pooled, dz is dy at the place of
-    /// each window's maximum where y > 0, else 0; then as for the convolution `dx = col2im(wᵀ · dz)`,
-    /// `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. Where w is small, neither z nor dz is in memory as a whole: a few images at
-    /// a time go through all of it while they are in the cache. Saves x, w and the places of the maxima.
+    /// `y = max(0, maximum of z over the window)`, `z = conv(x, w) + b`. dz is dy at the maximum of each window where y
+    /// > 0, else 0; then as for the convolution `dx = col2im(wᵀ · dz)`, `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. For
+    /// small w, z and dz are never stored as a whole: a few images at a time pass through all steps while they are in
+    /// the cache. Saves x, w and the indices of the maxima.
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -38,7 +38,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// What both were given, in the symbols of the formula.
+/// The attributes of convolution and pooling.
 fn attributes(options: Conv2dOptions, pool: Pool2dOptions) -> Vec<Attribute> {
     let conv = crate::ops::convolution::attributes(options);
     let pool = [
@@ -54,7 +54,7 @@ struct ConvReluMaxPool {
     options: Conv2dOptions,
     pool: Pool2dOptions,
     indices: PoolIndices,
-    /// Of what is pooled.
+    /// The shape of z, which is pooled.
     hw: [usize; 2],
 }
 
@@ -69,7 +69,7 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
         attributes(self.options, self.pool)
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
-        // Each number that is pooled is the sum of one filter.
+        // Each element of z is a sum over one filter.
         let w = op.parent(1).shape();
         op.parent(0).shape()[0] * w[0] * self.hw[0] * self.hw[1] * w[1] * w[2] * w[3]
     }
@@ -91,7 +91,7 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
     }
 }
 
-/// Which gradient, with the last two axes of what it is of.
+/// The kind of gradient, with the last two axes of its result.
 #[derive(Clone, Copy)]
 enum Of {
     /// dx as a function of (dy, w).
@@ -102,7 +102,7 @@ enum Of {
     Bias,
 }
 
-/// Of dx, dw or db, which the kernel makes without dz; its own gradients go by dz, op by op.
+/// The rule of dx, dw or db, which the kernel computes without storing dz. Its own gradients are composed of unfused ops.
 struct Gradient {
     of: Of,
     forward: ConvReluMaxPool,
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // z = 2·x − 3, then the larger of each pair of columns, if above 0.
+        // z = 2·x − 3, then the larger of each pair of columns, or 0.
         let x = Var64::parameter("x", [1.0, 4.0, 1.0, 0.0]);
         let (w, b) = (Var64::parameter("w", [2.0]), Var64::parameter("b", [-3.0]));
         let pool = chainrule_tensor::Pool2dOptions { kernel: [1, 2], stride: [1, 2], ..2.into() };

@@ -1,3 +1,3 @@
-//! Ops that compute in one kernel what several ops compute one after the other.
+//! Fused ops: several ops in one kernel.
 
 mod conv2d_relu_max_pool2d;

@@ -9,8 +9,8 @@ use crate::var::VarOf;
 impl<T: Float> VarOf<T> {
     /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).
     ///
-    /// `dx = dy·w`, `dw = dyᵀ·x`, `db = Σₙ dy`. One op rather than a transpose, a product and a sum: the weight stays
-    /// the parameter itself, so an optimizer can change it in place while the loss is still alive.
+    /// `dx = dy·w`, `dw = dyᵀ·x`, `db = Σₙ dy`. One op instead of a transpose, a product and a sum: the graph then
+    /// holds no view of the weight, so an optimizer can update it in place while the loss is alive.
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -47,7 +47,7 @@ impl<T: Float> Rule<T> for Linear {
     }
 }
 
-/// Of dw as a function of (x, dy); dz is the gradient of dw, shaped like w.
+/// The rule of dw as a function of (x, dy); dz is the gradient of dw and has the shape of w.
 struct WeightGradient;
 
 impl<T: Float> Rule<T> for WeightGradient {

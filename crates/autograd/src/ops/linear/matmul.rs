@@ -6,7 +6,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// The matrix product of the last two axes, leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
+    /// The matrix product over the last two axes; leading axes are broadcast: (…,M,K) · (…,K,N) → (…,M,N).
     ///
     /// `y = a·b`, `da = dy·bᵀ`, `db = aᵀ·dy`.
     ///

@@ -11,18 +11,19 @@ impl<T: Float> VarOf<T> {
     /// `−t·ln p − (1 − t)·ln(1 − p)` of probabilities p and targets t in [0, 1], reduced;
     /// `dp = dy · (p − t) / (p(1 − p))`.
     ///
-    /// As in `PyTorch`, the logarithms are cut off at −100 and the denominator at 1e-12, so that p = 0 and p = 1 give
-    /// finite numbers. [`bce_with_logits`](Self::bce_with_logits) is exact everywhere: prefer it.
+    /// As in `PyTorch`, the logarithms are clamped to at least −100 and the denominator to at least 1e-12, so that
+    /// results are finite for p = 0 and p = 1. Prefer [`bce_with_logits`](Self::bce_with_logits), which is accurate
+    /// everywhere.
     ///
     /// # Panics
-    /// If the shapes differ or a probability lies outside [0, 1]; on a GPU the loss is NaN then.
+    /// If the shapes differ or a probability is outside [0, 1]; on a GPU the loss is NaN in that case.
     #[track_caller]
     #[must_use]
     pub fn bce_loss(&self, target: &Self, reduction: Reduction) -> Self {
         same_shape("bce_loss", self, target);
         let _scope = open_with("bce_loss", || vec![reduction.attribute()]);
         let (p, t) = (self.value(), target.value());
-        // A GPU is not waited for: there the logarithms of such probabilities are NaN.
+        // A check on a GPU would synchronize; there the logarithms of invalid probabilities are NaN.
         if self.device() == Device::Cpu {
             let (low, high) = (p.min(&[], false).item(), p.max(&[], false).item());
             assert!(
@@ -38,7 +39,7 @@ impl<T: Float> VarOf<T> {
     }
 
     /// Binary cross-entropy of `p = σ(x)` and targets t, computed from x without forming p:
-    /// `(1 − t)·x + softplus(−x)`; `dx = dy · (σ(x) − t)`. Exact at ±1000 too.
+    /// `(1 − t)·x + softplus(−x)`; `dx = dy · (σ(x) − t)`. Also accurate at ±1000.
     ///
     /// # Panics
     /// If the shapes differ.
@@ -50,8 +51,8 @@ impl<T: Float> VarOf<T> {
         reduction.of((1.0 - target) * self + (-self).softplus())
     }
 
-    /// As [`bce_with_logits`](Self::bce_with_logits), positive targets counting `weight` times:
-    /// `(1 − t)·x + (1 + (weight − 1)·t)·softplus(−x)`; the weight broadcasts, one for each class for example.
+    /// As [`bce_with_logits`](Self::bce_with_logits), with a weight for positive targets:
+    /// `(1 − t)·x + (1 + (weight − 1)·t)·softplus(−x)`; the weight is broadcast, for example one for each class.
     ///
     /// # Panics
     /// If the shapes differ or the weight does not broadcast.

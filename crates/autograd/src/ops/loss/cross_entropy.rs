@@ -11,11 +11,12 @@ use crate::var::VarOf;
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]
 pub struct CrossEntropy<T: Float> {
-    /// How much each class counts: (C).
+    /// The weight of each class: (C).
     pub weights: Option<TensorOf<T>>,
-    /// The share of the target that is spread evenly over all classes (Szegedy and others, 2016), in [0, 1].
+    /// The label smoothing ε: the part of the target that is distributed evenly over all classes (Szegedy and others,
+    /// 2016), in [0, 1].
     pub label_smoothing: f64,
-    /// How the losses of single samples become one.
+    /// The reduction of the losses of single samples.
     pub reduction: Reduction,
 }
 
@@ -46,7 +47,7 @@ impl<T: Float> VarOf<T> {
         self.cross_entropy_with(labels, &CrossEntropy::default())
     }
 
-    /// Cross-entropy with class weights w, label smoothing ε and any reduction, as `torch.nn.CrossEntropyLoss`:
+    /// Cross-entropy with class weights w, label smoothing ε and a reduction, as `torch.nn.CrossEntropyLoss`:
     /// each sample's loss is `−Σ q[c] · ln softmax(x)[c]`, `q[c] = (1 − ε)·w[label]·[c = label] + ε/C·w[c]`; the mean
     /// divides the sum by `Σ w[label]`.
     ///
@@ -68,7 +69,7 @@ impl<T: Float> VarOf<T> {
             );
         }
         assert!((0.0..=1.0).contains(smoothing), "cross_entropy: label smoothing is {smoothing}\n  rule: 0 ≤ ε ≤ 1");
-        // The weight of each sample's label, shaped like the labels.
+        // The weight of the label of each sample, with the shape of the labels.
         let label_weights = weights.as_ref().map(|w| {
             w.reshape([classes, 1])
                 .broadcast_to([classes, labels.numel()])
@@ -94,7 +95,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// Of each sample's loss.
+/// The rule of the loss of each sample.
 struct Losses<T: Float> {
     labels: TensorOf<i32>,
     max: TensorOf<T>,
@@ -119,7 +120,7 @@ impl<T: Float> Rule<T> for Losses<T> {
     }
 }
 
-/// Of dx as a function of (dy, x).
+/// The rule of dx as a function of (dy, x).
 struct LossesBackward {
     labels: TensorOf<i32>,
 }
@@ -148,7 +149,7 @@ impl<T: Float> Rule<T> for LossesBackward {
 }
 
 impl<T: Float> VarOf<T> {
-    /// How many of the logits' largest classes are the labels: x (N,C,…), labels (N,…).
+    /// The number of samples whose largest logit is that of the label: x (N,C,…), labels (N,…).
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -157,7 +158,7 @@ impl<T: Float> VarOf<T> {
         self.hits(labels).item() as usize
     }
 
-    /// As [`correct`](Self::correct), as one number where the logits are: a GPU is not waited for.
+    /// As [`correct`](Self::correct), as a scalar tensor on the device of the logits; does not synchronize.
     ///
     /// # Panics
     /// If the shapes do not match.

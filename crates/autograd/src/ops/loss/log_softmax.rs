@@ -18,7 +18,7 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().log_softmax(axis), [self], LogSoftmax(axis))
     }
 
-    /// `y = exp(x) / Σ exp(x)` along an axis, as the exponential of [`log_softmax`](Self::log_softmax).
+    /// `y = exp(x) / Σ exp(x)` along an axis, computed as the exponential of [`log_softmax`](Self::log_softmax).
     ///
     /// # Panics
     /// If the axis is out of range.

@@ -6,15 +6,15 @@ use crate::attribute::Attribute;
 use crate::scope::open_with;
 use crate::var::VarOf;
 
-/// How the losses of single elements become one.
+/// The reduction of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Reduction {
-    /// Their mean (a weighted mean where there are weights).
+    /// The mean (weighted, if there are weights).
     #[default]
     Mean,
-    /// Their sum.
+    /// The sum.
     Sum,
-    /// Each by itself.
+    /// No reduction.
     None,
 }
 
@@ -40,10 +40,10 @@ impl Reduction {
 }
 
 impl<T: Float> VarOf<T> {
-    /// The squared error `(x − t)²`, reduced; `dx = 2(x − t) · dy`, over n for the mean.
+    /// The squared error `(x − t)²`, reduced; `dx = 2(x − t) · dy`, divided by n for the mean.
     ///
     /// # Panics
-    /// If the shapes differ: broadcasting here is a mistake more often than meant.
+    /// If the shapes differ: there is no broadcasting, since here it would usually be a mistake.
     #[track_caller]
     #[must_use]
     pub fn mse_loss(&self, target: &Self, reduction: Reduction) -> Self {
@@ -53,7 +53,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// Fails if a loss's input and target differ in shape.
+/// Panics if input and target of a loss differ in shape.
 #[track_caller]
 pub(crate) fn same_shape<T: Float>(op: &str, input: &VarOf<T>, target: &VarOf<T>) {
     let (input, target) = (input.shape(), target.shape());

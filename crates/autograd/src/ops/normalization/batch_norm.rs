@@ -10,7 +10,7 @@ use crate::ops::epilogue::{Gate, gated};
 use crate::ops::reduction::channel_sum::{channels, over};
 use crate::var::VarOf;
 
-/// The statistics of one batch, from which a layer updates its running ones.
+/// The statistics of one batch, from which a layer updates its running statistics.
 #[derive(Clone, Debug)]
 pub struct BatchStatistics<T: Float> {
     /// The mean of each channel: (C).
@@ -24,26 +24,26 @@ pub struct BatchStatistics<T: Float> {
 impl<T: Float> VarOf<T> {
     /// Normalizes each channel of x (N,C,…) by its own mean and variance, then scales by γ (C) and shifts by β (C).
     ///
-    /// `x̂ = (x − mean)/√(var + ε)`, `y = γ·x̂ + β`, over all axes but the second, var being the biased variance.
-    /// `dβ = Σ dy`, `dγ = Σ dy·x̂`, `dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m)`, m being the number of elements of a
+    /// `x̂ = (x − mean)/√(var + ε)`, `y = γ·x̂ + β`; mean and biased variance are over all axes but the second. `dβ = Σ
+    /// dy`, `dγ = Σ dy·x̂`, `dx = γ/√(var + ε) · (dy − dβ/m − x̂·dγ/m)`, where m is the number of elements of a
     /// channel. Saves x, mean and 1/√(var + ε).
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or γ or β has not one number for each channel.
+    /// If x has fewer than two axes or no elements, or γ or β is not of shape (C).
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
         self.batch_norm_with(gamma, beta, eps, Epilogue::NONE)
     }
 
-    /// [`batch_norm`](Self::batch_norm) and what follows it, in one op that reads and writes everything once less for each:
-    /// `y = relu(γ·x̂ + β + r)`, r having x's shape.
+    /// [`batch_norm`](Self::batch_norm) with an epilogue: `y = relu(γ·x̂ + β + r)`, where r has x's shape. Each fused
+    /// step saves a pass over memory.
     ///
-    /// With `dz = dy` where y > 0 after relu, else 0 (0 at 0 too, as [`relu`](Self::relu)), and dz = dy without relu:
-    /// `dβ = Σ dz`, `dγ = Σ dz·x̂`, `dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m)`, `dr = dz`. Saves x, mean and
-    /// 1/√(var + ε), and after relu y.
+    /// Let `dz = dy` where y > 0, else 0 (also at 0, as in [`relu`](Self::relu)); without relu, dz = dy. `dβ = Σ dz`,
+    /// `dγ = Σ dz·x̂`, `dx = γ/√(var + ε) · (dz − dβ/m − x̂·dγ/m)`, `dr = dz`. Saves x, mean and 1/√(var + ε), with
+    /// relu also y.
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or another shape does not fit.
+    /// If x has fewer than two axes or no elements, or another shape does not match.
     #[track_caller]
     pub fn batch_norm_with(
         &self,
@@ -122,14 +122,14 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
     }
 }
 
-/// x̂ and 1/√(var + ε), from primitives.
+/// x̂ and 1/√(var + ε), composed of other ops.
 fn normalized<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
     let axes = over(x.shape());
     let istd = (x.var_axes(&axes, 0, true) + eps).sqrt().reciprocal();
     ((x - x.mean_axes(&axes, true)) * &istd, istd)
 }
 
-/// Of dx as a function of (dy, x, γ).
+/// The rule of dx as a function of (dy, x, γ).
 struct InputGradient<T: Float> {
     eps: f64,
     y: Option<TensorOf<T>>,
@@ -171,7 +171,7 @@ impl<T: Float> Rule<T> for InputGradient<T> {
     }
 }
 
-/// Of dγ as a function of (dy, x).
+/// The rule of dγ as a function of (dy, x).
 struct ScaleGradient<T: Float> {
     eps: f64,
     y: Option<TensorOf<T>>,
@@ -210,7 +210,7 @@ impl<T: Float> Rule<T> for ScaleGradient<T> {
     }
 }
 
-/// Of dβ as a function of dy.
+/// The rule of dβ as a function of dy.
 struct ShiftGradient<T: Float> {
     y: Option<TensorOf<T>>,
 }
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        // Two samples of one channel: x̂ = ∓1, whatever x is, so dx vanishes.
+        // Two samples of one channel: x̂ = ∓1 for any x, so dx = 0.
         let x = Var64::parameter("x", [[1.0], [5.0]]);
         let (gamma, beta) = (Var64::parameter("gamma", [3.0]), Var64::parameter("beta", [0.5]));
         let (y, statistics) = x.batch_norm(&gamma, &beta, 0.0);
@@ -264,7 +264,7 @@ mod tests {
         let g = (&y * &weights).sum().backward();
         assert_eq!((g[&gamma].item(), g[&beta].item(), g[&x].to_vec()), (10.0, 10.0, vec![0.0, 0.0]));
 
-        // The residual lifts the first to exactly 0, where no gradient passes.
+        // With the residual the first is exactly 0, where the gradient of relu is 0.
         let r = Var64::parameter("r", [[2.5], [1.0]]);
         let (y, _) = x.batch_norm_with(&gamma, &beta, 0.0, Epilogue::add_relu(&r));
         assert_eq!(y.value().to_vec(), [0.0, 4.5]);

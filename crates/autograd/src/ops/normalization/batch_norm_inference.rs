@@ -1,4 +1,4 @@
-//! Batch normalization with given statistics, as at inference.
+//! Batch normalization with given statistics, for inference.
 
 use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
 
@@ -9,7 +9,7 @@ use crate::ops::reduction::channel_sum::channels;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, as at inference: x (N,C,…), the others (C).
+    /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, for inference: x (N,C,…), the others (C).
     ///
     /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
     ///
@@ -28,10 +28,10 @@ impl<T: Float> VarOf<T> {
         self.batch_norm_inference_with([gamma, beta], [mean, variance], eps, Epilogue::NONE)
     }
 
-    /// [`batch_norm_inference`](Self::batch_norm_inference) and what follows it, in one op; a residual has x's shape.
+    /// [`batch_norm_inference`](Self::batch_norm_inference) with an epilogue; a residual has x's shape.
     ///
-    /// With `dz = dy` where y > 0 after relu, else 0, and dz = dy without relu: the gradients of `batch_norm_inference` by dz,
-    /// and `dr = dz`.
+    /// Let `dz = dy` where y > 0, else 0; without relu, dz = dy. The gradients are those of `batch_norm_inference` with
+    /// dz in place of dy, and `dr = dz`.
     ///
     /// # Panics
     /// If a shape does not match.
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(y.value().to_vec(), [-2.5, 3.5]);
         assert_eq!(y.sum().backward()[&x].to_vec(), [1.5, 1.5]);
 
-        // The residual lifts the first to exactly 0, where no gradient passes.
+        // With the residual the first is exactly 0, where the gradient of relu is 0.
         let r = Var64::parameter("r", [[2.5], [1.0]]);
         let y = x.batch_norm_inference_with([&gamma, &beta], [&mean, &variance], 0.0, Epilogue::add_relu(&r));
         assert_eq!(y.value().to_vec(), [0.0, 4.5]);

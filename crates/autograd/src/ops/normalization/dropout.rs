@@ -7,9 +7,9 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// `y = x·m`, each m being 0 with probability p, else 1/(1 − p), so that the mean stays; `dx = dy·m`.
+    /// `y = x·m`, where each m is 0 with probability p, else 1/(1 − p), which preserves the mean; `dx = dy·m`.
     ///
-    /// Which elements are dropped is a pure function of the key: give every step its own.
+    /// The mask is a function of the key: use a different key for each step.
     ///
     /// # Panics
     /// If `p` is not in [0, 1).

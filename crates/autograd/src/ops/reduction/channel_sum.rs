@@ -6,7 +6,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// The sum of each channel of x (N,C,…) over all other axes → (C), as is the gradient of a bias.
+    /// The sum of each channel of x (N,C,…) over all other axes → (C), as in the gradient of a bias.
     ///
     /// `y[c] = Σ x[n,c,…]`, `dx[n,c,…] = dy[c]`.
     ///
@@ -21,7 +21,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// The shape of one number for each channel that broadcasts against x (N,C,…): (1,C,1,…).
+/// The shape (1,C,1,…), with one number for each channel, which is broadcast to x (N,C,…).
 pub(in crate::ops) fn channels(x: Shape) -> Shape {
     let mut shape = vec![1; x.rank()];
     shape[1] = x[1];

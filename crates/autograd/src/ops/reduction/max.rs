@@ -27,8 +27,8 @@ impl<T: Float> VarOf<T> {
         self.min_axes(&[], false)
     }
 
-    /// The largest element along some axes (none means all); dy goes to it, in equal parts where several are largest
-    /// (as `torch.amax`). NaN wins.
+    /// The maximum along some axes (none means all); dy goes to it, in equal parts if several elements are equal (as
+    /// `torch.amax`). NaN if any element is NaN.
     ///
     /// # Panics
     /// If an axis is out of range or there are no elements.
@@ -38,8 +38,8 @@ impl<T: Float> VarOf<T> {
         extreme(self, TensorOf::max(&self.value(), axes, true), axes, keepdim, "max")
     }
 
-    /// The smallest element along some axes (none means all); dy goes to it, in equal parts where several are smallest
-    /// (as `torch.amin`). NaN wins.
+    /// The minimum along some axes (none means all); dy goes to it, in equal parts if several elements are equal (as
+    /// `torch.amin`). NaN if any element is NaN.
     ///
     /// # Panics
     /// If an axis is out of range or there are no elements.
@@ -55,7 +55,7 @@ fn extreme<T: Float>(x: &VarOf<T>, y: TensorOf<T>, axes: &[isize], keepdim: bool
     if keepdim { kept } else { kept.drop_axes(axes) }
 }
 
-/// Of the result with reduced axes kept.
+/// The rule of the result with the reduced axes kept.
 struct Extreme {
     name: &'static str,
     axes: Vec<isize>,

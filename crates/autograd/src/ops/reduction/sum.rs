@@ -7,7 +7,7 @@ use crate::scope::{open, open_with};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// The sum of all elements; `dx = dy`, everywhere.
+    /// The sum of all elements; `dx = dy` for each element.
     #[must_use]
     pub fn sum(&self) -> Self {
         self.sum_to(())
@@ -65,7 +65,7 @@ impl<T: Float> VarOf<T> {
         away.square().sum_axes(axes, keepdim) / (n - correction as f64)
     }
 
-    /// Without the axes, each of which has length 1 (none means all).
+    /// Removes the axes, each of which has length 1 (none means all).
     #[track_caller]
     pub(crate) fn drop_axes(&self, axes: &[isize]) -> Self {
         let gone = reduced("squeeze", self, axes);

@@ -1,4 +1,4 @@
-//! Broadcasting and its adjoint, the sum that undoes it.
+//! Broadcasting and its adjoint, the sum over the repeated axes.
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
@@ -6,19 +6,19 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// Axes of length 1 repeated and axes added in front, without copying.
+    /// Repeats axes of length 1 and prepends axes, without copying.
     ///
     /// `y[…, i, …] = x[…, 0, …]`, and dx is the sum of dy over all copies of an element.
     ///
     /// # Panics
-    /// If an axis is neither 1 nor the length asked for.
+    /// If an axis has neither length 1 nor the requested length.
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
         Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
     }
 
-    /// The sum over the axes along which a tensor of `shape` would be repeated to have this one's shape: the adjoint of
+    /// Sums over the axes along which a tensor of `shape` is repeated when broadcast to this shape: the adjoint of
     /// [`broadcast_to`](Self::broadcast_to).
     ///
     /// # Panics

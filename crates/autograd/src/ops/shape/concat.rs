@@ -1,4 +1,4 @@
-//! Variables put one behind the other.
+//! Concatenation.
 
 use chainrule_tensor::{Float, TensorOf};
 
@@ -8,10 +8,10 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// Variables concatenated along an axis; each gets its own part of dy.
+    /// Concatenates variables along an axis; the gradient of each is its part of dy.
     ///
     /// # Panics
-    /// If there is none, or two differ along another axis.
+    /// If there are no variables, or two shapes differ along another axis.
     #[track_caller]
     pub fn concat(parts: &[&Self], axis: isize) -> Self {
         let values: Vec<Value<T>> = parts.iter().map(|part| part.value()).collect();

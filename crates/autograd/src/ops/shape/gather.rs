@@ -1,4 +1,4 @@
-//! Picking elements along an axis by index, and its adjoint.
+//! Selecting elements along an axis by index, and the adjoint.
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
@@ -7,8 +7,8 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape but for the axis. dx collects
-    /// dy at the places that were read.
+    /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape except along the axis. dx is
+    /// the sum of dy over all reads of an element.
     ///
     /// # Panics
     /// If the shapes do not match or an index is out of range.
@@ -19,8 +19,8 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().gather(axis, index), [self], rule)
     }
 
-    /// The adjoint of [`gather`](Self::gather): zeros of `shape`, to which this is added at `index` along an axis;
-    /// dx is dy gathered at `index`.
+    /// The adjoint of [`gather`](Self::gather): adds this to zeros of `shape` at `index` along an axis; dx is dy
+    /// gathered at `index`.
     ///
     /// # Panics
     /// If the shapes do not match or an index is out of range.

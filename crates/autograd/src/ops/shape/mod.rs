@@ -1,4 +1,4 @@
-//! Where elements lie: views, broadcasting, padding, concatenation, indexing.
+//! Views, broadcasting, padding, concatenation and indexing.
 
 mod broadcast;
 mod concat;

@@ -7,7 +7,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// `value` added around the variable, `widths[axis]` = (before, after); dx is dy without the margins.
+    /// Pads with `value`, `widths[axis]` = (before, after); dx is dy without the padding.
     ///
     /// # Panics
     /// If there is not one pair for each axis.

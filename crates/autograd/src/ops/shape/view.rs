@@ -1,4 +1,4 @@
-//! Views: the same elements in another arrangement, without copying where strides can express it.
+//! Views: the same elements with another shape or order, without copying if strides can express it.
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
@@ -7,7 +7,7 @@ use crate::operation::{Operation, Rule};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
-    /// Another shape over the same elements in row-major order; `dx` is dy in x's shape.
+    /// The same elements, in row-major order, with another shape; `dx` is dy with x's shape.
     ///
     /// # Panics
     /// If the number of elements differs.
@@ -17,7 +17,7 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().reshape(shape.into()), [self], Reshape)
     }
 
-    /// All axes from the second on made one: (N,C,H,W) → (N, C·H·W), in logical order whatever the strides.
+    /// Merges all axes from the second on: (N,C,H,W) → (N, C·H·W), in logical order for any strides.
     ///
     /// # Panics
     /// If there are fewer than two axes.
@@ -27,27 +27,27 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().flatten(1), [self], Reshape)
     }
 
-    /// Without the axis, which has length 1.
+    /// Removes an axis of length 1.
     ///
     /// # Panics
-    /// If the axis is missing or longer.
+    /// If the axis does not exist or is longer.
     #[track_caller]
     #[must_use]
     pub fn squeeze(&self, axis: isize) -> Self {
         Self::record(self.value().squeeze(axis), [self], Reshape)
     }
 
-    /// With an axis of length 1 added in front of `axis`; −1 adds one at the end.
+    /// Inserts an axis of length 1 before `axis`; −1 appends one at the end.
     ///
     /// # Panics
-    /// If there is no such place.
+    /// If the position is out of range.
     #[track_caller]
     #[must_use]
     pub fn unsqueeze(&self, axis: isize) -> Self {
         Self::record(self.value().unsqueeze(axis), [self], Reshape)
     }
 
-    /// The axes in another order: axis `i` of the result is axis `order[i]` of this; dx is dy in the order before.
+    /// Permutes the axes: axis `i` of the result is axis `order[i]` of this; dx is dy with the inverse permutation.
     ///
     /// # Panics
     /// If `order` is not a permutation of the axes.
@@ -57,7 +57,7 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().permute(order), [self], Permute(order.to_vec()))
     }
 
-    /// Two axes exchanged; negative numbers count from the last.
+    /// Swaps two axes; negative numbers count from the last.
     ///
     /// # Panics
     /// If the axis is out of range.
@@ -67,11 +67,11 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().transpose(a, b), [self], Transpose(a, b))
     }
 
-    /// `len` elements of an axis: `start`, `start + step`, …; a negative step walks backwards. dx is dy in their
-    /// places and 0 elsewhere.
+    /// `len` elements of an axis: `start`, `start + step`, …; the step may be negative. dx is dy at these positions and 0
+    /// elsewhere.
     ///
     /// # Panics
-    /// If there is no such axis or an element would lie outside it.
+    /// If the axis or an index is out of range.
     #[track_caller]
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
@@ -79,10 +79,10 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().slice(axis, start, len, step), [self], rule)
     }
 
-    /// Elements `range` of an axis.
+    /// The elements in `range` of an axis.
     ///
     /// # Panics
-    /// If there is no such axis or the range reaches beyond it.
+    /// If the axis or the range is out of range.
     #[track_caller]
     #[must_use]
     pub fn narrow(&self, axis: isize, range: std::ops::Range<usize>) -> Self {
@@ -167,7 +167,7 @@ fn attributes(axis: isize, start: usize, step: isize) -> Vec<Attribute> {
     vec![Attribute::new("axis", axis), Attribute::new("start", start), Attribute::new("step", step)]
 }
 
-/// The adjoint of a slice: dy in its places of a tensor of zeros.
+/// The adjoint of a slice: dy at the positions of the slice in a tensor of zeros.
 fn unslice<T: Float>(dy: &VarOf<T>, shape: Shape, axis: isize, start: usize, step: isize) -> VarOf<T> {
     let mut dx = TensorOf::full_on(dy.device(), shape, T::ZERO);
     dx.assign_slice(axis, start, step, &dy.value());
