@@ -1,11 +1,11 @@
 //! chainrule's CUDA kernels, compiled to PTX.
 //!
-//! The sources are `cuda/*.cu`, one file for each family; `scripts/build_ptx.sh` makes `ptx/*.ptx` from them with a
-//! pinned compiler. The driver translates PTX for the GPU that it finds and keeps the result.
+//! The sources are `cuda/*.cu`, one file per family; `scripts/build_ptx.sh` compiles them to `ptx/*.ptx` with a pinned
+//! compiler. The driver compiles PTX for the GPU at load time and caches the result.
 
 macro_rules! families {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $capability:expr;)+) => {
-        /// A family of kernels: one source file, loaded as one.
+        /// A family of kernels: one source file, loaded as one module.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Family {
@@ -16,21 +16,21 @@ macro_rules! families {
             /// All families.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// The name of its file.
+            /// The name of its source file, without the extension.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$variant => $name,)+
                 }
             }
 
-            /// Its PTX, ended by a zero as the driver wants it.
+            /// Its PTX, null-terminated as the driver requires.
             pub fn ptx(self) -> &'static str {
                 match self {
                     $(Self::$variant => concat!(include_str!(concat!("../ptx/", $name, ".ptx")), "\0"),)+
                 }
             }
 
-            /// The lowest compute capability of a GPU that takes it.
+            /// The minimum compute capability.
             pub fn capability(self) -> (i32, i32) {
                 match self {
                     $(Self::$variant => $capability,)+
@@ -41,24 +41,24 @@ macro_rules! families {
 }
 
 families! {
-    /// Functions of one, two or three numbers, copies and conversions.
+    /// Elementwise functions, copies and conversions.
     Elementwise = "elementwise", (7, 0);
-    /// Sums, extremes, sorting and indexing along axes.
+    /// Sums, maxima and minima, top-k and indexing along axes.
     Reduce = "reduce", (7, 0);
-    /// Products and convolutions in full precision.
+    /// Matrix products and convolutions without tensor cores.
     Product = "product", (7, 0);
-    /// Products and convolutions on tensor cores.
+    /// Matrix products and convolutions on tensor cores.
     TensorCore = "tensor_core", (8, 0);
-    /// Pooling, resampling and columns of images.
+    /// Pooling, resampling and im2col.
     Image = "image", (7, 0);
     /// Batch normalization.
     BatchNorm = "batch_norm", (7, 0);
     /// Softmax and cross-entropy.
     Softmax = "softmax", (7, 0);
-    /// Random numbers by address.
+    /// Counter-based random numbers.
     Random = "random", (7, 0);
-    /// Batches of images from bytes.
+    /// Image batches from bytes.
     Augment = "augment", (7, 0);
-    /// Steps of optimizers, what clips gradients, and step parameters.
+    /// Optimizer steps, gradient clipping, and step parameters.
     Optimizer = "optimizer", (7, 0);
 }

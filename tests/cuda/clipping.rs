@@ -27,7 +27,7 @@ fn gradients<T: Float>(numbers: &[TensorOf<T>], device: Device) -> GradientsOf<T
         // The gradient of Σ p·g is g, exactly.
         (p * VarOf::constant(g.to(device))).sum()
     };
-    numbers.iter().enumerate().map(term).reduce(|a, b| a + b).expect("there are some").backward()
+    numbers.iter().enumerate().map(term).reduce(|a, b| a + b).expect("there are tensors").backward()
 }
 
 #[track_caller]

@@ -54,31 +54,31 @@ const CASES: &[Case] = &[
     Case { name: "table same bits", run: table::same_bits, settings: ONCE },
     Case { name: "products", run: products::full, settings: ORDERS },
     Case { name: "products guarded", run: products::full, settings: GUARDED },
-    Case { name: "products of many long sums", run: products::many_long_sums, settings: ONCE },
+    Case { name: "products with split-K", run: products::split_k, settings: ONCE },
     Case { name: "products tf32", run: products::tf32, settings: ORDERS },
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
     Case { name: "batch norms", run: normalization::formats, settings: ORDERS },
     Case { name: "batch norms guarded", run: normalization::formats, settings: GUARDED },
     Case { name: "channel stats", run: normalization::channel_stats, settings: ORDERS },
     Case { name: "channel stats guarded", run: normalization::channel_stats, settings: GUARDED },
-    Case { name: "channel stats divided", run: normalization::divided, settings: ONCE },
-    Case { name: "batch norms shifted", run: normalization::shifted_bf16, settings: GUARDED },
-    Case { name: "batch norms of nothing", run: normalization::nothing, settings: ONCE },
+    Case { name: "channel stats with split-K", run: normalization::split_k, settings: ONCE },
+    Case { name: "batch norms of unaligned bf16", run: normalization::unaligned_bf16, settings: GUARDED },
+    Case { name: "batch norms of empty batches", run: normalization::empty_batch, settings: ONCE },
     Case { name: "stale channel stats", run: normalization::stale_channel_stats, settings: ONCE },
     Case { name: "weights are f32", run: products::weights_are_f32, settings: ONCE },
-    Case { name: "stored for the next", run: products::stored_for_the_next, settings: ONCE },
+    Case { name: "results stored as bf16", run: products::results_stored_as_bf16, settings: ONCE },
     Case { name: "stored as bf16", run: products::stored_as_bf16, settings: GUARDED },
     Case { name: "products of infinities", run: products::infinities, settings: ONCE },
-    Case { name: "moving", run: tensors::moving, settings: GUARDED },
+    Case { name: "transfers", run: tensors::transfers, settings: GUARDED },
     Case { name: "layouts", run: layouts::every_type, settings: ORDERS },
     Case { name: "layouts guarded", run: layouts::every_type, settings: GUARDED },
     Case { name: "layouts stored as bf16", run: layouts::stored_as_bf16, settings: GUARDED },
-    Case { name: "mixing", run: tensors::mixing, settings: ONCE },
+    Case { name: "mixed devices", run: tensors::mixed_devices, settings: ONCE },
     Case { name: "random numbers", run: tensors::random_numbers, settings: GUARDED },
     Case { name: "integers", run: tensors::integers, settings: ORDERS },
-    Case { name: "batches", run: tensors::batches, settings: GUARDED },
-    Case { name: "faults", run: tensors::faults, settings: ORDERS },
-    Case { name: "waiting", run: tensors::waiting, settings: ONCE },
+    Case { name: "image batches", run: tensors::image_batches, settings: GUARDED },
+    Case { name: "index errors", run: tensors::index_errors, settings: ORDERS },
+    Case { name: "synchronization", run: tensors::synchronization, settings: ONCE },
     Case { name: "clipping", run: clipping::as_on_the_cpu, settings: ORDERS },
     Case { name: "clipping guarded", run: clipping::as_on_the_cpu, settings: GUARDED },
     Case { name: "clipping in any layout", run: clipping::layouts, settings: GUARDED },
@@ -86,15 +86,15 @@ const CASES: &[Case] = &[
     Case { name: "memory reuse", run: memory::reuse, settings: ONCE },
     Case { name: "memory exhaustion", run: memory::exhaustion, settings: SMALL },
     Case { name: "no device", run: memory::no_device, settings: NO_DEVICE },
-    Case { name: "other device", run: memory::other_device, settings: ONCE },
+    Case { name: "missing device", run: memory::missing_device, settings: ONCE },
     Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
-    Case { name: "steps held", run: steps::held, settings: ONCE },
-    Case { name: "steps changing", run: steps::changing, settings: ONCE },
-    Case { name: "steps kept", run: steps::kept, settings: ONCE },
-    Case { name: "steps' filters", run: steps::filters, settings: ONCE },
-    Case { name: "steps cheap", run: steps::cheap, settings: ONCE },
+    Case { name: "steps with live aliases", run: steps::live_aliases, settings: ONCE },
+    Case { name: "steps with freezing and evaluation", run: steps::freezing, settings: ONCE },
+    Case { name: "steps with kept results", run: steps::kept_results, settings: ONCE },
+    Case { name: "steps' filter formats", run: steps::filter_formats, settings: ONCE },
+    Case { name: "steps' launches", run: steps::launches, settings: ONCE },
 ];
 
 /// The variable that selects the case of a child process.
@@ -113,7 +113,7 @@ fn main() -> ExitCode {
     if !on_hardware()
         && let Err(why) = chainrule_standin::install()
     {
-        println!("no stand-in for the CUDA driver, so its tests are left out: {why}");
+        println!("no stand-in for the CUDA driver, so its tests are skipped: {why}");
         return ExitCode::SUCCESS;
     }
     let trials = CASES.iter().flat_map(|case| {

@@ -65,7 +65,7 @@ pub fn no_device() {
 }
 
 /// The index of a missing GPU.
-pub fn other_device() {
+pub fn missing_device() {
     let count = cuda::report().expect("a driver").devices.len();
     let error = Device::Cuda(count).ready().expect_err("they are numbered from 0").to_string();
     assert!(error.contains(&format!("'cuda:{count}'")) && error.contains(&format!("only {count}")), "{error}");

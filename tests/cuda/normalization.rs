@@ -6,7 +6,7 @@ use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Tensor, Unary};
 use crate::GPU;
 use crate::products::{error, random};
 
-/// N, C, H, W: channels one by one and in packs, fewer and more than a block's width, one pixel and many.
+/// N, C, H, W: channels one by one and in packs, fewer and more than the width of a block, one pixel and many.
 const SHAPES: [[usize; 4]; 8] = [
     [3, 1, 5, 4],
     [3, 6, 9, 7],
@@ -19,7 +19,7 @@ const SHAPES: [[usize; 4]; 8] = [
 ];
 
 /// The same in channels-last format, at an address that is not a multiple of 16.
-fn shifted(x: &Tensor) -> Tensor {
+fn unaligned(x: &Tensor) -> Tensor {
     let pixels = x.permute(&[0, 2, 3, 1]).contiguous();
     let flat = pixels.reshape(x.numel());
     let all = Tensor::concat(&[&flat.narrow(0, 0..1), &flat], 0);
@@ -36,7 +36,7 @@ pub fn formats() {
         let (y, [mean, variance, istd]) = x64.batch_norm(&gamma64, &beta64, 1e-3, Epilogue::add_relu(&r64));
         let (dx, dgamma, dbeta, dr) = x64.batch_norm_backward(&dy64, &mean, &istd, &gamma64, Some(&y), true);
         let [x, r, dy, gamma, beta] = [x, r, dy, gamma, beta].map(|x| x.to(GPU));
-        for x in [x.clone(), x.channels_last(), shifted(&x)] {
+        for x in [x.clone(), x.channels_last(), unaligned(&x)] {
             let (found, statistics) = x.batch_norm(&gamma, &beta, 1e-3, Epilogue::add_relu(&r));
             let [found_mean, _, found_istd] = &statistics;
             let gradients = x.batch_norm_backward(&dy, found_mean, found_istd, &gamma, Some(&found), true);
@@ -100,7 +100,7 @@ pub fn channel_stats() {
 }
 
 /// A split-K convolution attaches no channel statistics, since its sums are complete only later.
-pub fn divided() {
+pub fn split_k() {
     let [x, w] = [random(1, &[2, 64, 4, 4]), random(2, &[72, 64, 3, 3])];
     let [gamma, beta] = [3, 4].map(|salt| random(salt, &[72]));
     let options = Conv2dOptions::padded(1);
@@ -115,7 +115,7 @@ pub fn divided() {
 }
 
 /// Unaligned tensors are not read in chunks of 16 bytes.
-pub fn shifted_bf16() {
+pub fn unaligned_bf16() {
     set_precision(Precision::Bf16);
     let (x, w) = (random(1, &[3, 8, 5, 5]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
     let y = x.conv2d(&w, None, Conv2dOptions::padded(1)).permute(&[0, 2, 3, 1]);
@@ -139,14 +139,14 @@ pub fn shifted_bf16() {
 }
 
 /// The gradients for an empty batch are zeros, as on the CPU.
-pub fn nothing() {
+pub fn empty_batch() {
     let x = Tensor::zeros([0, 8, 4, 4]).to(GPU);
     let row = Tensor::ones(8).to(GPU);
     let (dx, dgamma, dbeta, _) = x.batch_norm_backward(&x, &row, &row, &row, None, false);
     assert_eq!((dx.numel(), dgamma.to_vec(), dbeta.to_vec()), (0, vec![0.0; 8], vec![0.0; 8]));
 }
 
-/// Channel statistics are those of one layout until it is written to: a view and what was changed are summed up anew.
+/// Channel statistics are valid for one layout until it is written to: those of views and of modified tensors are recomputed.
 pub fn stale_channel_stats() {
     let (x, w) = (random(1, &[4, 8, 6, 6]).to(GPU), random(2, &[8, 8, 3, 3]).to(GPU));
     let row = Tensor::ones(8).to(GPU);
@@ -161,11 +161,11 @@ pub fn stale_channel_stats() {
     };
     let y = convolved(Epilogue::CHANNEL_STATS);
     check("itself", &y, 2);
-    check("the same again, through another handle", &y.clone(), 2);
+    check("a clone", &y.clone(), 2);
     check("some images", &y.narrow(0, 1..4), 3);
     let mut written = y.clone();
     written.add_assign(&y);
-    check("after a write that copied", &written, 3);
+    check("after a write to a shared tensor", &written, 3);
     let mut written = convolved(Epilogue::CHANNEL_STATS);
     assert!(written.is_unshared());
     written.fill(0.5);

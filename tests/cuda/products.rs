@@ -10,7 +10,7 @@ pub fn random(salt: u32, shape: &[usize]) -> Tensor {
     Tensor::random_normal(Key::new(7, Purpose::USER).at_step(salt), shape)
 }
 
-/// The largest difference, as a share of the largest element.
+/// The largest difference, relative to the largest element.
 #[track_caller]
 pub fn error(found: &Tensor, expected: &Tensor64) -> f64 {
     assert_eq!(found.shape(), expected.shape());
@@ -61,7 +61,7 @@ fn convolutions(tolerance: f64) {
         let db = dy.to_f64().sum(&[0, 2, 3], false);
         let [x, weight, b, dy] = [x, weight, b, dy].map(|x| x.to(GPU));
         let both = x.conv2d_parameter_gradients(&dy, [kernel; 2], options, [true, true]);
-        let [dw_of_both, db_of_both] = both.map(|gradient| gradient.expect("it was asked for"));
+        let [dw_of_both, db_of_both] = both.map(|gradient| gradient.expect("it was requested"));
         let [_, db_alone] = x.conv2d_parameter_gradients(&dy, [kernel; 2], options, [false, true]);
         let found = [
             error(&x.conv2d(&weight, Some(&b), options), &y),
@@ -69,7 +69,7 @@ fn convolutions(tolerance: f64) {
             error(&x.conv2d_weight_gradient(&dy, [kernel; 2], options), &dw),
             error(&dw_of_both, &dw),
             error(&db_of_both, &db),
-            error(&db_alone.expect("it was asked for"), &db),
+            error(&db_alone.expect("it was requested"), &db),
         ];
         assert!(found.iter().all(|&error| error < tolerance), "{:?}: {found:?}", CONVOLUTIONS[salt as usize / 10]);
     }
@@ -88,7 +88,7 @@ fn matrices(tolerance: f64) {
         let (turned_a, turned_b) = (turned(&a), turned(&b));
         let [a, b, bias] = [a, b, bias].map(|x| x.to(GPU));
         let [dw_of_both, db_of_both] =
-            b.linear_parameter_gradients(&b, [true, true]).map(|gradient| gradient.expect("it was asked for"));
+            b.linear_parameter_gradients(&b, [true, true]).map(|gradient| gradient.expect("it was requested"));
         let found = [
             error(&dw_of_both, &dw),
             error(&db_of_both, &db),
@@ -102,14 +102,14 @@ fn matrices(tolerance: f64) {
     }
 }
 
-/// Sums divided among blocks, of so many results that a thread adds up the parts of each.
-pub fn many_long_sums() {
+/// Split-K for so many results that one thread adds all splits of a result.
+pub fn split_k() {
     let (a, b) = (random(1, &[260, 256]), random(2, &[256, 264]));
     let c = a.to_f64().matmul(&b.to_f64());
     assert!(error(&a.to(GPU).matmul(&b.to(GPU)), &c) < 3e-6);
 }
 
-/// 3×TF32 is nearly as exact as f32.
+/// 3×TF32 is nearly as accurate as f32.
 pub fn full() {
     convolutions(3e-6);
     matrices(3e-6);
@@ -136,8 +136,8 @@ pub fn bf16() {
     assert!(rounded > 1e-4, "bf16 rounds: an error of {rounded} would be TF32's");
 }
 
-/// A result in whole chunks of channels is stored as bf16, whatever its factors are.
-pub fn stored_for_the_next() {
+/// A result whose channels are whole chunks is stored as bf16, even if its operands are TF32.
+pub fn results_stored_as_bf16() {
     set_precision(Precision::Bf16);
     let is_rounded = |x: &Tensor| x.to_vec().iter().all(|v| v.to_bits() << 16 == 0);
     let options = Conv2dOptions::padded(1);
@@ -149,7 +149,7 @@ pub fn stored_for_the_next() {
     }
 }
 
-/// Gradients of weights are `f32`, however few rows they have, and whatever is asked for beside them.
+/// Gradients of weights are `f32`, for any number of rows, with and without the gradient of the bias.
 pub fn weights_are_f32() {
     set_precision(Precision::Bf16);
     for (outputs, biased) in [(1, false), (1, true), (8, false), (8, true)] {
@@ -162,7 +162,7 @@ pub fn weights_are_f32() {
     }
 }
 
-/// A tensor that is stored as bf16 goes through everything that one of f32 goes through.
+/// All operations take tensors stored as bf16.
 pub fn stored_as_bf16() {
     set_precision(Precision::Bf16);
     let x = random(1, &[2, 8, 6, 6]).to(GPU);
@@ -189,7 +189,7 @@ pub fn stored_as_bf16() {
     let (mut scaled, mut expected) = (narrow(), wide.clone());
     Tensor::scale_all(vec![&mut scaled, &mut expected], &Tensor64::scalar(1.0 / 3.0));
     same("scaled", &scaled, &expected, 0.0);
-    same("what is held", &narrow(), &wide, 0.0);
+    same("an alias is unchanged", &narrow(), &wide, 0.0);
     let mut a = narrow();
     a.add_assign(&y);
     same("in place, both narrow", &a, &b, 4e-3);
@@ -223,10 +223,10 @@ pub fn stored_as_bf16() {
     same("dx", &found.0, &expected.0, 8e-3);
     same("dgamma", &found.1, &expected.1, 1e-3);
     same("dbeta", &found.2, &expected.2, 1e-3);
-    same("dr", &found.3.expect("asked for"), &expected.3.expect("asked for"), 0.0);
+    same("dr", &found.3.expect("it was requested"), &expected.3.expect("it was requested"), 0.0);
 }
 
-/// What is outside f32 stays so.
+/// Infinities and NaN propagate.
 pub fn infinities() {
     let mut x = Tensor::ones([2, 4, 5, 5]);
     x.make_mut()[30] = f32::INFINITY;

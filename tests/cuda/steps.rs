@@ -77,7 +77,7 @@ const WORK: [Work; 2] = [
 /// How a step is run.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
-    Alone,
+    Eager,
     Replayed,
 }
 
@@ -88,8 +88,8 @@ struct Run {
     steps: Vec<u64>,
 }
 
-/// Twelve steps on three batches, the third smaller, the learning rate falling. `meddle` may look at the net between steps.
-fn train(work: Work, device: Device, way: Way, meddle: &mut dyn FnMut(usize, &dyn Module)) -> Run {
+/// Twelve steps on three batches, the third smaller, the learning rate falling. `between` is called after each step.
+fn train(work: Work, device: Device, way: Way, between: &mut dyn FnMut(usize, &dyn Module)) -> Run {
     let net = (work.net)(&mut Rng::seed(5));
     let net: &dyn Module = &net;
     net.to(device);
@@ -113,13 +113,13 @@ fn train(work: Work, device: Device, way: Way, meddle: &mut dyn FnMut(usize, &dy
         };
         let (inputs, labels) = (&images, &labels);
         match way {
-            Way::Alone => body(Step { inputs, labels, optimizer: &mut *optimizer, totals: &mut totals }),
+            Way::Eager => body(Step { inputs, labels, optimizer: &mut *optimizer, totals: &mut totals }),
             Way::Replayed => replay.run(inputs, labels, &mut *optimizer, &mut totals, body),
         }
         let sum = totals[0].item();
         losses.push(sum - before);
         before = sum;
-        meddle(i, net);
+        between(i, net);
     }
     let mut weights: Vec<f32> = net.parameters().iter().flat_map(|p| p.value().to_vec()).collect();
     net.visit(&mut Visitor::new(&mut |_, item| match item {
@@ -137,8 +137,8 @@ fn bits(run: &Run) -> Vec<u32> {
 /// The losses match those on the CPU.
 pub fn as_on_the_cpu() {
     for work in WORK {
-        let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
-        let there = train(work, GPU, Way::Alone, &mut |_, _| ());
+        let here = train(work, Device::Cpu, Way::Eager, &mut |_, _| ());
+        let there = train(work, GPU, Way::Eager, &mut |_, _| ());
         assert!(here.losses[9..].iter().sum::<f64>() < here.losses[..3].iter().sum(), "it learns: {:?}", here.losses);
         // A real GPU sums in a different order than the stand-in and has different elementary functions.
         let tolerance = if crate::on_hardware() { 1e-4 } else { 2e-5 };
@@ -157,10 +157,10 @@ pub fn as_on_the_cpu() {
 /// With bf16 activations the losses match within a larger tolerance; replayed and eager steps give the same bits.
 pub fn in_bf16() {
     let work = Work { net: wide, image: [3, 12, 12], ..WORK[0] };
-    let here = train(work, Device::Cpu, Way::Alone, &mut |_, _| ());
-    let exact = train(work, GPU, Way::Alone, &mut |_, _| ());
+    let here = train(work, Device::Cpu, Way::Eager, &mut |_, _| ());
+    let exact = train(work, GPU, Way::Eager, &mut |_, _| ());
     cuda::set_precision(cuda::Precision::Bf16);
-    let there = train(work, GPU, Way::Alone, &mut |_, _| ());
+    let there = train(work, GPU, Way::Eager, &mut |_, _| ());
     let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
     for (i, (a, exact)) in here.losses.iter().zip(&exact.losses).enumerate() {
         assert!((a - exact).abs() < 1e-4, "step {i}: {a} on the CPU, {exact} on the GPU");
@@ -176,21 +176,21 @@ pub fn in_bf16() {
 /// Replayed steps give the same bits as eager steps, and do not synchronize.
 pub fn replayed() {
     for work in WORK {
-        let alone = train(work, GPU, Way::Alone, &mut |_, _| ());
+        let eager = train(work, GPU, Way::Eager, &mut |_, _| ());
         let before = cuda::stats(0).unwrap();
         let replayed = train(work, GPU, Way::Replayed, &mut |_, _| ());
         let after = cuda::stats(0).unwrap();
         // Beyond the two warm-up steps there are three of the larger batches and the fourth of the smaller ones.
         assert_eq!(after.replays - before.replays, 6 + 2);
-        assert_eq!(bits(&alone), bits(&replayed));
-        assert_eq!((&alone.losses, &alone.steps), (&replayed.losses, &replayed.steps));
+        assert_eq!(bits(&eager), bits(&replayed));
+        assert_eq!((&eager.losses, &eager.steps), (&replayed.losses, &replayed.steps));
         let again = train(work, GPU, Way::Replayed, &mut |_, _| ());
         assert_eq!(bits(&replayed), bits(&again), "the same bits on every run");
     }
 }
 
 /// A live alias keeps its value, and the steps continue as if there were none.
-pub fn held() {
+pub fn live_aliases() {
     let mut copies = Vec::new();
     let mut seen = Vec::new();
     let work = WORK[1];
@@ -201,11 +201,11 @@ pub fn held() {
         }
     });
     assert!(!copies.is_empty() && copies.iter().map(Tensor::to_vec).eq(seen), "clones are unchanged");
-    assert_eq!(bits(&held), bits(&train(work, GPU, Way::Alone, &mut |_, _| ())));
+    assert_eq!(bits(&held), bits(&train(work, GPU, Way::Eager, &mut |_, _| ())));
 }
 
 /// Freezing and evaluation between steps are respected: replayed and eager steps give the same bits.
-pub fn changing() {
+pub fn freezing() {
     for work in WORK {
         let run = |way| {
             train(work, GPU, way, &mut |i, net| {
@@ -219,14 +219,14 @@ pub fn changing() {
                 }
             })
         };
-        let (alone, replayed) = (run(Way::Alone), run(Way::Replayed));
-        assert_eq!(bits(&alone), bits(&replayed));
-        assert_eq!((alone.losses, alone.steps), (replayed.losses, replayed.steps));
+        let (eager, replayed) = (run(Way::Eager), run(Way::Replayed));
+        assert_eq!(bits(&eager), bits(&replayed));
+        assert_eq!((eager.losses, eager.steps), (replayed.losses, replayed.steps));
     }
 }
 
 /// Results that a step leaves behind are unchanged by later steps and do not prevent replay.
-pub fn kept() {
+pub fn kept_results() {
     let work = WORK[0];
     let run = |keep: bool| {
         let net = (work.net)(&mut Rng::seed(5));
@@ -251,7 +251,7 @@ pub fn kept() {
 }
 
 /// Filters are in the memory format of the device's convolutions, also after a step and after loading from a file.
-pub fn filters() {
+pub fn filter_formats() {
     let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));
     net.to(GPU);
     let mut optimizer = Adam::new(net.parameters(), 1e-3);
@@ -276,7 +276,7 @@ pub fn filters() {
 
 /// A replay allocates nothing and launches one kernel for its step parameters and two for the batch. Also pins the number of
 /// kernels of a step.
-pub fn cheap() {
+pub fn launches() {
     let net = mnist(&mut Rng::seed(1));
     Module::<f32>::to(&net, GPU);
     let mut optimizer = Adam::new(net.parameters(), 1e-3);

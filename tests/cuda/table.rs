@@ -11,7 +11,7 @@ fn compare<T: Float>(name: &str, f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[Tenso
     let there: Vec<TensorOf<T>> = inputs.iter().map(|x| x.to(GPU)).collect();
     let (here, there) = (value_and_gradients(f, inputs), value_and_gradients(f, &there));
     for (i, (a, b)) in here.iter().zip(&there).enumerate() {
-        assert_eq!(b.device(), GPU, "{name}: output {i} has left the GPU");
+        assert_eq!(b.device(), GPU, "{name}: output {i} is not on the GPU");
         assert_eq!(a.shape(), b.shape(), "{name}: output {i}");
         near(name, &format!("output {i}"), &b.to_f64().to_vec(), &a.to_f64().to_vec(), tolerance);
     }

@@ -20,7 +20,7 @@ fn panic_of(body: impl FnOnce()) -> String {
         .expect("a text")
 }
 
-pub fn moving() {
+pub fn transfers() {
     let x = Tensor::random_normal(KEY, [3, 4, 5, 6]);
     for view in [x.clone(), x.channels_last(), x.transpose(1, 3), x.slice(2, 4, 3, -2), x.narrow(0, 1..2)] {
         let there = view.to(GPU);
@@ -46,7 +46,7 @@ pub fn moving() {
     assert_eq!(format!("{}", Tensor::arange(3).to(GPU)), format!("{}", Tensor::arange(3)));
 }
 
-pub fn mixing() {
+pub fn mixed_devices() {
     let (x, one) = (Tensor::ones([2, 2]).to(GPU), Tensor::scalar(2.0));
     assert_eq!((Var::constant(&x) * Var::constant(one)).value().to_vec(), [2.0; 4]);
     let text = panic_of(|| drop(x.matmul(&Tensor::ones([2, 2]))));
@@ -85,8 +85,8 @@ pub fn integers() {
         assert_eq!(there.min(axes, true).to_vec(), x.min(axes, true).to_vec());
     }
     assert_eq!(there.argmax(1).to_vec(), [0, 0]);
-    let ((values, places), (there_values, there_places)) = (x.topk(3, 1), there.topk(3, 1));
-    assert_eq!((values.to_vec(), places.to_vec()), (there_values.to_vec(), there_places.to_vec()));
+    let ((values, indices), (there_values, there_indices)) = (x.topk(3, 1), there.topk(3, 1));
+    assert_eq!((values.to_vec(), indices.to_vec()), (there_values.to_vec(), there_indices.to_vec()));
     let odd = [f32::NAN, f32::INFINITY, -1e20, 255.7, -0.9, 3e9, 1.5, -2.5];
     let odd = Tensor::from_slice(&odd, odd.len());
     assert_eq!(odd.to(GPU).to_i32().to_vec(), odd.to_i32().to_vec());
@@ -103,7 +103,7 @@ pub fn integers() {
 }
 
 /// A loader's batches are the same, whether the CPU or the GPU prepares them.
-pub fn batches() {
+pub fn image_batches() {
     let images = |n: usize, [c, h, w]: [usize; 3]| {
         let pixels = (0..n * c * h * w).map(|i| (i * 89 % 251) as u8).collect();
         let labels = (0..n).map(|i| (i % 7) as u8).collect();
@@ -136,12 +136,12 @@ pub fn batches() {
 }
 
 /// A label or index out of range is reported once, by the next read.
-pub fn faults() {
+pub fn index_errors() {
     let x = Tensor64::ones([2, 3]).to(GPU);
     let loss = Var64::constant(&x).cross_entropy(&TensorOf::from([1, 3]).to(GPU));
     let text = panic_of(|| assert!(loss.item() > 0.0));
     assert!(text.contains("a label, 3, is out of range"), "{text}");
-    assert_eq!(x.to_vec(), [1.0; 6], "the fault is reported once");
+    assert_eq!(x.to_vec(), [1.0; 6], "the error is reported once");
     let y = x.gather(1, &TensorOf::from([[0], [-1]]).to(GPU));
     let text = panic_of(|| drop(y.to_vec()));
     assert!(text.contains("an index, -1, is out of range"), "{text}");
@@ -150,16 +150,16 @@ pub fn faults() {
 }
 
 /// Only reading a value synchronizes.
-pub fn waiting() {
-    let waits = || cuda::stats(0).expect("it is open").synchronizations;
+pub fn synchronization() {
+    let synchronizations = || cuda::stats(0).expect("it is open").synchronizations;
     let x = Tensor::ones([64, 64]).to(GPU);
     let w = VarOf::parameter("w", Tensor::ones([64, 10]).to(GPU));
-    let before = waits();
+    let before = synchronizations();
     let loss = Var::constant(&x).matmul(&w).cross_entropy(&TensorOf::<i32>::zeros(64).to(GPU));
     let gradients = loss.backward();
-    assert_eq!(waits(), before, "a step does not synchronize");
+    assert_eq!(synchronizations(), before, "a step does not synchronize");
     let _ = loss.item();
-    assert_eq!(waits(), before + 1);
+    assert_eq!(synchronizations(), before + 1);
     assert!(gradients.global_norm() > 0.0);
-    assert_eq!(waits(), before + 2, "a norm is a scalar");
+    assert_eq!(synchronizations(), before + 2, "a norm is a scalar");
 }

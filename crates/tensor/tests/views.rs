@@ -1,4 +1,4 @@
-//! Views against an index-by-index reference: a chain of random views reads the elements that plain index arithmetic says.
+//! Views compared with an index-by-index reference: a chain of random views reads the elements given by index arithmetic.
 
 use chainrule_tensor::{Shape, Tensor64, TensorOf};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ impl Reference {
         Self { dims: dims.to_vec(), cells: (0..dims.iter().product()).collect() }
     }
 
-    /// The reference whose element at each index is that of this one at `from(index)`.
+    /// The reference whose element at `index` is the element of `self` at `from(index)`.
     fn mapped(&self, dims: &[usize], from: impl Fn(&[usize]) -> Vec<usize>) -> Self {
         let cells =
             (0..dims.iter().product()).map(|i| self.cells[ravel(&from(&unravel(i, dims)), &self.dims)]).collect();
@@ -59,8 +59,8 @@ fn view(x: &Tensor64, reference: &Reference, kind: u8, a: usize, b: usize, c: us
             let axis = a % rank;
             let start = b % dims[axis];
             let step = [1isize, 2, -1, -2][c % 4];
-            let room = if step > 0 { dims[axis] - 1 - start } else { start };
-            let len = room / step.unsigned_abs() + 1;
+            let left = if step > 0 { dims[axis] - 1 - start } else { start };
+            let len = left / step.unsigned_abs() + 1;
             let mut new = dims.clone();
             new[axis] = len;
             let from = |index: &[usize]| {
@@ -71,7 +71,7 @@ fn view(x: &Tensor64, reference: &Reference, kind: u8, a: usize, b: usize, c: us
             (x.slice(axis as isize, start, len, step), reference.mapped(&new, from))
         }
         2 => {
-            // Any factors of the number of elements, with axes of length 1 between.
+            // Factors of the number of elements, with an axis of length 1 in between.
             let n: usize = dims.iter().product();
             let first = (1..=n).filter(|d| n.is_multiple_of(*d)).nth(a % 3).unwrap_or(n);
             let new = if b.is_multiple_of(2) { vec![first, 1, n / first] } else { vec![n / first, first] };
@@ -169,7 +169,7 @@ fn concat_pad_and_assign() {
     assert_eq!(a.to_vec(), [1.0, 2.0, 3.0, 4.0], "the copy was written, not the original");
 }
 
-/// The panic's text.
+/// The message of a panic.
 fn text(body: impl FnOnce() + std::panic::UnwindSafe) -> String {
     let panic = std::panic::catch_unwind(body).expect_err("it panics");
     panic

@@ -1,13 +1,13 @@
-//! Which module may use which: ARCHITECTURE.md, held by reading the sources.
+//! Checks the module dependencies described in ARCHITECTURE.md by reading the sources.
 //!
-//! Paths that begin with `crate`, `super` or `self` count, in `use` lines and elsewhere; tests do not.
+//! A dependency is a path that begins with `crate`, `super` or `self`, in a `use` line or elsewhere, outside tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// From the ground up: a module uses what lies on lower floors, and nothing else on its own.
-const FLOORS: &[&[&str]] = &[
+/// From the lowest layer up: a module uses modules in lower layers only, and no other module in its own layer.
+const LAYERS: &[&[&str]] = &[
     // Scalars.
     &["error", "shape", "shared", "buffer_pool", "random", "cpu::simd", "cpu::math"],
     &["scalar", "parallel", "layout", "axes"],
@@ -17,13 +17,13 @@ const FLOORS: &[&[&str]] = &[
     &["device", "geometry"],
     &["storage"],
     &["tensor"],
-    // What there is to compute.
+    // Operations: parameters, kernel table, methods.
     &["parameters"],
     &["kernel"],
     &["element"],
     &["views", "print"],
     &["methods"],
-    // The kernels, and the choice between them.
+    // The kernels, and their dispatch.
     &["cpu", "cuda"],
     &["dispatch"],
 ];
@@ -35,13 +35,13 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in a module's code that begin with `crate`, `super` or `self`, from the root of the crate; of a list in braces
-/// each one.
+/// The paths in a module's code that begin with `crate`, `super` or `self`, from the root of the crate. A list in braces is
+/// expanded.
 fn paths(module: &[String], code: &str) -> BTreeSet<Vec<String>> {
     let mut found = BTreeSet::new();
     for (start, _) in ["crate::", "super::", "self::"].iter().flat_map(|first| code.match_indices(first)) {
         let before = &code[..start];
-        // In the middle of a path or a word, or where something may be seen: `pub(in super::super)`.
+        // Skip matches inside a path or a word, and visibilities such as `pub(in super::super)`.
         if before.ends_with(|c: char| c.is_alphanumeric() || "_:$".contains(c)) || before.ends_with("in ") {
             continue;
         }
@@ -78,16 +78,16 @@ fn module_of(file: &str) -> Vec<String> {
     path.split('/').map(str::to_owned).collect()
 }
 
-/// The floor and the name of the unit that a path belongs to: the longest name that it begins with.
+/// The layer and the name of the unit that contains a path: the longest name that is a prefix of the path.
 fn unit(path: &[String]) -> Option<(usize, &'static str)> {
     let whole = path.join("::") + "::";
-    let of_floor =
-        |(floor, units): (usize, &&[&'static str])| units.iter().map(|&unit| (floor, unit)).collect::<Vec<_>>();
-    let all = FLOORS.iter().enumerate().flat_map(of_floor);
+    let of_layer =
+        |(layer, units): (usize, &&[&'static str])| units.iter().map(|&unit| (layer, unit)).collect::<Vec<_>>();
+    let all = LAYERS.iter().enumerate().flat_map(of_layer);
     all.filter(|(_, unit)| whole.starts_with(&format!("{unit}::"))).max_by_key(|(_, unit)| unit.len())
 }
 
-/// What in these sources breaks the order of the floors.
+/// The dependencies in these sources that violate the order of the layers.
 fn violations(sources: &BTreeMap<String, String>) -> Vec<String> {
     let mut found = Vec::new();
     for (file, text) in sources {
@@ -95,24 +95,24 @@ fn violations(sources: &BTreeMap<String, String>) -> Vec<String> {
         if file == "lib.rs" {
             continue;
         }
-        let Some((floor, name)) = unit(&module) else {
-            found.push(format!("src/{file} is on no floor: add it to FLOORS and to ARCHITECTURE.md"));
+        let Some((layer, name)) = unit(&module) else {
+            found.push(format!("src/{file} is in no layer: add it to LAYERS and to ARCHITECTURE.md"));
             continue;
         };
         for path in paths(&module, &code(text)) {
             if let Some((of, used)) = unit(&path)
                 && used != name
-                && of >= floor
+                && of >= layer
             {
-                found.push(format!("src/{file} (floor {floor}) uses crate::{} (floor {of})", path.join("::")));
+                found.push(format!("src/{file} (layer {layer}) uses crate::{} (layer {of})", path.join("::")));
             }
         }
     }
     found
 }
 
-/// The files that a circle of uses ties together, if there is one. A module's `mod.rs`, which its files may use, is apart.
-fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
+/// A dependency cycle between files, if there is one. A module's `mod.rs` is excluded, since its files may use it.
+fn cycle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
     let files: BTreeMap<Vec<String>, &str> = sources.keys().map(|file| (module_of(file), file.as_str())).collect();
     let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (file, text) in sources.iter().filter(|(file, _)| *file != "lib.rs") {
@@ -121,7 +121,7 @@ fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
         let used = paths(&module, &code(text)).into_iter().filter_map(of_path);
         uses.insert(file, used.filter(|used| used != file && !module.starts_with(&module_of(used))).collect());
     }
-    // What uses only files that are in no circle is in none either: what is left in the end are the circles and their users.
+    // Repeatedly remove files without dependencies: the rest are the files in cycles and those that depend on them.
     loop {
         let left: BTreeSet<&str> = uses.keys().copied().collect();
         let before = uses.len();
@@ -130,11 +130,12 @@ fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
             break;
         }
     }
-    // From any of them a walk comes round.
+    // A walk from any of them ends in a cycle.
     let mut walk = vec![*uses.keys().next()?];
     loop {
         let last = walk[walk.len() - 1];
-        let next = *uses[last].iter().find(|next| uses.contains_key(*next)).expect("it uses one that is left");
+        let next =
+            *uses[last].iter().find(|next| uses.contains_key(*next)).expect("each remaining file uses another one");
         if let Some(at) = walk.iter().position(|file| *file == next) {
             return Some(walk[at..].iter().map(|file| (*file).to_owned()).collect());
         }
@@ -143,7 +144,7 @@ fn circle(sources: &BTreeMap<String, String>) -> Option<Vec<String>> {
 }
 
 fn read(folder: &Path, prefix: &str, sources: &mut BTreeMap<String, String>) {
-    for entry in fs::read_dir(folder).expect("the sources are there") {
+    for entry in fs::read_dir(folder).expect("the sources exist") {
         let path = entry.expect("it can be read").path();
         let name = path.file_name().expect("it has a name").to_string_lossy().into_owned();
         if path.is_dir() && name != "tests" {
@@ -161,19 +162,19 @@ fn sources() -> BTreeMap<String, String> {
 }
 
 #[test]
-fn modules_use_lower_floors_only() {
+fn modules_use_lower_layers_only() {
     let found = violations(&sources());
-    assert!(found.is_empty(), "a module may use what lies on lower floors only:\n  {}", found.join("\n  "));
+    assert!(found.is_empty(), "a module may use lower layers only:\n  {}", found.join("\n  "));
 }
 
 #[test]
-fn no_files_use_each_other_in_a_circle() {
-    let found = circle(&sources());
-    assert!(found.is_none(), "these files use each other in a circle: {}", found.unwrap_or_default().join(" → "));
+fn files_have_no_cyclic_dependencies() {
+    let found = cycle(&sources());
+    assert!(found.is_none(), "these files form a dependency cycle: {}", found.unwrap_or_default().join(" → "));
 }
 
 #[test]
-fn what_breaks_the_order_is_found() {
+fn violations_are_found() {
     let with = |file: &str, text: &str| {
         let mut sources = sources();
         sources.entry(file.to_owned()).or_default().push_str(text);
@@ -186,7 +187,7 @@ fn what_breaks_the_order_is_found() {
     };
     assert_eq!(
         one("layout.rs", "\nuse crate::tensor::TensorOf;\n"),
-        "src/layout.rs (floor 1) uses crate::tensor::TensorOf (floor 5)"
+        "src/layout.rs (layer 1) uses crate::tensor::TensorOf (layer 5)"
     );
     assert!(
         one("storage.rs", "\nuse crate::{\n    cuda::CudaBuffer,\n    shape::Shape,\n};\n")
@@ -195,13 +196,13 @@ fn what_breaks_the_order_is_found() {
     assert!(one("gpu/memory.rs", "\nfn f() { crate::cuda::stats(0); }\n").contains("crate::cuda::stats"));
     assert!(one("cuda/conv.rs", "\nuse crate::cpu::images::Images;\n").contains("crate::cpu::images"));
     assert!(one("cpu/math/erf.rs", "\nuse super::super::images;\n").contains("crate::cpu::images"));
-    assert!(one("stray.rs", "\n").contains("src/stray.rs is on no floor"));
+    assert!(one("stray.rs", "\n").contains("src/stray.rs is in no layer"));
     assert!(
         violations(&with("layout.rs", "\n#[cfg(test)]\nmod tests {\n    use crate::tensor::Tensor;\n}\n")).is_empty()
     );
 
-    let tied = with("gpu/heap.rs", "\nuse super::memory::Block;\n");
-    assert_eq!(violations(&tied), [] as [String; 0], "one floor");
-    let files = circle(&tied).expect("memory.rs uses heap.rs");
+    let cyclic = with("gpu/heap.rs", "\nuse super::memory::Block;\n");
+    assert_eq!(violations(&cyclic), [] as [String; 0], "one layer");
+    let files = cycle(&cyclic).expect("memory.rs uses heap.rs");
     assert!(files.iter().any(|file| file == "gpu/heap.rs"), "{files:?}");
 }
