@@ -1,21 +1,21 @@
-//! The value of a formula where its symbols are numbers, and the formula with those numbers written in.
+//! Evaluation of formulas with given numbers, and substitution of these numbers.
 
 use std::fmt;
 
 use super::expression::{Expression, Fence, Junction, Operator, Relation, Symbol};
 use super::{Equation, Formula, functions};
 
-/// Why a formula has no value.
+/// The error of an evaluation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EvaluationError {
-    /// No equation has this left side.
+    /// There is no equation with this left side.
     NoEquation(String),
-    /// A symbol has no number and no equation.
+    /// A symbol has neither a number nor an equation.
     Unknown(String),
-    /// A symbol's equation leads back to it.
+    /// The definition of a symbol is circular.
     Circular(String),
-    /// This part is no function of single numbers: a sum over indices, a function of tensors.
+    /// This part is not a function of single numbers, such as a sum over indices or a function of tensors.
     NotOfNumbers(String),
 }
 
@@ -33,9 +33,8 @@ impl fmt::Display for EvaluationError {
 impl std::error::Error for EvaluationError {}
 
 impl Formula {
-    /// The right side of the equation with this left side, where symbols have the numbers that `value` gives by their
-    /// [`name`](Symbol::name). Symbols without a number are looked up on the left sides of the other equations; e, π and
-    /// ∞ need none.
+    /// Evaluates the right side of the equation with this left side. `value` gives the numbers of symbols by
+    /// [`name`](Symbol::name); symbols without a number are defined by the other equations; e, π and ∞ are known.
     ///
     /// ```
     /// use chainrule_autograd::formula::Formula;
@@ -56,8 +55,8 @@ impl Formula {
         Evaluator { formula: self, value, defining: Vec::new() }.number(&equation.right)
     }
 
-    /// The same formula with numbers in place of the symbols, on right sides, for which `text` gives one. What has
-    /// indices and what is under a sum stays.
+    /// Substitutes symbols on right sides by the numbers that `text` gives for them. Elements with indices and sums are
+    /// not changed.
     ///
     /// ```
     /// use chainrule_autograd::formula::Formula;
@@ -78,7 +77,7 @@ impl Formula {
 }
 
 impl Expression {
-    /// The value where symbols have the numbers that `value` gives by their [`name`](Symbol::name).
+    /// Evaluates the expression. `value` gives the numbers of symbols by [`name`](Symbol::name).
     ///
     /// # Errors
     /// If a symbol has no value or a part is not a function of single numbers.

@@ -1,31 +1,31 @@
-//! What a formula consists of.
+//! The syntax tree of formulas.
 
 /// A mathematical expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
-    /// A number as it was written: `0.044715`.
+    /// A number, as written: `0.044715`.
     Number(String),
     /// `x`, `γ`, `h₁`, `u′`.
     Symbol(Symbol),
     /// An element: `x[n, c, i]`.
     Element {
-        /// What has elements.
+        /// The indexed expression.
         of: Box<Self>,
-        /// Which one is meant.
+        /// The indices.
         at: Vec<Self>,
     },
     /// A function of arguments: `exp(x)`, `max(a, b)`, `ln p`.
     Call {
-        /// Its name.
+        /// The name.
         function: Symbol,
-        /// What it is applied to.
+        /// The arguments.
         arguments: Vec<Self>,
-        /// Whether the arguments stand in parentheses: `ln(p)`, not `ln p`.
+        /// Whether the arguments are in parentheses: `ln(p)`, not `ln p`.
         parentheses: bool,
     },
     /// `−x`.
     Negative(Box<Self>),
-    /// `a + b` and the like.
+    /// A binary operation, such as `a + b`.
     Binary(Operator, Box<Self>, Box<Self>),
     /// `xᵖ`.
     Power(Box<Self>, Box<Self>),
@@ -39,36 +39,36 @@ pub enum Expression {
     Over {
         /// `Σ`, `Π`, `max`, …
         operator: String,
-        /// What it runs over, if that is said.
+        /// The indices, if given.
         indices: Vec<Self>,
-        /// Which of them count, if not all: `Σ_{i : k[i] = j} x[i]`.
+        /// The condition on the indices, if any: `Σ_{i : k[i] = j} x[i]`.
         condition: Option<Box<Self>>,
-        /// What is summed.
+        /// The summand.
         body: Box<Self>,
     },
     /// `a where x > 0, b where x = 0, else c`.
     Cases {
-        /// Each value with its condition.
+        /// The values with their conditions.
         cases: Vec<(Self, Self)>,
-        /// The value where no condition holds.
+        /// The value if no condition holds.
         otherwise: Box<Self>,
     },
     /// A chain of comparisons: `lo ≤ x ≤ hi`.
     Comparison(Box<Self>, Vec<(Relation, Self)>),
-    /// Conditions that all hold (`and`), or of which one does (`or`).
+    /// Conditions joined by `and` or `or`.
     Logic(Junction, Vec<Self>),
-    /// `…`: indices that stay as they are.
+    /// `…`: further indices, unchanged.
     Ellipsis,
 }
 
 /// A name: `x`, `dγ`, `h₁`, `u′`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Symbol {
-    /// Without what follows: `h`.
+    /// The base, without subscript and primes: `h`.
     pub base: String,
     /// The subscript, in plain characters: `1`; empty if there is none.
     pub subscript: String,
-    /// How many primes it has.
+    /// The number of primes.
     pub primes: usize,
 }
 
@@ -81,19 +81,19 @@ pub enum Operator {
     Subtract,
     /// `a · b`, or tight: `a·b`.
     Multiply {
-        /// Whether spaces stand around the dot.
+        /// Whether there are spaces around the dot.
         spaced: bool,
     },
-    /// `a b` without a sign between: `2x`, `y(1 − y)`.
+    /// A product without a sign: `2x`, `y(1 − y)`.
     Juxtapose,
     /// `a / b`, or tight: `a/b`.
     Divide {
-        /// Whether spaces stand around the slash.
+        /// Whether there are spaces around the slash.
         spaced: bool,
     },
 }
 
-/// How two expressions compare.
+/// The relation of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
     /// `=`.
@@ -112,7 +112,7 @@ pub enum Relation {
     In,
 }
 
-/// How conditions are joined.
+/// The operator that joins conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Junction {
     /// All hold.
@@ -121,7 +121,7 @@ pub enum Junction {
     Or,
 }
 
-/// What encloses an expression.
+/// The delimiters around an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fence {
     /// `|x|`.
@@ -133,7 +133,7 @@ pub enum Fence {
 }
 
 impl Relation {
-    /// Its sign.
+    /// The sign.
     pub(super) fn sign(self) -> char {
         match self {
             Self::Equal => '=',
@@ -170,7 +170,7 @@ impl Junction {
 }
 
 impl Fence {
-    /// What stands before and after.
+    /// The opening and the closing sign.
     pub(super) fn signs(self) -> [char; 2] {
         match self {
             Self::Absolute => ['|', '|'],
@@ -181,7 +181,7 @@ impl Fence {
 }
 
 impl Symbol {
-    /// By which its number is found: `x`, `h1` (also for `h₁` and `h_1`), `x_i` (also for `xᵢ`), `u′`.
+    /// The name, by which values are looked up: `x`, `h1` (also for `h₁` and `h_1`), `x_i` (also for `xᵢ`), `u′`.
     #[must_use]
     pub fn name(&self) -> String {
         let number = self.subscript.chars().all(|c| c.is_ascii_digit());
@@ -189,7 +189,7 @@ impl Symbol {
         format!("{}{link}{}{}", self.base, self.subscript, "′".repeat(self.primes))
     }
 
-    /// A word as a symbol: what follows an underscore, or digits at the end, become the subscript.
+    /// Converts a word to a symbol: the part after an underscore, or digits at the end, become the subscript.
     pub(super) fn of_variable(word: &str) -> Self {
         let letters = word.trim_end_matches(|c: char| c.is_ascii_digit());
         let (base, subscript) = match word.split_once('_') {
@@ -199,13 +199,13 @@ impl Symbol {
         Self { base: base.to_owned(), subscript: subscript.to_owned(), primes: 0 }
     }
 
-    /// A word as the name of a function, which keeps its digits: `im2col`.
+    /// Converts a word to the name of a function, without a subscript: `im2col`.
     pub(super) fn of_function(word: &str) -> Self {
         Self { base: word.to_owned(), subscript: String::new(), primes: 0 }
     }
 }
 
-/// The letter that a differential is of: `x` of `dx`, `w5` of `dw5`.
+/// The variable of a differential: `x` of `dx`, `w5` of `dw5`.
 pub(super) fn differential(name: &str) -> Option<&str> {
     let of = name.strip_prefix(['d', '∂'])?;
     let letters = of.chars().filter(|c| c.is_alphabetic() && !('\u{300}'..='\u{36f}').contains(c)).count();
@@ -213,7 +213,7 @@ pub(super) fn differential(name: &str) -> Option<&str> {
 }
 
 impl Expression {
-    /// Calls `visit` with each expression that this one directly consists of.
+    /// Calls `visit` with each direct subexpression.
     pub fn for_each_part<'a>(&'a self, visit: &mut dyn FnMut(&'a Self)) {
         match self {
             Self::Number(_) | Self::Symbol(_) | Self::Ellipsis => {}
@@ -249,7 +249,7 @@ impl Expression {
     }
 }
 
-/// How tightly an expression's outermost operation binds; one that binds less than its place asks for is parenthesized.
+/// The precedence of the outermost operation of an expression. If it is lower than required, parentheses are added.
 pub(super) mod level {
     pub(in super::super) const CONDITION: u8 = 1;
     pub(in super::super) const COMPARISON: u8 = 2;
@@ -287,7 +287,7 @@ impl Expression {
         }
     }
 
-    /// Whether it ends in a sum that would take in the factors that follow.
+    /// Whether it ends in a sum over indices, which would include the factors after it.
     pub(super) fn is_open(&self) -> bool {
         match self {
             Self::Over { .. } => true,

@@ -1,8 +1,8 @@
-//! The functions that formulas call, and their values at numbers.
+//! The functions of formulas and their numeric values.
 
 type Function = fn(f64) -> f64;
 
-/// Functions of one number, by their names in formulas.
+/// Functions of one number, by name.
 const OF_ONE: &[(&str, Function)] = &[
     ("exp", f64::exp),
     ("ln", f64::ln),
@@ -26,25 +26,25 @@ const OF_ONE: &[(&str, Function)] = &[
     ("φ", |x| (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()),
 ];
 
-/// Functions that are known by name, but not of single numbers: a parenthesis or an argument after them is theirs.
+/// Other known functions, which are not functions of single numbers. What follows such a name is its argument.
 const OF_TENSORS: &[&str] = &["d", "f", "g", "mean", "var", "sum", "max", "min", "softmax", "argmax", "onehot"];
 
-/// Whether a name is that of a function, so that `name x` and `name (x)` are calls.
+/// Whether a name is that of a known function, so that `name x` and `name (x)` are calls.
 pub(super) fn is_known(name: &str) -> bool {
     OF_ONE.iter().any(|&(known, _)| known == name) || OF_TENSORS.contains(&name)
 }
 
-/// Whether a function may run over indices: `max_{i} x[i]`.
+/// Whether a function can be applied over indices: `max_{i} x[i]`.
 pub(super) fn reduces(name: &str) -> bool {
     matches!(name, "max" | "min" | "mean" | "sum" | "argmax" | "argmin" | "var")
 }
 
-/// Whether `name(x)` is a call of an unknown function and no product: a word of three letters or more.
+/// Whether `name(x)` is a call of an unknown function, not a product: true for words of three letters or more.
 pub(super) fn looks_like_one(name: &str) -> bool {
     name.chars().filter(char::is_ascii_alphabetic).count() >= 3
 }
 
-/// The value of a function at numbers; `None` if it is not one of numbers.
+/// The value of a function of numbers; `None` for other functions.
 pub(super) fn value(name: &str, arguments: &[f64]) -> Option<f64> {
     match (name, arguments) {
         ("max", &[a, b]) => Some(if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }),
@@ -54,7 +54,7 @@ pub(super) fn value(name: &str, arguments: &[f64]) -> Option<f64> {
     }
 }
 
-/// Letters that are numbers unless a formula defines them otherwise.
+/// Letters that are constants, unless a formula defines them.
 pub(super) fn constant(name: &str) -> Option<f64> {
     match name {
         "e" => Some(std::f64::consts::E),

@@ -1,22 +1,22 @@
-//! A formula's text as tokens.
+//! The lexer of formulas.
 
 use super::ParseError;
 use super::script::{from_subscript, from_superscript};
 
-/// A piece of a formula, with what its place in the text tells.
+/// A token with its position.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
-    /// The number of characters before it.
+    /// The index of its first character.
     pub(super) position: usize,
-    /// Whether a space stands before it.
+    /// Whether a space precedes it.
     pub(super) spaced: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Number(String),
-    /// A name. Words of Latin letters are one name, Greek letters are each one.
+    /// A name: a word of Latin letters, or a single Greek letter.
     Word(String),
     /// `²`, `ᵖ⁻¹`: in plain characters.
     Superscript(String),
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Subscript(String),
     /// `ᵀ`.
     Transpose,
-    /// `′`: how many.
+    /// One or more `′`: their number.
     Primes(usize),
     /// `_{`.
     OpenSubscript,
@@ -33,7 +33,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// As messages name it.
+    /// The text of the token, for messages.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Number(text) | Self::Word(text) | Self::Superscript(text) | Self::Subscript(text) => text.clone(),
@@ -49,12 +49,12 @@ fn is_greek(c: char) -> bool {
     ('\u{370}'..='\u{3ff}').contains(&c)
 }
 
-/// Accents that are characters of their own and belong to the letter before: x̂.
+/// Combining accents, which belong to the preceding letter: x̂.
 fn is_accent(c: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&c)
 }
 
-/// Letters that make up words; `∂` is the beginning of one.
+/// Letters of words; a word may begin with `∂`.
 fn is_latin(c: char) -> bool {
     (c.is_alphabetic() && !is_greek(c) && !is_script(c)) || c == '∂'
 }
@@ -63,7 +63,7 @@ fn is_script(c: char) -> bool {
     c == 'ᵀ' || from_superscript(c).is_some() || from_subscript(c).is_some()
 }
 
-/// Cuts a text into tokens.
+/// Splits a text into tokens.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ParseError> {
     let mut lexer = Lexer { chars: text.chars().collect(), at: 0 };
     let mut tokens = Vec::new();
@@ -88,7 +88,7 @@ impl Lexer {
         self.chars.get(self.at + ahead).copied()
     }
 
-    /// Takes characters as long as they fit.
+    /// Takes characters while the condition holds.
     fn run(&mut self, fits: impl Fn(char) -> bool) -> String {
         let len = self.chars[self.at..].iter().take_while(|&&c| fits(c)).count();
         self.at += len;
@@ -129,7 +129,7 @@ impl Lexer {
         script.chars().filter_map(plain).collect()
     }
 
-    /// Digits, perhaps a point and more digits, perhaps a power of ten.
+    /// Digits, optionally followed by a decimal point with digits and by an exponent.
     fn number(&mut self) -> String {
         let digit = |c: char| c.is_ascii_digit();
         let is_digit = |c: Option<char>| c.is_some_and(digit);
@@ -147,7 +147,7 @@ impl Lexer {
         text
     }
 
-    /// `conv2d`, `h1`, `x_i`, `dE_dw5`; one Greek letter; `d` and one Greek letter; each with its accents.
+    /// `conv2d`, `h1`, `x_i`, `dE_dw5`; one Greek letter; `d` with one Greek letter; each with accents.
     fn word(&mut self) -> String {
         let mut word = String::new();
         if !self.peek(0).is_some_and(is_greek) {

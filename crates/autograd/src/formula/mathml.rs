@@ -1,10 +1,10 @@
-//! Formulas as presentation MathML, which browsers typeset.
+//! Formulas as presentation MathML, for browsers.
 
 use super::expression::{Expression, Operator, Symbol, differential, level};
 use super::{Equation, Formula};
 
 impl Formula {
-    /// As a `<math>` element; several equations stand in one row.
+    /// As a `<math>` element, with all equations in one row.
     ///
     /// ```
     /// use chainrule_autograd::formula::Formula;
@@ -65,12 +65,12 @@ fn parenthesized(inner: &str) -> String {
     wrapped(&format!("<mo>(</mo>{inner}<mo>)</mo>"))
 }
 
-/// Multiplication that is not shown, for screen readers and spacing.
+/// Invisible multiplication, for screen readers and spacing.
 const TIMES: &str = "<mo>&#x2062;</mo>";
-/// The application of a function, not shown.
+/// Invisible function application.
 const APPLY: &str = "<mo>&#x2061;</mo>";
 
-/// How tightly an expression binds here: a fraction and a root enclose their parts themselves.
+/// The precedence of an expression in MathML, where fractions and roots need no parentheses around their parts.
 fn binding(x: &Expression) -> u8 {
     match x {
         Expression::Binary(Operator::Divide { .. }, ..) => level::RAISED,
@@ -83,7 +83,7 @@ fn enclosed(x: &Expression, least: u8) -> String {
     if binding(x) < least { parenthesized(&text) } else { text }
 }
 
-/// To the left of an operator, where a sum over indices at the end would take in what follows.
+/// A left operand of an operator; a sum over indices at its end would include the following factors.
 fn left(x: &Expression, least: u8) -> String {
     match x {
         Expression::Binary(Operator::Divide { .. }, ..) => enclosed(x, least),
@@ -117,7 +117,7 @@ fn show(x: &Expression) -> String {
         Expression::Binary(kind, a, b) => binary(*kind, a, b),
         Expression::Power(base, exponent) => {
             let base = match &**base {
-                // Fractions and roots are raised in parentheses.
+                // Fractions and roots get parentheses before an exponent.
                 Expression::Binary(..) | Expression::Root(_) => parenthesized(&show(base)),
                 _ => enclosed(base, level::ATOM),
             };
@@ -171,7 +171,7 @@ fn binary(kind: Operator, a: &Expression, b: &Expression) -> String {
     joined(kind, a, b, &right)
 }
 
-/// An operator between a and b, which is shown already but for fractions.
+/// The MathML of a binary operation; `right` is that of b, except in fractions.
 fn joined(kind: Operator, a: &Expression, b: &Expression, right: &str) -> String {
     match kind {
         Operator::Add => format!("{}<mo>+</mo>{right}", enclosed(a, level::SUM)),
@@ -185,7 +185,7 @@ fn joined(kind: Operator, a: &Expression, b: &Expression, right: &str) -> String
     }
 }
 
-/// `1e-9` is one times a power of ten.
+/// `1e-9` is shown as a multiple of a power of ten.
 fn number(text: &str) -> String {
     match text.split_once('e') {
         Some((digits, exponent)) => {

@@ -1,9 +1,9 @@
-//! The formulas that rules say, as mathematics and not only as text.
+//! Formulas of rules, in a notation that programs can parse.
 //!
-//! A formula is one or more equations in the notation of a textbook, `y = 1/(1 + e⁻ˣ)` or `dx = dy · w, dw = dyᵀ · x`. It can
-//! be read by a program ([`Formula::parse`]), shown in a terminal (its `Display`) and on a page
-//! ([`to_mathml`](Formula::to_mathml)), evaluated where its symbols are numbers ([`evaluate`](Formula::evaluate)) and
-//! shown with those numbers ([`with_numbers`](Formula::with_numbers)).
+//! A formula is one or more equations in textbook notation, `y = 1/(1 + e⁻ˣ)` or `dx = dy · w, dw = dyᵀ · x`. It can be
+//! parsed ([`Formula::parse`]), printed as text (`Display`) or as MathML ([`to_mathml`](Formula::to_mathml)), evaluated
+//! for given numbers ([`evaluate`](Formula::evaluate)), and printed with these numbers
+//! ([`with_numbers`](Formula::with_numbers)).
 //!
 //! # Notation
 //!
@@ -47,15 +47,15 @@ pub struct Formula {
 /// `left = right`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Equation {
-    /// What is said to be: `dx`, `d(dy)`, `y[n,c]`.
+    /// The left side: `dx`, `d(dy)`, `y[n,c]`.
     pub left: Expression,
-    /// What it is.
+    /// The right side.
     pub right: Expression,
-    /// The sign that stands before it if it is not the first: `,` or `;`.
+    /// The separator before it, `,` or `;`, unless it is the first.
     separator: char,
 }
 
-/// Why a text is no formula, and where.
+/// A syntax error in a formula, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     text: String,
@@ -68,7 +68,7 @@ impl ParseError {
         Self { text: text.to_owned(), position, message: message.into() }
     }
 
-    /// How many characters stand before what is wrong.
+    /// The position of the error, in characters.
     #[must_use]
     pub fn position(&self) -> usize {
         self.position
@@ -76,7 +76,7 @@ impl ParseError {
 }
 
 impl fmt::Display for ParseError {
-    /// The message, the text, and a caret under what is wrong.
+    /// The message, the text, and a caret under the error.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let accents = |c: &char| ('\u{300}'..='\u{36f}').contains(c);
         let columns = self.text.chars().take(self.position).filter(|c| !accents(c)).count();
@@ -88,7 +88,7 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 impl Formula {
-    /// The equations of a text, in the [notation](self) of this module.
+    /// Parses equations in the [notation](self) of this module.
     ///
     /// ```
     /// use chainrule_autograd::formula::Formula;
@@ -99,12 +99,12 @@ impl Formula {
     /// ```
     ///
     /// # Errors
-    /// If the text is not in that notation; the error says where.
+    /// If there is a syntax error; the error contains its position.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         parser::equations(text).map(|equations| Self { equations })
     }
 
-    /// The equations, in their order.
+    /// The equations, in order.
     #[must_use]
     pub fn equations(&self) -> &[Equation] {
         &self.equations
@@ -116,7 +116,7 @@ impl Formula {
         self.equations.iter().find(|equation| equation.left.to_string() == left)
     }
 
-    /// Of a derivative: the inputs whose gradients it says, in their order. `dx`, `dx[n,c]` and `d(x)` are that of x.
+    /// The inputs whose gradients a derivative defines, in order. `dx`, `dx[n,c]` and `d(x)` define that of x.
     ///
     /// ```
     /// use chainrule_autograd::formula::Formula;
@@ -128,8 +128,8 @@ impl Formula {
         self.equations.iter().filter_map(|equation| input(base(&equation.left))).collect()
     }
 
-    /// The symbols of right sides that stand for a value given from outside: not those that another equation defines,
-    /// nor indices, nor e, π and ∞. By their [`name`](Symbol::name)s.
+    /// The free symbols of right sides, by [`name`](Symbol::name): without those that an equation defines, indices, and
+    /// e, π and ∞.
     #[must_use]
     pub fn symbols(&self) -> BTreeSet<String> {
         let mut free = BTreeSet::new();
@@ -149,16 +149,16 @@ impl Formula {
 }
 
 impl Expression {
-    /// The expression of a text without equations, such as a student's answer, in the [notation](self) of this module.
+    /// Parses a single expression, such as a student's answer, in the [notation](self) of this module.
     ///
     /// # Errors
-    /// If the text is not in that notation; the error says where.
+    /// If there is a syntax error; the error contains its position.
     pub fn parse(text: &str) -> Result<Self, ParseError> {
         parser::expression(text)
     }
 }
 
-/// What has the elements that a left side names: `y` of `y[n,c]`.
+/// The symbol of a left side without indices: `y` of `y[n,c]`.
 fn base(left: &Expression) -> &Expression {
     match left {
         Expression::Element { of, .. } => base(of),
@@ -166,7 +166,7 @@ fn base(left: &Expression) -> &Expression {
     }
 }
 
-/// What a left side is the gradient of.
+/// The variable whose gradient a left side denotes.
 fn input(left: &Expression) -> Option<String> {
     match left {
         Expression::Symbol(symbol) => {
@@ -181,7 +181,7 @@ fn input(left: &Expression) -> Option<String> {
     }
 }
 
-/// The symbols in the indices of a left side, which its right side may use.
+/// The symbols in the indices of a left side, which are bound on the right side.
 fn indices(left: &Expression, bound: &mut BTreeSet<String>) {
     if let Expression::Element { of, at } = left {
         indices(of, bound);
@@ -191,7 +191,7 @@ fn indices(left: &Expression, bound: &mut BTreeSet<String>) {
     }
 }
 
-/// Adds the names of an expression's symbols that are not bound.
+/// Adds the names of the free symbols of an expression.
 fn collect(x: &Expression, bound: &BTreeSet<String>, found: &mut BTreeSet<String>) {
     match x {
         Expression::Symbol(symbol) => {
@@ -211,7 +211,7 @@ fn collect(x: &Expression, bound: &BTreeSet<String>, found: &mut BTreeSet<String
     }
 }
 
-/// The index of `i ∈ window` or `i ≠ j` under a sum.
+/// The index in `i ∈ window` or `i ≠ j` under a sum.
 fn running(index: &Expression) -> &Expression {
     match index {
         Expression::Comparison(first, _) => first,

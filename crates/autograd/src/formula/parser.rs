@@ -1,4 +1,4 @@
-//! From tokens to expressions, by recursive descent: one function for each level of binding, the loosest first.
+//! A recursive-descent parser of formulas: one function for each level of precedence, the lowest first.
 
 use super::expression::{Expression, Fence, Junction, Operator, Relation, Symbol};
 use super::lexer::{Kind, Token, tokens};
@@ -6,10 +6,10 @@ use super::{Equation, ParseError, functions};
 
 type Parsed<T = Expression> = Result<T, ParseError>;
 
-/// Names that are no symbols.
+/// Keywords, which are not symbols.
 const KEYWORDS: [&str; 4] = ["where", "else", "and", "or"];
 
-/// The equations of a text, each with the sign that stood before it.
+/// Parses equations, each with its preceding separator.
 pub(super) fn equations(text: &str) -> Parsed<Vec<Equation>> {
     let mut parser = Parser::new(text)?;
     let mut equations = Vec::new();
@@ -24,7 +24,7 @@ pub(super) fn equations(text: &str) -> Parsed<Vec<Equation>> {
     }
 }
 
-/// The one expression of a text.
+/// Parses a single expression.
 pub(super) fn expression(text: &str) -> Parsed {
     let mut parser = Parser::new(text)?;
     match parser.value()? {
@@ -57,7 +57,7 @@ impl<'a> Parser<'a> {
         ParseError::new(self.text, self.tokens.get(self.at).map_or(end, |token| token.position), message)
     }
 
-    /// What is wrong with the token here.
+    /// The error for an unexpected token.
     fn unexpected(&self, wanted: &str) -> ParseError {
         match self.peek() {
             Some(kind) => self.error(format!("{wanted}, not '{}'", kind.text())),
@@ -94,8 +94,8 @@ impl<'a> Parser<'a> {
         [',', ';'].into_iter().find(|&sign| self.takes_sign(sign))
     }
 
-    /// A right side, `expression` or `expression where condition, …, else expression`; and if more follows, the
-    /// separator and the next left side.
+    /// A right side, `expression` or `expression where condition, …, else expression`; if another equation follows,
+    /// also the separator and its left side.
     fn value(&mut self) -> Parsed<(Expression, Option<(char, Expression)>)> {
         let mut value = self.sum()?;
         let mut cases = Vec::new();
@@ -172,8 +172,8 @@ impl<'a> Parser<'a> {
         self.product()
     }
 
-    /// Factors between `·` and `/`, from left to right; but a tight run after a spaced dot is grouped, which changes no
-    /// value: `dy · a/b` is dy times a fraction.
+    /// Factors with `·` and `/`, from left to right. A sequence without spaces after a dot with spaces is grouped,
+    /// which does not change the value: `dy · a/b` is dy times a fraction.
     fn product(&mut self) -> Parsed {
         let mut product = self.run(None)?;
         loop {
@@ -191,7 +191,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Factors between `·` and `/` without spaces.
+    /// Factors with `·` and `/` without spaces.
     fn run(&mut self, first: Option<Expression>) -> Parsed {
         let mut run = match first {
             Some(first) => first,
@@ -208,7 +208,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Factors without a sign between: `2x`, `y(1 − y)`, `βx`. They bind more tightly than `/`.
+    /// Factors without a sign: `2x`, `y(1 − y)`, `βx`. Their precedence is higher than that of `/`.
     fn factor(&mut self) -> Parsed {
         if self.takes_sign('−') {
             return Ok(Expression::Negative(Box::new(self.factor()?)));
@@ -238,7 +238,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A primary and what follows it: exponents, indices.
+    /// A primary expression with its exponents and indices.
     fn postfix(&mut self) -> Parsed {
         let mut value = self.primary()?;
         loop {
@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Expressions or conditions between commas, up to a closing sign.
+    /// Expressions or conditions separated by commas, up to a closing sign.
     fn list(&mut self, close: char) -> Parsed<Vec<Expression>> {
         let mut items = vec![self.condition()?];
         while self.takes_sign(',') {
@@ -355,7 +355,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// What follows `Σ`: `_{n,i : condition}`, `ₙ` or nothing; then the rest of the product.
+    /// The rest of a sum after `Σ`: `_{n,i : condition}`, `ₙ` or nothing, then the rest of the product.
     fn over(&mut self, operator: String) -> Parsed {
         let (mut indices, mut condition) = (Vec::new(), None);
         if let Some(Kind::Subscript(text)) = self.peek().cloned() {
@@ -379,7 +379,7 @@ fn binary(operator: Operator, a: Expression, b: Expression) -> Expression {
     Expression::Binary(operator, Box::new(a), Box::new(b))
 }
 
-/// Several conditions joined; one by itself.
+/// Joins several conditions; a single one is returned as it is.
 fn join(junction: Junction, mut conditions: Vec<Expression>) -> Expression {
     match conditions.pop() {
         Some(only) if conditions.is_empty() => only,

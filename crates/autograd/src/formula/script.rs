@@ -1,6 +1,6 @@
-//! The superscripts and subscripts that Unicode has.
+//! Superscripts and subscripts in Unicode.
 
-/// Each character with its superscript, for exponents.
+/// Characters and their superscripts, for exponents.
 const SUPERSCRIPTS: &[(char, char)] = &[
     ('0', '⁰'),
     ('1', '¹'),
@@ -39,7 +39,7 @@ const SUPERSCRIPTS: &[(char, char)] = &[
     ('z', 'ᶻ'),
 ];
 
-/// Each character with its subscript, for indices.
+/// Characters and their subscripts, for indices.
 const SUBSCRIPTS: &[(char, char)] = &[
     ('0', '₀'),
     ('1', '₁'),
@@ -88,12 +88,12 @@ pub(super) fn from_subscript(c: char) -> Option<char> {
     from(SUBSCRIPTS, c)
 }
 
-/// The text in superscripts, if each character has one.
+/// The text in superscripts; `None` if a character has none.
 pub(super) fn superscript(text: &str) -> Option<String> {
     text.chars().map(|c| to(SUPERSCRIPTS, c)).collect()
 }
 
-/// The text in subscripts, if each character has one.
+/// The text in subscripts; `None` if a character has none.
 pub(super) fn subscript(text: &str) -> Option<String> {
     text.chars().map(|c| to(SUBSCRIPTS, c)).collect()
 }

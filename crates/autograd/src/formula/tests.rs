@@ -1,4 +1,4 @@
-//! What parses, how it is shown, what it is worth; and what does not parse, and where.
+//! Parsing, printing and evaluation of formulas, and the positions of errors.
 
 use super::*;
 
@@ -171,7 +171,7 @@ fn numbers_take_the_place_of_symbols() {
     assert_eq!(shown("y = Σ x"), "y = Σ x");
 }
 
-/// Fails unless each tag is closed in its turn.
+/// Checks that the tags are properly nested.
 fn well_formed(mathml: &str) {
     let mut open = Vec::new();
     for tag in mathml.split('<').skip(1) {

@@ -1,4 +1,4 @@
-//! Formulas as plain Unicode text, which parses to the same again.
+//! Formulas as plain Unicode text, which parses to the same formula.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -27,7 +27,7 @@ impl Display for Equation {
 impl Display for Symbol {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str(&self.base)?;
-        // One or two letters as subscripts; words stay readable.
+        // One or two letters become subscripts; longer words would be hard to read.
         let short = self.subscript.chars().count() <= 2 || self.subscript.chars().all(|c| c.is_ascii_digit());
         match subscript(&self.subscript).filter(|_| short) {
             Some(text) => f.write_str(&text)?,
@@ -89,12 +89,12 @@ impl Display for Expression {
     }
 }
 
-/// The expression, in parentheses if it binds less tightly than its place asks for.
+/// The expression, in parentheses if its precedence is lower than required.
 fn enclosed(x: &Expression, least: u8) -> String {
     if x.level() < least { format!("({x})") } else { x.to_string() }
 }
 
-/// The same to the left of an operator, where a sum over indices at the end would take in what follows.
+/// The same as the left operand of an operator; a sum over indices at its end would include the following factors.
 fn left(x: &Expression, least: u8) -> String {
     match x {
         Expression::Binary(operator, a, b) if x.is_open() && x.level() >= least => {
@@ -105,7 +105,7 @@ fn left(x: &Expression, least: u8) -> String {
     }
 }
 
-/// What is divided by. A product without a sign is one factor: `2y`, but `(p(1 − p))`.
+/// A denominator. A product without a sign counts as one factor: `2y`, but `(p(1 − p))`.
 fn divisor(x: &Expression) -> String {
     let text = enclosed(x, level::APPLIED);
     let product = matches!(x, Expression::Binary(Operator::Juxtapose, ..)) && text.ends_with(')');
@@ -123,7 +123,7 @@ fn binary(operator: Operator, a: &Expression, b: &Expression) -> String {
     joined(operator, a, b, &right)
 }
 
-/// An operator between a and the text of b.
+/// The text of a binary operation; `right` is the text of b.
 fn joined(operator: Operator, a: &Expression, b: &Expression, right: &str) -> String {
     match operator {
         Operator::Add => format!("{} + {right}", enclosed(a, level::SUM)),
@@ -139,7 +139,7 @@ fn joined(operator: Operator, a: &Expression, b: &Expression, right: &str) -> St
     }
 }
 
-/// What has to stand between two factors without a sign, so that they stay two.
+/// The separator between two factors of a product without a sign, so that they parse as two factors.
 fn between(a: &Expression, a_text: &str, b: &Expression, b_text: &str) -> &'static str {
     let word = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     let words = word(a_text.chars().next_back()) && word(b_text.chars().next());
@@ -154,13 +154,13 @@ fn between(a: &Expression, a_text: &str, b: &Expression, b_text: &str) -> &'stat
     }
 }
 
-/// Expressions between commas, tight if all are.
+/// Expressions separated by `, `, or by `,` if none of them contains a space.
 fn list(items: &[Expression]) -> String {
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
     texts.join(if texts.iter().any(|text| text.contains(' ')) { ", " } else { "," })
 }
 
-/// What stands under a sum sign: `ₙ`, `_{n,i}`, `_{i : k[i] = j}`.
+/// The subscript of a sum sign: `ₙ`, `_{n,i}`, `_{i : k[i] = j}`.
 fn under(indices: &[Expression], condition: Option<&Expression>) -> String {
     let text = list(indices);
     match condition {
