@@ -1,4 +1,4 @@
-//! The graph: what is recorded, how it is walked, and that it goes away.
+//! The graph: recording, the backward walk, dropping.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use chainrule_autograd::{
 };
 use chainrule_tensor::{Conv2dOptions, Float, Shape, Tensor64, TensorOf, Unary};
 
-/// Adds 0, and holds on to something whose handles are counted.
+/// The identity; each node holds a handle of a counter, so that living nodes can be counted.
 struct Counted {
     _held: Arc<()>,
 }
@@ -42,18 +42,18 @@ fn a_chain_of_a_million_nodes_is_walked_and_dropped() {
     assert_eq!(y.backward()[&x].item(), 1.0);
     assert_eq!(Arc::strong_count(&count), 1_000_001);
     drop(y);
-    assert_eq!(Arc::strong_count(&count), 1, "every node is gone");
+    assert_eq!(Arc::strong_count(&count), 1, "all nodes are dropped");
 }
 
 #[test]
-fn walking_twice_gives_the_same() {
+fn two_backward_passes_give_the_same_gradients() {
     let x = Var64::parameter("x", [1.0, 2.0]);
     let y = (&x * &x.exp()).sum();
     assert_eq!(y.backward()[&x], y.backward()[&x]);
 }
 
 #[test]
-fn constants_and_what_is_computed_without_recording_make_no_node() {
+fn constants_and_unrecorded_operations_are_not_nodes() {
     let (x, c) = (Var64::parameter("x", 2.0), Var64::constant(3.0));
     assert!((&x * &c).operation().is_some());
     assert!((&c * &c).operation().is_none());
@@ -67,7 +67,7 @@ fn constants_and_what_is_computed_without_recording_make_no_node() {
 }
 
 #[test]
-fn gradients_of_gradients_of_a_power() {
+fn higher_derivatives_of_a_power() {
     let x = Var64::parameter("x", 1.5);
     let mut y = x.pow(4.0);
     for expected in [4.0 * 1.5f64.powi(3), 12.0 * 1.5 * 1.5, 24.0 * 1.5, 24.0] {
@@ -129,7 +129,7 @@ fn rules_count_the_multiply_adds_of_their_product() {
     let parameter = |shape: &[usize]| Var64::parameter("p", TensorOf::ones(Shape::new(shape)));
     let options = Conv2dOptions { groups: 2, ..Conv2dOptions::padded(1) };
     let (x, w) = (parameter(&[2, 4, 5, 6]), parameter(&[6, 2, 3, 3]));
-    // 6 outputs of 30 pixels in 2 images, each a sum over 2 channels and 9 cells.
+    // 6 output channels of 30 pixels in 2 images, each a sum over 2 channels and 9 kernel elements.
     let expected = 2 * 6 * 30 * 2 * 9;
     assert_eq!(count(x.conv2d(&w, None, options)), expected);
     assert_eq!(count(x.conv2d_relu_max_pool2d(&w, None, options, 2)), expected);
@@ -146,7 +146,7 @@ fn panic_text(body: impl FnOnce() + std::panic::UnwindSafe) -> String {
 }
 
 #[test]
-fn a_parameter_changed_after_the_forward_pass_is_named() {
+fn a_parameter_changed_after_the_forward_pass_is_an_error() {
     let text = panic_text(|| {
         let w = Var64::parameter("fc1.weight", 2.0);
         let loss = &w * &w;
@@ -157,7 +157,7 @@ fn a_parameter_changed_after_the_forward_pass_is_named() {
 }
 
 #[test]
-fn what_cannot_be_walked_is_told() {
+fn invalid_backward_calls_panic_with_the_reason() {
     let text = panic_text(|| drop(Var64::parameter("x", [1.0, 2.0]).square().backward()));
     assert!(text.contains("'square' has shape (2,)") && text.contains("take a sum or a mean"), "{text}");
     let text = panic_text(|| drop(Var64::constant(1.0).backward()));
@@ -205,7 +205,7 @@ fn variables_work_from_any_thread() {
 }
 
 #[test]
-fn a_step_that_ran_once_allocates_no_tensor_memory() {
+fn repeated_steps_allocate_no_tensor_memory() {
     let w = Var::parameter("w", chainrule_tensor::Tensor::ones([64, 64]));
     let x = Var::constant(chainrule_tensor::Tensor::ones([32, 64]));
     let step = || {
@@ -213,7 +213,7 @@ fn a_step_that_ran_once_allocates_no_tensor_memory() {
         w.update(|value| value.add_assign(&gradients[&w].unary(Unary::Mul(-0.1))));
     };
     (0..3).for_each(|_| step());
-    // Other tests share the pool and may allocate at the same time: one undisturbed step out of many is proof.
+    // Other tests share the pool and may allocate at the same time, so one step without allocations is enough.
     let undisturbed = (0..200).any(|_| {
         let before = chainrule_tensor::buffer_pool::stats().allocated;
         step();
@@ -223,11 +223,11 @@ fn a_step_that_ran_once_allocates_no_tensor_memory() {
 }
 
 #[test]
-fn several_parameters_change_at_once() {
-    // Not in the order of creation.
+fn update_all_changes_several_parameters() {
+    // In an order other than that of creation.
     let (a, b) = (Var64::parameter("a", 1.0), Var64::parameter("b", [2.0, 3.0]));
     VarOf::update_all(&[&b, &a], |values| {
-        let [b, a] = values.try_into().expect("as many as were named");
+        let [b, a] = values.try_into().expect("one value for each parameter");
         b.make_mut()[0] = 5.0;
         a.make_mut()[0] = 7.0;
     });
@@ -236,7 +236,7 @@ fn several_parameters_change_at_once() {
 
 #[test]
 #[should_panic(expected = "'a' was changed")]
-fn a_graph_is_not_walked_through_what_changed_with_others() {
+fn update_all_invalidates_earlier_graphs() {
     let a = Var64::parameter("a", 1.0);
     let loss = &a * &a;
     VarOf::update_all(&[&a], |_| ());
@@ -245,13 +245,13 @@ fn a_graph_is_not_walked_through_what_changed_with_others() {
 
 #[test]
 #[should_panic(expected = "'a' is listed twice")]
-fn a_parameter_is_not_changed_twice_at_once() {
+fn update_all_rejects_duplicates() {
     let a = Var64::parameter("a", 1.0);
     VarOf::update_all(&[&a, &Var64::parameter("b", 2.0), &a], |_| ());
 }
 
 #[test]
-fn a_watcher_sees_what_is_recorded_and_nothing_else() {
+fn a_watcher_sees_exactly_the_recorded_operations() {
     use std::cell::RefCell;
     use std::rc::Rc;
     let seen = Rc::new(RefCell::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Reading a graph: names, scopes, attributes, the identity of constants.
+//! Inspecting a graph: names, scopes, attributes, identity of constants.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use chainrule_autograd::{Attribute, CrossEntropy};
 use chainrule_autograd::{Operation, Reduction, Scope, Setting, Var64, no_grad, scope, scope_with};
 use chainrule_tensor::{Conv2dOptions, Pool2dOptions, Tensor64};
 
-/// The operations that a variable was computed from, the newest first.
+/// The operations that a variable was computed from, from the newest to the oldest.
 fn operations(var: &Var64) -> Vec<(String, Option<String>)> {
     let mut found = BTreeMap::new();
     let mut stack = vec![var.clone()];
@@ -24,7 +24,7 @@ fn attributes(op: &Operation<f64>) -> BTreeMap<&'static str, Setting> {
 }
 
 #[test]
-fn names_are_those_given_else_those_of_the_operations() {
+fn names_default_to_those_of_the_operations() {
     let w = Var64::parameter("w", [1.0, 2.0]).named("weight");
     assert_eq!(w.name(), "weight");
     let h = (2.0 * &w).named("h");
@@ -41,7 +41,7 @@ fn names_are_those_given_else_those_of_the_operations() {
 }
 
 #[test]
-fn constants_can_be_told_apart() {
+fn constants_have_identities() {
     let (a, b) = (Var64::constant([1.0]), Var64::constant([1.0]));
     assert_eq!((a.name(), a.id()), ("constant".into(), a.clone().id()));
     assert_ne!(a.id(), b.id());
@@ -49,7 +49,7 @@ fn constants_can_be_told_apart() {
     assert!(a.id() > w.id());
     let (first, second) = (&w * &a, &w * &a);
     let parent = |var: &Var64| var.operation().unwrap().parent(1).id();
-    assert_eq!(parent(&first), parent(&second), "one node of a picture");
+    assert_eq!(parent(&first), parent(&second), "the same constant");
 
     let x = a.named("x");
     assert_eq!((x.name(), x.requires_grad(), x.value().to_vec()), ("x".into(), false, vec![1.0]));
@@ -61,7 +61,7 @@ fn constants_can_be_told_apart() {
 }
 
 #[test]
-fn a_composite_is_a_scope_with_its_operations_inside() {
+fn a_composed_op_is_a_scope_of_operations() {
     let (x, t) = (Var64::parameter("x", [[1.0, 2.0]]), Var64::constant([[0.0, 0.5]]));
     let found = |var: &Var64| -> Vec<String> {
         operations(var)
@@ -85,7 +85,7 @@ fn a_composite_is_a_scope_with_its_operations_inside() {
 }
 
 #[test]
-fn scopes_nest_and_close_after_a_panic_too() {
+fn scopes_nest_and_close_after_a_panic() {
     let x = Var64::parameter("x", 2.0);
     let path = |var: &Var64| var.operation().unwrap().scope().map(Scope::path);
     let (inner, outer) = scope("net", || {
@@ -98,13 +98,13 @@ fn scopes_nest_and_close_after_a_panic_too() {
     assert!(id(&first) < id(&second), "each call is a scope of its own");
     assert!(std::panic::catch_unwind(|| scope("broken", || panic!("inside"))).is_err());
     assert_eq!(path(&(2.0 * &x)), None);
-    // Nothing is recorded, so nothing is opened, nor are attributes asked for.
+    // While recording is off, no scope is opened and the attributes are not evaluated.
     let y = no_grad(|| scope_with("off", || unreachable!("nobody reads them"), || 2.0 * &x));
     assert!(y.operation().is_none());
 }
 
 #[test]
-fn operations_give_what_they_were_given() {
+fn operations_have_attributes() {
     let x = Var64::parameter("x", Tensor64::from_fn([1, 2, 4, 4], |i| i as f64));
     let w = Var64::parameter("w", Tensor64::from_fn([2, 1, 2, 2], |i| i as f64));
     let of = |var: &Var64| attributes(&var.operation().unwrap());
@@ -128,7 +128,7 @@ fn operations_give_what_they_were_given() {
 }
 
 #[test]
-fn a_step_is_shown_with_its_numbers() {
+fn a_derivative_is_shown_with_numbers() {
     let y = Var64::parameter("x", 0.0).sigmoid();
     let op = y.operation().unwrap();
     let derivative = Formula::parse(op.rule().derivative()).unwrap();

@@ -1,9 +1,9 @@
-//! Extreme inputs: no NaN, the right values and the right gradients.
+//! Extreme inputs: correct values and gradients, without NaN.
 
 use chainrule_autograd::{Reduction, VarOf};
 use chainrule_tensor::{Float, TensorOf};
 
-/// Checks values and gradients at some points, in one type.
+/// Checks values and gradients at some points for one type.
 fn check<T: Float>(name: &str, f: impl Fn(&VarOf<T>) -> VarOf<T>, points: &[(f64, f64, f64)]) {
     for &(x, value, slope) in points {
         let var = VarOf::<T>::parameter("x", TensorOf::scalar(T::from_f64(x)));
@@ -37,7 +37,7 @@ fn all<T: Float>() {
 }
 
 #[test]
-fn activations_and_losses_at_the_ends_of_their_range() {
+fn activations_and_losses_at_extreme_inputs() {
     all::<f32>();
     all::<f64>();
 }
@@ -60,13 +60,13 @@ fn logits<T: Float>() {
 }
 
 #[test]
-fn log_softmax_and_cross_entropy_of_huge_logits() {
+fn log_softmax_and_cross_entropy_of_large_logits() {
     logits::<f32>();
     logits::<f64>();
 }
 
 #[test]
-fn nan_passes_through_relu_and_the_maximum() {
+fn nan_propagates_through_relu_and_maximum() {
     let x = VarOf::<f32>::parameter("x", [1.0, f32::NAN, 3.0]);
     assert!(x.relu().value().at(&[1]).is_nan());
     assert!(x.max().item().is_nan());

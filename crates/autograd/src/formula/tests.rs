@@ -15,7 +15,7 @@ fn value(text: &str) -> f64 {
 }
 
 #[test]
-fn the_text_of_a_formula_is_what_was_written() {
+fn printing_restores_the_text() {
     for text in [
         "y = 1/(1 + e⁻ˣ)",
         "dx = dy · y(1 − y)",
@@ -45,7 +45,7 @@ fn the_text_of_a_formula_is_what_was_written() {
 }
 
 #[test]
-fn ascii_and_other_spellings_are_understood() {
+fn ascii_and_other_spellings_are_parsed() {
     for (written, shown) in [
         ("y = -(1-o)*o*(1-o)*h1", "y = −(1 − o)·o·(1 − o)·h₁"),
         ("y = 1/(1 + e^(-x))", "y = 1/(1 + e⁻ˣ)"),
@@ -95,7 +95,7 @@ fn values_follow_the_conventions_of_mathematics() {
 }
 
 #[test]
-fn the_text_keeps_the_value() {
+fn printing_preserves_the_value() {
     for text in ["12 / x·2", "12 / x / p", "x · p/y", "(x + y)(x − y)", "x/(p/y)", "x − (y − p)", "−(x + y)", "(−x)²"]
     {
         let shown = Expression::parse(text).unwrap().to_string();
@@ -104,7 +104,7 @@ fn the_text_keeps_the_value() {
 }
 
 #[test]
-fn errors_name_the_place() {
+fn parse_errors_have_messages_and_positions() {
     for (text, position, message) in [
         ("dx = the part of dy", 9, "(a product of two names is written 'a · b'), not 'part'"),
         ("y = 2 + · x", 8, "expected a number, a name or '(', not '·'"),
@@ -135,7 +135,7 @@ fn errors_name_the_place() {
 }
 
 #[test]
-fn what_has_no_value_is_told() {
+fn evaluation_errors() {
     let at = |name: &str| (name == "x").then_some(1.0);
     for (text, error) in [
         ("y = q", EvaluationError::Unknown("q".into())),
@@ -150,7 +150,7 @@ fn what_has_no_value_is_told() {
 }
 
 #[test]
-fn free_symbols_are_neither_defined_nor_indices() {
+fn free_symbols_exclude_definitions_and_indices() {
     let symbols = |text: &str| parsed(text).symbols().into_iter().collect::<Vec<_>>().join(" ");
     assert_eq!(symbols("dx = dy · s·(1 − s) · e^(−π), s = σ(βx)"), "dy x β");
     assert_eq!(symbols("y[n,o] = b[o] + Σ_{i} x[n,i] · w[o,i]"), "b w x");
@@ -159,7 +159,7 @@ fn free_symbols_are_neither_defined_nor_indices() {
 }
 
 #[test]
-fn numbers_take_the_place_of_symbols() {
+fn numbers_are_substituted_for_symbols() {
     let at = |name: &str| match name {
         "x" => Some("-3".to_owned()),
         "β" => Some("2".to_owned()),
@@ -188,7 +188,7 @@ fn well_formed(mathml: &str) {
 }
 
 #[test]
-fn mathml_is_well_formed_and_says_what_the_formula_says() {
+fn mathml_is_well_formed_and_complete() {
     for (text, pieces) in [
         ("y = 1/(1 + e⁻ˣ)", vec!["<mfrac><mrow><mn>1</mn></mrow><mrow><mn>1</mn><mo>+</mo><msup>"]),
         (

@@ -1,11 +1,11 @@
-//! Negative controls: rules made wrong on purpose have to be caught.
+//! Negative controls: the checks must detect wrong rules.
 
 use chainrule_autograd::{CheckError, Operation, Rule, Var64, VarOf, gradcheck, gradgradcheck};
 use chainrule_tensor::{Float, Tensor64, Unary};
 
 type Backward<T> = fn(&Operation<T>, &VarOf<T>) -> Vec<Option<VarOf<T>>>;
 
-/// A square whose rule is whatever the control wants.
+/// The square with an arbitrary rule.
 struct Wrong<T: Float>(Backward<T>);
 
 impl<T: Float> Rule<T> for Wrong<T> {
@@ -38,7 +38,7 @@ fn the_right_rule_passes() {
 }
 
 #[test]
-fn wrong_numbers_are_found_and_told() {
+fn wrong_derivatives_are_detected_and_reported() {
     let wrong: [Backward<f64>; 3] = [
         |op, dy| vec![Some(2.02 * op.parent(0) * dy)],
         |op, dy| vec![Some(op.parent(0) * dy)],
@@ -58,7 +58,7 @@ fn wrong_numbers_are_found_and_told() {
 }
 
 #[test]
-fn a_gradient_of_zeros_is_found() {
+fn a_zero_gradient_is_detected() {
     let error = gradcheck(|x| square(&x[0], |_, dy| vec![Some(0.0 * dy)]), &point()).expect_err("zeros");
     assert!(matches!(error, CheckError::Mismatch { .. }), "the function does depend on x: {error}");
     let flat = |x: &[Var64]| 0.0 * &x[0];
@@ -68,27 +68,27 @@ fn a_gradient_of_zeros_is_found() {
 }
 
 #[test]
-fn a_wrong_second_derivative_is_found() {
-    // Right at first order, but the factor is taken for a constant.
+fn a_wrong_second_derivative_is_detected() {
+    // The first derivative is right, but its factor is treated as a constant.
     let backward: Backward<f64> = |op, dy| vec![Some(2.0 * op.parent(0).detach() * dy)];
     gradcheck(|x| square(&x[0], backward), &point()).unwrap();
     gradgradcheck(|x| square(&x[0], backward), &point()).expect_err("a detached factor");
 }
 
 #[test]
-fn a_function_that_is_not_finite_is_told() {
+fn a_function_that_is_not_finite_is_an_error() {
     let error = gradcheck(|x| x[0].log(), &[[0.0].into()]).expect_err("ln 0");
     assert_eq!(error, CheckError::NotFinite { name: "the function".into() });
 }
 
-fn panics(backward: Backward<f64>) -> String {
+fn panic_text(backward: Backward<f64>) -> String {
     let walk = std::panic::catch_unwind(|| square(&Var64::parameter("x", [1.0, 2.0]), backward).sum().backward());
-    let panic = walk.expect_err("the walk notices");
+    let panic = walk.expect_err("the walk panics");
     panic.downcast_ref::<String>().cloned().expect("a text")
 }
 
 #[test]
-fn the_walk_checks_what_rules_return() {
+fn the_walk_checks_the_results_of_rules() {
     for (backward, text) in [
         ((|_, _| vec![]) as Backward<f64>, "the rule of 'wrong' returned 0 gradients for 1 parents"),
         (|_, _| vec![None], "the rule of 'wrong' returned no gradient for parent 0, which needs one"),
@@ -97,6 +97,6 @@ fn the_walk_checks_what_rules_return() {
             "the rule of 'wrong' returned a gradient of shape () for parent 0 of shape (2,)",
         ),
     ] {
-        assert!(panics(backward).contains(text), "{}", panics(backward));
+        assert!(panic_text(backward).contains(text), "{}", panic_text(backward));
     }
 }

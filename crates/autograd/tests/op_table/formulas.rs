@@ -1,5 +1,4 @@
-//! What the rules say of themselves: that it is mathematics, that nothing in it comes from nowhere, and that it is what
-//! the kernels compute.
+//! The formulas of the rules: they parse, all their symbols are defined, and elementwise ones agree with the kernels.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,26 +10,26 @@ use crate::row::spread;
 use crate::{each_operation, every_graph, rows};
 
 /// The formula and the derivative of an operation's rule.
-fn said(op: &Operation<f64>) -> Result<(Formula, Formula), ParseError> {
+fn formulas(op: &Operation<f64>) -> Result<(Formula, Formula), ParseError> {
     Ok((Formula::parse(op.rule().formula())?, Formula::parse(op.rule().derivative())?))
 }
 
-/// The gradient of what a formula says, as the derivative beside it calls it: dz where dy is an input.
-fn incoming(formula: &Formula) -> &'static str {
+/// The symbol for the gradient of the output in the derivative: dy, or dz for an op that computes a gradient.
+fn output_gradient(formula: &Formula) -> &'static str {
     if formula.equations()[0].left.to_string().starts_with('y') { "dy" } else { "dz" }
 }
 
-/// What is wrong with what an operation's rule says.
-fn complaint(op: &Operation<f64>) -> Option<String> {
+/// The problem of an operation's formulas, if any.
+fn problem(op: &Operation<f64>) -> Option<String> {
     let rule = op.rule();
-    let (formula, derivative) = match said(op) {
-        Ok(said) => said,
+    let (formula, derivative) = match formulas(op) {
+        Ok(formulas) => formulas,
         Err(error) => return Some(error.to_string()),
     };
     for formula in [&formula, &derivative] {
         let text = formula.to_string();
         if !Formula::parse(&text).is_ok_and(|again| again.to_string() == text) {
-            return Some(format!("'{text}' does not become itself again"));
+            return Some(format!("'{text}' is printed differently after parsing"));
         }
         if !formula.to_mathml().ends_with("</math>") {
             return Some("no MathML".into());
@@ -39,12 +38,12 @@ fn complaint(op: &Operation<f64>) -> Option<String> {
     let inputs = derivative.inputs();
     let any_number = inputs.iter().any(|input| input.ends_with("_i"));
     if op.parents() > inputs.len() && !any_number {
-        return Some(format!("'{derivative}' does not say {} gradients", op.parents()));
+        return Some(format!("'{derivative}' does not define {} gradients", op.parents()));
     }
     let mut known: BTreeSet<String> = inputs.into_iter().collect();
-    known.insert(incoming(&formula).into());
+    known.insert(output_gradient(&formula).into());
     known.extend(rule.attributes().iter().map(|attribute| attribute.symbol.to_owned()));
-    // What is saved, where it is a symbol.
+    // Saved values that are symbols.
     for part in rule.saved().split(", ") {
         if let Ok(Expression::Symbol(symbol)) = Expression::parse(part) {
             known.insert(symbol.name());
@@ -56,24 +55,24 @@ fn complaint(op: &Operation<f64>) -> Option<String> {
         !known.contains(symbol) && !numbered
     };
     let unknown: Vec<String> = formula.symbols().into_iter().chain(derivative.symbols()).filter(unknown).collect();
-    (!unknown.is_empty()).then(|| format!("where do {unknown:?} come from?\n  {formula}\n  {derivative}"))
+    (!unknown.is_empty()).then(|| format!("undefined symbols {unknown:?}\n  {formula}\n  {derivative}"))
 }
 
-/// What has the elements that a left side names.
+/// The symbol of a left side without indices.
 fn name(left: &str) -> &str {
     left.split('[').next().unwrap_or(left)
 }
 
 #[test]
-fn every_rule_says_itself_in_symbols_that_are_known() {
-    let mut complaints = BTreeMap::new();
+fn all_symbols_of_formulas_are_defined() {
+    let mut problems = BTreeMap::new();
     every_graph(&mut |op| {
         assert!(!op.rule().saved().is_empty());
-        if let Some(complaint) = complaint(op) {
-            complaints.insert(op.rule().name().to_owned(), complaint);
+        if let Some(problem) = problem(op) {
+            problems.insert(op.rule().name().to_owned(), problem);
         }
     });
-    let all: Vec<String> = complaints.iter().map(|(rule, complaint)| format!("{rule}: {complaint}")).collect();
+    let all: Vec<String> = problems.iter().map(|(rule, problem)| format!("{rule}: {problem}")).collect();
     assert!(all.is_empty(), "{} rules:\n{}", all.len(), all.join("\n"));
 }
 
@@ -82,25 +81,25 @@ fn broadcasts(small: &[usize], large: &[usize]) -> bool {
     small.len() <= large.len() && pairs.into_iter().all(|(a, b)| a == b || *a == 1)
 }
 
-/// The element of x where it is broadcast against a shape.
+/// An element of x after broadcasting to a shape.
 fn element(x: &Tensor64, shape: &[usize], flat: usize) -> f64 {
     x.broadcast_to(shape).to_vec()[flat]
 }
 
-/// Fails unless two numbers agree, infinities and NaN too.
+/// Checks that two numbers agree, including infinities and NaN.
 fn same(what: &str, a: f64, b: f64) {
     let near = (a - b).abs() <= 1e-12 * (1.0 + b.abs());
     assert!(near || a == b || a.is_nan() && b.is_nan(), "{what}: the formula gives {a}, the kernel {b}");
 }
 
-/// Compares an operation and its gradients with its formulas, element by element; false if these are not of numbers.
+/// Compares an operation and its gradients with its formulas, element by element; false if they are not elementwise.
 fn agrees(op: &Operation<f64>) -> bool {
     let rule = op.rule();
-    let Ok((formula, derivative)) = said(op) else { return false };
+    let Ok((formula, derivative)) = formulas(op) else { return false };
     let (inputs, output) = (derivative.inputs(), op.output().value());
     let shape = output.shape();
     let parents: Vec<Tensor64> = (0..op.parents()).map(|i| op.parent(i).value().clone()).collect();
-    // A product of matrices is written as one of numbers.
+    // The formula of a matrix product looks like that of a product of numbers.
     let of_numbers = rule.multiply_adds(op) == 0 && parents.iter().all(|x| broadcasts(&x.shape(), &shape));
     if shape.numel() == 0 || parents.len() > inputs.len() || !of_numbers {
         return false;
@@ -123,7 +122,7 @@ fn agrees(op: &Operation<f64>) -> bool {
             match parent {
                 Some(parent) => Some(element(parent, &shape, i)),
                 None if name == result => Some(output.to_vec()[i]),
-                None if name == incoming(&formula) => Some(dy.to_vec()[i]),
+                None if name == output_gradient(&formula) => Some(dy.to_vec()[i]),
                 None => numbers.get(name).copied(),
             }
         };
@@ -131,7 +130,7 @@ fn agrees(op: &Operation<f64>) -> bool {
         same(&format!("{}, {formula}, element {i}", rule.name()), value, output.to_vec()[i]);
         for (input, gradient) in inputs.iter().zip(&gradients) {
             let Some(gradient) = gradient else { continue };
-            // Where an input was broadcast, its gradient is the sum of what the formula says.
+            // The gradient of a broadcast input is a sum over the formula, so it is not compared.
             if gradient.shape() == shape {
                 let equation = derivative.equations().iter().find(|e| is_gradient_of(&e.left.to_string(), input));
                 let left = equation.expect("its left side was read").left.to_string();
@@ -148,7 +147,7 @@ fn is_gradient_of(left: &str, input: &str) -> bool {
 }
 
 #[test]
-fn elementwise_formulas_are_what_the_kernels_compute() {
+fn elementwise_formulas_agree_with_the_kernels() {
     let mut compared = BTreeSet::new();
     let mut compare = |op: &Operation<f64>| {
         if agrees(op) {
@@ -156,7 +155,7 @@ fn elementwise_formulas_are_what_the_kernels_compute() {
         }
     };
     every_graph(&mut compare);
-    // A grid of points: kinks, ends of ranges and 0 among them.
+    // A grid of points, including kinks, ends of ranges and 0.
     for row in rows::functions() {
         let low = if row.range.0 > 0.0 { 1 } else { -40 };
         let grid: Vec<f64> =

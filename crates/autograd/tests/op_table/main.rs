@@ -1,6 +1,6 @@
-//! The table that drives the tests of all ops: one row for each, all checks for every row.
+//! The table of op tests: a row for each op, and all checks for each row.
 //!
-//! Adding an op adds a row in `rows`. A rule that no row reaches fails `every_rule_has_a_row`.
+//! Each new op needs a row in `rows`: `every_rule_has_a_row` fails for rules that no row uses.
 
 mod controls;
 mod formulas;
@@ -61,8 +61,8 @@ fn third_gradients_of_elementwise_ops_agree_with_finite_differences() {
     let select = rows::all().into_iter().filter(|row| row.name == "select");
     for row in rows::arithmetic().into_iter().chain(rows::functions()).chain(select) {
         for i in 0..row.shapes.len() {
-            let name = format!("{}: the slope in input {i}", row.name);
-            // A larger of two does not change with the smaller one: the check compares the zeros.
+            let name = format!("{}: the gradient with respect to input {i}", row.name);
+            // The second derivatives of a maximum are zero.
             let options = CheckOptions { name, tolerance: 1e-5, allow_zero: true, ..CheckOptions::default() };
             let slope = |x: &[Var64]| bent(&(row.f64)(x)).sum().gradient(&x[i]);
             gradgradcheck_with(slope, &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
@@ -71,7 +71,7 @@ fn third_gradients_of_elementwise_ops_agree_with_finite_differences() {
 }
 
 #[test]
-fn random_directions_find_what_the_whole_jacobian_finds() {
+fn random_directions_agree_with_the_whole_jacobian() {
     for row in rows::all() {
         let options = CheckOptions { name: row.name.into(), full_below: 0, tolerance: 1e-5, ..CheckOptions::default() };
         gradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
@@ -79,7 +79,7 @@ fn random_directions_find_what_the_whole_jacobian_finds() {
 }
 
 #[test]
-fn a_parent_used_twice_gets_both_gradients() {
+fn a_parent_used_twice_gets_the_sum_of_both_gradients() {
     for row in rows::all() {
         let inputs = row.inputs::<f64>();
         let once = parameters(&inputs);
@@ -93,16 +93,16 @@ fn a_parent_used_twice_gets_both_gradients() {
     }
 }
 
-/// The same elements in other places of memory.
+/// The same elements in another memory layout.
 fn rearranged(x: &Tensor64, kind: usize) -> Tensor64 {
     let rank = x.rank();
     match kind {
-        // Axes in reverse order in memory.
+        // The axes in reverse order in memory.
         0 => {
             let back: Vec<usize> = (0..rank).rev().collect();
             x.permute(&back).contiguous().permute(&back)
         }
-        // Channels-last, or whatever the first axis but one is.
+        // Channels-last: the second axis is the last in memory.
         1 if rank >= 3 => {
             let last: Vec<usize> = std::iter::once(0).chain(2..rank).chain([1]).collect();
             let mut back = vec![0; rank];
@@ -118,7 +118,7 @@ fn rearranged(x: &Tensor64, kind: usize) -> Tensor64 {
             wide.assign_slice(axis, 1, 2, x);
             wide.slice(axis, 1, x.shape()[rank - 1], 2)
         }
-        // Backwards along the first axis.
+        // A negative stride along the first axis.
         3 if rank > 0 && x.shape()[0] > 0 => {
             let n = x.shape()[0];
             x.slice(0, n - 1, n, -1).contiguous().slice(0, n - 1, n, -1)
@@ -128,7 +128,7 @@ fn rearranged(x: &Tensor64, kind: usize) -> Tensor64 {
 }
 
 #[test]
-fn views_of_any_strides_give_the_same() {
+fn views_with_any_strides_give_the_same_results() {
     for row in rows::all() {
         let inputs = row.inputs::<f64>();
         let straight = value_and_gradients(row.f64, &inputs);
@@ -160,7 +160,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn an_empty_batch_goes_through() {
+fn an_empty_batch_is_accepted() {
     for row in rows::batched() {
         let inputs: Vec<Tensor> = row.inputs::<f32>();
         let batch = inputs[0].narrow(0, 0..0);
@@ -169,7 +169,7 @@ fn an_empty_batch_goes_through() {
     }
 }
 
-/// Calls `visit` with each operation that a variable was computed from and that is not in `seen` yet.
+/// Calls `visit` with all operations that a variable was computed from, except those in `seen`.
 fn each_operation(var: &Var64, seen: &mut BTreeSet<u64>, visit: &mut dyn FnMut(&Operation<f64>)) {
     let mut stack = vec![var.clone()];
     while let Some(var) = stack.pop() {
@@ -181,8 +181,8 @@ fn each_operation(var: &Var64, seen: &mut BTreeSet<u64>, visit: &mut dyn FnMut(&
     }
 }
 
-/// Calls `visit` with the operations of all rows, of their gradients and of the gradients of these: the rules of backward
-/// ops, and those of the ops that these are differentiated into.
+/// Calls `visit` with the operations of all rows, of their gradients and of their second gradients, which include all
+/// backward ops.
 fn every_graph(visit: &mut dyn FnMut(&Operation<f64>)) {
     for row in rows::all() {
         let mut seen = BTreeSet::new();
@@ -229,7 +229,7 @@ fn leads_to(root: &Var64, x: &Var64) -> bool {
     false
 }
 
-/// The names that the rules in the sources of the ops give themselves.
+/// The names of all rules, from the sources of the ops.
 fn rule_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src/ops"))];
@@ -260,7 +260,7 @@ fn rule_names() -> BTreeSet<String> {
                 let name = after.split("name: \"").nth(1).and_then(|name| name.split('"').next());
                 names.extend(name.map(ToOwned::to_owned));
             }
-            // The two macros of rules take the name as an argument.
+            // Two macros that define rules take the name as an argument.
             for after in text.split("\nrule!(").skip(1) {
                 names.extend(after.split('"').nth(1).map(ToOwned::to_owned));
             }

@@ -1,4 +1,4 @@
-//! The forward passes in plain loops over indices, independent of the engine's kernels.
+//! Forward passes as plain loops over indices, independent of the kernels of the library.
 
 use chainrule_tensor::{Conv2dOptions, Tensor64};
 
@@ -16,7 +16,7 @@ pub fn map(x: &Tensor64, f: impl Fn(f64) -> f64) -> Vec<f64> {
     indices(&x.shape()).iter().map(|i| f(x.at(i))).collect()
 }
 
-/// The element of x that stands at `index` of a broadcast shape.
+/// The element of x for `index` of a broadcast shape.
 fn broadcast_at(x: &Tensor64, index: &[usize]) -> f64 {
     let shape = x.shape();
     let tail = &index[index.len() - shape.rank()..];
@@ -29,7 +29,7 @@ pub fn zip(x: &[Tensor64], shape: &[usize], f: impl Fn(f64, f64) -> f64) -> Vec<
     indices(shape).iter().map(|i| f(broadcast_at(&x[0], i), broadcast_at(&x[1], i))).collect()
 }
 
-/// `f` of the elements along some axes, for each index of the others.
+/// `f` of the elements along some axes, for each index of the other axes.
 pub fn reduce(x: &Tensor64, axes: &[usize], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let shape = x.shape();
     let kept: Vec<usize> = (0..shape.rank()).map(|a| if axes.contains(&a) { 1 } else { shape[a] }).collect();
@@ -50,7 +50,7 @@ pub fn matmul(a: &Tensor64, b: &Tensor64) -> Vec<f64> {
     indices(&[m, n]).iter().map(|i| (0..k).map(|l| a.at(&[i[0], l]) * b.at(&[l, i[1]])).sum()).collect()
 }
 
-/// Where the input pixel of an output pixel and a kernel cell lies, if inside the image.
+/// The input position for an output position and a kernel element, if inside the image.
 fn pixel(out: usize, cell: usize, axis: usize, len: usize, o: Conv2dOptions) -> Option<usize> {
     (out * o.stride[axis] + cell * o.dilation[axis]).checked_sub(o.padding[axis]).filter(|&i| i < len)
 }
@@ -87,7 +87,7 @@ pub fn conv2d(x: &Tensor64, w: &Tensor64, b: Option<&Tensor64>, y: &[usize], o: 
     out
 }
 
-/// dx of shape `x`, of a convolution with w whose dy is given.
+/// dx of shape `x` of a convolution with w, for a given dy.
 pub fn conv2d_input_gradient(dy: &Tensor64, w: &Tensor64, x: &[usize], o: Conv2dOptions) -> Vec<f64> {
     let mut out = vec![0.0; x.iter().product()];
     for_each_product(x, &w.shape(), &dy.shape(), o, |x_at, w_at, y_at| {
@@ -96,7 +96,7 @@ pub fn conv2d_input_gradient(dy: &Tensor64, w: &Tensor64, x: &[usize], o: Conv2d
     out
 }
 
-/// dw of shape `w`, of a convolution of x whose dy is given.
+/// dw of shape `w` of a convolution of x, for a given dy.
 pub fn conv2d_weight_gradient(x: &Tensor64, dy: &Tensor64, w: &[usize], o: Conv2dOptions) -> Vec<f64> {
     let mut out = vec![0.0; w.iter().product()];
     for_each_product(&x.shape(), w, &dy.shape(), o, |x_at, w_at, y_at| {
@@ -105,7 +105,7 @@ pub fn conv2d_weight_gradient(x: &Tensor64, dy: &Tensor64, w: &[usize], o: Conv2
     out
 }
 
-/// `f` of the cells of each window that lie inside the image, with the window's size; windows as [kernel, stride, pad].
+/// `f` of the elements of each window inside the image, and of the window's size; windows as [kernel, stride, pad].
 pub fn pool(x: &Tensor64, y: &[usize], [k, s, p]: [usize; 3], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
     let shape = x.shape();
     let window =
@@ -119,7 +119,7 @@ pub fn pool(x: &Tensor64, y: &[usize], [k, s, p]: [usize; 3], f: impl Fn(&[f64])
     indices(y).iter().map(|i| f(&cells(i))).collect()
 }
 
-/// x̂ of batch normalization with the batch's statistics: x (N,C,…).
+/// x̂ of batch normalization with the statistics of the batch: x (N,C,…).
 pub fn normalized(x: &Tensor64, eps: f64) -> Vec<f64> {
     let shape = x.shape();
     let channel = |c: usize| -> Vec<f64> { indices(&shape).iter().filter(|i| i[1] == c).map(|i| x.at(i)).collect() };
@@ -139,7 +139,7 @@ pub fn batch_norm(xhat: &[f64], x: &[Tensor64]) -> Vec<f64> {
     indices(&x[0].shape()).iter().zip(xhat).map(of).collect()
 }
 
-/// γ·x̂ + β of the convolution of [x, w, γ, β, …], a result of shape y.
+/// γ·x̂ + β of the convolution of [x, w, γ, β, …], with the shape y.
 pub fn batch_norm_of_conv2d(x: &[Tensor64], y: &[usize], options: Conv2dOptions, eps: f64) -> Vec<f64> {
     let z = Tensor64::from_slice(&conv2d(&x[0], &x[1], None, y, options), y);
     let xhat = normalized(&z, eps);
@@ -153,7 +153,7 @@ pub fn log_softmax(x: &Tensor64) -> Vec<f64> {
     indices(&shape).iter().map(|i| x.at(i) - log_sum(i[0])).collect()
 }
 
-/// Linear interpolation along both axes to `size`, corners aligned or not.
+/// Linear interpolation along both axes to `size`, with or without aligned corners.
 pub fn bilinear(x: &Tensor64, size: [usize; 2], align: bool) -> Vec<f64> {
     let shape = x.shape();
     let place = |i: usize, axis: usize| -> (usize, usize, f64) {

@@ -1,9 +1,9 @@
-//! What a row of the table is, and what all checks need.
+//! The rows of the table, and functions that several checks use.
 
 use chainrule_autograd::{Var, Var64, VarOf};
 use chainrule_tensor::{Float, Tensor64, TensorOf};
 
-/// One op at one point.
+/// An op with its inputs.
 pub struct Row {
     /// The op, with its options.
     pub name: &'static str,
@@ -13,16 +13,16 @@ pub struct Row {
     pub f32: fn(&[Var]) -> Var,
     /// The shapes of its inputs.
     pub shapes: Vec<Vec<usize>>,
-    /// Where the inputs' elements lie: spread evenly over this range, no two equal, none at a kink.
+    /// The range of the input elements: evenly spaced, all distinct, none at a kink.
     pub range: (f64, f64),
-    /// The forward pass in plain loops, in row-major order.
+    /// The forward pass as plain loops; returns the elements in row-major order.
     pub reference: fn(&[Tensor64]) -> Vec<f64>,
 }
 
-/// Elements spread evenly over a range in a scattered order: all distinct, as maxima and sorting want it.
+/// Evenly spaced elements in a scattered order, all distinct, as maxima and sorting require.
 pub fn spread<T: Float>(shape: &[usize], (low, high): (f64, f64), salt: usize) -> TensorOf<T> {
     let n: usize = shape.iter().product();
-    // A step that shares no factor with n visits every place once.
+    // A step that is coprime to n visits each position once.
     let step = (n * 5 / 8 + 1 + salt..2 * n + 2 + salt)
         .find(|&s| (1..=n).filter(|d| n.is_multiple_of(*d) && s.is_multiple_of(*d)).count() <= 1);
     let place = |i: usize| (i * step.unwrap_or(1) + salt) % n.max(1);
@@ -43,12 +43,12 @@ pub fn parameters<T: Float>(inputs: &[TensorOf<T>]) -> Vec<VarOf<T>> {
     inputs.iter().enumerate().map(|(i, x)| VarOf::parameter(format!("input {i}"), x)).collect()
 }
 
-/// A nonlinearity after the op, so that a rule that ignores dy fails.
+/// A nonlinearity after the op, so that rules that ignore dy fail.
 pub fn bent<T: Float>(y: &VarOf<T>) -> VarOf<T> {
     (0.3 * y).tanh() + 0.1 * y
 }
 
-/// The value and all gradients of `Σ bent(f(x)) · c`, c being uneven.
+/// The value of f and all gradients of `Σ bent(f(x)) · c`, where the elements of c differ.
 pub fn value_and_gradients<T: Float>(f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[TensorOf<T>]) -> Vec<TensorOf<T>> {
     let x = parameters(inputs);
     let y = f(&x);
@@ -57,7 +57,7 @@ pub fn value_and_gradients<T: Float>(f: fn(&[VarOf<T>]) -> VarOf<T>, inputs: &[T
     std::iter::once(y.value().clone()).chain(x.iter().map(|x| gradients[x].clone())).collect()
 }
 
-/// Fails unless two lists of numbers agree, relative to the largest.
+/// Checks that two lists of numbers agree, relative to the largest number.
 pub fn near(name: &str, what: &str, a: &[f64], b: &[f64], tolerance: f64) {
     assert_eq!(a.len(), b.len(), "{name}: {what}: different numbers of elements");
     let scale = b.iter().filter(|v| v.is_finite()).fold(1e-3f64, |m, v| m.max(v.abs()));

@@ -202,7 +202,7 @@ mod tests {
     use crate::Var64;
 
     #[test]
-    fn gradients_find_their_way_back_through_views() {
+    fn gradients_pass_through_chains_of_views() {
         let x = Var64::parameter("x", [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
         let y = x.transpose(0, 1).slice(0, 2, 2, -2).reshape(4); // 3 6 1 4
         assert_eq!(y.value().to_vec(), [3.0, 6.0, 1.0, 4.0]);

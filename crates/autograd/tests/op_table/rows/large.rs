@@ -1,11 +1,11 @@
-//! Rows of tensors so large that kernels divide them among threads.
+//! Rows with large tensors, which kernels divide among threads.
 
 use chainrule_tensor::{Conv2dOptions, Epilogue, Key, Purpose, Tensor64, TensorOf};
 
 use super::{POSITIVE, WIDE, beside};
 use crate::row::Row;
 
-/// Rows large enough for their work to be divided among threads.
+/// Rows whose work is divided among threads.
 pub fn large() -> Vec<Row> {
     fn unchecked(_: &[Tensor64]) -> Vec<f64> {
         Vec::new()

@@ -1,4 +1,4 @@
-//! What layers and losses are made of.
+//! Rows of the ops of layers and losses.
 
 use chainrule_autograd::{CrossEntropy, Reduction};
 use chainrule_tensor::{Conv2dOptions, Epilogue, Pool2dOptions, Tensor64, TensorOf};
@@ -102,7 +102,7 @@ pub fn images() -> Vec<Row> {
         ),
         row!("im2col", [[2, 2, 4, 5]], WIDE, |x| x[0].im2col([3, 2], CONV), |x| {
             let mut y = vec![0.0; 2 * 12 * 14];
-            // A weight for each cell of the kernel, of which only one is 1, picks that cell's row of the columns.
+            // A one-hot weight for each kernel element selects its row of the columns.
             r::for_each_product(&[2, 2, 4, 5], &[1, 2, 3, 2], &[2, 1, 2, 7], CONV, |at, cell, place| {
                 let row = (cell[1] * 3 + cell[2]) * 2 + cell[3];
                 y[(at[0] * 12 + row) * 14 + place[2] * 7 + place[3]] = x[0].at(&at);

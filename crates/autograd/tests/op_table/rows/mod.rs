@@ -31,7 +31,7 @@ const WIDE: (f64, f64) = (-2.1, 2.3);
 const POSITIVE: (f64, f64) = (0.3, 2.5);
 const NONE: [usize; 0] = [];
 
-/// Labels and the like on the device that x is on.
+/// Moves a tensor, such as labels, to the device of x.
 fn beside<T: chainrule_tensor::Float, E: chainrule_tensor::Element>(
     x: &VarOf<T>,
     value: impl Into<TensorOf<E>>,
@@ -43,14 +43,14 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// Every op, small enough for whole Jacobians.
+/// All ops, with inputs small enough to check whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
     let layers = [products(), images(), normalizations(), losses()];
     numbers.into_iter().chain(layers).flatten().collect()
 }
 
-/// Ops that an empty batch may go through: the batch is the first input's first axis.
+/// Ops that accept an empty batch; the batch is the first axis of the first input.
 pub fn batched() -> Vec<Row> {
     let names = [
         "relu",

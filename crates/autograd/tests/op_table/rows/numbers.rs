@@ -1,4 +1,4 @@
-//! Ops on numbers, shapes and places.
+//! Rows of elementwise ops, reductions, views and indexing.
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Device, Key, Purpose, Tensor64, TensorOf};
@@ -49,7 +49,7 @@ pub fn functions() -> Vec<Row> {
         row!("swish 1", [[4, 2]], WIDE, |x| x[0].swish(1.0), |x| r::map(&x[0], |v| v * sigmoid(v))),
         row!("swish 2.5", [[4, 2]], WIDE, |x| x[0].swish(2.5), |x| r::map(&x[0], |v| v * sigmoid(2.5 * v))),
         row!("mish", [[4, 2]], WIDE, |x| x[0].mish(), |x| r::map(&x[0], |v| v * v.exp().ln_1p().tanh())),
-        // Φ by Simpson's rule over the density.
+        // Φ by Simpson's rule, applied to the density.
         row!("gelu", [[4, 2]], WIDE, |x| x[0].gelu(), |x| r::map(&x[0], |v| {
             let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
             let n = 2000;
