@@ -121,7 +121,7 @@ fn inference_of_one_element_works() {
 
 #[test]
 #[should_panic(
-    expected = "BatchNorm2d: the input does not fit\n  input = (2, 4, 5, 5)\n  rule: input (N,C,H,W) with C == 3"
+    expected = "BatchNorm2d: the shape of the input does not match\n  input = (2, 4, 5, 5)\n  rule: input (N,C,H,W) with C == 3"
 )]
 fn channels_must_agree() {
     let _ = BatchNorm2d::<f32>::new(3).forward(&Var::constant(Tensor::ones([2, 4, 5, 5])));
@@ -234,7 +234,7 @@ fn a_shape_error_in_a_sequence_names_the_layer() {
 
 #[test]
 #[should_panic(
-    expected = "upsample: an image of four axes, not empty, is enlarged by a whole factor\n  input (N,C,H,W) = (2, 3)"
+    expected = "upsample: expected images with four axes that are not empty, and a positive factor\n  input (N,C,H,W) = (2, 3)"
 )]
 fn upsampling_requires_four_axes() {
     let _ = Upsample::Nearest(2).forward(&Var::constant(Tensor::ones([2, 3])));

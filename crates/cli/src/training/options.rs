@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use crate::compute::ComputeOptions;
 
-/// How a net is trained.
+/// The options of training.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// Passes over the training set

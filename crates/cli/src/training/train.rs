@@ -12,7 +12,7 @@ use super::options::Options;
 use super::report::{Confusion, Events, Progress as Bar};
 use crate::failure::Failure;
 
-/// What is trained.
+/// A net and its dataset.
 pub struct Task<'a> {
     /// Name of the subcommand.
     pub program: &'a str,

@@ -100,7 +100,7 @@ impl<T: Float> BatchNorm<T> {
             return Ok(x);
         }
         Err(ShapeError::new(format!(
-            "{name}: the input does not fit\n  input = {x}\n  rule: input {form} with C == {channels}"
+            "{name}: the shape of the input does not match\n  input = {x}\n  rule: input {form} with C == {channels}"
         )))
     }
 }

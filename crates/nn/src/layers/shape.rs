@@ -39,7 +39,7 @@ impl Upsample {
         match (x.rank(), enlarged(2), enlarged(3)) {
             (4, Some(h), Some(w)) => Ok([h, w]),
             _ => Err(ShapeError::new(format!(
-                "upsample: an image of four axes, not empty, is enlarged by a whole factor\n  input (N,C,H,W) = {x}\n  factor {factor}\n  rule: H, W, factor ≥ 1"
+                "upsample: expected images with four axes that are not empty, and a positive factor\n  input (N,C,H,W) = {x}\n  factor {factor}\n  rule: H, W, factor ≥ 1"
             ))),
         }
     }
