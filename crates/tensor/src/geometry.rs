@@ -1,10 +1,10 @@
-//! The sizes of a convolution: shown to fit once, by the method that is called, and handed down to its kernels.
+//! The sizes of a convolution: checked once, by the method that is called, and passed on to its kernels.
 
 use crate::error::ShapeError;
 use crate::shape::Shape;
 use crate::shape_rules::{self, Conv2dOptions};
 
-/// A convolution of x (N,C,H,W) with w (O,C/groups,kh,kw) to y (N,O,oh,ow), whose shapes fit.
+/// A convolution of x (N,C,H,W) with w (O,C/groups,kh,kw) and result y (N,O,oh,ow), whose shapes have been checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvGeometry {
     x: Shape,
@@ -14,21 +14,21 @@ pub struct ConvGeometry {
 }
 
 impl ConvGeometry {
-    /// Of x with w, and a bias (O).
+    /// The convolution of x with w and a bias (O).
     ///
     /// # Errors
-    /// If the shapes do not fit: see [`shape_rules::conv2d`].
+    /// If the shapes do not match; see [`shape_rules::conv2d`].
     pub(crate) fn new(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> Result<Self, ShapeError> {
         Ok(Self { x, w, y: shape_rules::conv2d(x, w, b, options)?, options })
     }
 
-    /// Of each channel of x alone with a kernel of `khw` = [kh, kw], as im2col takes windows: w (C,1,kh,kw), C groups.
+    /// The depthwise convolution of x with a kernel of `khw` = [kh, kw], whose windows im2col reads: w (C,1,kh,kw), C groups.
     ///
     /// # Errors
-    /// If x has not four axes or the kernel does not fit into the padded image.
+    /// If x does not have four axes or the kernel is larger than the padded image.
     pub(crate) fn of_windows(x: Shape, khw: [usize; 2], options: Conv2dOptions) -> Result<Self, ShapeError> {
         let channels = if x.rank() == 4 { x[1] } else { 0 };
-        // The rule of a convolution over all channels, whose text names x as it is.
+        // The rule of a convolution over all channels, whose error text shows the shape of x.
         let y = shape_rules::conv2d(
             x,
             Shape::from([1, channels, khw[0], khw[1]]),
@@ -39,13 +39,13 @@ impl ConvGeometry {
         Ok(Self { x, w, y: y.with(1, channels), options: Conv2dOptions { groups: channels, ..options } })
     }
 
-    /// Of a · b, M rows, K terms and N columns, as a convolution of M images of one pixel with K channels.
+    /// The product (M,K) · (K,N) as a convolution of M images of one pixel with K channels.
     pub(crate) fn of_product([m, k, n]: [usize; 3]) -> Self {
         let [x, w, y] = [[m, k, 1, 1], [n, k, 1, 1], [m, n, 1, 1]].map(Shape::from);
         Self { x, w, y, options: Conv2dOptions::default() }
     }
 
-    /// The same convolution of another number of images.
+    /// The same convolution for another number of images.
     pub(crate) fn of_images(&self, images: usize) -> Self {
         Self { x: self.x.with(0, images), y: self.y.with(0, images), ..*self }
     }

@@ -1,7 +1,8 @@
 //! Tensors for chainrule: strided views, kernels written by hand, the same bits on any number of threads.
 //!
-//! This crate is numbers only and knows nothing of gradients. From the bottom up: a [`Layout`] says where elements lie
-//! in a pooled buffer, a [`TensorOf`] is both together, `kernel` lists what can be computed, and `cpu` computes it.
+//! This crate computes with numbers only and does not depend on gradients. From the bottom up: a [`Layout`] maps indices to
+//! positions in a pooled buffer, a [`TensorOf`] is a layout with a buffer, `kernel` is the table of kernels, and `cpu` and
+//! `cuda` implement them.
 
 mod axes;
 pub mod buffer_pool;

@@ -110,7 +110,7 @@ impl<T: Scalar> TensorOf<T> {
     pub(crate) fn cuda_buffer_mut(&mut self) -> &mut CudaBuffer<T> {
         match self.0.get_mut() {
             Some(Parts { storage: Storage::Cuda(buffer), .. }) => buffer.get_mut().expect("the tensor is exclusive"),
-            _ => panic!("the tensor is exclusive and lies on a GPU"),
+            _ => panic!("the tensor is exclusive and on a GPU"),
         }
     }
 

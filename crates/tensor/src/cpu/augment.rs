@@ -1,4 +1,4 @@
-//! Batches of images from bytes: which samples, cropped and mirrored at random, and normalized.
+//! Image batches from bytes: selected samples, cropped and flipped at random, and normalized.
 
 use crate::kernel::{ImageStep, MAX_IMAGE_STEPS};
 use crate::layout::Layout;
@@ -28,7 +28,7 @@ fn draw(step: ImageStep, key: Key) -> Drawn {
     }
 }
 
-/// Where a pixel of the result comes from, unless from outside; the last step is undone first.
+/// The source of a pixel of the result, `None` outside the image; steps are undone from the last to the first.
 fn source(steps: &[Drawn], [h, w]: [usize; 2], [row, column]: [usize; 2]) -> Option<[usize; 2]> {
     steps.iter().rev().try_fold([row, column], |[row, column], step| match *step {
         Drawn::Moved([down, right]) => {
@@ -59,7 +59,7 @@ pub(crate) fn image_batch(
             for (drawn, &(step, purpose)) in drawn.iter_mut().zip(steps) {
                 *drawn = draw(step, Key { purpose, ..key.for_sample(sample as u32) });
             }
-            // SAFETY: each image is one task's.
+            // SAFETY: each image belongs to one task.
             let y = unsafe { out.slice(i * c * h * w..(i + 1) * c * h * w) };
             for (k, y) in y.iter_mut().enumerate() {
                 let channel = k / (h * w);

@@ -58,14 +58,14 @@ pub(crate) fn copy<T: Element>(y: &mut TensorOf<T>, x: &TensorOf<T>) {
     parallel_for(plan.numel(), GRAIN, |range| {
         plan.for_runs(range, |[y_at, x_at], len| {
             if y_step == 1 && x_step == 1 {
-                // SAFETY: runs do not overlap in y, since no two elements of y share a place.
+                // SAFETY: runs do not overlap in y, since no two elements of y share a position.
                 let row = unsafe { out.slice(y_at as usize..y_at as usize + len) };
                 row.copy_from_slice(&x[x_at as usize..x_at as usize + len]);
                 return;
             }
             for i in 0..len as isize {
                 let value = x[(x_at + i * x_step) as usize];
-                // SAFETY: as above; the plan stays within the layout.
+                // SAFETY: as above; the plan is in bounds of the layout.
                 unsafe { *out.ptr((y_at + i * y_step) as usize) = value };
             }
         });
@@ -87,7 +87,7 @@ fn transpose<T: Element>(
         for i in rows.clone() {
             for j in start..(start + TILE).min(len) {
                 let value = x[place(1, i, j) as usize];
-                // SAFETY: every (i, j) is another element of y, within its layout.
+                // SAFETY: every (i, j) is a different element of y, in bounds of its layout.
                 unsafe { *y.ptr(place(0, i, j) as usize) = value };
             }
         }

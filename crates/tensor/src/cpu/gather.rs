@@ -62,7 +62,7 @@ pub(crate) fn scatter_add<T: Float>(x: &TensorOf<T>, axis: usize, index: &Tensor
                 for j in 0..run as isize {
                     let i = index[(i_at + j * run_steps[2]) as usize] as isize;
                     let place = y.ptr((at[0] + j * run_steps[0] + i * steps[0]) as usize);
-                    // SAFETY: all places along the axis belong to the task that has this index of the other axes.
+                    // SAFETY: all positions along the axis belong to the task that has this index of the other axes.
                     unsafe { *place += x[(x_at + j * run_steps[1]) as usize] };
                 }
             }

@@ -127,7 +127,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     for j in (0..wide).step_by(PANEL) {
                         let b = packed[j * deep..].as_ptr();
                         let width = PANEL.min(wide - j);
-                        // SAFETY: this block of c is this task's alone.
+                        // SAFETY: no other task writes this block of c.
                         let row =
                             |h: usize| unsafe { work.c.slice((i + h) * n + left + j..(i + h) * n + left + j + width) };
                         let inside = whole && width == PANEL;
@@ -147,7 +147,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                             }
                         }
                         // (rows, columns) += (rows, K) · (K, columns)
-                        // SAFETY: a has whole tiles of rows, b whole panels, c either is inside or has room for a tile.
+                        // SAFETY: a has whole tiles of rows, b whole panels; the tile is in bounds of c or of a padded buffer.
                         unsafe { product::<T, R>([high, deep, PANEL], a, (b, PANEL), (c, step), accumulate) };
                         if !inside {
                             for (h, edge) in edge.chunks_exact(PANEL).take(height).enumerate() {
@@ -187,7 +187,7 @@ fn pack<T: Float, R: Registers>(b: Matrix<T>, k: Range<usize>, columns: Range<us
         for l in (0..squares).step_by(lanes) {
             for j in (0..PANEL).step_by(lanes) {
                 let from = b.address(k.start + l, first + j);
-                // SAFETY: these columns of b, and the panel, have this many numbers.
+                // SAFETY: a square of lanes × lanes elements is in bounds of b and of the panel.
                 unsafe {
                     T::Vector::<R>::transpose(from, b.column, to[l * PANEL + j..].as_mut_ptr(), PANEL);
                 }

@@ -52,8 +52,8 @@ impl Matrix {
 /// `c = a · b + beta · c`: (M, K) · (K, N) → (M, N), summed over K by one thread.
 ///
 /// # Safety
-/// All elements of the three matrices lie within what the pointers point into, those of `c` apart from each other, and
-/// they are not aliased.
+/// All elements of the three matrices are in bounds of their allocations. The elements of `c` do not overlap and are not
+/// aliased.
 unsafe fn product<T: Float>(
     [m, k, n]: [usize; 3],
     (a, at): (*const T, Matrix),
@@ -68,7 +68,7 @@ unsafe fn product<T: Float>(
             for j in 0..n {
                 let mut sum = T::ZERO;
                 for l in 0..k {
-                    // SAFETY: inside the matrices.
+                    // SAFETY: in bounds of the matrices.
                     sum += unsafe { *a.offset(at.at(i, l)) * *b.offset(bt.at(l, j)) };
                 }
                 // SAFETY: as above.
@@ -82,7 +82,7 @@ unsafe fn product<T: Float>(
     }
     macro_rules! call {
         ($gemm:ident, $t:ty) => {
-            // SAFETY: T is this very type; the matrices are as this function's contract says.
+            // SAFETY: T is this type; the matrices are valid as promised by the caller.
             unsafe {
                 let beta = if beta == T::ZERO { 0.0 } else { 1.0 };
                 let (a, b, c) = (a.cast::<$t>(), b.cast::<$t>(), c.cast::<$t>());
@@ -132,7 +132,7 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
                 let start = bias.layout().offset() as isize;
                 for i in row..row + rows {
                     let first = ct.at(i, column) as usize;
-                    // SAFETY: this tile's part of one row, which no other tile has.
+                    // SAFETY: this tile's part of one row; tiles do not overlap.
                     let y = unsafe { c.slice(first..first + columns) };
                     for (j, y) in y.iter_mut().enumerate() {
                         *y = from[(start + (column + j) as isize * step) as usize];
@@ -144,7 +144,7 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
             let bt = Matrix { start: bt.at(0, column), ..bt };
             let ct = Matrix { start: ct.at(row, column), ..ct };
             let size = [rows, k, columns];
-            // SAFETY: layouts lie within their buffers, tiles do not overlap.
+            // SAFETY: layouts are in bounds of their buffers, and tiles do not overlap.
             unsafe { product(size, (a.0.as_ptr(), at), (b.0.as_ptr(), bt), beta, (c.ptr(0), ct)) }
         }
     });
@@ -174,7 +174,7 @@ pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&Tens
     y
 }
 
-/// The gradients of `linear` in w and b that are wanted.
+/// The requested gradients of `linear` in w and b.
 pub(crate) fn linear_parameter_gradients<T: Float>(
     x: &TensorOf<T>,
     dy: &TensorOf<T>,

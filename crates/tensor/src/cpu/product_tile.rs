@@ -44,9 +44,9 @@ pub(crate) unsafe fn product<T: Wide, R: Registers>(
         for i in (0..rows).step_by(tile_rows::<R>()) {
             let a = Operand { start: a.start.wrapping_offset(i as isize * a.row), ..a };
             let (b, c) = (b.wrapping_add(j), c.wrapping_add(i * c_row + j));
-            // SAFETY: by this function's contract.
+            // SAFETY: as promised by the caller.
             unsafe {
-                // `const`: the tiles of the other case are not compiled.
+                // `const`, so that the tiles of the other case are not compiled.
                 if const { R::COUNT == 32 } {
                     if wide {
                         tile::<T::Vector<R>, 8, 2>(k, a, (b, b_row), (c, c_row), accumulate);

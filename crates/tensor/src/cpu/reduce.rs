@@ -84,14 +84,14 @@ pub(crate) fn sum<T: Float>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     fold::<T, Sum>(x, axes)
 }
 
-/// How a tensor is reduced, whatever the numbers.
+/// The plan of a reduction, independent of the element type.
 struct Reduction {
     out: Layout,
     /// The walk over the reduced axes, from the first element.
     within: Plan<1>,
     /// The walk over the axes that are kept.
     across: Plan<1>,
-    /// Whether neighbors in memory belong to the same result.
+    /// Whether elements that are adjacent in memory belong to the same result.
     rows: bool,
 }
 
@@ -141,7 +141,7 @@ fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
 struct Walk<'a, T> {
     data: &'a [T],
     within: Plan<1>,
-    /// What is to be taken from `within`'s positions to count from the first element.
+    /// The offset to subtract from the positions of `within`, so that they start at the first element.
     base: isize,
 }
 
@@ -300,7 +300,7 @@ fn combine_into<T: Element, F: Fold<T>>(y: &mut [T], x: &[T]) {
     }
 }
 
-/// Folds rows `range` of the columns that lie from `start` by `step`, by halves down to leaves.
+/// Folds rows `range` of the columns at `start` with stride `step`, by halves down to leaves.
 fn column_tree<T: Element, F: Fold<T>>(walk: &Walk<T>, start: isize, step: isize, range: Range<usize>, out: &mut [T]) {
     if range.len() > LEAF_ROWS {
         let middle = range.start + (range.len() / 2).next_multiple_of(LEAF_ROWS);

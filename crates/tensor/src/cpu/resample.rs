@@ -38,7 +38,7 @@ pub(crate) fn resample<T: Float>(x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> Tenso
         let (from, to) = (images.plane(n, c), out.plane(n, c));
         if lanes == 1 && doubles && from.has_rows() && from.step() > 0 && to.has_rows() {
             let size = rows.len() * columns.len();
-            // SAFETY: this job's plane.
+            // SAFETY: the plane is exclusive to this job.
             let y = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + size) };
             let (x, step) = (&x[from.at(0, 0)..], from.step() as usize);
             return dispatch_tiled(Double { x, step, y, width: columns.len() / 2 });
@@ -48,7 +48,7 @@ pub(crate) fn resample<T: Float>(x: &TensorOf<T>, taps: &[Vec<Tap>; 2]) -> Tenso
                 let corner = |a: usize, b: usize| from.lanes(x, row.places[a], column.places[b], lanes);
                 let (above, below) = ([corner(0, 0), corner(0, 1)], [corner(1, 0), corner(1, 1)]);
                 let [left, right] = column.weights;
-                // SAFETY: pixels of this job's lanes, one at a time.
+                // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                 let y = unsafe { lanes_mut(&parts, to, i, j, lanes) };
                 for (lane, y) in y.iter_mut().enumerate() {
                     let along = |pair: [&[T]; 2]| left * pair[0][lane] + right * pair[1][lane];
@@ -73,7 +73,7 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
     images.for_each_job(4 * rows.len() * columns.len() + hw[0] * hw[1], |n, c, lanes| {
         let (from, to) = (images.plane(n, c), out.plane(n, c));
         if lanes == 1 && doubles && from.has_rows() && from.step() > 0 && to.has_rows() {
-            // SAFETY: this job's plane.
+            // SAFETY: the plane is exclusive to this job.
             let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
             let (dy, step) = (&dy[from.at(0, 0)..], from.step() as usize);
             return dispatch_tiled(Halve { dy, step, dx, width: hw[1] });
@@ -88,7 +88,7 @@ pub(crate) fn adjoint<T: Float>(dy: &TensorOf<T>, taps: &[Vec<Tap>; 2], hw: [usi
                         *share = vertical * gradient;
                     }
                     for (&x, &horizontal) in column.places.iter().zip(&column.weights) {
-                        // SAFETY: pixels of this job's lanes, one at a time.
+                        // SAFETY: the lanes are exclusive to this job, which holds one pixel at a time.
                         let dx = unsafe { lanes_mut(&parts, to, y, x, lanes) };
                         for (dx, &share) in dx.iter_mut().zip(&share) {
                             *dx += horizontal * share;
@@ -145,7 +145,7 @@ impl<T: Float> Tiled for Double<'_, T> {
     }
 }
 
-/// The adjoint of [`Double`]: the sums of squares of four. Rows of dy are `step` apart, those of dx `width` long.
+/// The adjoint of [`Double`]: the sums over blocks of 2×2. Rows of dy have stride `step`, those of dx are `width` long.
 struct Halve<'a, T> {
     dy: &'a [T],
     step: usize,
@@ -188,7 +188,7 @@ mod tests {
     use crate::cpu::images::testing::{elements, layouts};
     use crate::parallel::with_threads;
 
-    /// The taps that stretch `from` rows to `to`, the middle of each pixel being its place (`align_corners=False`).
+    /// The taps that resize `from` rows to `to`, with pixel centers as sample points (`align_corners=False`).
     fn bilinear(from: usize, to: usize) -> Vec<Tap> {
         let tap = |i: usize| {
             let place = ((i as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);

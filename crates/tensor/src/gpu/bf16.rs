@@ -11,7 +11,7 @@ impl Gpu {
     pub(crate) fn widen(&'static self, from: u64, len: usize) -> Block {
         let block = self.allocate(len * size_of::<f32>());
         let (to, numel) = (block.address(), checked(len));
-        // SAFETY: the block has room for so many.
+        // SAFETY: the block has space for `len` elements.
         unsafe { self.convert("widen", [&to, &from, &numel], numel) };
         block
     }

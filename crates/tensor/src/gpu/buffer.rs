@@ -14,7 +14,7 @@ pub(crate) struct CudaBuffer<T> {
     block: Block,
     /// If the elements are stored as bf16: their number, and an `f32` copy, made when a kernel first requests it.
     bf16: Option<(usize, OnceLock<Block>)>,
-    /// Sums over the channels of what was written here, for whoever reads just that.
+    /// Sums over the channels of the current contents, if a kernel attached them.
     stats: Option<Box<ChannelStats>>,
     element: PhantomData<T>,
 }
@@ -54,17 +54,17 @@ impl<T> CudaBuffer<T> {
         }
     }
 
-    /// Attaches sums over the channels of what a kernel has written here.
+    /// Attaches sums over the channels of the elements that a kernel has written.
     pub(crate) fn attach(&mut self, stats: ChannelStats) {
         self.stats = Some(Box::new(stats));
     }
 
-    /// The sums over the channels of the elements that lie exactly so, if they are attached.
+    /// The attached sums over the channels, if they are those of this layout.
     pub(crate) fn channel_stats(&self, layout: &Layout) -> Option<&ChannelStats> {
         self.stats.as_deref().filter(|stats| stats.layout == *layout)
     }
 
-    /// Forgets what is known of the elements, which are about to be written.
+    /// Discards the attached sums, since the elements are about to be written.
     pub(crate) fn forget(&mut self) {
         self.stats = None;
     }

@@ -1,5 +1,5 @@
-//! Sums over the channels of a convolution's result, found while it was in registers, for the batch normalization of that
-//! result: they stay with its buffer until somebody writes to it.
+//! Sums over the channels of a convolution's result, computed in its epilogue for the batch normalization of that result.
+//! They are attached to the result's buffer until it is written to.
 
 use super::context::Gpu;
 use super::memory::Block;
@@ -8,23 +8,23 @@ use crate::scalar::Scalar;
 
 /// Sums over stretches of each channel's elements.
 pub(crate) struct ChannelStats {
-    /// The stretches' sums, and the sums of their squared deviations from the stretch's mean: (2, stretches, C).
+    /// The sum of each stretch, and the sum of squared deviations from its mean: (2, stretches, C).
     sums: Block,
-    /// How many stretches there are, and the elements of one; the last may have fewer.
+    /// The number of stretches, and the elements of a stretch; the last one may have fewer.
     pub(crate) stretches: usize,
     pub(crate) length: usize,
-    /// Where the elements lie that were summed up.
+    /// The layout of the summed elements.
     pub(crate) layout: Layout,
 }
 
 impl ChannelStats {
-    /// Room for the sums of elements of type `T` that lie so (N,C,…), for a kernel to write.
+    /// Uninitialized sums of elements of type `T` with this layout (N,C,…), for a kernel to write.
     pub(crate) fn new<T: Scalar>(gpu: &'static Gpu, layout: Layout, stretches: usize, length: usize) -> Self {
         let sums = gpu.allocate(2 * stretches * layout.shape()[1] * size_of::<T>());
         Self { sums, stretches, length, layout }
     }
 
-    /// Where the sums are.
+    /// The address of the sums.
     pub(crate) fn address(&self) -> u64 {
         self.sums.address()
     }

@@ -13,7 +13,7 @@ const MINIMUM_CUDA: i32 = 12020;
 /// The minimum compute capability.
 const MINIMUM_CAPABILITY: (i32, i32) = (7, 0);
 
-/// What there is of CUDA on this machine.
+/// The CUDA driver and devices of this machine.
 #[derive(Clone, Debug)]
 pub struct DriverReport {
     /// The CUDA version of the driver, such as (12, 4).
@@ -45,7 +45,7 @@ impl fmt::Display for DeviceReport {
     }
 }
 
-/// What there is of CUDA on this machine.
+/// The CUDA driver and devices of this machine.
 ///
 /// # Errors
 /// If there is no driver or it has no device; the text says what is missing and what to do.

@@ -51,6 +51,6 @@ impl Functions {
 
 /// Loads a family of kernels into the context of this thread.
 pub(super) fn load(family: Family) -> Result<sys::CUmodule, DriverError> {
-    // SAFETY: the image is PTX, ended by a zero.
+    // SAFETY: the image is null-terminated PTX.
     unsafe { result::module::load_data(family.ptx().as_ptr().cast()) }
 }

@@ -57,7 +57,7 @@ impl GraphMemory {
         gpu.set_recording(true);
         // Relaxed mode allows allocations, in case this step needs more memory than the one before.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
-        // SAFETY: the stream is the device's own, and other threads wait until the recording is over.
+        // SAFETY: the stream belongs to the device, and other threads wait until the capture has ended.
         let begun = unsafe { result::stream::begin_capture(gpu.stream, mode) };
         let outcome = begun.map(|()| {
             catch_unwind(AssertUnwindSafe(|| {
@@ -66,12 +66,12 @@ impl GraphMemory {
                 returned
             }))
         });
-        // SAFETY: as above; ends the recording whatever became of it.
+        // SAFETY: as above; ends the capture even if it failed.
         let recorded = unsafe { result::stream::end_capture(gpu.stream) };
         gpu.set_recording(false);
         let returned = gpu.check("capturing a step", outcome).unwrap_or_else(|panic| resume_unwind(panic));
         let graph = gpu.check("capturing a step", recorded);
-        // SAFETY: the graph was just recorded; it is not needed once it is made ready to run.
+        // SAFETY: the graph was just captured; it is not needed after instantiation.
         let executable = unsafe {
             let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
             gpu.check("destroying a graph", result::graph::destroy(graph));
@@ -106,7 +106,7 @@ impl Graph {
         let _lock = gpu.enter();
         gpu.set_step_parameters(StepParameters { steps, rate });
         gpu.counters.replays.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the recorded step is ready, and its memory is there.
+        // SAFETY: the captured step is instantiated, and its memory is allocated.
         gpu.check("launching a graph", unsafe { result::graph::launch(self.executable, gpu.stream) });
     }
 }

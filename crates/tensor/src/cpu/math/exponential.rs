@@ -1,4 +1,4 @@
-//! exp and what is made of it: `exp_m1`, sigmoid, tanh.
+//! exp and the functions built on it: `exp_m1`, sigmoid, tanh.
 //!
 //! **Reduction** (Cody and Waite). With n the integer nearest to x/ln 2, `eˣ = 2ⁿ · eʳ` where `r = x - n ln 2` and
 //! |r| ≤ ln(2)/2. ln 2 stands in two parts: n times the first is exact and its difference from x is too, so only the
@@ -22,7 +22,7 @@ fn reduced_exp_m1<T: Format>(r: T) -> T {
     r + r * r * polynomial(r, T::EXP)
 }
 
-/// `eˣ = 2ⁿ (1 + (eʳ - 1))`. Beyond the thresholds x is held there, where the scaling itself gives 0 or ∞.
+/// `eˣ = 2ⁿ (1 + (eʳ - 1))`. x is clamped to the thresholds, where the scaling itself gives 0 or ∞.
 #[inline(always)]
 pub(super) fn exp<T: Format>(x: T) -> T {
     exp_sum(x, T::ZERO)
@@ -32,7 +32,7 @@ pub(super) fn exp<T: Format>(x: T) -> T {
 #[inline(always)]
 pub(super) fn exp_sum<T: Format>(x: T, low: T) -> T {
     let held = at_least(at_most(x, T::EXP_HIGH), T::EXP_LOW);
-    // An x that had to be held back may be so large that its low exceeds every r.
+    // A clamped x may be so large that its low exceeds every r.
     let low = if held == x { low } else { T::ZERO };
     let (n, r) = reduce(held);
     (T::ONE + reduced_exp_m1(r + low)).scale(n)

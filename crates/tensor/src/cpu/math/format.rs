@@ -1,4 +1,4 @@
-//! What the formulas need to know of a floating-point format: its constants, its polynomials and its bits.
+//! The properties of a floating-point format that the formulas use: its constants, its polynomials and its bits.
 //!
 //! `f32` and `f64` share every formula; only the constants here and the degrees of the polynomials differ.
 
@@ -97,13 +97,13 @@ pub(super) fn polynomial<T: Format>(x: T, coefficients: &[T]) -> T {
     rest.iter().rev().fold(last, |sum, &c| sum * x + c)
 }
 
-/// `min(x, bound)` that hands a NaN on.
+/// `min(x, bound)`; NaN propagates.
 #[inline(always)]
 pub(super) fn at_most<T: Format>(x: T, bound: T) -> T {
     if x > bound { bound } else { x }
 }
 
-/// `max(x, bound)` that hands a NaN on.
+/// `max(x, bound)`; NaN propagates.
 #[inline(always)]
 pub(super) fn at_least<T: Format>(x: T, bound: T) -> T {
     if x < bound { bound } else { x }

@@ -1,4 +1,4 @@
-//! ln and what is made of it: `ln_1p`, softplus.
+//! ln and the functions built on it: `ln_1p`, softplus.
 //!
 //! **Reduction.** `x = 2ᵏ m` with m in [√½, √2), read off the bits, and `f = m - 1` is exact; `ln x = k ln 2 + ln(1 + f)`.
 //!

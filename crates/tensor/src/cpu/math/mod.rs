@@ -1,6 +1,6 @@
-//! Elementary functions, ours rather than the system's, so that a result is the same bits on every machine.
+//! Elementary functions, implemented here rather than by the system, so that results have the same bits on every machine.
 //!
-//! **Why not std's.** `f32::exp` and its kin call whatever libm the platform links, and two libms differ in the last
+//! **Why not those of std.** `f32::exp` and the others call the libm of the platform, and two libms differ in the last
 //! bit; a training run would then depend on where it ran. Here everything is built from `+ - * /`, `sqrt` and integer
 //! operations on the bits, all of which IEEE 754 and Rust define exactly. No fused multiply-add is used: it rounds
 //! once where `a * b + c` rounds twice, so a path with it and a path without would disagree. (The one thing left open
@@ -11,7 +11,7 @@
 //! is an addition. `f32` stays in `f32`. A plain loop over a slice therefore becomes vector code at the width of the
 //! CPU features that the surrounding function was compiled for, with the same bits at every width.
 //!
-//! **How a function comes about.** Every one follows the same three steps: an exact or almost exact *reduction* of the
+//! **The structure of a function.** All follow the same three steps: an exact or almost exact *reduction* of the
 //! argument to a small interval, a *polynomial* there (made by `tests/reference/elementary_coefficients.py`), and a
 //! *reconstruction*. Wherever possible the result is `large part + small correction` with an accurate large part: the
 //! correction's rounding errors then hardly count and one rounding, the last addition's half ulp, is most of the error.
@@ -72,7 +72,7 @@ pub trait Elementary: Copy {
     fn tanh(x: Self) -> Self;
     /// `1 / (1 + e⁻ˣ)`, accurate in both tails: 0 is approached through the subnormals.
     fn sigmoid(x: Self) -> Self;
-    /// `ln(1 + eˣ) = max(x, 0) + ln_1p(exp(-|x|))`, which overflows nowhere.
+    /// `ln(1 + eˣ) = max(x, 0) + ln_1p(exp(-|x|))`, which never overflows.
     fn softplus(x: Self) -> Self;
     /// `erf(x) = 2/√π ∫₀ˣ exp(-t²) dt`; `erf(±0) = ±0`, `erf(±∞) = ±1`.
     fn erf(x: Self) -> Self;

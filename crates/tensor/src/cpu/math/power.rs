@@ -34,7 +34,7 @@ pub(super) fn powf<T: Format>(x: T, p: T) -> T {
         return (x * x) * (x * x);
     }
     if p == -T::TWO {
-        // Inverted before it is squared: x² can overflow where its inverse is still a subnormal.
+        // Inverted before squaring: x² can overflow while its inverse is still subnormal.
         return (T::ONE / x) * (T::ONE / x);
     }
     general(x, p)

@@ -19,6 +19,6 @@ pub(super) fn sin_cos_turns<T: Format>(u: T) -> (T, T) {
     let second = k == T::TWO;
     let third = k == T::THREE;
     let (sin, cos) = if first || third { (c, s) } else { (s, c) };
-    // Subtracted from 0, not negated: a zero stays +0.
+    // Subtracted from 0 rather than negated, so that a zero stays +0.
     (if second || third { T::ZERO - sin } else { sin }, if first || second { T::ZERO - cos } else { cos })
 }

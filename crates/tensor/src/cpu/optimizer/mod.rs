@@ -22,7 +22,7 @@ use crate::tensor::TensorOf;
 /// The minimum number of elements per task: about 10 µs of one thread.
 const GRAIN: usize = 16 * 1024;
 
-/// The elements of `x` for writing, with the axes in `order`; laid out anew first if they lie otherwise.
+/// The elements of `x` for writing, with the axes in `order`; copied to that layout first if necessary.
 fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoint<'a, T> {
     if !lies_in_order(x.layout(), order) {
         let mut own = TensorOf::uninitialized(Layout::dense(x.shape(), order));
@@ -123,7 +123,7 @@ struct AdamFactors<T> {
     /// The factor of p that is added to g, if any.
     decay: Option<T>,
     rest1: T,
-    /// Whether m is nearer to the old mean than to the gradient.
+    /// Whether the new mean is closer to the old mean than to the gradient.
     near: bool,
     kept2: T,
     rest2: T,
@@ -178,7 +178,7 @@ impl<T: Float> Vectorized for AdamPiece<'_, T> {
         for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
             let old = *p * shrink;
             let g = if let Some(decay) = decay { g + decay * old } else { g };
-            // Interpolated from the nearer end, as by PyTorch's lerp: with β₁ = 0 the mean is exactly the gradient.
+            // Interpolated from the closer end, as in PyTorch's lerp: with β₁ = 0 the mean is exactly the gradient.
             *m = if near { *m + rest1 * (g - *m) } else { g - (g - *m) * (T::ONE - rest1) };
             *v = *v * kept2 + rest2 * g * g;
             *p = old - size * *m / (Real::sqrt(*v) * root + eps);

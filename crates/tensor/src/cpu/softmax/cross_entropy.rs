@@ -52,7 +52,7 @@ impl<T: Float> Along for Forward<'_, T> {
         let [max, sum] = exponentials_of(x);
         let ln = T::ln(sum);
         let at = number..number + 1;
-        // SAFETY: each row is given to one task.
+        // SAFETY: each row belongs to one task.
         let [to_loss, to_max, to_ln] = unsafe { [&self.loss, &self.max, &self.ln].map(|out| out.slice(at.clone())) };
         to_loss[0] = ln - (x[self.labels[number] as usize] - max);
         (to_max[0], to_ln[0]) = (max, ln);
@@ -65,7 +65,7 @@ impl<T: Float> Along for Forward<'_, T> {
             *ln = T::ln(*ln);
         }
         let labels = &self.labels[rows.numbers()];
-        // SAFETY: each row is given to one task.
+        // SAFETY: each row belongs to one task.
         let [to_loss, to_max, to_ln] =
             unsafe { [&self.loss, &self.max, &self.ln].map(|out| out.slice(rows.numbers())) };
         for (lane, &label) in labels.iter().enumerate() {
@@ -114,7 +114,7 @@ impl<T: Float> Along for Backward<'_, T> {
     #[inline(always)]
     fn one(&self, row: Range<usize>, number: usize) {
         let (dy, max, ln) = (self.dy[number], self.max[number], self.ln[number]);
-        // SAFETY: each row is given to one task.
+        // SAFETY: each row belongs to one task.
         let dx = unsafe { self.dx.slice(row.clone()) };
         for (dx, &x) in dx.iter_mut().zip(&self.x[row]) {
             *dx = dy * T::exp(x - max - ln);
@@ -132,7 +132,7 @@ impl<T: Float> Along for Backward<'_, T> {
         };
         let (dy, max, ln) = (copy(self.dy), copy(self.max), copy(self.ln));
         for piece in rows.pieces() {
-            // SAFETY: each piece is given to one task.
+            // SAFETY: each piece belongs to one task.
             let dx = unsafe { self.dx.slice(piece.clone()) };
             for ((((dx, &x), &dy), &max), &ln) in dx.iter_mut().zip(&self.x[piece]).zip(&dy).zip(&max).zip(&ln) {
                 *dx = dy * T::exp(x - max - ln);

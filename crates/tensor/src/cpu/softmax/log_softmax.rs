@@ -31,7 +31,7 @@ impl<T: Float> Along for Forward<'_, T> {
         let x = &self.x[row.clone()];
         let [max, sum] = exponentials_of(x);
         let ln = T::ln(sum);
-        // SAFETY: each row is given to one task.
+        // SAFETY: each row belongs to one task.
         for (y, &x) in unsafe { self.y.slice(row) }.iter_mut().zip(x) {
             *y = x - max - ln;
         }
@@ -44,7 +44,7 @@ impl<T: Float> Along for Forward<'_, T> {
             *ln = T::ln(*ln);
         }
         for piece in rows.pieces() {
-            // SAFETY: each piece is given to one task.
+            // SAFETY: each piece belongs to one task.
             let y = unsafe { self.y.slice(piece.clone()) };
             for (((y, &x), &max), &ln) in y.iter_mut().zip(&self.x[piece]).zip(&max).zip(&ln) {
                 *y = x - max - ln;
@@ -82,7 +82,7 @@ impl<T: Float> Along for Backward<'_, T> {
             }
         }
         let sum = sum_of(lanes);
-        // SAFETY: each row is given to one task.
+        // SAFETY: each row belongs to one task.
         for ((dx, &dy), &y) in unsafe { self.dx.slice(row) }.iter_mut().zip(dy).zip(y) {
             *dx = dy - T::exp(y) * sum;
         }
@@ -98,7 +98,7 @@ impl<T: Float> Along for Backward<'_, T> {
         }
         for piece in rows.pieces() {
             let (dy, y) = (&self.dy[piece.clone()], &self.y[piece.clone()]);
-            // SAFETY: each piece is given to one task.
+            // SAFETY: each piece belongs to one task.
             for (((dx, &dy), &y), &sum) in unsafe { self.dx.slice(piece) }.iter_mut().zip(dy).zip(y).zip(&sum) {
                 *dx = dy - T::exp(y) * sum;
             }

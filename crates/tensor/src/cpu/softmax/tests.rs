@@ -4,7 +4,7 @@ use crate::element::Float;
 use crate::parallel::with_threads;
 use crate::tensor::TensorOf;
 
-/// Calls `body` with the places in row-major order of every row along an axis.
+/// Calls `body` with the row-major positions of the elements of every row along an axis.
 fn each_row(shape: [usize; 4], axis: usize, mut body: impl FnMut(&[usize])) {
     let inner: usize = shape[axis + 1..].iter().product();
     for i in 0..shape.iter().product() {
@@ -63,7 +63,7 @@ fn large_and_infinite_logits_are_told_apart() {
         ([-1000.0, -2000.0, -1001.0], [-0.313_261_7, -1_000.313_26, -1.313_261_7]),
         ([0.0, -inf, -inf], [0.0, -inf, -inf]),
     ] {
-        // Along memory and across it.
+        // Rows that are contiguous, and rows that are not.
         let x = TensorOf::from_slice(&row.map(|v| [v, 0.0]).concat(), [3, 2]);
         for y in [elements(&log_softmax(&x.narrow(1, 0..1), 0)), elements(&log_softmax(&x, 0).narrow(1, 0..1))] {
             assert!(y.iter().zip(expected).all(|(&a, b)| a == b || (a - b).abs() < 1e-6 * b.abs()), "{y:?}");

@@ -1,9 +1,9 @@
-//! The promise of the module: the same bits on every machine and at every vector width.
+//! The guarantee of the module: the same bits on every machine and at every vector width.
 
 use super::super::Elementary;
 use super::{ONE_TURN, ROWS};
 
-/// FNV-1a over the bits of numbers, every NaN being the same one.
+/// FNV-1a over the bits of numbers; all NaNs are equal.
 struct Digest(u64);
 
 impl Digest {
@@ -123,7 +123,7 @@ fn every_vector_width_gives_the_same_bits() {
             let step = if row.bits_end == ONE_TURN { 9973 } else { 39_989 };
             let from: Vec<f32> = (0..row.bits_end).step_by(step).map(|bits| f32::from_bits(bits as u32)).collect();
             let mut to = vec![0.0; from.len()];
-            // SAFETY: the CPU has the features that the path was compiled for, as asked above.
+            // SAFETY: the CPU has the features that the path was compiled for, as checked above.
             unsafe { function(&from, &mut to) };
             for (&x, &y) in from.iter().zip(&to) {
                 let scalar = (row.single)(x);
