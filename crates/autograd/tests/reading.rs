@@ -99,7 +99,7 @@ fn scopes_nest_and_close_after_a_panic() {
     assert!(std::panic::catch_unwind(|| scope("broken", || panic!("inside"))).is_err());
     assert_eq!(path(&(2.0 * &x)), None);
     // While recording is off, no scope is opened and the attributes are not evaluated.
-    let y = no_grad(|| scope_with("off", || unreachable!("nobody reads them"), || 2.0 * &x));
+    let y = no_grad(|| scope_with("off", || unreachable!("no scope is opened"), || 2.0 * &x));
     assert!(y.operation().is_none());
 }
 
