@@ -21,7 +21,6 @@
 mod attribute;
 mod backward;
 mod check;
-mod composed;
 pub mod formula;
 mod gradients;
 mod internal;

@@ -13,12 +13,28 @@ macro_rules! describe {
     };
 }
 
-mod bias;
+/// The constant texts of a rule (see the methods of [`Rule`](crate::Rule)).
+struct Text {
+    name: &'static str,
+    formula: &'static str,
+    derivative: &'static str,
+    saved: &'static str,
+}
+
+/// `[name: formula => derivative, saves saved; …]` as an array of [`Text`].
+macro_rules! texts {
+    ($($name:literal: $formula:literal => $derivative:literal, saves $saved:literal;)+) => {
+        [$($crate::ops::Text { name: $name, formula: $formula, derivative: $derivative, saved: $saved }),+]
+    };
+}
+
+mod composed;
 mod convolution;
 pub(crate) mod elementwise;
 mod epilogue;
 mod fused;
 mod linear;
+mod linear_map;
 mod loss;
 mod normalization;
 mod reduction;

@@ -6,8 +6,9 @@ use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
 use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
-use crate::ops::bias::BiasGradient;
 use crate::ops::epilogue::gated;
+use crate::ops::linear_map::linear;
+use crate::ops::reduction::channel_sum::ChannelSum;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -83,10 +84,7 @@ impl<T: Float> VarOf<T> {
         wanted: [bool; 2],
     ) -> [Option<Self>; 2] {
         let [dw, db] = self.value().conv2d_parameter_gradients(&dy.value(), khw, options, wanted);
-        [
-            dw.map(|dw| Self::record(dw, [self, dy], WeightGradient(options))),
-            db.map(|db| Self::record(db, [dy], BiasGradient)),
-        ]
+        [dw.map(|dw| Self::record(dw, [self, dy], WeightGradient(options))), db.map(|db| linear(dy, db, ChannelSum))]
     }
 
     /// The last two of four axes.

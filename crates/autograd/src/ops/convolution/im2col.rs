@@ -1,9 +1,9 @@
 //! im2col, the windows of a convolution as the columns of a matrix, and its adjoint col2im.
 
-use chainrule_tensor::{Conv2dOptions, Float};
+use chainrule_tensor::{Conv2dOptions, Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -19,7 +19,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn im2col(&self, khw: [usize; 2], options: Conv2dOptions) -> Self {
-        Self::record(self.value().im2col(khw, options), [self], Im2col { khw, options })
+        linear(self, self.value().im2col(khw, options), Im2col { khw, options })
     }
 
     /// The adjoint of [`im2col`](Self::im2col): (N, C·kh·kw, oh·ow) → (N,C,H,W) with `khw` = [kh, kw] and `hw` = [H, W];
@@ -30,47 +30,29 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn col2im(&self, khw: [usize; 2], hw: [usize; 2], options: Conv2dOptions) -> Self {
-        Self::record(self.value().col2im(khw, hw, options), [self], Col2im { khw, options })
+        adjoint(self, self.value().col2im(khw, hw, options), Im2col { khw, options })
     }
 }
 
+#[derive(Clone)]
 struct Im2col {
     khw: [usize; 2],
     options: Conv2dOptions,
 }
 
-impl<T: Float> Rule<T> for Im2col {
-    describe! {
-        name: "im2col",
-        formula: "y = im2col(x)",
-        derivative: "dx = col2im(dy)",
-        saved: "nothing",
-    }
+impl<T: Float> LinearMap<T> for Im2col {
+    const TEXTS: [Text; 2] = texts! {
+        "im2col": "y = im2col(x)" => "dx = col2im(dy)", saves "nothing";
+        "col2im": "y = col2im(x)" => "dx = im2col(dy)", saves "nothing";
+    };
     fn attributes(&self) -> Vec<Attribute> {
         [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.col2im(self.khw, op.parent(0).hw(), self.options))]
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.im2col(self.khw, self.options)
     }
-}
-
-struct Col2im {
-    khw: [usize; 2],
-    options: Conv2dOptions,
-}
-
-impl<T: Float> Rule<T> for Col2im {
-    describe! {
-        name: "col2im",
-        formula: "y = col2im(x)",
-        derivative: "dx = im2col(dy)",
-        saved: "nothing",
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        [vec![Attribute::new("kernel", self.khw)], super::attributes(self.options)].concat()
-    }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.im2col(self.khw, self.options))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.col2im(self.khw, [x[2], x[3]], self.options)
     }
 }
 

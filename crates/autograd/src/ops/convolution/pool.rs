@@ -1,13 +1,11 @@
 //! Pooling: the maximum or the mean of each window of an image.
 
-use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Window, shape_rules};
+use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Shape, TensorOf, Window, shape_rules};
 
 use crate::attribute::Attribute;
 use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
 use crate::var::VarOf;
-
-/// The windows of a pooling op, vertical and horizontal.
-type Windows = [Vec<Window>; 2];
 
 impl<T: Float> VarOf<T> {
     /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows with stride 2.
@@ -51,7 +49,9 @@ impl<T: Float> VarOf<T> {
     pub fn avg_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let options = options.into();
         let windows = shape_rules::pool2d("avg_pool2d", self.shape(), options);
-        average(self, windows.unwrap_or_else(|error| panic!("{error}")), Given::Options(options))
+        let mut attributes = attributes(options);
+        attributes.push(Attribute::new("count_include_pad", options.count_include_pad));
+        AvgPool { windows: windows.unwrap_or_else(|error| panic!("{error}")), attributes }.of(self)
     }
 
     /// Average pooling to an image of `size` = [oh, ow]: window i of an axis covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`. Size
@@ -63,7 +63,9 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn adaptive_avg_pool2d(&self, size: [usize; 2]) -> Self {
         let windows = shape_rules::adaptive_pool2d("adaptive_avg_pool2d", self.shape(), size);
-        average(self, windows.unwrap_or_else(|error| panic!("{error}")), Given::Size(size))
+        let window = Attribute::new("window of i", "⌊i·H/oh⌋ .. ⌈(i + 1)·H/oh⌉").symbol("window");
+        let attributes = vec![Attribute::new("size", size), window];
+        AvgPool { windows: windows.unwrap_or_else(|error| panic!("{error}")), attributes }.of(self)
     }
 }
 
@@ -114,104 +116,65 @@ impl<T: Float> Rule<T> for MaxPool {
 impl<T: Float> VarOf<T> {
     /// Puts dy (N,C,oh,ow), this, at the indices of the maxima, and zeros elsewhere: (N,C,H,W) with `hw` = [H, W].
     pub(crate) fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
-        Self::record(self.value().scatter2d(indices, hw), [self], Scatter(indices.clone()))
+        adjoint(self, self.value().scatter2d(indices, hw), AtMaxima(indices.clone()))
     }
 }
 
-struct Scatter(PoolIndices);
+/// The elements of an image at the indices of the maxima.
+#[derive(Clone)]
+struct AtMaxima(PoolIndices);
 
-impl<T: Float> Rule<T> for Scatter {
-    describe! {
-        name: "max_pool2d backward",
-        formula: "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]",
-        derivative: "d(dy)[n,c,i] = dz[n, c, argmax[n,c,i]]",
-        saved: "argmax",
+impl<T: Float> LinearMap<T> for AtMaxima {
+    const TEXTS: [Text; 2] = texts! {
+        "max_pool2d gather":
+            "y[n,c,i] = x[n, c, argmax[n,c,i]]"
+            => "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]",
+            saves "argmax";
+        "max_pool2d backward":
+            "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]"
+            => "d(dy)[n,c,i] = dz[n, c, argmax[n,c,i]]",
+            saves "argmax";
+    };
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.gather2d(&self.0)
     }
-    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let _ = op;
-        vec![Some(VarOf::record(dz.value().gather2d(&self.0), [dz], Gather(self.0.clone())))]
-    }
-}
-
-struct Gather(PoolIndices);
-
-impl<T: Float> Rule<T> for Gather {
-    describe! {
-        name: "max_pool2d gather",
-        formula: "y[n,c,i] = x[n, c, argmax[n,c,i]]",
-        derivative: "dx[n,c,k] = Σ_{i : argmax[n,c,i] = k} dy[n,c,i]",
-        saved: "argmax",
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter2d(&self.0, op.parent(0).hw()))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.scatter2d(&self.0, [x[2], x[3]])
     }
 }
 
-fn average<T: Float>(x: &VarOf<T>, windows: Windows, given: Given) -> VarOf<T> {
-    VarOf::record(x.value().avg_pool2d(&windows), [x], AvgPool { windows, given })
-}
-
-/// The arguments that define the windows of average pooling.
-#[derive(Clone, Copy)]
-enum Given {
-    Options(Pool2dOptions),
-    /// The output size of adaptive pooling.
-    Size([usize; 2]),
-}
-
-impl Given {
-    fn attributes(self) -> Vec<Attribute> {
-        match self {
-            Self::Options(options) => {
-                let count = Attribute::new("count_include_pad", options.count_include_pad);
-                attributes(options).into_iter().chain([count]).collect()
-            }
-            Self::Size(size) => {
-                let window = Attribute::new("window of i", "⌊i·H/oh⌋ .. ⌈(i + 1)·H/oh⌉").symbol("window");
-                vec![Attribute::new("size", size), window]
-            }
-        }
-    }
-}
-
+/// The mean of each window. The attributes are the arguments that define the windows.
+#[derive(Clone)]
 struct AvgPool {
-    windows: Windows,
-    given: Given,
+    windows: [Vec<Window>; 2],
+    attributes: Vec<Attribute>,
 }
 
-impl<T: Float> Rule<T> for AvgPool {
-    describe! {
-        name: "avg_pool2d",
-        formula: "y[n,c,i] = mean_{k ∈ window[i]} x[n,c,k]",
-        derivative: "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])",
-        saved: "nothing",
+impl AvgPool {
+    fn of<T: Float>(self, x: &VarOf<T>) -> VarOf<T> {
+        linear(x, x.value().avg_pool2d(&self.windows), self)
     }
+}
+
+impl<T: Float> LinearMap<T> for AvgPool {
+    const TEXTS: [Text; 2] = texts! {
+        "avg_pool2d":
+            "y[n,c,i] = mean_{k ∈ window[i]} x[n,c,k]"
+            => "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])",
+            saves "nothing";
+        "avg_pool2d backward":
+            "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])"
+            => "d(dy)[n,c,i] = mean_{k ∈ window[i]} dz[n,c,k]",
+            saves "nothing";
+    };
     fn attributes(&self) -> Vec<Attribute> {
-        self.given.attributes()
+        self.attributes.clone()
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().avg_pool2d_adjoint(&self.windows, op.parent(0).hw());
-        vec![Some(VarOf::record(dx, [dy], AvgPoolBackward { windows: self.windows.clone(), given: self.given }))]
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.avg_pool2d(&self.windows)
     }
-}
-
-struct AvgPoolBackward {
-    windows: Windows,
-    given: Given,
-}
-
-impl<T: Float> Rule<T> for AvgPoolBackward {
-    describe! {
-        name: "avg_pool2d backward",
-        formula: "dx[n,c,k] = Σ_{i : k ∈ window[i]} dy[n,c,i] / size(window[i])",
-        derivative: "d(dy)[n,c,i] = mean_{k ∈ window[i]} dz[n,c,k]",
-        saved: "nothing",
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        self.given.attributes()
-    }
-    fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(average(dz, self.windows.clone(), self.given))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.avg_pool2d_adjoint(&self.windows, [x[2], x[3]])
     }
 }
 

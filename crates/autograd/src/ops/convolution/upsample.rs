@@ -1,9 +1,9 @@
 //! Upsampling of images: each row and column is a weighted sum of two rows or columns of the input.
 
-use chainrule_tensor::{Float, Tap};
+use chainrule_tensor::{Float, Shape, Tap, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -19,11 +19,8 @@ impl<T: Float> VarOf<T> {
             let near = i * len / n;
             Tap { lower: near, upper: near, lower_weight: 1.0 }
         };
-        resample(
-            self,
-            taps("upsample_nearest2d", self, size, tap),
-            Given { size, mode: "nearest", align_corners: false },
-        )
+        let taps = taps("upsample_nearest2d", self, size, tap);
+        Upsample { taps, size, interpolation: "nearest", align_corners: false }.of(self)
     }
 
     /// Linear interpolation along both axes: x (N,C,H,W) → (N,C,oh,ow).
@@ -45,7 +42,8 @@ impl<T: Float> VarOf<T> {
             let lower = (place as usize).min(len - 1);
             Tap { lower, upper: (lower + 1).min(len - 1), lower_weight: 1.0 - (place - lower as f64) }
         };
-        resample(self, taps("upsample_bilinear2d", self, size, tap), Given { size, mode: "bilinear", align_corners })
+        let taps = taps("upsample_bilinear2d", self, size, tap);
+        Upsample { taps, size, interpolation: "bilinear", align_corners }.of(self)
     }
 }
 
@@ -60,67 +58,44 @@ fn taps<T: Float>(op: &str, x: &VarOf<T>, size: [usize; 2], tap: impl Fn(usize, 
     [0, 1].map(|axis| (0..size[axis]).map(|i| tap(i, shape[2 + axis], size[axis])).collect())
 }
 
-fn resample<T: Float>(x: &VarOf<T>, taps: [Vec<Tap>; 2], given: Given) -> VarOf<T> {
-    VarOf::record(x.value().resample2d(&taps), [x], Upsample { taps, given })
-}
-
-/// The arguments that define the taps.
-#[derive(Clone, Copy)]
-struct Given {
+/// Both axes, each output row or column a weighted sum of two of the input.
+#[derive(Clone)]
+struct Upsample {
+    taps: [Vec<Tap>; 2],
     size: [usize; 2],
-    mode: &'static str,
+    interpolation: &'static str,
     align_corners: bool,
 }
 
-impl Given {
-    fn attributes(self) -> Vec<Attribute> {
+impl Upsample {
+    fn of<T: Float>(self, x: &VarOf<T>) -> VarOf<T> {
+        linear(x, x.value().resample2d(&self.taps), self)
+    }
+}
+
+impl<T: Float> LinearMap<T> for Upsample {
+    const TEXTS: [Text; 2] = texts! {
+        "upsample2d":
+            "y[n,c,i] = Σₖ weight[i,k] · x[n,c,k]"
+            => "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]",
+            saves "nothing";
+        "upsample2d backward":
+            "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]"
+            => "d(dy)[n,c,i] = Σₖ weight[i,k] · dz[n,c,k]",
+            saves "nothing";
+    };
+    fn attributes(&self) -> Vec<Attribute> {
         vec![
             Attribute::new("size", self.size),
-            Attribute::new("interpolation", self.mode).symbol("weight"),
+            Attribute::new("interpolation", self.interpolation).symbol("weight"),
             Attribute::new("align_corners", self.align_corners),
         ]
     }
-}
-
-struct Upsample {
-    taps: [Vec<Tap>; 2],
-    given: Given,
-}
-
-impl<T: Float> Rule<T> for Upsample {
-    describe! {
-        name: "upsample2d",
-        formula: "y[n,c,i] = Σₖ weight[i,k] · x[n,c,k]",
-        derivative: "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]",
-        saved: "nothing",
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.resample2d(&self.taps)
     }
-    fn attributes(&self) -> Vec<Attribute> {
-        self.given.attributes()
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let dx = dy.value().resample2d_adjoint(&self.taps, op.parent(0).hw());
-        let rule = UpsampleBackward { taps: self.taps.clone(), given: self.given };
-        vec![Some(VarOf::record(dx, [dy], rule))]
-    }
-}
-
-struct UpsampleBackward {
-    taps: [Vec<Tap>; 2],
-    given: Given,
-}
-
-impl<T: Float> Rule<T> for UpsampleBackward {
-    describe! {
-        name: "upsample2d backward",
-        formula: "dx[n,c,k] = Σᵢ weight[i,k] · dy[n,c,i]",
-        derivative: "d(dy)[n,c,i] = Σₖ weight[i,k] · dz[n,c,k]",
-        saved: "nothing",
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        self.given.attributes()
-    }
-    fn backward(&self, _op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(resample(dz, self.taps.clone(), self.given))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.resample2d_adjoint(&self.taps, [x[2], x[3]])
     }
 }
 

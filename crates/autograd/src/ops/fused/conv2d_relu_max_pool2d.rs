@@ -3,8 +3,9 @@
 use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolIndices, shape_rules};
 
 use crate::attribute::Attribute;
-use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
+use crate::ops::Text;
+use crate::ops::composed::record_composed;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -49,7 +50,6 @@ fn attributes(options: Conv2dOptions, pool: Pool2dOptions) -> Vec<Attribute> {
     conv.into_iter().chain(pool).collect()
 }
 
-#[derive(Clone)]
 struct ConvReluMaxPool {
     options: Conv2dOptions,
     pool: Pool2dOptions,
@@ -83,77 +83,49 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
             self.options,
             [need(0), need(1), need(2)],
         );
-        let rule = |of: Of| Gradient { of, forward: self.clone() };
-        let dx = dx.map(|dx| VarOf::record(dx, [dy, w], rule(Of::Input(x.hw()))));
-        let dw = dw.map(|dw| VarOf::record(dw, [x, dy], rule(Of::Weight(w.hw()))));
-        let db = db.map(|db| VarOf::record(db, [dy], rule(Of::Bias)));
+        let (options, pool, indices, hw) = (self.options, self.pool, self.indices.clone(), self.hw);
+        let attributes = move || attributes(options, pool);
+        let g = move |dy: &VarOf<T>| dy.scatter2d(&indices, hw);
+        let (of_x, of_w) = (x.hw(), w.hw());
+        let dx = dx.map(|dx| {
+            let g = g.clone();
+            record_composed(dx, [dy, w], &INPUT_GRADIENT, attributes, move |[dy, w]| {
+                g(dy).conv2d_input_gradient(w, of_x, options)
+            })
+        });
+        let dw = dw.map(|dw| {
+            let g = g.clone();
+            record_composed(dw, [x, dy], &WEIGHT_GRADIENT, attributes, move |[x, dy]| {
+                x.conv2d_weight_gradient(&g(dy), of_w, options)
+            })
+        });
+        let db = db.map(|db| record_composed(db, [dy], &BIAS_GRADIENT, attributes, move |[dy]| g(dy).channel_sum()));
         [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
     }
 }
 
-/// The kind of gradient, with the last two axes of its result.
-#[derive(Clone, Copy)]
-enum Of {
-    /// dx as a function of (dy, w).
-    Input([usize; 2]),
-    /// dw as a function of (x, dy).
-    Weight([usize; 2]),
-    /// db as a function of dy.
-    Bias,
-}
+// The kernel computes these gradients without storing g.
 
-/// The rule of dx, dw or db, which the kernel computes without storing dz. Its own gradients are composed of unfused ops.
-struct Gradient {
-    of: Of,
-    forward: ConvReluMaxPool,
-}
+static INPUT_GRADIENT: Text = Text {
+    name: "conv2d_relu_max_pool2d input gradient",
+    formula: "dx = col2im(wᵀ · g), g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+    derivative: "d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], d(w) = conv2d_weight_gradient(dz, g), h = conv2d(dz, w)",
+    saved: "dy, w, argmax",
+};
 
-impl<T: Float> Rule<T> for Gradient {
-    fn name(&self) -> &'static str {
-        match self.of {
-            Of::Input(_) => "conv2d_relu_max_pool2d input gradient",
-            Of::Weight(_) => "conv2d_relu_max_pool2d weight gradient",
-            Of::Bias => "conv2d_relu_max_pool2d bias gradient",
-        }
-    }
-    fn formula(&self) -> &'static str {
-        match self.of {
-            Of::Input(_) => "dx = col2im(wᵀ · g), g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
-            Of::Weight(_) => "dw = Σₙ g · im2col(x)ᵀ, g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
-            Of::Bias => "db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
-        }
-    }
-    fn derivative(&self) -> &'static str {
-        match self.of {
-            Of::Input(_) => {
-                "d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], d(w) = conv2d_weight_gradient(dz, g), h = conv2d(dz, w)"
-            }
-            Of::Weight(_) => {
-                "d(x) = conv2d_input_gradient(g, dz), d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], h = conv2d(x, dz)"
-            }
-            Of::Bias => "d(dy)[n,o,i] = dz[o] where argmax[n,o,i] ≥ 0, else 0",
-        }
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        attributes(self.forward.options, self.forward.pool)
-    }
-    fn saved(&self) -> &'static str {
-        match self.of {
-            Of::Input(_) => "dy, w, argmax",
-            Of::Weight(_) => "x, dy, argmax",
-            Of::Bias => "argmax",
-        }
-    }
-    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let ConvReluMaxPool { options, indices, hw, .. } = &self.forward;
-        composed_gradients(op, du, needs, |parents| match (self.of, parents) {
-            (Of::Input(of_x), [dy, w]) => dy.scatter2d(indices, *hw).conv2d_input_gradient(w, of_x, *options),
-            (Of::Weight(of_w), [x, dy]) => x.conv2d_weight_gradient(&dy.scatter2d(indices, *hw), of_w, *options),
-            (Of::Bias, [dy]) => dy.scatter2d(indices, *hw).channel_sum(),
-            _ => unreachable!("it was recorded with these parents"),
-        })
-    }
-}
+static WEIGHT_GRADIENT: Text = Text {
+    name: "conv2d_relu_max_pool2d weight gradient",
+    formula: "dw = Σₙ g · im2col(x)ᵀ, g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+    derivative: "d(x) = conv2d_input_gradient(g, dz), d(dy)[n,o,i] = h[n, o, argmax[n,o,i]], h = conv2d(x, dz)",
+    saved: "x, dy, argmax",
+};
+
+static BIAS_GRADIENT: Text = Text {
+    name: "conv2d_relu_max_pool2d bias gradient",
+    formula: "db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k} dy[n,o,i]",
+    derivative: "d(dy)[n,o,i] = dz[o] where argmax[n,o,i] ≥ 0, else 0",
+    saved: "argmax",
+};
 
 #[cfg(test)]
 mod tests {

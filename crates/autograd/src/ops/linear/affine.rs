@@ -3,7 +3,8 @@
 use chainrule_tensor::Float;
 
 use crate::operation::{Operation, Rule};
-use crate::ops::bias::BiasGradient;
+use crate::ops::linear_map::linear;
+use crate::ops::reduction::channel_sum::ChannelSum;
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -42,7 +43,7 @@ impl<T: Float> Rule<T> for Linear {
         let wanted = [needs[1], needs.get(2) == Some(&true)];
         let [dw, db] = x.value().linear_parameter_gradients(&dy.value(), wanted);
         let dw = dw.map(|dw| VarOf::record(dw, [x, dy], WeightGradient));
-        let db = db.map(|db| VarOf::record(db, [dy], BiasGradient));
+        let db = db.map(|db| linear(dy, db, ChannelSum));
         [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
     }
 }

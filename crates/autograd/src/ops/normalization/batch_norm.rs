@@ -1,13 +1,13 @@
 //! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{Epilogue, Float, TensorOf};
+use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
 
 use crate::attribute::Attribute;
-use crate::composed::composed_gradients;
 use crate::operation::{Operation, Rule};
-use crate::ops::epilogue::{Gate, gated};
-use crate::ops::reduction::channel_sum::{channels, over};
+use crate::ops::epilogue::gated;
+use crate::ops::normalization::batch_norm_gradients::recorded;
+use crate::ops::reduction::channel_sum::channels;
 use crate::var::VarOf;
 
 /// The statistics of one batch, from which a layer updates its running statistics.
@@ -56,181 +56,173 @@ impl<T: Float> VarOf<T> {
         let then = epilogue.with_residual(residual.as_deref());
         let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then);
         let count = x.numel() / mean.numel();
-        let rule =
-            BatchNorm { mean: mean.clone(), istd, eps, relu: epilogue.relu, residual: epilogue.residual.is_some() };
+        let rule = BatchNorm {
+            mean: mean.clone(),
+            istd,
+            given: None,
+            eps,
+            relu: epilogue.relu,
+            residual: epilogue.residual.is_some(),
+        };
         let y = Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule);
         (y, BatchStatistics { mean, variance, count })
     }
+
+    /// `y = γ·(x − mean)/√(var + ε) + β` with given statistics, for inference: x (N,C,…), the others (C).
+    ///
+    /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
+    ///
+    /// # Panics
+    /// If a shape does not match.
+    #[track_caller]
+    #[must_use]
+    pub fn batch_norm_inference(
+        &self,
+        gamma: &Self,
+        beta: &Self,
+        mean: &TensorOf<T>,
+        variance: &TensorOf<T>,
+        eps: f64,
+    ) -> Self {
+        self.batch_norm_inference_with([gamma, beta], [mean, variance], eps, Epilogue::NONE)
+    }
+
+    /// [`batch_norm_inference`](Self::batch_norm_inference) with an epilogue; a residual has x's shape.
+    ///
+    /// Let `dz = dy` where y > 0, else 0; without relu, dz = dy. The gradients are those of `batch_norm_inference` with
+    /// dz in place of dy, and `dr = dz`.
+    ///
+    /// # Panics
+    /// If a shape does not match.
+    #[track_caller]
+    #[must_use]
+    pub fn batch_norm_inference_with(
+        &self,
+        [gamma, beta]: [&Self; 2],
+        [mean, variance]: [&TensorOf<T>; 2],
+        eps: f64,
+        epilogue: Epilogue<'_, Self>,
+    ) -> Self {
+        let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
+        let scale = gamma.value().binary(Binary::Mul, &istd);
+        let residual = epilogue.residual.map(Self::value);
+        let then = epilogue.with_residual(residual.as_deref());
+        let y = self.value().batch_norm_apply(mean, &scale, &beta.value(), then);
+        let rule = BatchNorm {
+            mean: mean.clone(),
+            istd,
+            given: Some(variance.clone()),
+            eps,
+            relu: epilogue.relu,
+            residual: epilogue.residual.is_some(),
+        };
+        Self::record(y, [self, gamma, beta].into_iter().chain(epilogue.residual), rule)
+    }
 }
 
+/// The rule, with the statistics of the batch or given ones.
 struct BatchNorm<T: Float> {
     mean: TensorOf<T>,
+    /// `1/√(var + ε)`.
     istd: TensorOf<T>,
+    /// The variance, if the statistics are given.
+    given: Option<TensorOf<T>>,
     eps: f64,
     relu: bool,
     residual: bool,
 }
 
+/// The formula of an output, with the definition of x̂ for given statistics or for those of x.
+macro_rules! formula {
+    ($y:literal, $given:expr) => {
+        if $given {
+            concat!("y = ", $y, ", x̂ = (x − mean)/√(var + ε)")
+        } else {
+            concat!("y = ", $y, ", x̂ = (x − mean(x))/√(var(x) + ε)")
+        }
+    };
+}
+
+/// The derivative; `g` is the gradient of the output before the relu. Given statistics are constants.
+macro_rules! derivative {
+    ($g:literal, $rest:literal, $given:expr) => {
+        if $given {
+            concat!("dx = γ/√(var + ε) · ", $g, ", dγ = Σ ", $g, "·x̂, dβ = Σ ", $g, $rest)
+        } else {
+            concat!(
+                "dx = γ/√(var(x) + ε) · (",
+                $g,
+                " − mean(",
+                $g,
+                ") − x̂ · mean(",
+                $g,
+                "·x̂)), dγ = Σ ",
+                $g,
+                "·x̂, dβ = Σ ",
+                $g,
+                $rest
+            )
+        }
+    };
+}
+
 impl<T: Float> Rule<T> for BatchNorm<T> {
     fn name(&self) -> &'static str {
-        "batch_norm"
+        if self.given.is_some() { "batch_norm at inference" } else { "batch_norm" }
     }
     fn formula(&self) -> &'static str {
+        let given = self.given.is_some();
         match (self.relu, self.residual) {
-            (false, false) => "y = γ·x̂ + β, x̂ = (x − mean(x))/√(var(x) + ε)",
-            (false, true) => "y = γ·x̂ + β + r, x̂ = (x − mean(x))/√(var(x) + ε)",
-            (true, false) => "y = max(0, γ·x̂ + β), x̂ = (x − mean(x))/√(var(x) + ε)",
-            (true, true) => "y = max(0, γ·x̂ + β + r), x̂ = (x − mean(x))/√(var(x) + ε)",
+            (false, false) => formula!("γ·x̂ + β", given),
+            (false, true) => formula!("γ·x̂ + β + r", given),
+            (true, false) => formula!("max(0, γ·x̂ + β)", given),
+            (true, true) => formula!("max(0, γ·x̂ + β + r)", given),
         }
     }
     fn derivative(&self) -> &'static str {
-        if self.relu {
-            "dx = γ/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂)), dγ = Σ g·x̂, dβ = Σ g, dr = g, g = dy where y > 0, else 0"
-        } else {
-            "dx = γ/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂)), dγ = Σ dy·x̂, dβ = Σ dy, dr = dy"
+        let given = self.given.is_some();
+        match (self.relu, self.residual) {
+            (false, false) => derivative!("dy", "", given),
+            (false, true) => derivative!("dy", ", dr = dy", given),
+            (true, false) => derivative!("g", ", g = dy where y > 0, else 0", given),
+            (true, true) => derivative!("g", ", dr = g, g = dy where y > 0, else 0", given),
         }
     }
     fn attributes(&self) -> Vec<Attribute> {
-        vec![Attribute::new("eps", self.eps).symbol("ε")]
+        let given = self.given.as_ref().map(|variance| {
+            [Attribute::new("mean", self.mean.to_f64()), Attribute::new("variance", variance.to_f64()).symbol("var")]
+        });
+        given.into_iter().flatten().chain([Attribute::new("eps", self.eps).symbol("ε")]).collect()
     }
     fn saved(&self) -> &'static str {
-        if self.relu { "x, mean, 1/√(var + ε), y" } else { "x, mean, 1/√(var + ε)" }
+        if self.relu { "x, mean, 1/√(var + ε), γ, y" } else { "x, mean, 1/√(var + ε), γ" }
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (x, gamma) = (op.parent(0), op.parent(1));
-        let y = self.relu.then(|| op.output().value().clone());
-        let (dx, dgamma, dbeta, dr) = x.value().batch_norm_backward(
-            &dy.value(),
-            &self.mean,
-            &self.istd,
-            &gamma.value(),
-            y.as_ref(),
-            needs.get(3) == Some(&true),
-        );
-        let eps = self.eps;
-        let dr = needs
-            .get(3)
-            .map(|_| dr.map(|dr| y.clone().map_or_else(|| dy.clone(), |y| VarOf::record(dr, [dy], Gate { y }))));
-        [
-            Some(VarOf::record(dx, [dy, x, gamma], InputGradient { eps, y: y.clone() })),
-            Some(VarOf::record(dgamma, [dy, x], ScaleGradient { eps, y: y.clone() })),
-            Some(VarOf::record(dbeta, [dy], ShiftGradient { y })),
-        ]
-        .into_iter()
-        .chain(dr)
-        .collect()
-    }
-}
-
-/// x̂ and 1/√(var + ε), composed of other ops.
-fn normalized<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
-    let axes = over(x.shape());
-    let istd = (x.var_axes(&axes, 0, true) + eps).sqrt().reciprocal();
-    ((x - x.mean_axes(&axes, true)) * &istd, istd)
-}
-
-/// The rule of dx as a function of (dy, x, γ).
-struct InputGradient<T: Float> {
-    eps: f64,
-    y: Option<TensorOf<T>>,
-}
-
-impl<T: Float> Rule<T> for InputGradient<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm input gradient"
-    }
-    fn formula(&self) -> &'static str {
-        if self.y.is_some() {
-            "dx = γ/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂)), x̂ = (x − mean(x))/√(var(x) + ε), g = dy where y > 0, else 0"
+        let y = self.relu.then(|| op.output().value());
+        let need_r = needs.get(3) == Some(&true);
+        let [dx, dgamma, dbeta, dr] = if self.given.is_some() {
+            let g = gated(dy, y.as_deref());
+            let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
+            let dx = || &g * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
+            let dgamma = || (&g * (x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
+            [needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| g.channel_sum()), need_r.then(|| g.clone())]
         } else {
-            "dx = γ/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂)), x̂ = (x − mean(x))/√(var(x) + ε)"
-        }
-    }
-    fn derivative(&self) -> &'static str {
-        if self.y.is_some() {
-            "d(dy) = h where y > 0, else 0, d(x) = −γ/(var(x) + ε) · (x̂·(mean(dz·g) − mean(dz)·mean(g) − a·b) + b·(g − mean(g) − x̂·a) + a·(dz − mean(dz) − x̂·b)), d(γ) = Σ dz · (g − mean(g) − x̂·a)/√(var(x) + ε), a = mean(g·x̂), b = mean(dz·x̂), h = γ/√(var(x) + ε) · (dz − mean(dz) − x̂·b)"
-        } else {
-            "d(dy) = γ/√(var(x) + ε) · (dz − mean(dz) − x̂·b), d(x) = −γ/(var(x) + ε) · (x̂·(mean(dz·dy) − mean(dz)·mean(dy) − a·b) + b·(dy − mean(dy) − x̂·a) + a·(dz − mean(dz) − x̂·b)), d(γ) = Σ dz · (dy − mean(dy) − x̂·a)/√(var(x) + ε), a = mean(dy·x̂), b = mean(dz·x̂)"
-        }
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        vec![Attribute::new("eps", self.eps).symbol("ε")]
-    }
-    fn saved(&self) -> &'static str {
-        if self.y.is_some() { "dy, x, γ, y" } else { "dy, x, γ" }
-    }
-    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(op, du, needs, |parents| {
-            let [dy, x, gamma] = parents else { unreachable!("it was recorded with three parents") };
-            let dz = gated(dy, self.y.as_ref());
-            let axes = over(x.shape());
-            let (xhat, istd) = normalized(x, self.eps);
-            let rest = &dz - dz.mean_axes(&axes, true) - &xhat * (&dz * &xhat).mean_axes(&axes, true);
-            gamma.reshape(channels(x.shape())) * istd * rest
-        })
-    }
-}
-
-/// The rule of dγ as a function of (dy, x).
-struct ScaleGradient<T: Float> {
-    eps: f64,
-    y: Option<TensorOf<T>>,
-}
-
-impl<T: Float> Rule<T> for ScaleGradient<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm scale gradient"
-    }
-    fn formula(&self) -> &'static str {
-        if self.y.is_some() {
-            "dγ = Σ g·x̂, g = dy where y > 0, else 0, x̂ = (x − mean(x))/√(var(x) + ε)"
-        } else {
-            "dγ = Σ dy·x̂, x̂ = (x − mean(x))/√(var(x) + ε)"
-        }
-    }
-    fn derivative(&self) -> &'static str {
-        if self.y.is_some() {
-            "d(dy) = dz·x̂ where y > 0, else 0, d(x) = dz/√(var(x) + ε) · (g − mean(g) − x̂ · mean(g·x̂))"
-        } else {
-            "d(dy) = dz·x̂, d(x) = dz/√(var(x) + ε) · (dy − mean(dy) − x̂ · mean(dy·x̂))"
-        }
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        vec![Attribute::new("eps", self.eps).symbol("ε")]
-    }
-    fn saved(&self) -> &'static str {
-        if self.y.is_some() { "dy, x, y" } else { "dy, x" }
-    }
-    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        composed_gradients(op, du, needs, |parents| {
-            let [dy, x] = parents else { unreachable!("it was recorded with two parents") };
-            let dz = gated(dy, self.y.as_ref());
-            (dz * normalized(x, self.eps).0).channel_sum()
-        })
-    }
-}
-
-/// The rule of dβ as a function of dy.
-struct ShiftGradient<T: Float> {
-    y: Option<TensorOf<T>>,
-}
-
-impl<T: Float> Rule<T> for ShiftGradient<T> {
-    fn name(&self) -> &'static str {
-        "batch_norm shift gradient"
-    }
-    fn formula(&self) -> &'static str {
-        if self.y.is_some() { "dβ = Σ g, g = dy where y > 0, else 0" } else { "dβ = Σ dy" }
-    }
-    fn derivative(&self) -> &'static str {
-        if self.y.is_some() { "d(dy) = dz where y > 0, else 0" } else { "d(dy) = dz" }
-    }
-    fn saved(&self) -> &'static str {
-        if self.y.is_some() { "y" } else { "nothing" }
-    }
-    fn backward(&self, op: &Operation<T>, du: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = op.parent(0).shape();
-        vec![Some(gated(&du.reshape(channels(shape)).broadcast_to(shape), self.y.as_ref()))]
+            recorded(
+                x.value().batch_norm_backward(
+                    &dy.value(),
+                    &self.mean,
+                    &self.istd,
+                    &gamma.value(),
+                    y.as_deref(),
+                    need_r,
+                ),
+                [dy, x, gamma],
+                y.as_deref(),
+                self.eps,
+            )
+        };
+        [dx, dgamma, dbeta].into_iter().chain(self.residual.then_some(dr)).collect()
     }
 }
 
@@ -280,5 +272,23 @@ mod tests {
         let fused = x.batch_norm_with(&one, &zero, 0.1, Epilogue::add_relu(&r)).0.square().sum().backward();
         let apart = (x.batch_norm(&one, &zero, 0.1).0 + r).relu().square().sum().backward();
         assert_eq!((fused.len(), &fused[&x]), (1, &apart[&x]));
+    }
+
+    #[test]
+    fn given_statistics_by_hand() {
+        // γ·(x − 3)/√4 + β = (−2.5, 3.5).
+        let x = Var64::parameter("x", [[1.0], [5.0]]);
+        let (gamma, beta) = (Var64::parameter("gamma", [3.0]), Var64::parameter("beta", [0.5]));
+        let (mean, variance) = ([3.0].into(), [4.0].into());
+        let y = x.batch_norm_inference(&gamma, &beta, &mean, &variance, 0.0);
+        assert_eq!(y.value().to_vec(), [-2.5, 3.5]);
+        assert_eq!(y.sum().backward()[&x].to_vec(), [1.5, 1.5]);
+
+        // With the residual the first is exactly 0, where the gradient of relu is 0.
+        let r = Var64::parameter("r", [[2.5], [1.0]]);
+        let y = x.batch_norm_inference_with([&gamma, &beta], [&mean, &variance], 0.0, Epilogue::add_relu(&r));
+        assert_eq!(y.value().to_vec(), [0.0, 4.5]);
+        let g = (y * Var64::constant([[1.0], [10.0]])).sum().backward();
+        assert_eq!((g[&x].to_vec(), g[&r].to_vec()), (vec![0.0, 15.0], vec![0.0, 10.0]));
     }
 }

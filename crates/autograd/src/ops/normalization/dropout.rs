@@ -1,9 +1,9 @@
 //! Dropout (Srivastava and others: "Dropout: a simple way to prevent neural networks from overfitting", 2014).
 
-use chainrule_tensor::{Float, Key, TensorOf};
+use chainrule_tensor::{Binary, Float, Key, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -16,36 +16,38 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn dropout(&self, p: f64, key: Key) -> Self {
-        let mask = Self::constant(TensorOf::dropout_mask(self.device(), key, p, self.shape()));
-        dropped(self, Dropout { mask, p, key })
+        let map = Dropout { mask: TensorOf::dropout_mask(self.device(), key, p, self.shape()), p, key };
+        linear(self, map.apply(&self.value(), self.shape()), map)
     }
-}
-
-fn dropped<T: Float>(x: &VarOf<T>, rule: Dropout<T>) -> VarOf<T> {
-    let y = x.value().binary(chainrule_tensor::Binary::Mul, &rule.mask.value());
-    VarOf::record(y, [x], rule)
 }
 
 #[derive(Clone)]
 struct Dropout<T: Float> {
-    mask: VarOf<T>,
+    mask: TensorOf<T>,
     p: f64,
     key: Key,
 }
 
-impl<T: Float> Rule<T> for Dropout<T> {
-    describe! {
-        name: "dropout",
-        formula: "y = x · m, m = 0 where u < p, else 1/(1 − p)",
-        derivative: "dx = dy · m, m = 0 where u < p, else 1/(1 − p)",
-        saved: "m",
-    }
+impl<T: Float> LinearMap<T> for Dropout<T> {
+    const TEXTS: [Text; 2] = texts! {
+        "dropout":
+            "y = x · m, m = 0 where u < p, else 1/(1 − p)"
+            => "dx = dy · m, m = 0 where u < p, else 1/(1 − p)",
+            saves "m";
+        "dropout backward":
+            "dx = dy · m, m = 0 where u < p, else 1/(1 − p)"
+            => "d(dy) = dz · m, m = 0 where u < p, else 1/(1 − p)",
+            saves "m";
+    };
     fn attributes(&self) -> Vec<Attribute> {
         let key = format!("{:?}", self.key);
         vec![Attribute::new("p", self.p), Attribute::new("key", key).symbol("u")]
     }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dropped(dy, self.clone()))]
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.binary(Binary::Mul, &self.mask)
+    }
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        self.apply(dy, x)
     }
 }
 

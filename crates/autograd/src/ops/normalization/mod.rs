@@ -1,5 +1,5 @@
 //! Batch normalization and dropout.
 
 pub(super) mod batch_norm;
-mod batch_norm_inference;
+mod batch_norm_gradients;
 mod dropout;

@@ -1,8 +1,8 @@
 //! The sum of each channel.
 
-use chainrule_tensor::{Float, Shape};
+use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -17,7 +17,7 @@ impl<T: Float> VarOf<T> {
     pub fn channel_sum(&self) -> Self {
         let shape = self.shape();
         assert!(shape.rank() >= 2, "channel_sum: the input (N,C,…) has at least two axes\n  x = {shape}");
-        Self::record(self.value().sum(&over(shape), false), [self], ChannelSum)
+        linear(self, self.value().sum(&over(shape), false), ChannelSum)
     }
 }
 
@@ -33,18 +33,20 @@ pub(in crate::ops) fn over(x: Shape) -> Vec<isize> {
     (0..x.rank() as isize).filter(|&axis| axis != 1).collect()
 }
 
-struct ChannelSum;
+/// The map from x (N,C,…) to the sum of each channel (C).
+#[derive(Clone)]
+pub(in crate::ops) struct ChannelSum;
 
-impl<T: Float> Rule<T> for ChannelSum {
-    describe! {
-        name: "channel_sum",
-        formula: "y[c] = Σ_{n,i} x[n,c,i]",
-        derivative: "dx[n,c,i] = dy[c]",
-        saved: "nothing",
+impl<T: Float> LinearMap<T> for ChannelSum {
+    const TEXTS: [Text; 2] = texts! {
+        "channel_sum": "y[c] = Σ_{n,i} x[n,c,i]" => "dx[n,c,i] = dy[c]", saves "nothing";
+        "channel_sum backward": "dx[n,c,i] = dy[c]" => "d(dy)[c] = Σ_{n,i} dz[n,c,i]", saves "nothing";
+    };
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.sum(&over(x.shape()), false)
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let x = op.parent(0).shape();
-        vec![Some(dy.reshape(channels(x)).broadcast_to(x))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.reshape(channels(x)).broadcast_to(x)
     }
 }
 

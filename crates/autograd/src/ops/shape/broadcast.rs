@@ -2,7 +2,7 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -15,7 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn broadcast_to(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.value().broadcast_to(shape.into()), [self], BroadcastTo)
+        linear(self, self.value().broadcast_to(shape.into()), Broadcast)
     }
 
     /// Sums over the axes along which a tensor of `shape` is repeated when broadcast to this shape: the adjoint of
@@ -30,7 +30,7 @@ impl<T: Float> VarOf<T> {
         if shape == self.shape() {
             return self.clone();
         }
-        Self::record(sum_to(&self.value(), shape), [self], SumTo)
+        adjoint(self, sum_to(&self.value(), shape), Broadcast)
     }
 }
 
@@ -52,31 +52,19 @@ fn sum_to<T: Float>(x: &TensorOf<T>, shape: Shape) -> TensorOf<T> {
     x.sum(&axes, true).reshape(shape)
 }
 
-struct BroadcastTo;
+#[derive(Clone)]
+struct Broadcast;
 
-impl<T: Float> Rule<T> for BroadcastTo {
-    describe! {
-        name: "broadcast_to",
-        formula: "y = broadcast(x)",
-        derivative: "dx = Σ_{copies} dy",
-        saved: "nothing",
+impl<T: Float> LinearMap<T> for Broadcast {
+    const TEXTS: [Text; 2] = texts! {
+        "broadcast_to": "y = broadcast(x)" => "dx = Σ_{copies} dy", saves "nothing";
+        "sum_to": "y = Σ x" => "dx = broadcast(dy)", saves "nothing";
+    };
+    fn apply(&self, x: &TensorOf<T>, y: Shape) -> TensorOf<T> {
+        x.broadcast_to(y)
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.sum_to(op.parent(0).shape()))]
-    }
-}
-
-struct SumTo;
-
-impl<T: Float> Rule<T> for SumTo {
-    describe! {
-        name: "sum_to",
-        formula: "y = Σ x",
-        derivative: "dx = broadcast(dy)",
-        saved: "nothing",
-    }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.broadcast_to(op.parent(0).shape()))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        sum_to(dy, x)
     }
 }
 

@@ -3,7 +3,7 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -15,8 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn gather(&self, axis: isize, index: &TensorOf<i32>) -> Self {
-        let rule = Gather { axis, index: index.clone() };
-        Self::record(self.value().gather(axis, index), [self], rule)
+        linear(self, self.value().gather(axis, index), Gather { axis, index: index.clone() })
     }
 
     /// The adjoint of [`gather`](Self::gather): adds this to zeros of `shape` at `index` along an axis; dx is dy
@@ -27,48 +26,33 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn scatter_add(&self, axis: isize, index: &TensorOf<i32>, shape: impl Into<Shape>) -> Self {
-        let rule = ScatterAdd { axis, index: index.clone() };
-        Self::record(self.value().scatter_add(axis, index, shape.into()), [self], rule)
+        let y = self.value().scatter_add(axis, index, shape.into());
+        adjoint(self, y, Gather { axis, index: index.clone() })
     }
 }
 
+#[derive(Clone)]
 struct Gather {
     axis: isize,
     index: TensorOf<i32>,
 }
 
-impl<T: Float> Rule<T> for Gather {
-    describe! {
-        name: "gather",
-        formula: "y[…,i,…] = x[…, index[…,i,…], …]",
-        derivative: "dx[…,k,…] = Σ_{i : index[…,i,…] = k} dy[…,i,…]",
-        saved: "index",
-    }
+impl<T: Float> LinearMap<T> for Gather {
+    const TEXTS: [Text; 2] = texts! {
+        "gather": "y[…,i,…] = x[…, index[…,i,…], …]" => "dx[…,k,…] = Σ_{i : index[…,i,…] = k} dy[…,i,…]", saves "index";
+        "scatter_add":
+            "y[…,k,…] = Σ_{i : index[…,i,…] = k} x[…,i,…]"
+            => "dx[…,i,…] = dy[…, index[…,i,…], …]",
+            saves "index";
+    };
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.scatter_add(self.axis, &self.index, op.parent(0).shape()))]
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.gather(self.axis, &self.index)
     }
-}
-
-struct ScatterAdd {
-    axis: isize,
-    index: TensorOf<i32>,
-}
-
-impl<T: Float> Rule<T> for ScatterAdd {
-    describe! {
-        name: "scatter_add",
-        formula: "y[…,k,…] = Σ_{i : index[…,i,…] = k} x[…,i,…]",
-        derivative: "dx[…,i,…] = dy[…, index[…,i,…], …]",
-        saved: "index",
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        vec![Attribute::new("axis", self.axis), Attribute::new("index", &self.index)]
-    }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.gather(self.axis, &self.index))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.scatter_add(self.axis, &self.index, x)
     }
 }
 

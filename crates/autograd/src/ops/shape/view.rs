@@ -3,7 +3,7 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::ops::linear_map::{LinearMap, Text, linear};
 use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
@@ -14,7 +14,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn reshape(&self, shape: impl Into<Shape>) -> Self {
-        Self::record(self.value().reshape(shape.into()), [self], Reshape)
+        linear(self, self.value().reshape(shape.into()), Reshape)
     }
 
     /// Merges all axes from the second on: (N,C,H,W) → (N, C·H·W), in logical order for any strides.
@@ -24,7 +24,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn flatten(&self) -> Self {
-        Self::record(self.value().flatten(1), [self], Reshape)
+        linear(self, self.value().flatten(1), Reshape)
     }
 
     /// Removes an axis of length 1.
@@ -34,7 +34,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn squeeze(&self, axis: isize) -> Self {
-        Self::record(self.value().squeeze(axis), [self], Reshape)
+        linear(self, self.value().squeeze(axis), Reshape)
     }
 
     /// Inserts an axis of length 1 before `axis`; −1 appends one at the end.
@@ -44,7 +44,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn unsqueeze(&self, axis: isize) -> Self {
-        Self::record(self.value().unsqueeze(axis), [self], Reshape)
+        linear(self, self.value().unsqueeze(axis), Reshape)
     }
 
     /// Permutes the axes: axis `i` of the result is axis `order[i]` of this; dx is dy with the inverse permutation.
@@ -54,7 +54,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn permute(&self, order: &[usize]) -> Self {
-        Self::record(self.value().permute(order), [self], Permute(order.to_vec()))
+        linear(self, self.value().permute(order), Permute(order.to_vec()))
     }
 
     /// Swaps two axes; negative numbers count from the last.
@@ -64,7 +64,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn transpose(&self, a: isize, b: isize) -> Self {
-        Self::record(self.value().transpose(a, b), [self], Transpose(a, b))
+        linear(self, self.value().transpose(a, b), Transpose(a, b))
     }
 
     /// `len` elements of an axis: `start`, `start + step`, …; the step may be negative. dx is dy at these positions and 0
@@ -75,8 +75,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn slice(&self, axis: isize, start: usize, len: usize, step: isize) -> Self {
-        let rule = Slice { axis, start, step };
-        Self::record(self.value().slice(axis, start, len, step), [self], rule)
+        linear(self, self.value().slice(axis, start, len, step), Slice { axis, start, step })
     }
 
     /// The elements in `range` of an axis.
@@ -90,110 +89,94 @@ impl<T: Float> VarOf<T> {
     }
 }
 
+#[derive(Clone)]
 struct Reshape;
 
-impl<T: Float> Rule<T> for Reshape {
-    describe! {
-        name: "reshape",
-        formula: "y = reshape(x)",
-        derivative: "dx = reshape(dy)",
-        saved: "nothing",
+impl<T: Float> LinearMap<T> for Reshape {
+    const TEXTS: [Text; 2] = texts! {
+        "reshape": "y = reshape(x)" => "dx = reshape(dy)", saves "nothing";
+        "reshape": "dx = reshape(dy)" => "d(dy) = reshape(dz)", saves "nothing";
+    };
+    fn apply(&self, x: &TensorOf<T>, y: Shape) -> TensorOf<T> {
+        x.reshape(y)
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.reshape(op.parent(0).shape()))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        dy.reshape(x)
     }
 }
 
+#[derive(Clone)]
 struct Permute(Vec<usize>);
 
-impl<T: Float> Rule<T> for Permute {
-    describe! {
-        name: "permute",
-        formula: "y = permute(x, order)",
-        derivative: "dx = permute(dy, order⁻¹)",
-        saved: "order",
-    }
+impl<T: Float> LinearMap<T> for Permute {
+    const TEXTS: [Text; 2] = texts! {
+        "permute": "y = permute(x, order)" => "dx = permute(dy, order⁻¹)", saves "order";
+        "permute": "dx = permute(dy, order⁻¹)" => "d(dy) = permute(dz, order)", saves "order";
+    };
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("order", &self.0[..])]
     }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let mut back = vec![0; self.0.len()];
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.permute(&self.0)
+    }
+    fn adjoint(&self, dy: &TensorOf<T>, _x: Shape) -> TensorOf<T> {
+        let mut inverse = vec![0; self.0.len()];
         for (to, &from) in self.0.iter().enumerate() {
-            back[from] = to;
+            inverse[from] = to;
         }
-        vec![Some(dy.permute(&back))]
+        dy.permute(&inverse)
     }
 }
 
+#[derive(Clone)]
 struct Transpose(isize, isize);
 
-impl<T: Float> Rule<T> for Transpose {
-    describe! {
-        name: "transpose",
-        formula: "y = xᵀ",
-        derivative: "dx = dyᵀ",
-        saved: "nothing",
-    }
+impl<T: Float> LinearMap<T> for Transpose {
+    const TEXTS: [Text; 2] = texts! {
+        "transpose": "y = xᵀ" => "dx = dyᵀ", saves "nothing";
+        "transpose": "dx = dyᵀ" => "d(dy) = dzᵀ", saves "nothing";
+    };
     fn attributes(&self) -> Vec<Attribute> {
         vec![Attribute::new("axes", &[self.0, self.1][..])]
     }
-    fn backward(&self, _op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(dy.transpose(self.0, self.1))]
+    fn apply(&self, x: &TensorOf<T>, _y: Shape) -> TensorOf<T> {
+        x.transpose(self.0, self.1)
+    }
+    fn adjoint(&self, dy: &TensorOf<T>, _x: Shape) -> TensorOf<T> {
+        dy.transpose(self.0, self.1)
     }
 }
 
+#[derive(Clone)]
 struct Slice {
     axis: isize,
     start: usize,
     step: isize,
 }
 
-impl<T: Float> Rule<T> for Slice {
-    describe! {
-        name: "slice",
-        formula: "y[…,i,…] = x[…, start + i·step, …]",
-        derivative: "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]",
-        saved: "axis, start, step",
-    }
+impl<T: Float> LinearMap<T> for Slice {
+    const TEXTS: [Text; 2] = texts! {
+        "slice":
+            "y[…,i,…] = x[…, start + i·step, …]"
+            => "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]",
+            saves "axis, start, step";
+        "slice backward":
+            "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]"
+            => "d(dy)[…,i,…] = dz[…, start + i·step, …]",
+            saves "axis, start, step";
+    };
     fn attributes(&self) -> Vec<Attribute> {
-        attributes(self.axis, self.start, self.step)
+        let Self { axis, start, step } = *self;
+        vec![Attribute::new("axis", axis), Attribute::new("start", start), Attribute::new("step", step)]
     }
-    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        vec![Some(unslice(dy, op.parent(0).shape(), self.axis, self.start, self.step))]
+    fn apply(&self, x: &TensorOf<T>, y: Shape) -> TensorOf<T> {
+        let axis = if self.axis < 0 { self.axis + y.rank() as isize } else { self.axis };
+        x.slice(self.axis, self.start, y[axis as usize], self.step)
     }
-}
-
-fn attributes(axis: isize, start: usize, step: isize) -> Vec<Attribute> {
-    vec![Attribute::new("axis", axis), Attribute::new("start", start), Attribute::new("step", step)]
-}
-
-/// The adjoint of a slice: dy at the positions of the slice in a tensor of zeros.
-fn unslice<T: Float>(dy: &VarOf<T>, shape: Shape, axis: isize, start: usize, step: isize) -> VarOf<T> {
-    let mut dx = TensorOf::full_on(dy.device(), shape, T::ZERO);
-    dx.assign_slice(axis, start, step, &dy.value());
-    VarOf::record(dx, [dy], Unslice { axis, start, step })
-}
-
-struct Unslice {
-    axis: isize,
-    start: usize,
-    step: isize,
-}
-
-impl<T: Float> Rule<T> for Unslice {
-    describe! {
-        name: "slice backward",
-        formula: "dx[…,k,…] = Σ_{i : start + i·step = k} dy[…,i,…]",
-        derivative: "d(dy)[…,i,…] = dz[…, start + i·step, …]",
-        saved: "axis, start, step",
-    }
-    fn attributes(&self) -> Vec<Attribute> {
-        attributes(self.axis, self.start, self.step)
-    }
-    fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let shape = op.parent(0).shape();
-        let axis = if self.axis < 0 { self.axis + shape.rank() as isize } else { self.axis };
-        vec![Some(dz.slice(self.axis, self.start, shape[axis as usize], self.step))]
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T> {
+        let mut dx = TensorOf::full_on(dy.device(), x, T::ZERO);
+        dx.assign_slice(self.axis, self.start, self.step, dy);
+        dx
     }
 }
 

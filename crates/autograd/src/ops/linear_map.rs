@@ -1,0 +1,76 @@
+//! Linear ops of one input, `y = A·x`: the derivative is the adjoint, `dx = Aᵀ·dy`, whose derivative is A again.
+
+use chainrule_tensor::{Float, Shape, TensorOf};
+
+use crate::attribute::Attribute;
+use crate::operation::{Operation, Rule};
+pub(super) use crate::ops::Text;
+use crate::var::VarOf;
+
+/// A linear map A and its adjoint Aᵀ, which satisfy `⟨dy, A·x⟩ = ⟨Aᵀ·dy, x⟩`.
+pub(super) trait LinearMap<T: Float>: Clone + Send + Sync + 'static {
+    /// The texts of A and of Aᵀ. The first has input x and output y, the second, unless it is an op that users call,
+    /// input dy and output dx.
+    const TEXTS: [Text; 2];
+
+    /// The settings of A, which Aᵀ has too.
+    fn attributes(&self) -> Vec<Attribute> {
+        Vec::new()
+    }
+
+    /// `A·x`, of shape `y`.
+    fn apply(&self, x: &TensorOf<T>, y: Shape) -> TensorOf<T>;
+
+    /// `Aᵀ·dy`, of shape `x`.
+    fn adjoint(&self, dy: &TensorOf<T>, x: Shape) -> TensorOf<T>;
+}
+
+/// The rule of A or, if `ADJOINT`, of Aᵀ.
+pub(super) struct Linear<M, const ADJOINT: bool>(M);
+
+/// Records `y = A·x`.
+pub(super) fn linear<T: Float, M: LinearMap<T>>(x: &VarOf<T>, y: TensorOf<T>, map: M) -> VarOf<T> {
+    VarOf::record(y, [x], Linear::<M, false>(map))
+}
+
+/// Records `dx = Aᵀ·dy`.
+pub(super) fn adjoint<T: Float, M: LinearMap<T>>(dy: &VarOf<T>, dx: TensorOf<T>, map: M) -> VarOf<T> {
+    VarOf::record(dx, [dy], Linear::<M, true>(map))
+}
+
+impl<M, const ADJOINT: bool> Linear<M, ADJOINT> {
+    fn text<T: Float>() -> &'static Text
+    where
+        M: LinearMap<T>,
+    {
+        const { &M::TEXTS[ADJOINT as usize] }
+    }
+}
+
+impl<T: Float, M: LinearMap<T>, const ADJOINT: bool> Rule<T> for Linear<M, ADJOINT> {
+    fn name(&self) -> &'static str {
+        Self::text().name
+    }
+    fn formula(&self) -> &'static str {
+        Self::text().formula
+    }
+    fn derivative(&self) -> &'static str {
+        Self::text().derivative
+    }
+    fn attributes(&self) -> Vec<Attribute> {
+        self.0.attributes()
+    }
+    fn saved(&self) -> &'static str {
+        Self::text().saved
+    }
+    fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
+        let (map, x) = (self.0.clone(), op.parent(0).shape());
+        vec![Some(if ADJOINT {
+            let dx = map.apply(&dy.value(), x);
+            linear(dy, dx, map)
+        } else {
+            let dx = map.adjoint(&dy.value(), x);
+            adjoint(dy, dx, map)
+        })]
+    }
+}
