@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use chainrule_tensor::Float;
 
 use crate::gradients::GradientsOf;
+use crate::graph::VarOf;
 use crate::observer::{Nobody, Observer};
 use crate::recording::with_recording;
-use crate::var::VarOf;
 use crate::walk::walk;
 
 impl<T: Float> VarOf<T> {

@@ -8,7 +8,7 @@ use std::fmt;
 
 use chainrule_tensor::{Binary, Key, Purpose, Tensor64, Unary};
 
-use crate::var::Var64;
+use crate::graph::Var64;
 
 /// The options of a gradient check.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use std::ops::Index;
 
 use chainrule_tensor::{Float, TensorOf, Unary};
 
-use crate::var::VarOf;
+use crate::graph::VarOf;
 
 /// The gradients of a scalar, by parameter.
 ///

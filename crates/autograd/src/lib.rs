@@ -5,7 +5,7 @@
 //! particular op; each op is in one file of `ops`. Rules compute with variables, so a gradient is itself a graph and
 //! can be differentiated.
 //!
-//! Read `var.rs`, `operation.rs` and `walk.rs`, in this order, then a few files of `ops`; `docs/backprop.md` is a guided
+//! Read `graph.rs`, `var.rs` and `walk.rs`, in this order, then a few files of `ops`; `docs/backprop.md` is a guided
 //! tour. `internal` contains only optimizations.
 //!
 //! ```
@@ -23,9 +23,9 @@ mod backward;
 mod check;
 pub mod formula;
 mod gradients;
+mod graph;
 mod internal;
 mod observer;
-mod operation;
 mod operators;
 mod ops;
 mod parameter;
@@ -37,13 +37,12 @@ mod walk;
 pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use gradients::GradientsOf;
+pub use graph::{Operation, Rule, Var, Var64, VarOf};
 pub use internal::value::Value;
 pub use observer::Observer;
-pub use operation::{Operation, Rule};
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
 pub use recording::{is_recording, no_grad, watch_records};
 pub use scope::{Scope, scope, scope_with};
-pub use var::{Var, Var64, VarOf};
 
 /// The gradients of an `f32` graph.
 pub type Gradients = GradientsOf<f32>;

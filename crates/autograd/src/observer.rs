@@ -2,8 +2,7 @@
 
 use chainrule_tensor::Float;
 
-use crate::operation::Operation;
-use crate::var::VarOf;
+use crate::graph::{Operation, VarOf};
 
 /// Receives the events of a backward walk.
 pub trait Observer<T: Float> {

@@ -6,8 +6,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use chainrule_tensor::Float;
 
+use crate::graph::VarOf;
 use crate::ops::elementwise::arithmetic;
-use crate::var::VarOf;
 
 macro_rules! operator {
     ($trait:ident, $method:ident) => {

@@ -1,40 +1,13 @@
 //! Parameters: variables whose value can change.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
-use chainrule_tensor::{Float, Shape, TensorOf};
+use chainrule_tensor::{Float, TensorOf};
 
-use crate::var::{Node, VarOf};
-
-/// A parameter: a name and a value, both behind a lock.
-pub(crate) struct Parameter<T: Float> {
-    pub(crate) id: u64,
-    pub(crate) name: RwLock<String>,
-    pub(crate) shape: Shape,
-    pub(crate) value: RwLock<TensorOf<T>>,
-    /// The number of changes of the value.
-    version: AtomicU64,
-    pub(crate) frozen: AtomicBool,
-}
-
-impl<T: Float> Parameter<T> {
-    pub(crate) fn new(id: u64, name: String, value: TensorOf<T>) -> Self {
-        let (shape, value) = (value.shape(), RwLock::new(value));
-        Self { id, name: RwLock::new(name), shape, value, version: AtomicU64::new(0), frozen: AtomicBool::new(false) }
-    }
-}
+use crate::graph::{Node, Parameter, VarOf};
 
 impl<T: Float> VarOf<T> {
-    /// The number of changes of a parameter; 0 for other variables.
-    #[inline]
-    pub(crate) fn version(&self) -> u64 {
-        match &self.0 {
-            Node::Parameter(p) => p.version.load(Ordering::Relaxed),
-            _ => 0,
-        }
-    }
-
     #[track_caller]
     fn cell(&self, what: &str) -> &Parameter<T> {
         match &self.0 {

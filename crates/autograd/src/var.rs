@@ -1,48 +1,17 @@
-//! Variables: the nodes of the graph.
+//! The methods of variables that make, read and name them.
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use chainrule_tensor::{Device, Float, Shape, Shared, TensorOf};
+use smallvec::SmallVec;
 
-use crate::internal::edges::Edges;
+use crate::graph::{Edge, Named, Node, Operation, Parameter, Recorded, Rule, VarOf};
 use crate::internal::value::Value;
-use crate::operation::{Operation, Recorded, Rule};
-use crate::parameter::Parameter;
 use crate::recording::{is_recording, recorded};
 use crate::scope;
-
-/// An `f32` variable, for training networks.
-pub type Var = VarOf<f32>;
-/// An `f64` variable, for checking derivations.
-pub type Var64 = VarOf<f64>;
-
-/// A value on the graph.
-///
-/// Cloning gives another handle of the same node. Operations on variables are recorded, unless none of the operands
-/// requires a gradient or recording is off ([`no_grad`](crate::no_grad)).
-pub struct VarOf<T: Float>(pub(crate) Node<T>);
-
-/// The kinds of variables.
-pub(crate) enum Node<T: Float> {
-    /// A tensor without gradient.
-    Constant(TensorOf<T>),
-    /// A constant with a name.
-    Named(Shared<Named<T>>),
-    /// A tensor that is learned: a leaf for which gradients are collected.
-    Parameter(Shared<Parameter<T>>),
-    /// The result of a recorded operation on other variables.
-    Computed(Shared<Recorded<T>>),
-}
-
-/// A constant with a name.
-pub(crate) struct Named<T: Float> {
-    id: u64,
-    name: String,
-    value: TensorOf<T>,
-}
 
 /// The bit that is set in ids of unnamed constants; the other bits identify the tensor.
 const CONSTANTS: u64 = 1 << 63;
@@ -68,7 +37,15 @@ impl<T: Float> VarOf<T> {
     /// println!("{}", loss.backward()[&w]); // [1. 1.]
     /// ```
     pub fn parameter(name: impl Into<String>, value: impl Into<TensorOf<T>>) -> Self {
-        Self(Node::Parameter(Shared::new(Parameter::new(next_id(), name.into(), value.into()))))
+        let value = value.into();
+        Self(Node::Parameter(Shared::new(Parameter {
+            id: next_id(),
+            name: RwLock::new(name.into()),
+            shape: value.shape(),
+            value: RwLock::new(value),
+            version: AtomicU64::new(0),
+            frozen: AtomicBool::new(false),
+        })))
     }
 
     /// Records an operation: `value` was computed from `parents`, and `rule` computes their gradients.
@@ -98,7 +75,7 @@ impl<T: Float> VarOf<T> {
         if !is_recording() {
             return Self::constant(value);
         }
-        let edges = Edges::to(parents);
+        let edges: SmallVec<[Edge<T>; 3]> = parents.into_iter().map(Edge::to).collect();
         if !edges.iter().any(|edge| edge.parent.requires_grad()) {
             return Self::constant(value);
         }

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use chainrule_tensor::{Float, TensorOf};
 use smallvec::SmallVec;
 
+use crate::graph::{Operation, VarOf};
 use crate::internal::worklist::Worklist;
 use crate::observer::Observer;
-use crate::operation::Operation;
 use crate::recording::is_recording;
-use crate::var::VarOf;
 
 /// Walks back from `root` through the variables for which `wanted` holds. Returns the gradients of parameters and of the
 /// variables in `keep`, from the newest to the oldest.

@@ -1,5 +1,5 @@
 //! Optimizations for small graphs, and a drop without recursion for long ones. Not needed to understand graph and walk.
 
-pub(crate) mod edges;
+mod drop;
 pub(crate) mod value;
 pub(crate) mod worklist;

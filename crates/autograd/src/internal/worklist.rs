@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chainrule_tensor::Float;
 
-use crate::var::VarOf;
+use crate::graph::VarOf;
 
 /// The maximum length of the list that is searched linearly.
 const FEW: usize = 32;

@@ -3,10 +3,9 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::Text;
 use crate::recording::with_recording;
-use crate::var::VarOf;
 
 /// Records `value`, a function of `parents` that a fused kernel computed. Its own gradients are those of `f`, a composition
 /// of other ops with the same value.

@@ -2,8 +2,8 @@
 
 use chainrule_tensor::{Binary, Float, Shape, TensorOf};
 
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, linear};
-use crate::var::VarOf;
 
 /// dy where y > 0, else 0, as an op: linear in dy, with a zero derivative with respect to y. Without y, returns dy.
 pub(super) fn gated<T: Float>(dy: &VarOf<T>, y: Option<&TensorOf<T>>) -> VarOf<T> {

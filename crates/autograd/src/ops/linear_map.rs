@@ -3,9 +3,8 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 pub(super) use crate::ops::Text;
-use crate::var::VarOf;
 
 /// A linear map A and its adjoint Aᵀ, which satisfy `⟨dy, A·x⟩ = ⟨Aᵀ·dy, x⟩`.
 pub(super) trait LinearMap<T: Float>: Clone + Send + Sync + 'static {

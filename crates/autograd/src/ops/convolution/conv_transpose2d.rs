@@ -3,8 +3,8 @@
 use chainrule_tensor::{Conv2dOptions, Float, shape_rules};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::scope::open_with;
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The transposed convolution of x (N,C,H,W) with w (C,O/groups,kh,kw), plus b (O) → y (N,O,oh,ow),

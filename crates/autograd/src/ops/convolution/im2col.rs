@@ -3,8 +3,8 @@
 use chainrule_tensor::{Conv2dOptions, Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The windows of a convolution as columns: x (N,C,H,W) → (N, C·kh·kw, oh·ow), with `khw` = [kh, kw]

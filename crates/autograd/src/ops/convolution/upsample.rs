@@ -3,8 +3,8 @@
 use chainrule_tensor::{Float, Shape, Tap, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Repeats each pixel: x (N,C,H,W) → (N,C,oh,ow), `y[i, j] = x[⌊i·H/oh⌋, ⌊j·W/ow⌋]`. dx is the sum of dy over the

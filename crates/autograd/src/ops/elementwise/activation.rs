@@ -6,8 +6,7 @@ use chainrule_tensor::{Binary, Compare, Float, TensorOf, Unary};
 
 use super::function::{Forward, Function, Slope, function, gradient};
 use crate::attribute::Attribute;
-use crate::operation::Operation;
-use crate::var::VarOf;
+use crate::graph::{Operation, VarOf};
 
 function! {
     /// The rectified linear unit. f′ is 0 at 0, as in `PyTorch`. NaN stays NaN.

@@ -2,8 +2,7 @@
 
 use chainrule_tensor::{Binary, Float};
 
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 /// `a + b`.
 #[track_caller]

@@ -4,8 +4,7 @@ use chainrule_tensor::{Binary, Float, Unary};
 
 use super::function::{Forward, Function, Slope, function, gradient};
 use crate::attribute::Attribute;
-use crate::operation::Operation;
-use crate::var::VarOf;
+use crate::graph::{Operation, VarOf};
 
 function! {
     /// The exponential.

@@ -19,8 +19,7 @@
 use chainrule_tensor::{Binary, Float};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 /// A function, as defined by its entry. The fields are its numeric arguments.
 pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {

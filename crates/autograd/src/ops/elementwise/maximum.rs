@@ -2,8 +2,7 @@
 
 use chainrule_tensor::{Binary, Compare, Float, TensorOf};
 
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// `y = max(a, b)`; dy goes to the larger, half to each where they are equal (as in `PyTorch`). NaN if either is.

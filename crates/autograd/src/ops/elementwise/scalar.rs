@@ -4,8 +4,7 @@ use chainrule_tensor::{Float, Unary};
 
 use super::function::{Forward, Function, function};
 use crate::attribute::Attribute;
-use crate::operation::Operation;
-use crate::var::VarOf;
+use crate::graph::{Operation, VarOf};
 
 function! {
     pub(crate) fn add_number(s "s") as "add number" = "x + s", Unary::Add(s);

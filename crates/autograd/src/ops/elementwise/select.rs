@@ -3,8 +3,7 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected.

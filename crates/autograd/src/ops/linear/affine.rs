@@ -2,10 +2,9 @@
 
 use chainrule_tensor::Float;
 
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::ChannelSum;
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).

@@ -3,9 +3,8 @@
 use chainrule_tensor::{Binary, Device, Float, TensorOf, Unary};
 
 use super::mse::{Reduction, same_shape};
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 use crate::scope::open_with;
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `−t·ln p − (1 − t)·ln(1 − p)` of probabilities p and targets t in [0, 1], reduced;

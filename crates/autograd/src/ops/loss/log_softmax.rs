@@ -3,9 +3,8 @@
 use chainrule_tensor::Float;
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 use crate::scope::open_with;
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.

@@ -3,8 +3,8 @@
 use chainrule_tensor::Float;
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::scope::open_with;
-use crate::var::VarOf;
 
 /// The reduction of the losses of single elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -4,11 +4,10 @@
 use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
+use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::epilogue::gated;
 use crate::ops::normalization::batch_norm_gradients::recorded;
 use crate::ops::reduction::channel_sum::channels;
-use crate::var::VarOf;
 
 /// The statistics of one batch, from which a layer updates its running statistics.
 #[derive(Clone, Debug)]

@@ -3,12 +3,12 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::Text;
 use crate::ops::composed::record_composed;
 use crate::ops::epilogue::{Gate, gated};
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::{ChannelSum, channels, over};
-use crate::var::VarOf;
 
 /// Records what the kernel computed, dx, dγ, dβ and dr, as functions of dy, x and γ; y is the output of an op with relu.
 pub(super) fn recorded<T: Float>(

@@ -3,8 +3,8 @@
 use chainrule_tensor::{Binary, Float, Key, Shape, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·m`, where each m is 0 with probability p, else 1/(1 − p), which preserves the mean; `dx = dy·m`.

@@ -2,8 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The sum of each channel of x (N,C,…) over all other axes → (C), as in the gradient of a bias.

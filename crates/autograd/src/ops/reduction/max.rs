@@ -3,8 +3,7 @@
 use chainrule_tensor::{Compare, Float, TensorOf, Unary};
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// The largest element. See [`max_axes`](Self::max_axes).

@@ -3,8 +3,8 @@
 use chainrule_tensor::{Float, shape_rules};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::scope::{open, open_with};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The sum of all elements; `dx = dy` for each element.

@@ -2,8 +2,8 @@
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Repeats axes of length 1 and prepends axes, without copying.

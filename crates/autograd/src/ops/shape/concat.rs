@@ -3,9 +3,8 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::{Operation, Rule, VarOf};
 use crate::internal::value::Value;
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// Concatenates variables along an axis; the gradient of each is its part of dy.

@@ -3,8 +3,8 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// `y[.., i, ..] = x[.., index[.., i, ..], ..]` along an axis; `index` has x's shape except along the axis. dx is

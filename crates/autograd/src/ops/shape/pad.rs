@@ -3,8 +3,7 @@
 use chainrule_tensor::Float;
 
 use crate::attribute::Attribute;
-use crate::operation::{Operation, Rule};
-use crate::var::VarOf;
+use crate::graph::{Operation, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// Pads with `value`, `widths[axis]` = (before, after); dx is dy without the padding.

@@ -3,8 +3,8 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
+use crate::graph::VarOf;
 use crate::ops::linear_map::{LinearMap, Text, linear};
-use crate::var::VarOf;
 
 impl<T: Float> VarOf<T> {
     /// The same elements, in row-major order, with another shape; `dx` is dy with x's shape.

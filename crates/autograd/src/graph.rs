@@ -1,13 +1,96 @@
-//! Recorded operations and their derivative rules.
+//! The graph: variables, the operations that computed them, and the derivative rules of operations.
 
 use std::sync::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::{Float, Shape, Shared, TensorOf};
+use smallvec::SmallVec;
 
 use crate::attribute::Attribute;
-use crate::internal::edges::Edges;
 use crate::scope::Scope;
-use crate::var::VarOf;
+
+/// An `f32` variable, for training networks.
+pub type Var = VarOf<f32>;
+/// An `f64` variable, for checking derivations.
+pub type Var64 = VarOf<f64>;
+
+/// A value on the graph.
+///
+/// Cloning gives another handle of the same node. Operations on variables are recorded, unless none of the operands
+/// requires a gradient or recording is off ([`no_grad`](crate::no_grad)).
+pub struct VarOf<T: Float>(pub(crate) Node<T>);
+
+/// The kinds of variables.
+pub(crate) enum Node<T: Float> {
+    /// A tensor without gradient.
+    Constant(TensorOf<T>),
+    /// A constant with a name.
+    Named(Shared<Named<T>>),
+    /// A tensor that is learned: a leaf for which gradients are collected.
+    Parameter(Shared<Parameter<T>>),
+    /// The result of a recorded operation on other variables.
+    Computed(Shared<Recorded<T>>),
+}
+
+/// A constant with a name.
+pub(crate) struct Named<T: Float> {
+    pub(crate) id: u64,
+    pub(crate) name: String,
+    pub(crate) value: TensorOf<T>,
+}
+
+/// A parameter: a name and a value, both behind a lock.
+pub(crate) struct Parameter<T: Float> {
+    pub(crate) id: u64,
+    pub(crate) name: RwLock<String>,
+    pub(crate) shape: Shape,
+    pub(crate) value: RwLock<TensorOf<T>>,
+    /// The number of changes of the value.
+    pub(crate) version: AtomicU64,
+    pub(crate) frozen: AtomicBool,
+}
+
+/// The record of an operation: its result, its parents and its rule.
+pub(crate) struct Recorded<T: Float> {
+    pub(crate) id: u64,
+    pub(crate) value: TensorOf<T>,
+    /// Up to three are stored in the record itself.
+    pub(crate) edges: SmallVec<[Edge<T>; 3]>,
+    pub(crate) rule: Box<dyn Rule<T>>,
+    pub(crate) scope: Option<Scope>,
+    /// The name of the result, if set by [`VarOf::named`].
+    pub(crate) name: RwLock<Option<Box<str>>>,
+}
+
+/// An edge from an operation to one of its inputs.
+pub(crate) struct Edge<T: Float> {
+    pub(crate) parent: VarOf<T>,
+    /// The parameter's version when the operation was recorded.
+    version: u64,
+}
+
+impl<T: Float> Edge<T> {
+    pub(crate) fn to(parent: &VarOf<T>) -> Self {
+        Self { parent: parent.clone(), version: parent.version() }
+    }
+
+    /// Whether the input still has the value that the operation used.
+    #[inline]
+    fn is_current(&self) -> bool {
+        self.parent.version() == self.version
+    }
+}
+
+impl<T: Float> VarOf<T> {
+    /// The number of changes of a parameter; 0 for other variables.
+    #[inline]
+    fn version(&self) -> u64 {
+        match &self.0 {
+            Node::Parameter(p) => p.version.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+}
 
 /// The derivative rule of an op: computes the gradients of the inputs from the gradient of the output.
 ///
@@ -48,17 +131,6 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// `needs[i]` tells whether the gradient of parent i is needed; if not, return `None` to skip the work. The
     /// computation uses variables, so the result can be differentiated again.
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
-}
-
-/// The record of an operation: its result, its parents and its rule.
-pub(crate) struct Recorded<T: Float> {
-    pub(crate) id: u64,
-    pub(crate) value: TensorOf<T>,
-    pub(crate) edges: Edges<T>,
-    pub(crate) rule: Box<dyn Rule<T>>,
-    pub(crate) scope: Option<Scope>,
-    /// The name of the result, if set by [`VarOf::named`].
-    pub(crate) name: RwLock<Option<Box<str>>>,
 }
 
 /// A recorded operation: its inputs, its output and its rule, borrowed from the graph.
