@@ -3,10 +3,9 @@
 use std::cell::Cell;
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Epilogue, Float};
+use chainrule_tensor::{Epilogue, Float, shape_rules};
 
-use crate::layers::{BatchNorm, Conv2d, MaxPool2d};
-use crate::module::Module;
+use crate::module::{LayerKind, Module};
 
 thread_local! {
     static FUSING: Cell<bool> = const { Cell::new(true) };
@@ -53,17 +52,6 @@ pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// The kind of a layer, as far as the choice of fused ops depends on it.
-#[doc(hidden)]
-pub enum LayerKind<'a, T: Float> {
-    Conv2d(&'a Conv2d<T>),
-    BatchNorm(&'a BatchNorm<T>),
-    Relu,
-    MaxPool2d(MaxPool2d),
-    Add(&'a VarOf<T>),
-    Other,
-}
-
 /// Runs modules in sequence.
 #[track_caller]
 pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
@@ -81,22 +69,22 @@ pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> Va
 fn fused<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> (VarOf<T>, usize) {
     let kind = |i: usize| modules.get(i).map_or(LayerKind::Other, Module::kind);
     match (kind(0), kind(1), kind(2)) {
-        (LayerKind::Conv2d(conv), LayerKind::Relu, LayerKind::MaxPool2d(pool)) => {
-            (x.conv2d_relu_max_pool2d(&conv.weight, conv.bias.as_ref(), conv.options, pool.0), 3)
+        (LayerKind::Conv2d(w, b, options), LayerKind::Relu, LayerKind::MaxPool2d(pool)) => {
+            (x.conv2d_relu_max_pool2d(w, b, options, pool), 3)
         }
-        (LayerKind::Conv2d(conv), LayerKind::BatchNorm(bn), _) if bn.is_training() => {
-            (conv.forward_with(x, Epilogue::CHANNEL_STATS), 1)
+        (LayerKind::Conv2d(w, b, options), LayerKind::BatchNorm(bn), _) if bn.is_training() => {
+            (x.conv2d_with(w, b, options, Epilogue::CHANNEL_STATS), 1)
         }
-        (LayerKind::Conv2d(conv), next, after) => {
-            let fits = |r: &VarOf<T>| conv.output_shape(x.shape()).is_ok_and(|y| y == r.shape());
-            let (epilogue, taken) = epilogue(next, after, fits);
-            (conv.forward_with(x, epilogue), 1 + taken)
+        (LayerKind::Conv2d(w, b, options), next, after) => {
+            let y = shape_rules::conv2d(x.shape(), w.shape(), b.map(VarOf::shape), options);
+            let (epilogue, taken) = epilogue(next, after, |r| y.as_ref().is_ok_and(|&y| y == r.shape()));
+            (x.conv2d_with(w, b, options, epilogue), 1 + taken)
         }
         (LayerKind::BatchNorm(bn), next, after) => {
             let (epilogue, taken) = epilogue(next, after, |r| r.shape() == x.shape());
             (bn.forward_with(x, epilogue), 1 + taken)
         }
-        (LayerKind::Relu, LayerKind::MaxPool2d(pool), _) => (x.relu_max_pool2d(pool.0), 2),
+        (LayerKind::Relu, LayerKind::MaxPool2d(pool), _) => (x.relu_max_pool2d(pool), 2),
         _ => (modules[0].forward(x), 1),
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError};
 
-use crate::chain::{self, LayerKind};
-use crate::module::{Module, Visitor};
+use crate::chain;
+use crate::module::{LayerKind, Module, Visitor};
 
 /// Implements `Module` for a pointer to a module, under the same path.
 macro_rules! pointer {

@@ -12,13 +12,15 @@ mod module;
 mod optim;
 mod replay;
 mod schedule;
+mod state;
 mod summary;
 
-pub use chain::{LayerKind, chain, unfused};
+pub use chain::{chain, unfused};
 pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
 pub use error::NnError;
 pub use layers::*;
-pub use module::{BufferOf, Counter, Item, Mode, Module, Visitor};
+pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};
 pub use optim::{Adam, AdamW, Optimizer, Sgd};
 pub use replay::{Replay, Step};
 pub use schedule::Schedule;
+pub use state::{BufferOf, Counter, Mode};

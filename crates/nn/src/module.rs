@@ -1,12 +1,12 @@
 //! Modules: layers and models.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::collections::HashSet;
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Device, Float, Shape, ShapeError, TensorOf};
+use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Float, Pool2dOptions, Shape, ShapeError};
 
-use crate::chain::LayerKind;
+use crate::state::{BufferOf, Counter, Mode};
+use crate::summary::{self, Note, Row};
 
 /// A layer or a model: a forward pass, parameters and state.
 ///
@@ -78,7 +78,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
     fn set_training(&self, training: bool) {
         self.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Mode(mode) = item {
-                mode.0.store(training, Ordering::Relaxed);
+                mode.set(training);
             }
         }));
     }
@@ -129,13 +129,43 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// // 10 parameters
     /// ```
     fn summary(&self) -> String {
-        crate::summary::table(|visitor| self.visit(visitor))
+        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        self.visit(&mut Visitor::new(&mut |path, item| {
+            let (shape, note) = match item {
+                Item::Parameter(var) if !seen.insert(var.id()) => (var.shape(), Note::Shared),
+                Item::Parameter(var) if !var.requires_grad() => (var.shape(), Note::Frozen),
+                Item::Parameter(var) => (var.shape(), Note::None),
+                Item::Buffer(buffer) => (buffer.get().shape(), Note::Buffer),
+                Item::Counter(_) | Item::Mode(_) => return,
+            };
+            rows.push(Row { path: path.into(), shape, note });
+        }));
+        summary::table(&rows)
     }
 
     /// The number of elements of all parameters.
     fn parameter_count(&self) -> usize {
         self.parameters().iter().map(|var| var.shape().numel()).sum()
     }
+}
+
+/// The kind of a layer, as far as the choice of fused ops depends on it.
+#[doc(hidden)]
+pub enum LayerKind<'a, T: Float> {
+    /// Weight, bias and options.
+    Conv2d(&'a VarOf<T>, Option<&'a VarOf<T>>, Conv2dOptions),
+    BatchNorm(&'a dyn BatchNormalization<T>),
+    Relu,
+    MaxPool2d(Pool2dOptions),
+    Add(&'a VarOf<T>),
+    Other,
+}
+
+/// A batch normalization, which can be followed by an epilogue.
+#[doc(hidden)]
+pub trait BatchNormalization<T: Float> {
+    fn is_training(&self) -> bool;
+    fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T>;
 }
 
 /// An item of a module, as shown to a visitor.
@@ -197,69 +227,4 @@ macro_rules! children {
             $(visitor.child(stringify!($field), &self.$field);)+
         }
     };
-}
-
-/// Training or inference mode of a layer, with interior mutability.
-#[derive(Debug)]
-pub struct Mode(AtomicBool);
-
-impl Mode {
-    /// Whether the layer is in training mode.
-    pub fn is_training(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Default for Mode {
-    /// Training mode.
-    fn default() -> Self {
-        Self(AtomicBool::new(true))
-    }
-}
-
-/// State that is saved but not learned, with interior mutability.
-#[derive(Debug)]
-pub struct BufferOf<T: Float>(RwLock<TensorOf<T>>);
-
-impl<T: Float> BufferOf<T> {
-    /// A buffer with this value.
-    pub fn new(value: TensorOf<T>) -> Self {
-        Self(RwLock::new(value))
-    }
-
-    /// The value.
-    pub fn get(&self) -> TensorOf<T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Changes the value, in place if the storage is exclusive.
-    pub fn update(&self, change: impl FnOnce(&mut TensorOf<T>)) {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    /// Sets the value.
-    pub fn set(&self, value: TensorOf<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
-    }
-}
-
-/// A counter that is saved, with interior mutability.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// The count.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sets the count.
-    pub fn set(&self, count: u64) {
-        self.0.store(count, Ordering::Relaxed);
-    }
-
-    /// Increments the count and returns the previous one.
-    pub fn next(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed)
-    }
 }

@@ -1,48 +1,57 @@
 //! The summary table of a module.
 
-use std::collections::HashSet;
+use chainrule_tensor::Shape;
 
-use chainrule_tensor::Float;
+/// A parameter or buffer.
+pub(crate) struct Row {
+    pub(crate) path: String,
+    pub(crate) shape: Shape,
+    pub(crate) note: Note,
+}
 
-use crate::module::{Item, Visitor};
+/// What is said about a row.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Note {
+    /// A parameter like most.
+    None,
+    Frozen,
+    /// A parameter that is in the table already.
+    Shared,
+    Buffer,
+}
 
-/// One line per visited parameter and buffer, then the totals; a shared parameter is counted once.
-pub(crate) fn table<T: Float>(visit: impl FnOnce(&mut Visitor<'_, T>)) -> String {
-    let mut rows = vec![["path".to_owned(), "shape".to_owned(), "count".to_owned(), String::new()]];
-    let (mut seen, mut total, mut frozen, mut buffers) = (HashSet::new(), 0, 0, 0);
-    visit(&mut Visitor::new(&mut |path, item| {
-        let (shape, note) = match item {
-            Item::Parameter(var) if !seen.insert(var.id()) => (var.shape(), "shared"),
-            Item::Parameter(var) => {
-                let count = var.shape().numel();
-                total += count;
-                if var.requires_grad() {
-                    (var.shape(), "")
-                } else {
-                    frozen += count;
-                    (var.shape(), "frozen")
-                }
-            }
-            Item::Buffer(buffer) => {
-                let shape = buffer.get().shape();
-                buffers += shape.numel();
-                (shape, "buffer")
-            }
-            Item::Counter(_) | Item::Mode(_) => return,
-        };
-        rows.push([path.to_owned(), shape.to_string(), shape.numel().to_string(), note.to_owned()]);
-    }));
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+impl Note {
+    fn text(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Frozen => "frozen",
+            Self::Shared => "shared",
+            Self::Buffer => "buffer",
+        }
+    }
+}
+
+/// One line per row, then the totals; a shared parameter is counted once.
+pub(crate) fn table(rows: &[Row]) -> String {
+    let cells = |row: &Row| [row.path.clone(), row.shape.to_string(), row.shape.numel().to_string()];
+    let head = ["path".to_owned(), "shape".to_owned(), "count".to_owned()];
+    let table: Vec<([String; 3], Note)> =
+        std::iter::once((head, Note::None)).chain(rows.iter().map(|row| (cells(row), row.note))).collect();
+    let width = |column: usize| table.iter().map(|(cells, _)| cells[column].chars().count()).max().unwrap_or(0);
     let (path_width, shape_width, count_width) = (width(0), width(1), width(2));
-    let mut lines: Vec<String> = rows
+    let mut lines: Vec<String> = table
         .iter()
-        .map(|[path, shape, count, note]| {
+        .map(|([path, shape, count], note)| {
+            let note = note.text();
             let line = format!("{path:path_width$}  {shape:shape_width$}  {count:>count_width$}  {note}");
             line.trim_end().into()
         })
         .collect();
+    let total = |note| rows.iter().filter(|row| row.note == note).map(|row| row.shape.numel()).sum::<usize>();
+    let (frozen, buffers) = (total(Note::Frozen), total(Note::Buffer));
+    let parameters = total(Note::None) + frozen;
     let frozen = if frozen > 0 { format!(", {frozen} of them frozen") } else { String::new() };
     let buffers = if buffers > 0 { format!("; {buffers} numbers in buffers") } else { String::new() };
-    lines.push(format!("{total} parameters{frozen}{buffers}"));
+    lines.push(format!("{parameters} parameters{frozen}{buffers}"));
     lines.join("\n")
 }

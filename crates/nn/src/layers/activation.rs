@@ -7,8 +7,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::Float;
 use thiserror::Error;
 
-use crate::chain::LayerKind;
-use crate::module::{Module, Visitor};
+use crate::module::{LayerKind, Module, Visitor};
 
 /// An activation function, elementwise.
 #[derive(Clone, Copy, Debug, PartialEq)]

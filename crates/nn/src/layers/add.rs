@@ -3,8 +3,7 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, ShapeError, shape_rules};
 
-use crate::chain::LayerKind;
-use crate::module::{Module, Visitor};
+use crate::module::{LayerKind, Module, Visitor};
 
 /// `x + residual`, as at the end of a block of a residual network. It borrows the residual, for use in a
 /// [`chain`](crate::chain).

@@ -3,12 +3,11 @@
 use chainrule_autograd::{BatchStatistics, VarOf};
 use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf};
 
-use crate::chain::LayerKind;
-use crate::module::{BufferOf, Counter, Item, Mode, Module, Visitor};
+use crate::module::{BatchNormalization, Item, LayerKind, Module, Visitor};
+use crate::state::{BufferOf, Counter, Mode};
 
 /// The implementation of both batch normalization layers.
-#[doc(hidden)]
-pub struct BatchNorm<T: Float> {
+struct BatchNorm<T: Float> {
     about: &'static About,
     weight: VarOf<T>,
     bias: VarOf<T>,
@@ -40,33 +39,6 @@ impl<T: Float> BatchNorm<T> {
             eps: 1e-5,
             mode: Mode::default(),
         }
-    }
-
-    /// The forward pass with an epilogue. Training uses the statistics of the batch, and updates the running ones.
-    #[track_caller]
-    pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
-        if let Err(error) = self.check(x.shape()) {
-            panic!("{error}");
-        }
-        let Self { weight, bias, eps, .. } = self;
-        if !self.mode.is_training() {
-            let (mean, variance) = (self.running_mean.get(), self.running_var.get());
-            return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
-        }
-        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
-        let shape = x.shape();
-        assert!(
-            shape.numel() != shape[1],
-            "{}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first",
-            self.about.name
-        );
-        let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
-        self.track(&batch);
-        y
-    }
-
-    pub(crate) fn is_training(&self) -> bool {
-        self.mode.is_training()
     }
 
     /// `running = (1 − momentum) · running + momentum · new`.
@@ -102,6 +74,34 @@ impl<T: Float> BatchNorm<T> {
         Err(ShapeError::new(format!(
             "{name}: the shape of the input does not match\n  input = {x}\n  rule: input {form} with C == {channels}"
         )))
+    }
+}
+
+impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
+    fn is_training(&self) -> bool {
+        self.mode.is_training()
+    }
+
+    /// The forward pass with an epilogue. Training uses the statistics of the batch, and updates the running ones.
+    fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
+        if let Err(error) = self.check(x.shape()) {
+            panic!("{error}");
+        }
+        let Self { weight, bias, eps, .. } = self;
+        if !self.mode.is_training() {
+            let (mean, variance) = (self.running_mean.get(), self.running_var.get());
+            return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
+        }
+        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
+        let shape = x.shape();
+        assert!(
+            shape.numel() != shape[1],
+            "{}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first",
+            self.about.name
+        );
+        let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
+        self.track(&batch);
+        y
     }
 }
 

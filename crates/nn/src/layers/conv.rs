@@ -3,12 +3,11 @@
 use std::marker::PhantomData;
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Conv2dOptions, Epilogue, Float, Rng, Shape, ShapeError, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Float, Rng, Shape, ShapeError, shape_rules};
 
-use crate::chain::LayerKind;
 use crate::init::{fans, uniform_tensor};
 use crate::layers::Pair;
-use crate::module::{Item, Module, Visitor};
+use crate::module::{Item, LayerKind, Module, Visitor};
 
 /// A convolution: x (N,C,H,W) → y (N,O,oh,ow).
 ///
@@ -139,12 +138,6 @@ impl<T: Float> Conv2d<T> {
     pub fn builder(channels_in: usize, channels_out: usize, kernel: impl Into<Pair>) -> Conv2dBuilder<T> {
         Conv2dBuilder(Settings::new(channels_in, channels_out, kernel.into()), PhantomData)
     }
-
-    /// The forward pass with an epilogue.
-    #[track_caller]
-    pub(crate) fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T> {
-        x.conv2d_with(&self.weight, self.bias.as_ref(), self.options, epilogue)
-    }
 }
 
 impl<T: Float> Module<T> for Conv2d<T> {
@@ -161,7 +154,7 @@ impl<T: Float> Module<T> for Conv2d<T> {
     }
 
     fn kind(&self) -> LayerKind<'_, T> {
-        LayerKind::Conv2d(self)
+        LayerKind::Conv2d(&self.weight, self.bias.as_ref(), self.options)
     }
 }
 

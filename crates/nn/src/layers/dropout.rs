@@ -3,7 +3,8 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Key, Rng};
 
-use crate::module::{Counter, Item, Mode, Module, Visitor};
+use crate::module::{Item, Module, Visitor};
+use crate::state::{Counter, Mode};
 
 /// In training, sets each element to 0 with probability p and multiplies the others by 1/(1 − p).
 ///

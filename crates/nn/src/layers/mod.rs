@@ -12,7 +12,6 @@ mod shape;
 
 pub use activation::{Activation, Relu, UnknownActivation};
 pub use add::Add;
-pub(crate) use batch_norm::BatchNorm;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use conv::{Conv2d, Conv2dBuilder, ConvTranspose2d, ConvTranspose2dBuilder};
 pub use dropout::Dropout;

@@ -3,13 +3,12 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Pool2dOptions, Shape, ShapeError, Window, shape_rules};
 
-use crate::chain::LayerKind;
 use crate::layers::Pair;
-use crate::module::{Module, Visitor};
+use crate::module::{LayerKind, Module, Visitor};
 
 /// The maximum of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
-pub struct MaxPool2d(pub(crate) Pool2dOptions);
+pub struct MaxPool2d(Pool2dOptions);
 
 /// The mean of each window: (N,C,H,W) → (N,C,oh,ow).
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +67,7 @@ impl<T: Float> Module<T> for MaxPool2d {
         Ok(pooled(x, &shape_rules::pool2d("max_pool2d", x, self.0)?))
     }
     fn kind(&self) -> LayerKind<'_, T> {
-        LayerKind::MaxPool2d(*self)
+        LayerKind::MaxPool2d(self.0)
     }
 }
 
