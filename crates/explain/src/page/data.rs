@@ -1,0 +1,219 @@
+//! The data of a page, as JSON.
+
+use chainrule_autograd::formula::{Expression, Formula};
+use chainrule_tensor::{Float, Scalar, TensorOf};
+use serde::Serialize;
+
+use super::elements::{Elements, Locals};
+use super::layout::layout;
+use crate::explanation::{Explanation, Numbers, Rule};
+
+/// Everything that the page shows.
+#[derive(Serialize)]
+pub(super) struct Data<'a> {
+    title: &'a str,
+    text: &'a str,
+    loss: &'a str,
+    /// The rounding error of the engine's numbers.
+    epsilon: f64,
+    variables: Vec<Node<'a>>,
+    steps: Vec<Operation<'a>>,
+    /// For each edge `[from, to, input]` the points that it passes.
+    bends: Vec<Vec<(f64, f64)>>,
+    /// The elements that the page opens with: position of the variable, position of the element.
+    chosen: Vec<(usize, usize)>,
+    #[serde(flatten)]
+    explained: Explained,
+}
+
+/// How elements are explained on the page.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Explained {
+    /// All local derivatives of all operations, for each step and input.
+    Locals(Vec<Vec<Option<Locals>>>),
+    /// Chosen elements.
+    Elements(Elements),
+}
+
+#[derive(Serialize)]
+struct Node<'a> {
+    name: &'a str,
+    kind: crate::explanation::Kind,
+    shape: &'a [usize],
+    value: Array,
+    gradient: Option<Array>,
+    value_numbers: Summary,
+    gradient_numbers: Option<Summary>,
+    step: Option<usize>,
+    at: (f64, f64),
+}
+
+/// Statistics without the elements.
+#[derive(Serialize)]
+struct Summary {
+    norm: f64,
+    min: f64,
+    max: f64,
+    mean: f64,
+    zeros: usize,
+}
+
+#[derive(Serialize)]
+struct Operation<'a> {
+    op: &'a str,
+    scope: Option<&'a str>,
+    attributes: &'a [String],
+    saved: &'a str,
+    output: usize,
+    formula: Shown,
+    derivative: String,
+    at: Option<&'a [usize]>,
+    inputs: Vec<Edge<'a>>,
+    mark: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Edge<'a> {
+    variable: usize,
+    symbol: &'a str,
+    rule: Option<Shown>,
+    gradient: Option<Array>,
+}
+
+/// A rule as MathML.
+#[derive(Serialize)]
+struct Shown {
+    text: String,
+    symbols: String,
+    numbers: Option<String>,
+    shapes: Option<String>,
+}
+
+/// Numbers as JSON, or as the base64 of their bytes in little-endian order.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Array {
+    Plain(Vec<f64>),
+    Bytes { kind: &'static str, base64: String },
+}
+
+impl Array {
+    /// Small arrays are plain, which anyone can read; large ones are bytes.
+    pub fn of<T: Scalar>(values: &[T]) -> Self {
+        let wide: Vec<f64> = values.iter().map(|x| x.to_f64()).collect();
+        let finite = wide.iter().all(|x| x.is_finite());
+        if wide.len() <= Numbers::LISTED && finite {
+            return Self::Plain(wide);
+        }
+        if T::NAME == "f64" {
+            return Self::bytes("f64", wide.iter().flat_map(|x| x.to_le_bytes()).collect());
+        }
+        Self::bytes("f32", wide.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect())
+    }
+
+    pub fn indices(values: &[usize]) -> Self {
+        if values.len() <= Numbers::LISTED {
+            return Self::Plain(values.iter().map(|&i| i as f64).collect());
+        }
+        Self::bytes("u32", values.iter().flat_map(|&i| (i as u32).to_le_bytes()).collect())
+    }
+
+    fn bytes(kind: &'static str, bytes: Vec<u8>) -> Self {
+        use base64::Engine;
+        Self::Bytes { kind, base64: base64::engine::general_purpose::STANDARD.encode(bytes) }
+    }
+
+    fn of_tensor<T: Float>(tensor: &TensorOf<T>) -> Self {
+        Self::of(&tensor.to_vec())
+    }
+}
+
+impl Summary {
+    fn of(numbers: &Numbers) -> Self {
+        Self { norm: numbers.norm, min: numbers.min, max: numbers.max, mean: numbers.mean, zeros: numbers.zeros }
+    }
+}
+
+impl Shown {
+    fn of(rule: &Rule) -> Self {
+        let symbols = Formula::parse(&rule.symbols).map_or_else(|_| escaped(&rule.symbols), |f| f.to_mathml());
+        let numbers = rule.numbers.as_ref();
+        let numbers = numbers.map(|text| Expression::parse(text).map_or_else(|_| escaped(text), |x| x.to_mathml()));
+        Self { text: rule.symbols.clone(), symbols, numbers, shapes: rule.shapes.clone() }
+    }
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+impl<'a> Data<'a> {
+    pub fn new<T: Float>(
+        explanation: &'a Explanation<T>,
+        title: &'a str,
+        text: &'a str,
+        chosen: &[(usize, usize)],
+        explained: Explained,
+    ) -> Self {
+        let edges = edges(explanation);
+        let plan = layout(explanation.variables().len(), &edges);
+        let graph = &explanation.graph;
+        let node = |(i, variable): (usize, &'a crate::explanation::Variable)| Node {
+            name: &variable.name,
+            kind: variable.kind,
+            shape: &variable.shape,
+            value: Array::of_tensor(&graph.variables[i].value()),
+            gradient: graph.gradients[i].as_ref().map(Array::of_tensor),
+            value_numbers: Summary::of(&variable.value),
+            gradient_numbers: variable.gradient.as_ref().map(Summary::of),
+            step: variable.step,
+            at: plan.nodes[i],
+        };
+        let operation = |(i, step): (usize, &'a crate::explanation::Step)| {
+            let inputs = step.inputs.iter().enumerate().map(|(k, input)| {
+                // Where a gradient is the only one that arrives, it is the variable's.
+                let shared = explanation.variables()[input.variable].arrivals.len() > 1;
+                let gradient = graph.walked[i].outgoing[k].as_ref().filter(|_| shared).map(Array::of_tensor);
+                Edge {
+                    variable: input.variable,
+                    symbol: &input.symbol,
+                    rule: input.rule.as_ref().map(Shown::of),
+                    gradient,
+                }
+            });
+            Operation {
+                op: &step.op,
+                scope: step.scope.as_deref(),
+                attributes: &step.attributes,
+                saved: &step.saved,
+                output: step.output,
+                formula: Shown::of(&step.formula),
+                derivative: Formula::parse(&step.derivative)
+                    .map_or_else(|_| escaped(&step.derivative), |f| f.to_mathml()),
+                at: step.at.as_deref(),
+                inputs: inputs.collect(),
+                mark: super::marks::mark(explanation, i),
+            }
+        };
+        Self {
+            title,
+            text,
+            loss: explanation.loss(),
+            epsilon: T::EPSILON.to_f64(),
+            variables: explanation.variables().iter().enumerate().map(node).collect(),
+            steps: explanation.steps().iter().enumerate().map(operation).collect(),
+            bends: plan.bends,
+            chosen: chosen.to_vec(),
+            explained,
+        }
+    }
+}
+
+/// The edges of the graph, in the order of steps and their inputs.
+fn edges<T: Float>(explanation: &Explanation<T>) -> Vec<(usize, usize)> {
+    let of_step = |step: &crate::explanation::Step| {
+        step.inputs.iter().map(|input| (input.variable, step.output)).collect::<Vec<_>>()
+    };
+    explanation.steps().iter().flat_map(of_step).collect()
+}

@@ -1,0 +1,164 @@
+//! What a page carries so that elements can be explained in it: all local derivatives of a small graph, or chosen elements
+//! of a large one.
+
+use std::collections::VecDeque;
+use std::collections::btree_map::{BTreeMap, Entry};
+
+use chainrule_tensor::Float;
+use serde::Serialize;
+
+use super::data::Array;
+use crate::column::column;
+use crate::element::Element;
+use crate::explanation::Explanation;
+use crate::number::ravel;
+
+/// The local derivatives ∂yⱼ/∂xᵢ of one input that are not 0, column by column.
+#[derive(Serialize)]
+pub(super) struct Locals {
+    i: Array,
+    j: Array,
+    d: Array,
+}
+
+/// A graph with more elements, or more local derivatives, is large.
+const COLUMNS: usize = 1500;
+const DERIVATIVES: usize = 60_000;
+
+/// All local derivatives of a graph, for each step and input; `None` if the graph is large.
+pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<Vec<Option<Locals>>>> {
+    let graph = &explanation.graph;
+    let numel = |variable: usize| explanation.variables()[variable].shape.iter().product::<usize>();
+    let columns: usize = graph.uses.iter().enumerate().map(|(i, uses)| uses.len() * numel(i)).sum();
+    if columns > COLUMNS {
+        return None;
+    }
+    let mut total = 0;
+    let mut all = Vec::new();
+    for (step, walked) in graph.walked.iter().enumerate() {
+        let mut of_step = Vec::new();
+        for (input, &variable) in walked.parents.iter().enumerate() {
+            if walked.outgoing[input].is_none() {
+                of_step.push(None);
+                continue;
+            }
+            let (mut i, mut j, mut d) = (Vec::new(), Vec::new(), Vec::new());
+            for element in 0..numel(variable) {
+                let found = column(&graph.operation(step), input, element);
+                for (k, local) in found.into_iter().enumerate().filter(|(_, local)| *local != T::ZERO) {
+                    i.push(element);
+                    j.push(k);
+                    d.push(local);
+                }
+            }
+            total += d.len();
+            if total > DERIVATIVES {
+                return None;
+            }
+            of_step.push(Some(Locals { i: Array::indices(&i), j: Array::indices(&j), d: Array::of(&d) }));
+        }
+        all.push(of_step);
+    }
+    Some(all)
+}
+
+/// Explained elements by `variable:element`.
+pub(super) type Elements = BTreeMap<String, Explained>;
+
+/// An explained element; the page has values and gradients.
+#[derive(Serialize)]
+pub(super) struct Explained {
+    /// `[step, input, output element, local derivative]`, largest product first.
+    terms: Vec<(usize, usize, usize, f64)>,
+    rest: crate::element::Rest,
+    blocked: Vec<(usize, usize)>,
+    /// For chosen elements and those that convolutions read: all output elements that the element reaches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reach: Option<Reach>,
+}
+
+/// The output elements that an element reaches, with their local derivatives.
+#[derive(Serialize)]
+struct Reach {
+    step: Array,
+    j: Array,
+    d: Array,
+}
+
+/// The number of terms that are listed of each element, and the number of these that are explained in turn.
+const LISTED: usize = 12;
+const FOLLOWED: usize = 4;
+/// The number of elements that are explained for each chosen one.
+const EACH: usize = 60;
+/// Larger reaches are left out.
+const REACH: usize = 4000;
+
+/// Explains chosen elements and, breadth first, those that their terms lead to; first of all the largest terms up to the loss.
+pub(super) fn chosen<T: Float>(explanation: &Explanation<T>, chosen: &[(usize, usize)]) -> Elements {
+    let mut elements = Elements::new();
+    for &(variable, flat) in chosen {
+        let mut queue = VecDeque::from([(variable, flat)]);
+        let mut count = 0;
+        let mut at = Some((variable, flat));
+        while let Some(largest) = at {
+            at = add(explanation, &mut elements, largest, &mut queue);
+        }
+        while let Some(next) = queue.pop_front().filter(|_| count < EACH) {
+            count += usize::from(!elements.contains_key(&key(next)));
+            add(explanation, &mut elements, next, &mut queue);
+        }
+    }
+    elements
+}
+
+pub(super) fn key((variable, flat): (usize, usize)) -> String {
+    format!("{variable}:{flat}")
+}
+
+/// Explains an element, unless it is explained, and queues the elements of its largest terms. Returns the first of them.
+fn add<T: Float>(
+    explanation: &Explanation<T>,
+    elements: &mut Elements,
+    (variable, flat): (usize, usize),
+    queue: &mut VecDeque<(usize, usize)>,
+) -> Option<(usize, usize)> {
+    let mut element = explanation.terms(variable, flat);
+    let next: Vec<(usize, usize)> = element
+        .terms
+        .iter()
+        .take(FOLLOWED)
+        .map(|term| (output(explanation, term.step), position(explanation, term)))
+        .collect();
+    if let Entry::Vacant(slot) = elements.entry(key((variable, flat))) {
+        let reach = reach(explanation, &element);
+        element.keep(LISTED);
+        let terms = element.terms.iter().map(|term| (term.step, term.input, position(explanation, term), term.local));
+        slot.insert(Explained {
+            terms: terms.collect(),
+            rest: element.rest,
+            blocked: element.blocked.iter().map(|blocked| (blocked.step, blocked.input)).collect(),
+            reach,
+        });
+        queue.extend(&next);
+    }
+    next.first().copied()
+}
+
+fn output<T: Float>(explanation: &Explanation<T>, step: usize) -> usize {
+    explanation.steps()[step].output
+}
+
+fn position<T: Float>(explanation: &Explanation<T>, term: &crate::element::Term) -> usize {
+    let shape = &explanation.variables()[output(explanation, term.step)].shape;
+    ravel(&term.output, shape).expect("it is an index of the output")
+}
+
+fn reach<T: Float>(explanation: &Explanation<T>, element: &Element) -> Option<Reach> {
+    if element.terms.len() > REACH || element.terms.len() <= LISTED + 1 {
+        return None;
+    }
+    let all =
+        |f: &dyn Fn(&crate::element::Term) -> usize| Array::indices(&element.terms.iter().map(f).collect::<Vec<_>>());
+    let d: Vec<T> = element.terms.iter().map(|term| T::from_f64(term.local)).collect();
+    Some(Reach { step: all(&|term| term.step), j: all(&|term| position(explanation, term)), d: Array::of(&d) })
+}
