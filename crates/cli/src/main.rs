@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use commands::{cifar10, doctor, mnist, throughput, two_neurons};
+use commands::{cifar10, doctor, explain, mnist, throughput, two_neurons};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
@@ -23,8 +23,8 @@ struct Cli {
 enum Command {
     Mnist(mnist::Arguments),
     Cifar10(cifar10::Arguments),
-    /// Prints two published derivations factor by factor, next to autograd and central differences
-    TwoNeurons,
+    TwoNeurons(two_neurons::Arguments),
+    Explain(explain::Arguments),
     Throughput(throughput::Arguments),
     /// Reports the usable hardware of this machine, and how to fix what is missing
     Doctor,
@@ -43,10 +43,8 @@ fn main() -> ExitCode {
     failure::exit_code_of(|| match command {
         Command::Mnist(arguments) => mnist::run(&arguments),
         Command::Cifar10(arguments) => cifar10::run(&arguments),
-        Command::TwoNeurons => {
-            two_neurons::run();
-            Ok(())
-        }
+        Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {

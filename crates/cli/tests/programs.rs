@@ -229,7 +229,7 @@ fn version_and_subcommands_are_listed() {
     assert_eq!(String::from_utf8_lossy(&version.stdout), concat!("chainrule ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = run(&mut program("--help"));
     let help = String::from_utf8_lossy(&help.stdout);
-    for subcommand in ["mnist", "cifar10", "two-neurons", "throughput", "doctor", "completions"] {
+    for subcommand in ["mnist", "cifar10", "two-neurons", "explain", "throughput", "doctor", "completions"] {
         assert!(help.contains(subcommand), "{help}");
     }
     fails(&mut program("minst"), 2, &["'mnist'"]);

@@ -2,6 +2,7 @@
 
 pub mod cifar10;
 pub mod doctor;
+pub mod explain;
 pub mod mnist;
 pub mod throughput;
 pub mod two_neurons;

@@ -2,7 +2,20 @@
 
 mod derivation;
 
+use std::path::PathBuf;
+
+use clap::Args;
 use derivation::{Step, mazur, two_neurons};
+
+use crate::failure::Failure;
+
+/// Prints two published derivations factor by factor, next to autograd and central differences
+#[derive(Args)]
+pub struct Arguments {
+    /// Write a page for the browser instead, which shows the first derivation step by step
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
 
 fn print_step(step: &Step, lr: f64, published: &[(&str, &str)]) {
     let on_paper = |name: &str| published.iter().find(|(n, _)| *n == name).map_or("", |(_, digits)| digits);
@@ -36,7 +49,15 @@ fn print_step(step: &Step, lr: f64, published: &[(&str, &str)]) {
     println!("  lr = {lr}\n");
 }
 
-pub fn run() {
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(path) = &arguments.html {
+        return super::explain::two_neurons_page(path);
+    }
+    print();
+    Ok(())
+}
+
+fn print() {
     println!("Two linear neurons and a sigmoid: i = (3, 5), t = 1, all weights 0.5");
     println!("h1 = i1·w1 + i2·w2, h2 = i1·w3 + i2·w4, o_in = h1·w5 + h2·w6, o = σ(o_in), E = ½(1 − o)²\n");
     println!("step 1");
