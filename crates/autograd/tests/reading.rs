@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainrule_autograd::formula::Formula;
 use chainrule_autograd::{Attribute, CrossEntropy};
 use chainrule_autograd::{Operation, Reduction, Scope, Setting, Var64, no_grad, scope, scope_with};
-use chainrule_tensor::{Conv2dOptions, Pool2dOptions, Tensor64};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Pool2dOptions, Tensor64};
 
 /// The operations that a variable was computed from, from the newest to the oldest.
 fn operations(var: &Var64) -> Vec<(String, Option<String>)> {
@@ -125,6 +125,35 @@ fn operations_have_attributes() {
         .cross_entropy_with(&[3, 0].into(), &CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() });
     assert_eq!(of(&losses)["label"], Setting::Indices([3, 0].into()));
     assert_eq!(of(&x.leaky_relu(0.1))["α"], Setting::Number(0.1));
+}
+
+#[test]
+fn formulas_name_only_inputs_that_were_recorded() {
+    let image = |name: &str, shape: [usize; 4]| Var64::parameter(name, Tensor64::ones(shape));
+    let (x, w, r) = (image("x", [1, 2, 4, 4]), image("w", [2, 2, 1, 1]), image("r", [1, 2, 4, 4]));
+    let (b, rows, matrix) = (Var64::parameter("b", [0.5, 0.5]), x.reshape([4, 8]), w.reshape([2, 2]));
+    let parts = rows.slice(1, 0, 2, 1);
+    for bias in [None, Some(&b)] {
+        let pooled = x.conv2d_relu_max_pool2d(&w, bias, Conv2dOptions::default(), 2);
+        let mut found = vec![(parts.linear(&matrix, bias), bias, None), (pooled, bias, None)];
+        for residual in [None, Some(&r)] {
+            for relu in [false, true] {
+                let epilogue = Epilogue { residual, relu, ..Epilogue::NONE };
+                found.push((x.conv2d_with(&w, bias, Conv2dOptions::default(), epilogue), bias, residual));
+                found.push((x.batch_norm_with(&b, &b, 0.1, epilogue).0, Some(&b), residual));
+            }
+        }
+        for (y, bias, residual) in found {
+            let op = y.operation().unwrap();
+            let formula = Formula::parse(op.rule().formula()).unwrap();
+            let derivative = Formula::parse(op.rule().derivative()).unwrap();
+            let symbols: Vec<String> = formula.symbols().into_iter().chain(derivative.symbols()).collect();
+            let names = |symbol: &str| symbols.iter().any(|known| known == symbol);
+            assert_eq!(names("b") || names("β"), bias.is_some(), "{formula}; {derivative}");
+            assert_eq!(names("r"), residual.is_some(), "{formula}; {derivative}");
+            assert_eq!(derivative.inputs().len(), op.parents(), "{derivative}");
+        }
+    }
 }
 
 #[test]

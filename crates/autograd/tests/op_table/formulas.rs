@@ -37,8 +37,8 @@ fn problem(op: &Operation<f64>) -> Option<String> {
     }
     let inputs = derivative.inputs();
     let any_number = inputs.iter().any(|input| input.ends_with("_i"));
-    if op.parents() > inputs.len() && !any_number {
-        return Some(format!("'{derivative}' does not define {} gradients", op.parents()));
+    if op.parents() != inputs.len() && !any_number {
+        return Some(format!("'{derivative}' does not define exactly {} gradients", op.parents()));
     }
     let mut known: BTreeSet<String> = inputs.into_iter().collect();
     known.insert(output_gradient(&formula).into());

@@ -110,8 +110,8 @@ macro_rules! formula {
 
 /// The derivative; g is the gradient of the convolution.
 macro_rules! derivative {
-    ($g:literal, $last:expr) => {
-        concat!("dx = col2im(wᵀ · ", $g, "), dw = Σₙ ", $g, " · im2col(x)ᵀ", $last)
+    ($g:literal $(, $rest:expr)*) => {
+        concat!("dx = col2im(wᵀ · ", $g, "), dw = Σₙ ", $g, " · im2col(x)ᵀ" $(, ", ", $rest)*)
     };
 }
 
@@ -132,11 +132,17 @@ impl<T: Float> Rule<T> for Conv2d {
         }
     }
     fn derivative(&self) -> &'static str {
-        match (self.bias, self.relu) {
-            (false, false) => derivative!("dy", ", dr = dy"),
-            (false, true) => derivative!("g", ", dr = g, g = dy where y > 0, else 0"),
-            (true, false) => derivative!("dy", ", db[o] = Σ_{n,i,j} dy[n,o,i,j], dr = dy"),
-            (true, true) => derivative!("g", ", db[o] = Σ_{n,i,j} g[n,o,i,j], dr = g, g = dy where y > 0, else 0"),
+        match (self.bias, self.residual, self.relu) {
+            (false, false, false) => derivative!("dy"),
+            (false, true, false) => derivative!("dy", "dr = dy"),
+            (true, false, false) => derivative!("dy", "db[o] = Σ_{n,i,j} dy[n,o,i,j]"),
+            (true, true, false) => derivative!("dy", "db[o] = Σ_{n,i,j} dy[n,o,i,j]", "dr = dy"),
+            (false, false, true) => derivative!("g", "g = dy where y > 0, else 0"),
+            (false, true, true) => derivative!("g", "dr = g", "g = dy where y > 0, else 0"),
+            (true, false, true) => derivative!("g", "db[o] = Σ_{n,i,j} g[n,o,i,j]", "g = dy where y > 0, else 0"),
+            (true, true, true) => {
+                derivative!("g", "db[o] = Σ_{n,i,j} g[n,o,i,j]", "dr = g", "g = dy where y > 0, else 0")
+            }
         }
     }
     fn attributes(&self) -> Vec<Attribute> {

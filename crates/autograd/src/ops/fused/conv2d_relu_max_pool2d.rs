@@ -34,7 +34,8 @@ impl<T: Float> VarOf<T> {
         let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool);
         let windows = windows.unwrap_or_else(|error| panic!("{error}"));
         let (y, indices) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
-        Self::record(y, [self, w].into_iter().chain(b), ConvReluMaxPool { options, pool, indices, hw: [z[2], z[3]] })
+        let rule = ConvReluMaxPool { options, pool, indices, hw: [z[2], z[3]], bias: b.is_some() };
+        Self::record(y, [self, w].into_iter().chain(b), rule)
     }
 }
 
@@ -55,14 +56,35 @@ struct ConvReluMaxPool {
     indices: PoolIndices,
     /// The shape of z, which is pooled.
     hw: [usize; 2],
+    /// Whether the third parent is a bias.
+    bias: bool,
+}
+
+/// The derivative. `$db` is that of the bias, if there is one.
+macro_rules! derivative {
+    ($db:literal) => {
+        concat!(
+            "dx = col2im(wᵀ · g), dw = Σₙ g · im2col(x)ᵀ, ",
+            $db,
+            "g[n,o,k] = Σ_{i : argmax[n,o,i] = k and y[n,o,i] > 0} dy[n,o,i]"
+        )
+    };
 }
 
 impl<T: Float> Rule<T> for ConvReluMaxPool {
     describe! {
         name: "conv2d_relu_max_pool2d",
-        formula: "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w) + b",
-        derivative: "dx = col2im(wᵀ · g), dw = Σₙ g · im2col(x)ᵀ, db[o] = Σ_{n,k} g[n,o,k], g[n,o,k] = Σ_{i : argmax[n,o,i] = k and y[n,o,i] > 0} dy[n,o,i]",
         saved: "x, w, argmax",
+    }
+    fn formula(&self) -> &'static str {
+        if self.bias {
+            "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w) + b"
+        } else {
+            "y[n,o,i] = max(0, max_{k ∈ window[i]} z[n,o,k]), z = conv2d(x, w)"
+        }
+    }
+    fn derivative(&self) -> &'static str {
+        if self.bias { derivative!("db[o] = Σ_{n,k} g[n,o,k], ") } else { derivative!("") }
     }
     fn attributes(&self) -> Vec<Attribute> {
         attributes(self.options, self.pool)

@@ -18,18 +18,25 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn linear(&self, w: &Self, b: Option<&Self>) -> Self {
         let y = self.value().linear(&w.value(), b.map(Self::value).as_deref());
-        Self::record(y, [self, w].into_iter().chain(b), Linear)
+        Self::record(y, [self, w].into_iter().chain(b), Linear { bias: b.is_some() })
     }
 }
 
-struct Linear;
+struct Linear {
+    /// Whether the third parent is a bias.
+    bias: bool,
+}
 
 impl<T: Float> Rule<T> for Linear {
     describe! {
         name: "linear",
-        formula: "y = x · wᵀ + b",
-        derivative: "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy",
         saved: "x, w",
+    }
+    fn formula(&self) -> &'static str {
+        if self.bias { "y = x · wᵀ + b" } else { "y = x · wᵀ" }
+    }
+    fn derivative(&self) -> &'static str {
+        if self.bias { "dx = dy · w, dw = dyᵀ · x, db = Σₙ dy" } else { "dx = dy · w, dw = dyᵀ · x" }
     }
     fn multiply_adds(&self, op: &Operation<T>) -> usize {
         op.output().shape().numel() * op.parent(1).shape()[1]
