@@ -174,6 +174,28 @@ impl<'a, T: Float> Operation<'a, T> {
         self.recorded.scope.as_ref()
     }
 
+    /// The path of the layer that the operation belongs to, such as `layer1.0.bn2`: the names of its parameters without
+    /// their last part. `None` if it has no parameters among its inputs, or those of several layers.
+    ///
+    /// Names are read when asked for, so this takes no time while operations are recorded. Parameters get the names of
+    /// their paths when a net lists them (`Module::named_parameters`).
+    ///
+    /// ```
+    /// use chainrule_autograd::Var64;
+    /// let (w, b) = (Var64::parameter("block.fc.weight", [[2.0]]), Var64::parameter("block.fc.bias", [1.0]));
+    /// let y = Var64::constant([[3.0]]).linear(&w, Some(&b));
+    /// assert_eq!(y.operation().unwrap().layer().as_deref(), Some("block.fc"));
+    /// assert_eq!(y.relu().operation().unwrap().layer(), None);
+    /// ```
+    pub fn layer(&self) -> Option<String> {
+        let parents = self.recorded.edges.iter().map(|edge| &edge.parent);
+        let layers = parents.filter(|parent| parent.is_parameter()).map(|parameter| {
+            let name = parameter.name();
+            name.rsplit_once('.').map(|(layer, _)| layer.to_owned())
+        });
+        layers.reduce(|a, b| if a == b { a } else { None }).flatten()
+    }
+
     /// The rule: name, formulas, saved values.
     #[inline]
     pub fn rule(&self) -> &'a dyn Rule<T> {

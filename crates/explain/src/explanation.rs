@@ -89,6 +89,8 @@ pub struct Numbers {
 pub struct Step {
     /// The name of the operation.
     pub op: String,
+    /// The path of the layer that it belongs to, by the names of its parameters.
+    pub layer: Option<String>,
     /// The path of the scope in which it was recorded.
     pub scope: Option<String>,
     /// The settings, such as `slope α = 0.01`.
@@ -237,6 +239,7 @@ fn step<T: Float>(graph: &Graph<T>, i: usize) -> Step {
     let has_numbers = formula.numbers.is_some() || inputs.iter().flat_map(|x| &x.rule).any(|r| r.numbers.is_some());
     Step {
         op: rule.name().to_owned(),
+        layer: op.layer(),
         scope: op.scope().map(Scope::path),
         attributes: rule.attributes().iter().map(ToString::to_string).collect(),
         saved: rule.saved().to_owned(),

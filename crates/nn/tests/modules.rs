@@ -1,10 +1,12 @@
 //! Modules: paths, order, sharing, freezing, modes, containers, summaries.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chainrule_autograd::{Var, VarOf};
 use chainrule_nn::{
-    Activation, BatchNorm2d, Conv2d, Dropout, Flatten, Item, Linear, Module, Sequential, Visitor, children,
+    Activation, Add, BatchNorm2d, Conv2d, ConvTranspose2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module,
+    Sequential, Visitor, chain, children, unfused,
 };
 use chainrule_tensor::{Float, Rng, Tensor, TensorOf};
 
@@ -186,4 +188,79 @@ last.weight        (3, 4)           12
     let shared = Arc::new(Linear::<f32>::without_bias(1, 1, &mut Rng::seed(0)));
     let tied = [shared.clone(), shared];
     assert!(tied.summary().contains("1.weight  (1, 1)      1  shared"), "{}", tied.summary());
+}
+
+/// A residual block with a second batch normalization.
+struct Block {
+    conv: Conv2d,
+    bn2: BatchNorm2d,
+}
+
+impl Module for Block {
+    children!(conv, bn2);
+    fn forward(&self, x: &Var) -> Var {
+        chain(x, &[&self.conv, &self.bn2, &Add(x), &Activation::Relu])
+    }
+}
+
+struct Layered {
+    conv1: Conv2d,
+    layer1: Vec<Block>,
+    up: ConvTranspose2d,
+    head: Sequential,
+    fc: Linear,
+}
+
+impl Module for Layered {
+    children!(conv1, layer1, up, head, fc);
+    fn forward(&self, x: &Var) -> Var {
+        let x = chain(x, &[&self.conv1, &Activation::Relu, &MaxPool2d::new(2)]);
+        let x = self.up.forward(&self.layer1.forward(&x));
+        self.fc.forward(&self.head.forward(&x.flatten()).relu())
+    }
+}
+
+#[test]
+fn operations_know_their_layers() {
+    let rng = &mut Rng::seed(4);
+    let block = |rng: &mut Rng| Block { conv: Conv2d::new(2, 2, 1, rng), bn2: BatchNorm2d::new(2) };
+    let net = Layered {
+        conv1: Conv2d::new(1, 2, 1, rng),
+        layer1: vec![block(rng), block(rng)],
+        up: ConvTranspose2d::builder(2, 1, 2).stride(2).bias(false).build(rng),
+        head: Sequential::new().add(Linear::new(16, 3, rng)).add(Activation::Tanh),
+        fc: Linear::new(3, 1, rng),
+    };
+    let x = Var::constant(Tensor::from_fn([2, 1, 4, 4], |i| i as f32 / 32.0));
+    let layers = |y: &Var| {
+        let (mut found, mut stack) = (BTreeMap::new(), vec![y.clone()]);
+        while let Some(var) = stack.pop() {
+            let Some(op) = var.operation() else { continue };
+            stack.extend((0..op.parents()).map(|i| op.parent(i).clone()));
+            found.insert(var.id(), format!("{}: {}", op.layer().unwrap_or_default(), op.rule().name()));
+        }
+        found.into_values().collect::<Vec<_>>()
+    };
+    let (fused, apart) = (net.forward(&x), unfused(|| net.forward(&x)));
+    assert!(layers(&fused)[0].starts_with(": "), "the parameters have no paths yet");
+    // A graph that was recorded before has the layers, too: names are read when asked for.
+    net.named_parameters();
+    assert_eq!(
+        layers(&fused),
+        [
+            "conv1: conv2d_relu_max_pool2d",
+            "layer1.0.conv: conv2d",
+            "layer1.0.bn2: batch_norm",
+            "layer1.1.conv: conv2d",
+            "layer1.1.bn2: batch_norm",
+            "up: conv2d input gradient",
+            ": reshape",
+            "head.0: linear",
+            ": tanh",
+            ": relu",
+            "fc: linear",
+        ]
+    );
+    let apart: Vec<String> = layers(&apart).into_iter().filter(|layer| !layer.starts_with(':')).collect();
+    assert_eq!(apart[..3], ["conv1: conv2d", "layer1.0.conv: conv2d", "layer1.0.bn2: batch_norm"]);
 }

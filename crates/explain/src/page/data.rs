@@ -62,6 +62,7 @@ struct Summary {
 #[derive(Serialize)]
 struct Operation<'a> {
     op: &'a str,
+    layer: Option<&'a str>,
     scope: Option<&'a str>,
     attributes: &'a [String],
     saved: &'a str,
@@ -184,6 +185,7 @@ impl<'a> Data<'a> {
             });
             Operation {
                 op: &step.op,
+                layer: step.layer.as_deref(),
                 scope: step.scope.as_deref(),
                 attributes: &step.attributes,
                 saved: &step.saved,

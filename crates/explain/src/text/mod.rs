@@ -58,6 +58,7 @@ impl<T: Float> Explanation<T> {
         let mut facts = vec![step.formula.symbols.clone(), step.derivative.clone()];
         facts.extend(step.attributes.iter().filter(|text| !text.contains('\n')).cloned());
         facts.push(format!("saved for the backward pass: {}", step.saved));
+        facts.extend(step.layer.iter().map(|layer| format!("layer {layer}")));
         facts.extend(step.scope.iter().map(|scope| format!("scope {scope}")));
         document.paragraph(facts.iter().map(|fact| format!("  {fact}")).collect::<Vec<_>>().join("\n"));
         let mut table = Table::new(&["", "is", "shape", "norm", "min", "max", "zeros", "computed as"], &[3, 4, 5, 6]);

@@ -22,7 +22,7 @@ function shapesRow(rule, shape) {
   return rule.shapes ? row("shapes", `<span class="shapes">(${shape.join(", ")}) = ${escapeHtml(rule.shapes)}</span>`) : null;
 }
 
-const where = (step) => [step.scope && `in ${step.scope}`, ...step.attributes.filter((text) => !text.includes("\n"))].filter(Boolean).join(" · ");
+const where = (step) => [step.layer && `layer ${step.layer}`, step.scope && `in ${step.scope}`, ...step.attributes.filter((text) => !text.includes("\n"))].filter(Boolean).join(" · ");
 
 function forwardPanel(step) {
   const of = variables[step.output];
