@@ -99,6 +99,11 @@ pub(super) enum Array {
     Bytes { kind: &'static str, base64: String },
 }
 
+pub(super) fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
 impl Array {
     /// Small arrays are plain, which anyone can read; large ones are bytes.
     pub fn of<T: Scalar>(values: &[T]) -> Self {
@@ -108,21 +113,20 @@ impl Array {
             return Self::Plain(wide);
         }
         if T::NAME == "f64" {
-            return Self::bytes("f64", wide.iter().flat_map(|x| x.to_le_bytes()).collect());
+            return Self::bytes("f64", &wide.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<_>>());
         }
-        Self::bytes("f32", wide.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect())
+        Self::bytes("f32", &wide.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect::<Vec<_>>())
     }
 
     pub fn indices(values: &[usize]) -> Self {
         if values.len() <= Numbers::LISTED {
             return Self::Plain(values.iter().map(|&i| i as f64).collect());
         }
-        Self::bytes("u32", values.iter().flat_map(|&i| (i as u32).to_le_bytes()).collect())
+        Self::bytes("u32", &values.iter().flat_map(|&i| (i as u32).to_le_bytes()).collect::<Vec<_>>())
     }
 
-    fn bytes(kind: &'static str, bytes: Vec<u8>) -> Self {
-        use base64::Engine;
-        Self::Bytes { kind, base64: base64::engine::general_purpose::STANDARD.encode(bytes) }
+    fn bytes(kind: &'static str, bytes: &[u8]) -> Self {
+        Self::Bytes { kind, base64: base64(bytes) }
     }
 
     fn of_tensor<T: Float>(tensor: &TensorOf<T>) -> Self {

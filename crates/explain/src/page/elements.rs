@@ -63,11 +63,11 @@ pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<V
 }
 
 /// Explained elements by `variable:element`.
-pub(super) type Elements = BTreeMap<String, Explained>;
+pub(super) type Elements = BTreeMap<String, ExplainedElement>;
 
 /// An explained element; the page has values and gradients.
 #[derive(Serialize)]
-pub(super) struct Explained {
+pub(super) struct ExplainedElement {
     /// `[step, input, output element, local derivative]`, largest product first.
     terms: Vec<(usize, usize, usize, f64)>,
     rest: crate::element::Rest,
@@ -85,11 +85,11 @@ struct Reach {
     d: Array,
 }
 
-/// The number of terms that are listed of each element, and the number of these that are explained in turn.
+/// The number of terms that are listed of each element. All those of a chosen element are explained in turn, fewer further up.
 const LISTED: usize = 12;
 const FOLLOWED: usize = 4;
 /// The number of elements that are explained for each chosen one.
-const EACH: usize = 60;
+const EACH: usize = 80;
 /// Larger reaches are left out.
 const REACH: usize = 4000;
 
@@ -100,12 +100,14 @@ pub(super) fn chosen<T: Float>(explanation: &Explanation<T>, chosen: &[(usize, u
         let mut queue = VecDeque::from([(variable, flat)]);
         let mut count = 0;
         let mut at = Some((variable, flat));
+        let mut followed = LISTED;
         while let Some(largest) = at {
-            at = add(explanation, &mut elements, largest, &mut queue);
+            at = add(explanation, &mut elements, largest, followed, &mut queue);
+            followed = FOLLOWED;
         }
         while let Some(next) = queue.pop_front().filter(|_| count < EACH) {
             count += usize::from(!elements.contains_key(&key(next)));
-            add(explanation, &mut elements, next, &mut queue);
+            add(explanation, &mut elements, next, FOLLOWED, &mut queue);
         }
     }
     elements
@@ -120,20 +122,21 @@ fn add<T: Float>(
     explanation: &Explanation<T>,
     elements: &mut Elements,
     (variable, flat): (usize, usize),
+    followed: usize,
     queue: &mut VecDeque<(usize, usize)>,
 ) -> Option<(usize, usize)> {
     let mut element = explanation.terms(variable, flat);
     let next: Vec<(usize, usize)> = element
         .terms
         .iter()
-        .take(FOLLOWED)
+        .take(followed)
         .map(|term| (output(explanation, term.step), position(explanation, term)))
         .collect();
     if let Entry::Vacant(slot) = elements.entry(key((variable, flat))) {
         let reach = reach(explanation, &element);
         element.keep(LISTED);
         let terms = element.terms.iter().map(|term| (term.step, term.input, position(explanation, term), term.local));
-        slot.insert(Explained {
+        slot.insert(ExplainedElement {
             terms: terms.collect(),
             rest: element.rest,
             blocked: element.blocked.iter().map(|blocked| (blocked.step, blocked.input)).collect(),

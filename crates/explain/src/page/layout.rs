@@ -15,7 +15,8 @@ pub(super) fn layout(count: usize, edges: &[(usize, usize)]) -> Layout {
     let columns = columns(count, edges);
     let mut cells = Cells::new(&columns, edges);
     cells.reduce_crossings();
-    let rows = cells.rows();
+    let mut rows = cells.rows();
+    cells.straighten(&mut rows);
     let at = |cell: usize| (cells.columns[cell] as f64, rows[cell]);
     let bends = cells.chains.iter().map(|chain| chain[1..chain.len() - 1].iter().map(|&cell| at(cell)).collect());
     Layout { nodes: (0..count).map(at).collect(), bends: bends.collect() }
@@ -139,6 +140,26 @@ impl Cells {
         }
         let top = at.iter().copied().fold(f64::INFINITY, f64::min);
         at.iter().map(|row| row - top).collect()
+    }
+}
+
+impl Cells {
+    /// Makes long edges straight that are above, or below, everything else.
+    fn straighten(&self, rows: &mut [f64]) {
+        for chain in self.chains.iter().filter(|chain| chain.len() > 3) {
+            let dummies = &chain[1..chain.len() - 1];
+            let column = |cell: usize| &self.order[self.columns[cell]];
+            let row = if dummies.iter().all(|&cell| column(cell).first() == Some(&cell)) {
+                dummies.iter().map(|&cell| rows[cell]).fold(f64::INFINITY, f64::min)
+            } else if dummies.iter().all(|&cell| column(cell).last() == Some(&cell)) {
+                dummies.iter().map(|&cell| rows[cell]).fold(f64::NEG_INFINITY, f64::max)
+            } else {
+                continue;
+            };
+            for &cell in dummies {
+                rows[cell] = row;
+            }
+        }
     }
 }
 

@@ -35,12 +35,17 @@ pub(super) fn mark<T: Float>(explanation: &Explanation<T>, step: usize) -> Optio
     let limit = largest_slope(&of.op).map_or(0.0, |largest| SATURATED * largest);
     let small: Vec<(usize, f64)> = slopes.iter().copied().filter(|&(_, slope)| slope <= limit).collect();
     let &(first, slope) = small.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    let word = if limit > 0.0 { "saturated" } else { "dead" };
-    let units = match shape.iter().product::<usize>() {
-        1 => String::new(),
-        count => format!("{} of {count}, ", small.len()),
+    let factor = number(slope);
+    let (word, why) = match largest_slope(&of.op) {
+        Some(most) => {
+            ("saturated", format!("the factor {factor}, of at most {}, makes the product small", number(most)))
+        }
+        None => ("dead", format!("the factor {factor} makes the product 0")),
     };
-    let at = if units.is_empty() { String::new() } else { format!(" at {}", index_text(&unravel(first, shape))) };
-    let most = largest_slope(&of.op).map_or(String::new(), |most| format!("; it is at most {}", number(most)));
-    Some(format!("{word}: {units}the factor {}{at} makes the product small{most}", number(slope)))
+    let count: usize = shape.iter().product();
+    if count == 1 {
+        return Some(format!("{word}: {why}"));
+    }
+    let at = index_text(&unravel(first, shape));
+    Some(format!("{word}: {} of {count} units, such as {at}, where {why}", small.len()))
 }

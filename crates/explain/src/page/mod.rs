@@ -17,6 +17,8 @@ use data::{Data, Explained};
 /// The parts of the page.
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
+/// A subset of Noto Sans Math, made by scripts/make_math_font.sh, so that formulas look the same everywhere.
+const FONT: &[u8] = include_bytes!("font/math.woff2");
 const SCRIPTS: [&str; 8] = [
     include_str!("script/numbers.js"),
     include_str!("script/model.js"),
@@ -87,6 +89,7 @@ impl<T: Float> Page<'_, T> {
         let scripts = SCRIPTS.join("\n");
         PAGE.replace("{{title}}", &title)
             .replace("{{style}}", STYLE)
+            .replace("{{font}}", &data::base64(FONT))
             .replace("{{script}}", &scripts)
             .replace("{{data}}", &data)
     }

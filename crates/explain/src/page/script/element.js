@@ -33,7 +33,7 @@ function reachPictures(id, i, found, go) {
   for (const edge of variables[id].uses) {
     const target = variables[edge.to];
     const reached = new Map(found.reach.filter((term) => term.edge === edge).map((term) => [term.j, term.local]));
-    if (target.count < 2 || target.shape.length < 2 || !reached.size || reached.size === target.count) continue;
+    if (target.count < 2 || target.shape.length < 2 || reached.size < 2 || reached.size === target.count) continue;
     const products = Float64Array.from(target.gradient, (dy, j) => (reached.has(j) ? dy * reached.get(j) : 0));
     let strongest = reached.keys().next().value;
     for (const j of reached.keys()) if (Math.abs(products[j]) > Math.abs(products[strongest])) strongest = j;
@@ -42,7 +42,7 @@ function reachPictures(id, i, found, go) {
       heatMap({
         values: products,
         shape: target.shape,
-        label: `what reaches it from ${target.name} (${reached.size} of ${target.count} outputs)`,
+        label: `dy · ∂y/∂x at each output of ${target.name}: it reaches ${reached.size} of ${target.count}`,
         strong: (j) => reached.has(j),
         plane: Math.floor(strongest / size),
         pick: (j) => isExplained(edge.to, j) && go(edge.to, j),
@@ -163,9 +163,9 @@ function netTable(state, actions) {
     const zeros = of.gradient && Math.round((100 * of.gradient_numbers.zeros) / of.count);
     const isKnown = !known || known.gradients.has(of.id);
     const mark = of.step !== null && data.steps[of.step].mark && isKnown ? make("td", { class: "warning", title: data.steps[of.step].mark }, data.steps[of.step].mark.split(":")[0]) : make("td");
-    return make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, shapeText(of.shape)), show(value, !known || known.values.has(of.id)), of.gradient ? show(gradient, isKnown) : make("td", {}, "–"), make("td", {}, of.gradient && isKnown ? `${zeros} %` : ""), mark);
+    return make("tr", {}, make("th", { scope: "row" }, name), isScalarGraph ? null : make("td", {}, shapeText(of.shape)), show(value, !known || known.values.has(of.id)), of.gradient ? show(gradient, isKnown) : make("td", {}, "–"), isScalarGraph ? null : make("td", {}, of.gradient && isKnown ? `${zeros} %` : ""), mark);
   });
-  const norm = isScalarGraph ? ["value", "gradient"] : ["‖value‖", "‖gradient‖"];
-  const head = make("tr", {}, ...["", "shape", ...norm, "zeros", ""].map((text) => make("th", { scope: "col" }, text)));
+  const columns = isScalarGraph ? ["value", "gradient"] : ["shape", "‖value‖", "‖gradient‖", "zeros"];
+  const head = make("tr", {}, ...["", ...columns, ""].map((text) => make("th", { scope: "col" }, text)));
   return make("table", { class: "statistics" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }

@@ -1,8 +1,9 @@
 // The graph: nodes with values and gradients, edges, and what is lit.
 
-const COLUMN = 168;
-const ROW = 92;
 const NODE = { width: 116, height: 66 };
+// Between numbers there is room for a local derivative.
+const COLUMN = NODE.width + (isScalarGraph ? 58 : 32);
+const ROW = 92;
 const MARGIN = 26;
 
 /** Short signs for operations of numbers. */
@@ -32,7 +33,7 @@ const graph = (() => {
   const x = (column) => MARGIN + column * COLUMN;
   const y = (row) => MARGIN + row * ROW;
 
-  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "The graph" });
+  const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "The graph", style: `min-width:${0.8 * width}px` });
   const nodes = [];
   const lines = [];
 
@@ -51,9 +52,8 @@ const graph = (() => {
       path += y0 === y1 ? `L${x1},${y1}` : `C${x0 + bend},${y0} ${x1 - bend},${y1} ${x1},${y1}`;
     }
     const line = make("path", { d: path, class: "edge", "data-edge": edge.id });
-    // The label is near the input, where edges into one node are apart.
     const [[x0, y0], [x1, y1]] = points;
-    const label = make("text", { x: x0 + (x1 - x0) * 0.42, y: y0 + (y1 - y0) * 0.36 - 5, class: "local", "text-anchor": "middle" });
+    const label = make("text", { x: (x0 + x1) / 2, y: (y0 + y1) / 2 - 5, class: "local", "text-anchor": "middle" });
     svg.append(line);
     lines.push({ line, label });
   }
@@ -115,11 +115,11 @@ const graph = (() => {
         line.classList.toggle("future", !known.values.has(edge.to));
         const isShown = known.edges.has(i) && data.locals && variables[edge.from].count === 1 && variables[edge.to].count === 1;
         const local = isShown && (active.has(i) || lit.has(i)) && column(edge.step, edge.input, 0)[0];
-        label.textContent = isShown && (active.has(i) || lit.has(i)) ? `× ${number(local ? local[1] : 0, 4)}` : "";
+        label.textContent = isShown && (active.has(i) || lit.has(i)) ? `×${factor(local ? local[1] : 0, 3)}` : "";
       });
       variables.forEach((variable, i) => {
         const { group, value, gradient } = nodes[i];
-        const shape = shapeText(variable.shape);
+        const shape = variable.shape.join("×");
         value.textContent = known.values.has(i) ? show(variable.value, shape) : "?";
         const sign = state.notation === "matrix" ? "δ" : "∂";
         const isKnown = known.gradients.has(i);

@@ -103,7 +103,8 @@ function nextQuestion(position) {
 /** The panel of the question at the position after the current one. */
 function quizPanel(asked, actions) {
   const score = scoreLine();
-  if (asked === null) return [make("h2", {}, "All steps done"), score, summary(actions)];
+  const message = quiz.message && make("p", { class: quiz.message.right ? "right" : "wrong", role: "status" }, quiz.message.text);
+  if (asked === null) return [message, make("h2", {}, "All steps done"), score, summary(actions)];
   const question = questionOf(asked);
   const input = make("input", { id: "answer", type: "text", inputmode: "text", autocomplete: "off", "aria-label": "Your answer" });
   const settle = (points, text) => {
@@ -123,7 +124,6 @@ function quizPanel(asked, actions) {
   if (quiz.hints >= 3) hint.disabled = true;
   const reveal = make("button", { type: "button", id: "reveal", onclick: () => settle(0, { right: false, text: `It is ${number(question.answer)}` }) }, "Reveal");
   const shown = question.hints.slice(0, quiz.hints).map((text) => make("li", { class: "formula", html: typeof text === "string" ? escapeHtml(text) : `${text.label}: ${text.html}` }));
-  const message = quiz.message && make("p", { class: quiz.message.right ? "right" : "wrong", role: "status" }, quiz.message.text);
   return [message, make("h2", {}, question.text), form, make("div", { class: "buttons" }, hint, reveal), make("ol", { class: "hints" }, ...shown), score];
 }
 

@@ -7,9 +7,15 @@ function heat(x, most) {
   return x < 0 ? `rgba(38,110,220,${share})` : `rgba(232,110,20,${share})`;
 }
 
+/** A number that fits into a cell. */
+function short(x) {
+  const text = number(x, 3);
+  return text.length <= 8 ? text : x.toExponential(1).replace(/-/g, "−");
+}
+
 /** The size of a cell: large enough for its number if the plane is small. */
 function cellSize(rows, columns) {
-  if (columns <= 5 && rows <= 10) return [62, 27];
+  if (columns <= 5 && rows <= 10) return [70, 27];
   const size = Math.max(2, Math.min(26, Math.floor(288 / columns), Math.floor(288 / rows)));
   return [size, size];
 }
@@ -45,11 +51,11 @@ function heatMap({ values, shape, label, chosen = null, strong = null, pick = nu
         context.strokeStyle = color("--line");
         context.strokeRect(left, top, width, height);
       }
-      if (width >= 62) {
+      if (width >= 70) {
         context.fillStyle = color("--text");
         context.font = "12.5px system-ui, sans-serif";
         context.textAlign = "center";
-        context.fillText(number(values[i], 3), left + width / 2, top + height / 2 + 4.5);
+        context.fillText(short(values[i]), left + width / 2, top + height / 2 + 4.5);
       }
       context.globalAlpha = 1;
     }
