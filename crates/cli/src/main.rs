@@ -9,6 +9,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+#[cfg(feature = "plots")]
+use commands::plot;
 use commands::{cifar10, doctor, explain, mnist, throughput, two_neurons};
 
 /// Trains convolutional nets and shows how backpropagation works
@@ -26,6 +28,15 @@ enum Command {
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
     Throughput(throughput::Arguments),
+    #[cfg(feature = "plots")]
+    Plot(plot::Arguments),
+    /// Draws activation functions, gradient flow or a loss landscape (in a build with `--features plots`)
+    #[cfg(not(feature = "plots"))]
+    #[command(disable_help_flag = true)]
+    Plot {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<String>,
+    },
     /// Reports the usable hardware of this machine, and how to fix what is missing
     Doctor,
     /// Prints a shell completion script
@@ -46,6 +57,13 @@ fn main() -> ExitCode {
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
+        #[cfg(feature = "plots")]
+        Command::Plot(arguments) => plot::run(&arguments),
+        #[cfg(not(feature = "plots"))]
+        Command::Plot { arguments } => Err(failure::Failure::Usage(format!(
+            "this program was built without plots; from the source: cargo run --release --features plots -- plot {}",
+            arguments.join(" ")
+        ))),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {
             print!("{}", completions(shell));

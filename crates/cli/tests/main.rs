@@ -1,6 +1,7 @@
 //! The command as its users run it, and the derivations that it prints.
 
 mod explain;
+mod plots;
 mod programs;
 mod training;
 mod two_neurons;

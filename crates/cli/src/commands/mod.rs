@@ -4,5 +4,7 @@ pub mod cifar10;
 pub mod doctor;
 pub mod explain;
 pub mod mnist;
+#[cfg(feature = "plots")]
+pub mod plot;
 pub mod throughput;
 pub mod two_neurons;
