@@ -37,7 +37,7 @@ struct WrongCube;
 
 impl<T: Float> Rule<T> for WrongCube {
     fn name(&self) -> &'static str {
-        "wrong cube"
+        "cube"
     }
     fn formula(&self) -> &'static str {
         "y = x³"

@@ -58,7 +58,7 @@ fn a_wrong_rule_is_found() {
         &[
             "gradcheck and gradgradcheck of cube: passed",
             "without the factor 3:",
-            "gradcheck: the function has a wrong gradient",
+            "gradcheck: cube has a wrong gradient",
         ],
     );
 }

@@ -4,17 +4,16 @@
 //! order h² · f‴ and whose rounding error is ε·|f|/h; in `f64` with h ≈ 6e-6 both are near 1e-10. For small functions
 //! all entries of the Jacobian are checked, for large ones directional derivatives along random directions.
 
-use std::fmt;
-
-use chainrule_tensor::{Binary, Key, Purpose, Tensor64, Unary};
+use chainrule_tensor::{Binary, Key, Purpose, Shape, Tensor64, Unary};
+use thiserror::Error;
 
 use crate::graph::Var64;
 
 /// The options of a gradient check.
 #[derive(Clone, Debug)]
 pub struct CheckOptions {
-    /// The name of the function, for messages.
-    pub name: String,
+    /// The name of the function, for messages. By default that of its result, if it is a single op.
+    pub name: Option<String>,
     /// The step h of the central difference, relative to max(1, |x|).
     pub step: f64,
     /// The maximum error, relative to the largest entry of the input's Jacobian.
@@ -33,7 +32,7 @@ pub struct CheckOptions {
 impl Default for CheckOptions {
     fn default() -> Self {
         Self {
-            name: "the function".into(),
+            name: None,
             step: f64::EPSILON.cbrt(),
             tolerance: 1e-6,
             full_below: 4096,
@@ -45,10 +44,14 @@ impl Default for CheckOptions {
 }
 
 /// The reason why a gradient check failed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Error)]
 #[non_exhaustive]
 pub enum CheckError {
     /// The rule and the finite difference disagree.
+    #[error(
+        "gradcheck: {name} has a wrong gradient\n  of {} with respect to input {input} at {index:?}\n  analytic  {analytic:.12e}\n  numeric   {numeric:.12e}\n  error     {error:.3e} relative to the largest entry, step {step:.1e}",
+        output.as_ref().map_or("a random combination of the outputs".into(), |index| format!("output {index:?}"))
+    )]
     Mismatch {
         /// The function.
         name: String,
@@ -68,6 +71,9 @@ pub enum CheckError {
         step: f64,
     },
     /// The gradient with respect to an input is zero everywhere.
+    #[error(
+        "gradcheck: the gradient of {name} with respect to input {input} is zero everywhere\n  help: check at another point, or set allow_zero if this is intended"
+    )]
     Zero {
         /// The function.
         name: String,
@@ -75,38 +81,12 @@ pub enum CheckError {
         input: usize,
     },
     /// An element of the output is infinite or NaN.
+    #[error("gradcheck: {name} is not finite at or near the checked point\n  help: check at another point")]
     NotFinite {
         /// The function.
         name: String,
     },
 }
-
-impl fmt::Display for CheckError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mismatch { name, input, index, output, analytic, numeric, error, step } => {
-                let output =
-                    output.as_ref().map_or("a random combination of the outputs".into(), |o| format!("output {o:?}"));
-                write!(
-                    f,
-                    "gradcheck: {name} has a wrong gradient\n  of {output} with respect to input {input} at {index:?}\n  analytic  {analytic:.12e}\n  numeric   {numeric:.12e}\n  error     {error:.3e} relative to the largest entry, step {step:.1e}"
-                )
-            }
-            Self::Zero { name, input } => write!(
-                f,
-                "gradcheck: the gradient of {name} with respect to input {input} is zero everywhere\n  help: check at another point, or set allow_zero if this is intended"
-            ),
-            Self::NotFinite { name } => {
-                write!(
-                    f,
-                    "gradcheck: {name} is not finite at or near the checked point\n  help: check at another point"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for CheckError {}
 
 /// Checks the gradient of a function with respect to all inputs, with the default options.
 ///
@@ -130,13 +110,14 @@ pub fn gradcheck_with(
     inputs: &[Tensor64],
     options: &CheckOptions,
 ) -> Result<(), CheckError> {
-    let y = evaluate(&f, inputs);
+    let y = f(&variables(inputs));
+    let (name, y) = (name(options, &y), &*y.value());
     if !y.to_vec().iter().all(|v| v.is_finite()) {
-        return Err(CheckError::NotFinite { name: options.name.clone() });
+        return Err(CheckError::NotFinite { name });
     }
     let entries = y.numel() * inputs.iter().map(Tensor64::numel).max().unwrap_or(0);
     for (input, x) in inputs.iter().enumerate() {
-        let check = Check { f: &f, inputs, input, x, y: &y, options };
+        let check = Check { f: &f, name: &name, inputs, input, x, y, options };
         if entries <= options.full_below {
             check.whole_jacobian()?;
         } else {
@@ -163,7 +144,7 @@ pub fn gradgradcheck_with(
     inputs: &[Tensor64],
     options: &CheckOptions,
 ) -> Result<(), CheckError> {
-    let y = evaluate(&f, inputs);
+    let y = f(&variables(inputs));
     let v = Tensor64::random_normal(key(options, u32::MAX), y.shape());
     let n = inputs.len();
     let gradient = |point: &[Var64]| {
@@ -173,19 +154,22 @@ pub fn gradgradcheck_with(
         Var64::concat(&flat.iter().collect::<Vec<_>>(), 0)
     };
     let point: Vec<Tensor64> = inputs.iter().cloned().chain([v]).collect();
-    let name = format!("the gradient of {}", options.name);
-    gradcheck_with(gradient, &point, &CheckOptions { name, ..options.clone() })
+    let name = format!("the gradient of {}", name(options, &y));
+    gradcheck_with(gradient, &point, &CheckOptions { name: Some(name), ..options.clone() })
 }
 
 fn key(options: &CheckOptions, step: u32) -> Key {
     Key::new(options.seed, Purpose::CHECK).at_step(step)
 }
 
-/// The value of the function. Inputs are parameters, because the function may take gradients itself.
-fn evaluate(f: &impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Tensor64 {
-    f(&variables(inputs)).value().clone()
+/// The name of the function that computed y from parameters.
+fn name(options: &CheckOptions, y: &Var64) -> String {
+    let single = y.operation().is_some_and(|op| (0..op.parents()).all(|i| op.parent(i).operation().is_none()));
+    let of_y = || if single { y.name() } else { "the function".into() };
+    options.name.clone().unwrap_or_else(of_y)
 }
 
+/// Inputs are parameters, because the function may take gradients itself.
 fn variables(inputs: &[Tensor64]) -> Vec<Var64> {
     inputs.iter().enumerate().map(|(i, x)| Var64::parameter(format!("input {i}"), x)).collect()
 }
@@ -193,12 +177,21 @@ fn variables(inputs: &[Tensor64]) -> Vec<Var64> {
 /// The check of one input.
 struct Check<'a, F> {
     f: &'a F,
+    name: &'a str,
     inputs: &'a [Tensor64],
     /// The index of the input.
     input: usize,
     x: &'a Tensor64,
     y: &'a Tensor64,
     options: &'a CheckOptions,
+}
+
+/// One derivative by both methods: of an element of the output, or of a combination of all, with respect to one of x.
+struct Entry {
+    output: Option<usize>,
+    x: usize,
+    analytic: f64,
+    numeric: f64,
 }
 
 impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
@@ -219,43 +212,41 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         let at = |h: f64| {
             let mut moved = self.inputs.to_vec();
             moved[self.input] = self.x.binary(Binary::Add, &u.unary(Unary::Mul(h)));
-            evaluate(self.f, &moved)
+            (self.f)(&variables(&moved)).value().clone()
         };
         at(h).binary(Binary::Sub, &at(-h)).unary(Unary::Mul(0.5 / h))
     }
 
-    /// The step h for an element of x with this value.
-    fn step(&self, value: f64) -> f64 {
-        self.options.step * value.abs().max(1.0)
+    /// The derivatives with respect to element i of x, by [`central`](Self::central).
+    fn column(&self, i: usize) -> Tensor64 {
+        self.central(&one_hot(self.x.shape(), i), self.step(i))
+    }
+
+    /// The step h for element i of x.
+    fn step(&self, i: usize) -> f64 {
+        self.options.step * self.x.to_vec()[i].abs().max(1.0)
     }
 
     /// Compares all entries of the Jacobian and reports the one with the largest error.
     fn whole_jacobian(&self) -> Result<(), CheckError> {
-        let (x, y) = (self.x, self.y);
-        let rows: Vec<Vec<f64>> = (0..y.numel()).map(|j| self.analytic(&one_hot(y.shape(), j)).to_vec()).collect();
-        let column = |(i, value)| self.central(&one_hot(x.shape(), i), self.step(value)).to_vec();
-        let columns: Vec<Vec<f64>> = x.to_vec().into_iter().enumerate().map(column).collect();
-        let largest = rows.iter().flatten().chain(columns.iter().flatten()).fold(0.0f64, |m, v| m.max(v.abs()));
-        if rows.iter().flatten().all(|&v| v == 0.0) && largest <= f64::EPSILON.sqrt() && x.numel() * y.numel() > 0 {
+        let columns: Vec<Vec<f64>> = (0..self.x.numel()).map(|i| self.column(i).to_vec()).collect();
+        let mut entries = Vec::new();
+        for j in 0..self.y.numel() {
+            let row = self.analytic(&one_hot(self.y.shape(), j)).to_vec();
+            entries.extend(row.into_iter().enumerate().map(|(x, analytic)| {
+                let numeric = columns[x][j];
+                Entry { output: Some(j), x, analytic, numeric }
+            }));
+        }
+        let zero = |e: &Entry| e.analytic == 0.0 && e.numeric.abs() <= f64::EPSILON.sqrt();
+        if !entries.is_empty() && entries.iter().all(zero) {
             return self.zero();
         }
-        let mut worst = None;
-        let mut most = self.options.tolerance;
-        for (j, row) in rows.iter().enumerate() {
-            for (i, (&analytic, column)) in row.iter().zip(&columns).enumerate() {
-                let error = relative(analytic, column[j], largest);
-                if error > most {
-                    most = error;
-                    worst = Some((i, j, analytic, column[j]));
-                }
-            }
-        }
-        let Some((i, j, analytic, numeric)) = worst else { return Ok(()) };
-        Err(self.mismatch(i, Some(unravel(j, &y.shape())), analytic, numeric, most))
+        self.worst(&entries, self.options.tolerance).map_or(Ok(()), Err)
     }
 
-    /// Compares directional derivatives of random combinations of all outputs. If they disagree, finds the entry with the
-    /// largest error.
+    /// Compares directional derivatives of random combinations of all outputs. If they disagree, reports the entry with
+    /// the largest error, among up to 256 evenly spaced ones.
     fn random_directions(&self) -> Result<(), CheckError> {
         let dot = |a: &Tensor64, b: &Tensor64| a.binary(Binary::Mul, b).sum(&[], false).item();
         let normal = |step, like: &Tensor64| {
@@ -271,49 +262,42 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
             let numeric = dot(&self.central(&u, self.options.step), &c);
             // The component of a random u along the gradient is about 1, so |exact| is about the norm of the gradient.
             if relative(exact, numeric, scale.max(numeric.abs())) > self.options.tolerance {
-                return Err(self.worst_entry(&c, &gradient));
+                let every = self.x.numel().div_ceil(256);
+                let entry =
+                    |x| Entry { output: None, x, analytic: gradient.to_vec()[x], numeric: dot(&self.column(x), &c) };
+                let entries: Vec<Entry> = (0..self.x.numel()).step_by(every).map(entry).collect();
+                return Err(self.worst(&entries, f64::NEG_INFINITY).expect("a checked input has elements"));
             }
         }
         if all_zero && self.options.directions > 0 { self.zero() } else { Ok(()) }
     }
 
-    /// The entry of the gradient of `⟨c, f⟩` with the largest error, among up to 256 evenly spaced ones.
-    fn worst_entry(&self, c: &Tensor64, gradient: &Tensor64) -> CheckError {
-        let x = self.x;
-        let (values, exact) = (x.to_vec(), gradient.to_vec());
-        let along = |i: usize| {
-            let y = self.central(&one_hot(x.shape(), i), self.step(values[i]));
-            (i, y.binary(Binary::Mul, c).sum(&[], false).item())
-        };
-        let entries: Vec<(usize, f64)> = (0..x.numel()).step_by(x.numel().div_ceil(256)).map(along).collect();
-        let largest = exact.iter().copied().chain(entries.iter().map(|e| e.1)).fold(0.0f64, |m, v| m.max(v.abs()));
-        let error = |&(i, numeric): &(usize, f64)| relative(exact[i], numeric, largest);
-        let worst = entries.iter().max_by(|a, b| error(a).total_cmp(&error(b))).expect("a checked input has elements");
-        self.mismatch(worst.0, None, exact[worst.0], worst.1, error(worst))
-    }
-
-    fn mismatch(&self, i: usize, output: Option<Vec<usize>>, analytic: f64, numeric: f64, error: f64) -> CheckError {
-        CheckError::Mismatch {
-            name: self.options.name.clone(),
+    /// The entry with the largest error, if it is above a limit.
+    fn worst(&self, entries: &[Entry], limit: f64) -> Option<CheckError> {
+        let largest = entries.iter().flat_map(|e| [e.analytic, e.numeric]).fold(0.0f64, |m, v| m.max(v.abs()));
+        let error = |e: &Entry| relative(e.analytic, e.numeric, largest);
+        let worst = entries.iter().reduce(|a, b| if error(b) > error(a) { b } else { a })?;
+        (error(worst) > limit).then(|| CheckError::Mismatch {
+            name: self.name.into(),
             input: self.input,
-            index: unravel(i, &self.x.shape()),
-            output,
-            analytic,
-            numeric,
-            error,
-            step: self.step(self.x.to_vec()[i]),
-        }
+            index: unravel(worst.x, &self.x.shape()),
+            output: worst.output.map(|j| unravel(j, &self.y.shape())),
+            analytic: worst.analytic,
+            numeric: worst.numeric,
+            error: error(worst),
+            step: self.step(worst.x),
+        })
     }
 
     fn zero(&self) -> Result<(), CheckError> {
         if self.options.allow_zero {
             return Ok(());
         }
-        Err(CheckError::Zero { name: self.options.name.clone(), input: self.input })
+        Err(CheckError::Zero { name: self.name.into(), input: self.input })
     }
 }
 
-fn one_hot(shape: chainrule_tensor::Shape, i: usize) -> Tensor64 {
+fn one_hot(shape: Shape, i: usize) -> Tensor64 {
     Tensor64::from_fn(shape, |k| if k == i { 1.0 } else { 0.0 })
 }
 

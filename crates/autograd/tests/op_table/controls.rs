@@ -50,9 +50,14 @@ fn wrong_derivatives_are_detected_and_reported() {
     }
     let error = gradcheck(|x| square(&x[0], |op, dy| vec![Some(2.02 * op.parent(0) * dy)]), &point());
     let text = error.expect_err("one per cent too much").to_string();
-    for piece in
-        ["output [2] with respect to input 0 at [2]", "analytic  4.04", "numeric ", "error     9.9", "step 1.2e-5"]
-    {
+    for piece in [
+        "gradcheck: wrong has a wrong gradient",
+        "output [2] with respect to input 0 at [2]",
+        "analytic  4.04",
+        "numeric ",
+        "error     9.9",
+        "step 1.2e-5",
+    ] {
         assert!(text.contains(piece), "no '{piece}' in:\n{text}");
     }
 }
@@ -62,7 +67,7 @@ fn a_zero_gradient_is_detected() {
     let error = gradcheck(|x| square(&x[0], |_, dy| vec![Some(0.0 * dy)]), &point()).expect_err("zeros");
     assert!(matches!(error, CheckError::Mismatch { .. }), "the function does depend on x: {error}");
     let flat = |x: &[Var64]| 0.0 * &x[0];
-    assert_eq!(gradcheck(flat, &point()), Err(CheckError::Zero { name: "the function".into(), input: 0 }));
+    assert_eq!(gradcheck(flat, &point()), Err(CheckError::Zero { name: "multiply by number".into(), input: 0 }));
     let text = CheckError::Zero { name: "f".into(), input: 1 }.to_string();
     assert!(text.contains("input 1 is zero everywhere") && text.contains("allow_zero"), "{text}");
 }
@@ -72,12 +77,15 @@ fn a_wrong_second_derivative_is_detected() {
     // The first derivative is right, but its factor is treated as a constant.
     let backward: Backward<f64> = |op, dy| vec![Some(2.0 * op.parent(0).detach() * dy)];
     gradcheck(|x| square(&x[0], backward), &point()).unwrap();
-    gradgradcheck(|x| square(&x[0], backward), &point()).expect_err("a detached factor");
+    let error = gradgradcheck(|x| square(&x[0], backward), &point()).expect_err("a detached factor");
+    assert!(error.to_string().starts_with("gradcheck: the gradient of wrong has a wrong gradient\n"), "{error}");
 }
 
 #[test]
 fn a_function_that_is_not_finite_is_an_error() {
     let error = gradcheck(|x| x[0].log(), &[[0.0].into()]).expect_err("ln 0");
+    assert_eq!(error, CheckError::NotFinite { name: "log".into() });
+    let error = gradcheck(|x| x[0].log().exp(), &[[-1.0].into()]).expect_err("ln −1");
     assert_eq!(error, CheckError::NotFinite { name: "the function".into() });
 }
 

@@ -43,7 +43,7 @@ fn f32_agrees_with_f64() {
 #[test]
 fn gradients_agree_with_finite_differences() {
     for row in rows::all() {
-        let options = CheckOptions { name: row.name.into(), ..CheckOptions::default() };
+        let options = CheckOptions { name: Some(row.name.into()), ..CheckOptions::default() };
         gradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -51,7 +51,7 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn second_gradients_agree_with_finite_differences() {
     for row in rows::all() {
-        let options = CheckOptions { name: row.name.into(), tolerance: 1e-5, ..CheckOptions::default() };
+        let options = CheckOptions { name: Some(row.name.into()), tolerance: 1e-5, ..CheckOptions::default() };
         gradgradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
     }
 }
@@ -63,7 +63,8 @@ fn third_gradients_of_elementwise_ops_agree_with_finite_differences() {
         for i in 0..row.shapes.len() {
             let name = format!("{}: the gradient with respect to input {i}", row.name);
             // The second derivatives of a maximum are zero.
-            let options = CheckOptions { name, tolerance: 1e-5, allow_zero: true, ..CheckOptions::default() };
+            let options =
+                CheckOptions { name: Some(name), tolerance: 1e-5, allow_zero: true, ..CheckOptions::default() };
             let slope = |x: &[Var64]| bent(&(row.f64)(x)).sum().gradient(&x[i]);
             gradgradcheck_with(slope, &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
         }
@@ -73,7 +74,8 @@ fn third_gradients_of_elementwise_ops_agree_with_finite_differences() {
 #[test]
 fn random_directions_agree_with_the_whole_jacobian() {
     for row in rows::all() {
-        let options = CheckOptions { name: row.name.into(), full_below: 0, tolerance: 1e-5, ..CheckOptions::default() };
+        let options =
+            CheckOptions { name: Some(row.name.into()), full_below: 0, tolerance: 1e-5, ..CheckOptions::default() };
         gradcheck_with(|x| bent(&(row.f64)(x)), &row.inputs(), &options).unwrap_or_else(|e| panic!("{e}"));
     }
 }
