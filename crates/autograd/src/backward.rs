@@ -1,13 +1,14 @@
 //! The methods that start a backward walk: `backward` for training, `gradient` for derivatives that can be differentiated
 //! again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chainrule_tensor::Float;
 
 use crate::gradients::GradientsOf;
 use crate::graph::VarOf;
 use crate::observer::{Nobody, Observer};
+use crate::paths::leading_to;
 use crate::recording::with_recording;
 use crate::walk::walk;
 
@@ -83,37 +84,20 @@ impl<T: Float> VarOf<T> {
             self.name(),
             self.shape()
         );
-        let targets: BTreeSet<u64> = of.iter().map(|var| var.id()).collect();
-        let on_the_way = leading_to(self, &targets);
-        let found = walk(self, &targets, |var| on_the_way.contains(&var.id()), &mut Nobody);
-        let gradient = |var: &&Self| {
-            let Ok(i) = found.binary_search_by(|(other, _)| var.id().cmp(&other.id())) else {
-                panic!("gradient: '{}' does not depend on '{}'", self.name(), var.name());
-            };
-            found[i].1.clone()
+        let found = self.gradients_if_any(of).into_iter().zip(of);
+        let gradient = |(gradient, var): (Option<Self>, &&Self)| {
+            gradient.unwrap_or_else(|| panic!("gradient: '{}' does not depend on '{}'", self.name(), var.name()))
         };
-        of.iter().map(gradient).collect()
+        found.map(gradient).collect()
     }
-}
 
-/// The ids of all nodes on a path from a target to `root`, targets included.
-fn leading_to<T: Float>(root: &VarOf<T>, targets: &BTreeSet<u64>) -> BTreeSet<u64> {
-    let mut nodes = BTreeMap::new();
-    let mut stack = vec![root.clone()];
-    while let Some(var) = stack.pop() {
-        if nodes.insert(var.id(), var.clone()).is_none() {
-            stack.extend(
-                var.operation().into_iter().flat_map(|op| op.recorded.edges.iter()).map(|edge| edge.parent.clone()),
-            );
-        }
+    /// The gradients of a scalar, `None` where it does not depend on the variable.
+    #[track_caller]
+    pub(crate) fn gradients_if_any(&self, of: &[&Self]) -> Vec<Option<Self>> {
+        let targets: BTreeSet<u64> = of.iter().map(|var| var.id()).collect();
+        let on_the_way = leading_to(&[self], &targets);
+        let found = walk(self, &targets, |var| on_the_way.contains_key(&var.id()), &mut Nobody);
+        let position = |var: &&Self| found.binary_search_by(|(other, _)| var.id().cmp(&other.id())).ok();
+        of.iter().map(|var| position(var).map(|i| found[i].1.clone())).collect()
     }
-    let mut leading = BTreeSet::new();
-    for (id, var) in nodes {
-        let through =
-            var.operation().is_some_and(|op| op.recorded.edges.iter().any(|edge| leading.contains(&edge.parent.id())));
-        if targets.contains(&id) || through {
-            leading.insert(id);
-        }
-    }
-    leading
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::attribute::Attribute;
 use crate::scope::Scope;
+use crate::tangent::Tangent;
 
 /// An `f32` variable, for training networks.
 pub type Var = VarOf<f32>;
@@ -131,6 +132,15 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// `needs[i]` tells whether the gradient of parent i is needed; if not, return `None` to skip the work. The
     /// computation uses variables, so the result can be differentiated again.
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
+
+    /// Computes the tangent of the output, the Jacobian times the tangents `dx` of the parents, of which `None` is zero;
+    /// at least one is given. It has the shape of the output.
+    ///
+    /// By default `None`, and [`Operation::tangent`] derives it from [`backward`](Self::backward). A rule gives its own
+    /// where that is short: a linear op is its own tangent.
+    fn tangent(&self, _op: &Operation<T>, _dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        None
+    }
 }
 
 /// A recorded operation: its inputs, its output and its rule, borrowed from the graph.

@@ -22,6 +22,8 @@ mod attribute;
 mod backward;
 mod check;
 pub mod formula;
+mod forward;
+mod functional;
 mod gradients;
 mod graph;
 mod internal;
@@ -29,20 +31,24 @@ mod observer;
 mod operators;
 mod ops;
 mod parameter;
+mod paths;
 mod recording;
 mod scope;
+mod tangent;
 mod var;
 mod walk;
 
 pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
+pub use functional::{hessian, hvp, jacobian, jvp, vjp};
 pub use gradients::GradientsOf;
 pub use graph::{Operation, Rule, Var, Var64, VarOf};
 pub use internal::value::Value;
 pub use observer::Observer;
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
-pub use recording::{is_recording, no_grad, watch_records};
+pub use recording::{is_recording, map_records, no_grad, watch_records};
 pub use scope::{Scope, scope, scope_with};
+pub use tangent::{Tangent, TangentSource};
 
 /// The gradients of an `f32` graph.
 pub type Gradients = GradientsOf<f32>;

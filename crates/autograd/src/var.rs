@@ -82,9 +82,7 @@ impl<T: Float> VarOf<T> {
         let id = next_id();
         let recorded_op =
             Recorded { id, value, edges, rule: Box::new(rule), scope: scope::current(), name: RwLock::new(None) };
-        let var = Self(Node::Computed(Shared::new(recorded_op)));
-        recorded(id);
-        var
+        recorded(Self(Node::Computed(Shared::new(recorded_op))))
     }
 
     /// The tensor.
@@ -162,6 +160,11 @@ impl<T: Float> VarOf<T> {
             Node::Parameter(p) => p.id,
             Node::Computed(recorded) => recorded.id,
         }
+    }
+
+    /// Whether this is a node of a graph: not a constant without a name.
+    pub(crate) fn is_node(&self) -> bool {
+        !matches!(self.0, Node::Constant(_))
     }
 
     /// The name set by [`named`](Self::named), otherwise that of the operation that computed this variable, or `constant`.

@@ -70,7 +70,7 @@ fn add<T: Float>(sum: &mut VarOf<T>, gradient: VarOf<T>) {
 
 /// Checks that a rule returned one gradient for each parent, with the parent's shape where it is needed.
 #[track_caller]
-fn check<T: Float>(op: &Operation<T>, gradients: &[Option<VarOf<T>>], needs: &[bool]) {
+pub(crate) fn check<T: Float>(op: &Operation<T>, gradients: &[Option<VarOf<T>>], needs: &[bool]) {
     let name = || op.rule().name();
     assert!(
         gradients.len() == needs.len(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chainrule_autograd::{
-    Gradients, Observer, Operation, Rule, Var, Var64, VarOf, is_recording, no_grad, watch_records,
+    Gradients, Observer, Operation, Rule, Var, Var64, VarOf, is_recording, map_records, no_grad, watch_records,
 };
 use chainrule_tensor::{Conv2dOptions, Float, Shape, Tensor64, TensorOf, Unary};
 
@@ -267,4 +267,22 @@ fn a_watcher_sees_exactly_the_recorded_operations() {
     );
     let _ = &z + 1.0;
     assert_eq!(*seen.borrow(), [y.id(), z.id()]);
+}
+
+#[test]
+fn hooks_nest_and_are_removed_after_a_panic() {
+    let x = Var64::parameter("x", 2.0);
+    let double = || map_records(|y: Var64| 2.0 * y, || &x + 1.0);
+    assert_eq!(double().item(), 6.0);
+    assert_eq!(map_records(|y: Var64| y + 10.0, double).item(), 16.0, "the inner hook first");
+    assert_eq!(map_records(|y: Var| 2.0 * y, || &x + 1.0).item(), 3.0, "a hook of another element type");
+    let outer = || {
+        let failing = || map_records(|_: Var64| panic!("in a hook"), || &x + 1.0);
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(failing));
+        assert!(failed.is_err());
+        &x + 1.0
+    };
+    assert_eq!(map_records(|y: Var64| y + 10.0, outer).item(), 13.0, "the outer hook is still there");
+    assert_eq!((&x + 1.0).item(), 3.0);
+    assert_eq!(map_records(|y: Var64| 2.0 * y, || no_grad(|| &x + 1.0)).item(), 3.0, "nothing is recorded");
 }

@@ -19,8 +19,8 @@ pub use chainrule_tensor as tensor;
 /// The items that most programs use.
 pub mod prelude {
     pub use chainrule_autograd::{
-        CrossEntropy, Gradients, GradientsOf, Operation, Reduction, Rule, Var, Var64, VarOf, gradcheck, gradgradcheck,
-        no_grad, scope,
+        CrossEntropy, Gradients, GradientsOf, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf, gradcheck,
+        gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, scope, vjp,
     };
     pub use chainrule_nn::{
         Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,

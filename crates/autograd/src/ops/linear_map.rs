@@ -1,10 +1,12 @@
 //! Linear ops of one input, `y = A·x`: the derivative is the adjoint, `dx = Aᵀ·dy`, whose derivative is A again.
+//! The tangent is the op itself.
 
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 pub(super) use crate::ops::Text;
+use crate::tangent::Tangent;
 
 /// A linear map A and its adjoint Aᵀ, which satisfy `⟨dy, A·x⟩ = ⟨Aᵀ·dy, x⟩`.
 pub(super) trait LinearMap<T: Float>: Clone + Send + Sync + 'static {
@@ -38,6 +40,22 @@ pub(super) fn adjoint<T: Float, M: LinearMap<T>>(dy: &VarOf<T>, dx: TensorOf<T>,
 }
 
 impl<M, const ADJOINT: bool> Linear<M, ADJOINT> {
+    /// `A·x` of a shape, as an op.
+    fn apply<T: Float>(&self, x: &VarOf<T>, shape: Shape) -> VarOf<T>
+    where
+        M: LinearMap<T>,
+    {
+        linear(x, self.0.apply(&x.value(), shape), self.0.clone())
+    }
+
+    /// `Aᵀ·x` of a shape, as an op.
+    fn adjoint<T: Float>(&self, x: &VarOf<T>, shape: Shape) -> VarOf<T>
+    where
+        M: LinearMap<T>,
+    {
+        adjoint(x, self.0.adjoint(&x.value(), shape), self.0.clone())
+    }
+
     fn text<T: Float>() -> &'static Text
     where
         M: LinearMap<T>,
@@ -63,13 +81,12 @@ impl<T: Float, M: LinearMap<T>, const ADJOINT: bool> Rule<T> for Linear<M, ADJOI
         Self::text().saved
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (map, x) = (self.0.clone(), op.parent(0).shape());
-        vec![Some(if ADJOINT {
-            let dx = map.apply(&dy.value(), x);
-            linear(dy, dx, map)
-        } else {
-            let dx = map.adjoint(&dy.value(), x);
-            adjoint(dy, dx, map)
-        })]
+        let x = op.parent(0).shape();
+        vec![Some(if ADJOINT { self.apply(dy, x) } else { self.adjoint(dy, x) })]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let y = op.output().shape();
+        let dx = dx[0].as_ref()?;
+        Some(Tangent::forward(if ADJOINT { self.adjoint(dx, y) } else { self.apply(dx, y) }))
     }
 }

@@ -8,6 +8,7 @@ mod reference;
 mod row;
 #[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]
 mod rows;
+mod tangents;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

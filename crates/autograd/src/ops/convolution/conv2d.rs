@@ -8,7 +8,8 @@ use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::epilogue::gated;
 use crate::ops::linear_map::linear;
-use crate::ops::reduction::channel_sum::ChannelSum;
+use crate::ops::reduction::channel_sum::{ChannelSum, channels};
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// The convolution (cross-correlation, as usual in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus
@@ -167,6 +168,14 @@ impl<T: Float> Rule<T> for Conv2d {
         let dr = need_r.map(|&need| need.then_some(dz));
         [dx, dw].into_iter().chain(need_b.map(|_| db)).chain(dr).collect()
     }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let products = Tangent::product(op, dx, |x, w| x.conv2d(w, None, self.options));
+        let mut others = dx[2..].iter().cloned();
+        let bias = self.bias.then(|| others.next().flatten().map(|db| db.reshape(channels(op.output().shape()))));
+        let z = Tangent::sum(op.output().shape(), products.into_iter().chain(bias).chain(others));
+        // The gate of relu is that of the backward pass.
+        Some(if self.relu { Tangent::slope(gated(&z.value, Some(&op.output().value()))) } else { z })
+    }
 }
 
 /// The rule of dx as a function of (dy, w); dz is the gradient of dx and has the shape of x.
@@ -193,6 +202,13 @@ impl<T: Float> Rule<T> for InputGradient {
             needs[1].then(|| dz.conv2d_weight_gradient(dy, w.hw(), self.0)),
         ]
     }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let hw = op.output().hw();
+        Some(Tangent::sum(
+            op.output().shape(),
+            Tangent::product(op, dx, |dy, w| dy.conv2d_input_gradient(w, hw, self.0)),
+        ))
+    }
 }
 
 /// The rule of dw as a function of (x, dy); dz is the gradient of dw and has the shape of w.
@@ -218,6 +234,13 @@ impl<T: Float> Rule<T> for WeightGradient {
             needs[0].then(|| dy.conv2d_input_gradient(dz, x.hw(), self.0)),
             needs[1].then(|| x.conv2d(dz, None, self.0)),
         ]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let khw = op.output().hw();
+        Some(Tangent::sum(
+            op.output().shape(),
+            Tangent::product(op, dx, |x, dy| x.conv2d_weight_gradient(dy, khw, self.0)),
+        ))
     }
 }
 

@@ -5,6 +5,7 @@ use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Shape, TensorOf, Windo
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows with stride 2.
@@ -110,12 +111,20 @@ impl<T: Float> Rule<T> for MaxPool {
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(dy.scatter2d(&self.indices, op.parent(0).hw()))]
     }
+    fn tangent(&self, _op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        dx[0].as_ref().map(|dx| Tangent::forward(dx.gather2d(&self.indices)))
+    }
 }
 
 impl<T: Float> VarOf<T> {
     /// Puts dy (N,C,oh,ow), this, at the indices of the maxima, and zeros elsewhere: (N,C,H,W) with `hw` = [H, W].
     pub(crate) fn scatter2d(&self, indices: &PoolIndices, hw: [usize; 2]) -> Self {
         adjoint(self, self.value().scatter2d(indices, hw), AtMaxima(indices.clone()))
+    }
+
+    /// The elements of x (N,C,H,W), this, at the indices of the maxima, 0 where there is none: (N,C,oh,ow).
+    pub(crate) fn gather2d(&self, indices: &PoolIndices) -> Self {
+        linear(self, self.value().gather2d(indices), AtMaxima(indices.clone()))
     }
 }
 

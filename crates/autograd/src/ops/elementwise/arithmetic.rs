@@ -3,6 +3,7 @@
 use chainrule_tensor::{Binary, Float};
 
 use crate::graph::{Operation, Rule, VarOf};
+use crate::tangent::Tangent;
 
 /// `a + b`.
 #[track_caller]
@@ -29,8 +30,9 @@ pub(crate) fn div<T: Float>(a: &VarOf<T>, b: &VarOf<T>) -> VarOf<T> {
 }
 
 /// A rule of two parents: gradients are given without regard to broadcasting, and are summed over broadcast axes here.
+/// The parts of the tangent are functions of the tangent t of one parent.
 macro_rules! rule {
-    ($rule:ident, $name:literal, $formula:literal, $derivative:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr) => {
+    ($rule:ident, $name:literal, $formula:literal, $derivative:literal, $saved:literal, |$a:ident, $b:ident, $dy:ident| $da:expr, $db:expr; |$y:ident, $t:ident| $from_a:expr, $from_b:expr) => {
         struct $rule;
 
         impl<T: Float> Rule<T> for $rule {
@@ -50,14 +52,26 @@ macro_rules! rule {
                 let ($a, $b) = (op.parent(0), op.parent(1));
                 vec![needs[0].then(|| $da.sum_to($a.shape())), needs[1].then(|| $db.sum_to($b.shape()))]
             }
+            fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+                let ($a, $b, $y) = (op.parent(0), op.parent(1), op.output());
+                let _ = ($a, $b, $y);
+                Some(Tangent::sum(
+                    op.output().shape(),
+                    [dx[0].as_ref().map(|$t| $from_a), dx[1].as_ref().map(|$t| $from_b)],
+                ))
+            }
         }
     };
 }
 
-rule!(Add, "add", "y = a + b", "da = dy, db = dy", "nothing", |a, b, dy| dy, dy);
-rule!(Sub, "sub", "y = a − b", "da = dy, db = −dy", "nothing", |a, b, dy| dy, (-dy));
-rule!(Mul, "mul", "y = a · b", "da = dy · b, db = dy · a", "a, b", |a, b, dy| (dy * b), (dy * a));
-rule!(Div, "div", "y = a / b", "da = dy / b, db = −dy · a / b²", "a, b", |a, b, dy| (dy / b), (-(dy * a) / b.square()));
+rule!(Add, "add", "y = a + b", "da = dy, db = dy", "nothing",
+    |a, b, dy| dy, dy; |y, t| t.clone(), t.clone());
+rule!(Sub, "sub", "y = a − b", "da = dy, db = −dy", "nothing",
+    |a, b, dy| dy, (-dy); |y, t| t.clone(), -t);
+rule!(Mul, "mul", "y = a · b", "da = dy · b, db = dy · a", "a, b",
+    |a, b, dy| (dy * b), (dy * a); |y, t| t * b, a * t);
+rule!(Div, "div", "y = a / b", "da = dy / b, db = −dy · a / b²", "a, b",
+    |a, b, dy| (dy / b), (-(dy * a) / b.square()); |y, t| t / b, -(y * t) / b);
 
 #[cfg(test)]
 mod tests {

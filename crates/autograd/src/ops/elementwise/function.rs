@@ -20,6 +20,7 @@ use chainrule_tensor::{Binary, Float};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
+use crate::tangent::Tangent;
 
 /// A function, as defined by its entry. The fields are its numeric arguments.
 pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {
@@ -55,6 +56,10 @@ impl<T: Float, F: Function<T>> Rule<T> for Forward<F> {
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, _needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         vec![Some(self.0.gradient(op, dy))]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        // f′ · dx, by the same function as dy · f′.
+        dx[0].as_ref().map(|dx| Tangent::slope(self.0.gradient(op, dx)))
     }
 }
 

@@ -4,6 +4,7 @@ use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected.
@@ -38,6 +39,11 @@ impl<T: Float> Rule<T> for Select {
             needs[0].then(|| dy.select(&self.mask, &zero).sum_to(op.parent(0).shape())),
             needs[1].then(|| zero.select(&self.mask, dy).sum_to(op.parent(1).shape())),
         ]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let zero = VarOf::constant(TensorOf::scalar(T::ZERO));
+        let [a, b] = [&dx[0], &dx[1]].map(|dx| dx.as_ref().unwrap_or(&zero));
+        Some(Tangent::sum(op.output().shape(), [Some(a.select(&self.mask, b))]))
     }
 }
 

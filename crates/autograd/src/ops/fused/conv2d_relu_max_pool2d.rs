@@ -6,6 +6,7 @@ use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::Text;
 use crate::ops::composed::record_composed;
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// [`conv2d`](Self::conv2d) with w (O,C/groups,kh,kw) and b (O), then
@@ -122,6 +123,13 @@ impl<T: Float> Rule<T> for ConvReluMaxPool {
         });
         let db = db.map(|db| record_composed(db, [dy], &BIAS_GRADIENT, attributes, move |[dy]| g(dy).channel_sum()));
         [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let products = Tangent::product(op, dx, |x, w| x.conv2d(w, None, self.options));
+        let [n, o] = [op.output().shape()[0], op.output().shape()[1]];
+        let bias = dx.get(2).cloned().flatten().map(|db| db.reshape([o, 1, 1]));
+        let z = Tangent::sum([n, o, self.hw[0], self.hw[1]].into(), products.into_iter().chain([bias]));
+        Some(Tangent::forward(z.value.gather2d(&self.indices)))
     }
 }
 

@@ -5,6 +5,7 @@ use chainrule_tensor::Float;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::ChannelSum;
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).
@@ -52,6 +53,10 @@ impl<T: Float> Rule<T> for Linear {
         let db = db.map(|db| linear(dy, db, ChannelSum));
         [dx, dw].into_iter().chain(needs.get(2).map(|_| db)).collect()
     }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let products = Tangent::product(op, dx, |x, w| x.linear(w, None));
+        Some(Tangent::sum(op.output().shape(), products.into_iter().chain(dx.get(2).cloned())))
+    }
 }
 
 /// The rule of dw as a function of (x, dy); dz is the gradient of dw and has the shape of w.
@@ -71,6 +76,10 @@ impl<T: Float> Rule<T> for WeightGradient {
         let (x, dy) = (op.parent(0), op.parent(1));
         // (N, I) = (N, O) · (O, I) and (N, O) = (N, I) · (I, O)
         vec![needs[0].then(|| dy.matmul(dz)), needs[1].then(|| x.linear(dz, None))]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        // (O, I) = (O, N) · (N, I)
+        Some(Tangent::sum(op.output().shape(), Tangent::product(op, dx, |x, dy| dy.transpose(0, 1).matmul(x))))
     }
 }
 

@@ -3,6 +3,7 @@
 use chainrule_tensor::Float;
 
 use crate::graph::{Operation, Rule, VarOf};
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// The matrix product over the last two axes; leading axes are broadcast: (…,M,K) · (…,K,N) → (…,M,N).
@@ -39,6 +40,9 @@ impl<T: Float> Rule<T> for Matmul {
             // (K, N) = (K, M) · (M, N)
             needs[1].then(|| a.transpose(-1, -2).matmul(dy).sum_to(b.shape())),
         ]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        Some(Tangent::sum(op.output().shape(), Tangent::product(op, dx, VarOf::matmul)))
     }
 }
 

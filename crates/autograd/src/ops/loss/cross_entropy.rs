@@ -6,6 +6,7 @@ use super::mse::Reduction;
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::scope::open_with;
+use crate::tangent::Tangent;
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]
@@ -117,6 +118,23 @@ impl<T: Float> Rule<T> for Losses<T> {
         let dx = x.value().cross_entropy_backward(&dy.value(), labels, max, ln);
         vec![Some(VarOf::record(dx, [dy, x], LossesBackward { labels: labels.clone() }))]
     }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        // The mean of dx, weighted with the probabilities, less that of the label.
+        let dx = dx[0].as_ref()?;
+        let mean = (dx * op.parent(0).softmax(1)).sum_axes(&[1], false);
+        Some(Tangent::forward(mean - of_label(dx, &self.labels)))
+    }
+}
+
+/// The shape (N,1,…) of labels (N,…) beside the classes of (N,C,…).
+fn one_for_each(labels: &TensorOf<i32>) -> Shape {
+    let shape = labels.shape();
+    Shape::new(&[&shape[..1], &[1], &shape[1..]].concat())
+}
+
+/// The element of x (N,C,…) at the label of each sample (N,…).
+fn of_label<T: Float>(x: &VarOf<T>, labels: &TensorOf<i32>) -> VarOf<T> {
+    x.gather(1, &labels.reshape(one_for_each(labels))).reshape(labels.shape())
 }
 
 /// The rule of dx as a function of (dy, x).
@@ -137,11 +155,11 @@ impl<T: Float> Rule<T> for LossesBackward {
     fn backward(&self, op: &Operation<T>, dz: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
         let (dy, x) = (op.parent(0), op.parent(1));
         let shape = self.labels.shape();
-        let one_each = Shape::new(&[&shape[..1], &[1], &shape[1..]].concat());
+        let one_each = one_for_each(&self.labels);
         let p = x.softmax(1);
         let mean = (dz * &p).sum_axes(&[1], true);
         vec![
-            needs[0].then(|| mean.reshape(shape) - dz.gather(1, &self.labels.reshape(one_each)).reshape(shape)),
+            needs[0].then(|| mean.reshape(shape) - of_label(dz, &self.labels)),
             needs[1].then(|| dy.reshape(one_each) * &p * (dz - &mean)),
         ]
     }

@@ -5,6 +5,7 @@ use chainrule_tensor::Float;
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
 use crate::scope::open_with;
+use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.
@@ -45,6 +46,10 @@ impl<T: Float> Rule<T> for LogSoftmax {
         let y = op.output();
         let dx = y.value().log_softmax_backward(&dy.value(), self.0);
         vec![Some(VarOf::record(dx, [dy, y], LogSoftmaxBackward(self.0)))]
+    }
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        // dx less its mean, weighted with the probabilities.
+        dx[0].as_ref().map(|dx| Tangent::forward(dx - (dx * op.output().exp()).sum_axes(&[self.0], true)))
     }
 }
 
