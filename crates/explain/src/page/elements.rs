@@ -125,6 +125,10 @@ fn add<T: Float>(
     followed: usize,
     queue: &mut VecDeque<(usize, usize)>,
 ) -> Option<(usize, usize)> {
+    if variable + 1 == explanation.variables().len() {
+        // The loss, whose gradient is 1, has no terms.
+        return None;
+    }
     let mut element = explanation.terms(variable, flat);
     let next: Vec<(usize, usize)> = element
         .terms
