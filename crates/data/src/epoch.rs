@@ -8,7 +8,7 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
-use crate::loader::{Batch, BatchMaker};
+use crate::loader::{Batch, BatchMaker, Loader};
 use crate::transform::Sample;
 
 /// The capacity of a worker's channel: one finished batch, while the worker prepares the next.
@@ -31,8 +31,29 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
+impl Loader {
+    /// The batches of an epoch.
+    pub fn epoch(&self, epoch: u32) -> Epoch {
+        self.epoch_from(epoch, 0)
+    }
+
+    /// The batches of an epoch from `first_batch` on, to resume a run.
+    ///
+    /// # Panics
+    /// If `first_batch` exceeds the number of batches.
+    #[track_caller]
+    pub fn epoch_from(&self, epoch: u32, first_batch: usize) -> Epoch {
+        let batches = self.batches();
+        assert!(
+            first_batch <= batches,
+            "Loader: epoch {epoch} has {batches} batches, cannot start at batch {first_batch}"
+        );
+        Epoch::new(self.maker(epoch), first_batch..batches, self.workers())
+    }
+}
+
 impl Epoch {
-    pub(crate) fn new(maker: BatchMaker, batches: Range<usize>, workers: usize) -> Self {
+    fn new(maker: BatchMaker, batches: Range<usize>, workers: usize) -> Self {
         let count = workers.min(batches.len());
         let spawn = |worker| Worker::spawn(maker.clone(), batches.clone().skip(worker).step_by(count));
         // If the system cannot start a thread, batches are prepared on demand.

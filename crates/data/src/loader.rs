@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
-use crate::epoch::Epoch;
 use crate::transform::{Normalize, Sample, Transform};
 
 /// A batch of samples.
@@ -168,29 +167,19 @@ impl Loader {
         if self.drop_last { n / self.batch_size } else { n.div_ceil(self.batch_size) }
     }
 
-    /// The batches of an epoch.
-    pub fn epoch(&self, epoch: u32) -> Epoch {
-        self.epoch_from(epoch, 0)
+    /// The number of threads that prefetch batches.
+    pub(crate) fn workers(&self) -> usize {
+        self.workers
     }
 
-    /// The batches of an epoch from `first_batch` on, to resume a run.
-    ///
-    /// # Panics
-    /// If `first_batch` exceeds the number of batches.
-    #[track_caller]
-    pub fn epoch_from(&self, epoch: u32, first_batch: usize) -> Epoch {
-        let batches = self.batches();
-        assert!(
-            first_batch <= batches,
-            "Loader: epoch {epoch} has {batches} batches, cannot start at batch {first_batch}"
-        );
+    /// Prepares the batches of an epoch.
+    pub(crate) fn maker(&self, epoch: u32) -> BatchMaker {
         let order: Arc<[u32]> = self.order(epoch).into();
         let gpu = self.gpu_steps().map(|steps| {
             let order: Vec<i32> = order.iter().map(|&sample| sample as i32).collect();
             (steps.into(), TensorOf::from_slice(&order, order.len()).to(self.device))
         });
-        let maker = BatchMaker { loader: self.clone(), epoch, order, gpu };
-        Epoch::new(maker, first_batch..batches, self.workers)
+        BatchMaker { loader: self.clone(), epoch, order, gpu }
     }
 
     /// The sample indices (N) in the order of an epoch.
