@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{cifar10, doctor, explain, mnist, throughput, two_neurons};
+use commands::{break_law, cifar10, doctor, explain, mnist, throughput, two_neurons};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
@@ -27,6 +27,7 @@ enum Command {
     Cifar10(cifar10::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
+    Break(break_law::Arguments),
     Throughput(throughput::Arguments),
     #[cfg(feature = "plots")]
     Plot(plot::Arguments),
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Command::Cifar10(arguments) => cifar10::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Break(arguments) => break_law::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
         #[cfg(feature = "plots")]
         Command::Plot(arguments) => plot::run(&arguments),

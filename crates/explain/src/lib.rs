@@ -13,6 +13,7 @@ mod element;
 mod error;
 mod explanation;
 mod graph;
+pub mod laws;
 mod number;
 mod page;
 mod select;

@@ -1,5 +1,6 @@
 //! The subcommands.
 
+pub mod break_law;
 pub mod cifar10;
 pub mod doctor;
 pub mod explain;

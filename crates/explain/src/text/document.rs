@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 pub struct Document(Vec<Block>);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Block {
+pub(crate) enum Block {
     Heading(String),
     Paragraph(String),
     Table(Table),
@@ -59,6 +59,12 @@ fn width(text: &str) -> usize {
 }
 
 impl Document {
+    /// A document that starts with a paragraph.
+    #[must_use]
+    pub fn with_paragraph(text: impl Into<String>) -> Self {
+        Self(vec![Block::Paragraph(text.into())])
+    }
+
     pub(crate) fn heading(&mut self, text: impl Into<String>) {
         self.0.push(Block::Heading(text.into()));
     }
@@ -71,6 +77,10 @@ impl Document {
         if !table.rows.is_empty() {
             self.0.push(Block::Table(table));
         }
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.0
     }
 
     /// Appends another document.

@@ -2,6 +2,7 @@
 
 mod document;
 mod element;
+mod html;
 
 use chainrule_tensor::Float;
 
@@ -9,7 +10,7 @@ use crate::explanation::{Explanation, Numbers, Step, Variable};
 use crate::number::{index_text, number, shape_text};
 
 pub use document::Document;
-use document::{Table, Tone};
+pub(crate) use document::{Table, Tone};
 
 impl<T: Float> Explanation<T> {
     /// The whole net: norm, smallest and largest element and the share of zeros of each value and each gradient, from the
