@@ -14,6 +14,7 @@ mod error;
 mod explanation;
 mod graph;
 pub mod laws;
+pub mod ledger;
 mod number;
 mod page;
 mod select;

@@ -1,0 +1,72 @@
+//! The comparison of a derivative with a finite difference.
+
+use super::{Difference, LedgerOptions};
+
+/// What the comparison of the three columns says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All agree.
+    Agree,
+    /// The slopes to the left and to the right differ, and the derivative is between them: a kink, such as that of relu at
+    /// 0 or a tie of a maximum.
+    Kink,
+    /// The differences are too inexact to tell: the function is noisy, or has kinks very near.
+    Unresolved,
+    /// Reverse mode differs from the differences by more than their error.
+    ReverseWrong,
+    /// Reverse mode agrees with the differences, and forward mode does not.
+    ForwardWrong,
+}
+
+impl Verdict {
+    /// Whether a column is wrong.
+    pub fn is_wrong(self) -> bool {
+        matches!(self, Self::ReverseWrong | Self::ForwardWrong)
+    }
+}
+
+/// The number of estimated errors by which a difference may be off.
+const CAUTION: f64 = 10.0;
+
+/// Compares a derivative with a difference; `ReverseWrong` stands for wrong.
+pub(super) fn compare(derivative: f64, difference: &Difference, options: &LedgerOptions) -> Verdict {
+    let Difference { value, error, jump, .. } = *difference;
+    let gap = (derivative - value).abs();
+    let allowed = options.tolerance * derivative.abs().max(value.abs()) + options.floor;
+    if !derivative.is_finite() {
+        Verdict::ReverseWrong
+    } else if !error.is_finite() {
+        Verdict::Unresolved
+    } else if gap <= allowed {
+        Verdict::Agree
+    } else if gap <= allowed + jump / 2.0 + error && jump > 0.0 {
+        Verdict::Kink
+    } else if gap <= allowed + CAUTION * error {
+        Verdict::Unresolved
+    } else {
+        Verdict::ReverseWrong
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_excuses_only_as_much_as_it_is_uncertain() {
+        let at = |derivative: f64, error: f64, jump: f64| {
+            let difference = Difference { value: 2.0, error, step: 1e-4, jump };
+            compare(derivative, &difference, &LedgerOptions::default())
+        };
+        assert_eq!(at(2.000_001, 1e-12, 0.0), Verdict::Agree);
+        assert_eq!(at(2.000_01, 1e-12, 0.0), Verdict::ReverseWrong);
+        assert_eq!(at(2.000_01, 2e-6, 0.0), Verdict::Unresolved);
+        assert_eq!(at(2.02, 2e-6, 0.0), Verdict::ReverseWrong, "also if the difference is inexact");
+        assert_eq!(at(1.0, 1e-9, 2.0), Verdict::Kink, "the slope on one side");
+        assert_eq!(at(3.0, 1e-9, 2.0), Verdict::Kink, "the slope on the other side");
+        assert_eq!(at(3.02, 1e-9, 2.0), Verdict::ReverseWrong, "outside of both");
+        assert_eq!(at(2.0, f64::INFINITY, 0.0), Verdict::Unresolved);
+        assert_eq!(at(f64::NAN, 1e-9, 2.0), Verdict::ReverseWrong);
+        assert_eq!(at(f64::INFINITY, f64::INFINITY, 0.0), Verdict::ReverseWrong);
+    }
+}
