@@ -73,11 +73,11 @@ async function drillDown(page, data, id, element) {
   for (let level = 0; level < 40; level++) {
     const rows = page.locator("table.terms tbody tr");
     const cells = await rows.evaluateAll((all) => all.map((row) => [row.className, ...[...row.children].map((cell) => cell.textContent)]));
-    const total = parse(cells.find(([kind]) => kind === "total")[4]);
+    const total = parse(cells.find(([kind]) => kind === "total")[5]);
     const terms = cells.filter(([kind]) => kind !== "total").map((row) => parse(row[row.length - 2]));
     const magnitude = terms.reduce((sum, x) => sum + Math.abs(x), 0);
     assert.ok(Math.abs(terms.reduce((a, b) => a + b, 0) - total) <= 5e-5 * magnitude + 1e-12, `${terms} add up to ${total}`);
-    for (const [kind, , dy, local, product] of cells.filter(([kind]) => kind === "")) near(parse(dy) * parse(local), parse(product), 3, `term ${kind}`);
+    for (const [, label, dy, local, , product] of cells.filter(([kind]) => kind === "")) near(parse(dy) * parse(local), parse(product), 3, `the term through ${label}`);
     const up = page.locator("table.terms button.link").first();
     if (!(await up.count())) {
       const through = await page.locator("table.terms tbody tr th").first().textContent();

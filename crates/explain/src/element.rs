@@ -5,7 +5,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::Float;
 use serde::Serialize;
 
-use crate::column::column;
+use crate::column::{column, sources};
 use crate::error::ExplainError;
 use crate::explanation::{Explanation, explain};
 use crate::number::{accurate_sum, ravel, unravel};
@@ -43,10 +43,21 @@ pub struct Term {
     pub dy: f64,
     /// ∂yⱼ/∂xᵢ.
     pub local: f64,
+    /// The element of another input of the operation that the local derivative is, such as one of the weight in a product.
+    pub factor: Option<Factor>,
     /// dyⱼ · ∂yⱼ/∂xᵢ.
     pub product: f64,
     /// dyⱼ explained in turn, if the depth allows.
     pub next: Option<Box<Element>>,
+}
+
+/// An element of a variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Factor {
+    /// A position in [`Explanation::variables`].
+    pub variable: usize,
+    /// The index of the element; empty for a scalar.
+    pub index: Vec<usize>,
 }
 
 /// The terms that are not listed.
@@ -157,6 +168,7 @@ impl<T: Float> Explanation<T> {
     fn tree(&self, variable: usize, flat: usize, extent: Extent) -> Element {
         let mut element = self.terms(variable, flat);
         element.keep(extent.terms);
+        self.name_factors(&mut element, flat);
         if extent.depth > 1 {
             for term in &mut element.terms {
                 let output = self.steps()[term.step].output;
@@ -165,6 +177,26 @@ impl<T: Float> Explanation<T> {
             }
         }
         element
+    }
+
+    /// Finds what the local derivatives of the listed terms are.
+    pub(crate) fn name_factors(&self, element: &mut Element, flat: usize) {
+        for &(step, input) in &self.graph.uses[element.variable] {
+            if !element.terms.iter().any(|term| (term.step, term.input) == (step, input)) {
+                continue;
+            }
+            let op = self.graph.operation(step);
+            let mentions = |other: usize| self.steps()[step].mentions(input, other);
+            let found = sources(&op, input, flat, &column(&op, input, flat), mentions);
+            for term in element.terms.iter_mut().filter(|term| (term.step, term.input) == (step, input)) {
+                let shape = &self.variables()[self.steps()[step].output].shape;
+                let source = ravel(&term.output, shape).and_then(|j| found[j]);
+                term.factor = source.map(|(other, k)| {
+                    let variable = self.steps()[step].inputs[other].variable;
+                    Factor { variable, index: unravel(k, &self.variables()[variable].shape) }
+                });
+            }
+        }
     }
 
     /// An element with all its terms, largest first. Terms whose local derivative is 0 are no terms.
@@ -181,7 +213,8 @@ impl<T: Float> Explanation<T> {
             for (j, (dy, local)) in dy.iter().zip(&local).enumerate().filter(|(_, (_, local))| **local != T::ZERO) {
                 let (dy, local) = (dy.to_f64(), local.to_f64());
                 let product = dy * local;
-                terms.push(Term { step, input, output: unravel(j, shape), dy, local, product, next: None });
+                let output = unravel(j, shape);
+                terms.push(Term { step, input, output, dy, local, factor: None, product, next: None });
             }
             if terms.len() == before {
                 blocked.push(Blocked { step, input });

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chainrule_autograd::formula::Formula;
 use chainrule_autograd::{Scope, VarOf};
 use chainrule_tensor::{Float, Scalar, TensorOf};
 use serde::Serialize;
 
 use crate::graph::Graph;
+use crate::marks::mark;
 use crate::number::accurate_sum;
 use crate::symbols::Symbols;
 
@@ -108,6 +110,8 @@ pub struct Step {
     pub at: Option<Vec<usize>>,
     /// The inputs.
     pub inputs: Vec<Input>,
+    /// For elementwise operations: whether units are saturated or dead, and the factor that makes the product small.
+    pub mark: Option<String>,
 }
 
 /// An input of an operation.
@@ -133,6 +137,15 @@ pub struct Rule {
     pub numbers: Option<String>,
     /// For matrix products: the right side with the shapes of the operands, such as `(10, 4)ᵀ·(10, 3)`.
     pub shapes: Option<String>,
+}
+
+impl Step {
+    /// Whether the rule of the gradient of an input mentions another input.
+    pub(crate) fn mentions(&self, input: usize, other: usize) -> bool {
+        let rule = self.inputs[input].rule.as_ref();
+        let formula = rule.and_then(|rule| Formula::parse(&rule.symbols).ok());
+        formula.is_none_or(|formula| formula.symbols().contains(&self.inputs[other].symbol))
+    }
 }
 
 /// Explains the gradients of a loss: walks back once and keeps every number.
@@ -244,10 +257,11 @@ fn step<T: Float>(graph: &Graph<T>, i: usize) -> Step {
         attributes: rule.attributes().iter().map(ToString::to_string).collect(),
         saved: rule.saved().to_owned(),
         output: walked.output,
-        formula,
         derivative: rule.derivative().to_owned(),
         at: has_numbers.then(|| symbols.at()),
         inputs,
+        mark: if formula.numbers.is_some() { mark(graph, i) } else { None },
+        formula,
     }
 }
 

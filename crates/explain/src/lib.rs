@@ -15,13 +15,14 @@ mod explanation;
 mod graph;
 pub mod laws;
 pub mod ledger;
+mod marks;
 mod number;
 mod page;
 mod select;
 mod symbols;
 mod text;
 
-pub use element::{Blocked, Element, Extent, Rest, Term, explain_element};
+pub use element::{Blocked, Element, Extent, Factor, Rest, Term, explain_element};
 pub use error::ExplainError;
 pub use explanation::{Arrival, Explanation, Input, Kind, Numbers, Rule, Step, Variable, explain};
 pub use page::Page;

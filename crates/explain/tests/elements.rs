@@ -120,6 +120,32 @@ fn one_use_for_each_operand() {
 }
 
 #[test]
+fn local_derivatives_of_products_are_named() {
+    let x = Var64::parameter("x", random::<f64>(0, &[1, 2, 5, 5]));
+    let w = Var64::parameter("w", random::<f64>(1, &[3, 2, 3, 3]));
+    let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], ..Conv2dOptions::default() };
+    let explanation = explain(&x.conv2d(&w, None, options).square().sum());
+    let all = Extent { depth: 1, terms: 100 };
+    // y[n,o,i,j] = Σ w[o,c,p,q] · x[n, c, 2i + p − 1, j + q]
+    for term in explanation.element(&w, &[1, 0, 2, 1], all).unwrap().terms {
+        let [n, o, i, j] = term.output[..] else { panic!("an output has four axes") };
+        assert_eq!((n, o), (0, 1));
+        let factor = term.factor.expect("it is an element of x");
+        assert_eq!(factor.index, [0, 0, 2 * i + 1, j + 1]);
+        assert_eq!(x.value().at(&factor.index), term.local);
+    }
+    for term in explanation.element(&x, &[0, 1, 2, 2], all).unwrap().terms {
+        let [_, o, i, j] = term.output[..] else { panic!("an output has four axes") };
+        assert_eq!(term.factor.expect("it is an element of w").index, [o, 1, 3 - 2 * i, 2 - j]);
+    }
+    let (a, b) = (Var64::parameter("a", 3.0), Var64::parameter("b", 1.0));
+    let sum = explain(&(&a + &b));
+    assert_eq!(sum.element(&a, &[], all).unwrap().terms[0].factor, None, "the 1 of a sum is not b");
+    let quotient = explain(&(&a / &b));
+    assert_eq!(quotient.element(&a, &[], all).unwrap().terms[0].factor, None, "1/b is not b, though both are 1");
+}
+
+#[test]
 fn blocked_paths_are_named() {
     let x = Var64::parameter("x", [-1.0, 2.0]);
     let explanation = explain(&x.relu().sum());

@@ -106,7 +106,10 @@ fn a_small_page_has_all_local_derivatives() {
     let found = data(&explain(&(&a * &b).sum()).page("dot").to_html());
     assert_eq!(found["steps"][1]["op"], "mul");
     let mul = &found["locals"][1];
-    assert_eq!(mul[0], serde_json::json!({"i": [0.0, 1.0], "j": [0.0, 1.0], "d": [5.0, 7.0]}));
+    assert_eq!(
+        mul[0],
+        serde_json::json!({"i": [0.0, 1.0], "j": [0.0, 1.0], "d": [5.0, 7.0], "other": 1, "source": [1.0, 2.0]})
+    );
     assert_eq!(mul[1]["d"], serde_json::json!([2.0, 3.0]));
 }
 

@@ -1,7 +1,7 @@
 //! Every number of an explanation against a two-layer net written by hand, without tensors.
 
 use chainrule_autograd::Var64;
-use chainrule_explain::{Element, Explanation, Extent, Kind, explain};
+use chainrule_explain::{Element, Explanation, Extent, Kind, Term, explain};
 
 const X: [[f64; 2]; 3] = [[0.5, -1.0], [2.0, 0.25], [-0.75, 1.5]];
 const T: [f64; 3] = [1.0, 0.0, 0.5];
@@ -119,7 +119,7 @@ fn all_values_and_gradients_are_those_by_hand() {
 }
 
 /// The term of an element with this output.
-fn term<'a>(element: &'a Element, output: &[usize]) -> &'a chainrule_explain::Term {
+fn term<'a>(element: &'a Element, output: &[usize]) -> &'a Term {
     element.terms.iter().find(|term| term.output == output).unwrap_or_else(|| panic!("no term {output:?}: {element:?}"))
 }
 
@@ -131,10 +131,16 @@ fn the_terms_of_a_weight_are_those_by_hand_up_to_the_loss() {
     assert_eq!((element.value, element.rest.count), (W1[1][0], 0));
     near("dw1[1,0]", &[element.gradient, element.sum()], &[n.dw1[1][0]; 2]);
     assert_eq!(element.terms.len(), 3, "one for each sample");
+    let name = |term: &Term| {
+        let factor = term.factor.as_ref()?;
+        let index: Vec<String> = factor.index.iter().map(ToString::to_string).collect();
+        Some(format!("{}[{}]", explanation.variables()[factor.variable].name, index.join(",")))
+    };
     for s in 0..3 {
         // dw1[1,0] = Σₛ da[s,1] · x[s,0]
         let of_a = term(&element, &[s, 1]);
         near("da · x", &[of_a.dy, of_a.local, of_a.product], &[n.da[s][1], X[s][0], n.da[s][1] * X[s][0]]);
+        assert_eq!(name(of_a), Some(format!("x[{s},0]")), "a constant, by its value");
         // da[s,1] = dh[s,1] · h(1 − h)
         let a = of_a.next.as_ref().unwrap();
         near("a", &[a.gradient, a.value], &[n.da[s][1], (n.h[s][1] / (1.0 - n.h[s][1])).ln()]);
@@ -143,6 +149,7 @@ fn the_terms_of_a_weight_are_those_by_hand_up_to_the_loss() {
         // dh[s,1] = do[s] · w2[1]
         let of_o = term(of_h.next.as_ref().unwrap(), &[s, 0]);
         near("do · w2", &[of_o.dy, of_o.local], &[n.do_[s], W2[1]]);
+        assert_eq!((name(of_o), name(of_h)), (Some("w2[0,1]".into()), None), "σ′ is no element of a variable");
         // do = dr · 1, dr = dq · 2r, dq = ds · 1, ds = dE · ½
         let of_r = term(of_o.next.as_ref().unwrap(), &[s, 0]);
         near("dr · 1", &[of_r.dy, of_r.local], &[n.do_[s], 1.0]);

@@ -71,7 +71,7 @@ struct Operation<'a> {
     derivative: String,
     at: Option<&'a [usize]>,
     inputs: Vec<Edge<'a>>,
-    mark: Option<String>,
+    mark: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -199,7 +199,7 @@ impl<'a> Data<'a> {
                     .map_or_else(|_| escaped(&step.derivative), |f| f.to_mathml()),
                 at: step.at.as_deref(),
                 inputs: inputs.collect(),
-                mark: super::marks::mark(explanation, i),
+                mark: step.mark.as_deref(),
             }
         };
         Self {

@@ -8,8 +8,8 @@ use chainrule_tensor::Float;
 use serde::Serialize;
 
 use super::data::Array;
-use crate::column::column;
-use crate::element::Element;
+use crate::column::{column, sources};
+use crate::element::{Element, Term};
 use crate::explanation::Explanation;
 use crate::number::ravel;
 
@@ -19,6 +19,12 @@ pub(super) struct Locals {
     i: Array,
     j: Array,
     d: Array,
+    /// The input whose elements the local derivatives are, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<usize>,
+    /// 1 + the position of the element that the local derivative is, or 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<Array>,
 }
 
 /// A graph with more elements, or more local derivatives, is large.
@@ -43,19 +49,30 @@ pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<V
                 continue;
             }
             let (mut i, mut j, mut d) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut other, mut source) = (None, Vec::new());
+            let op = graph.operation(step);
             for element in 0..numel(variable) {
-                let found = column(&graph.operation(step), input, element);
+                let found = column(&op, input, element);
+                let factors = sources(&op, input, element, &found, |k| explanation.steps()[step].mentions(input, k));
                 for (k, local) in found.into_iter().enumerate().filter(|(_, local)| *local != T::ZERO) {
                     i.push(element);
                     j.push(k);
                     d.push(local);
+                    other = other.or(factors[k].map(|(of, _)| of));
+                    source.push(factors[k].filter(|&(of, _)| Some(of) == other).map_or(0, |(_, at)| at + 1));
                 }
             }
             total += d.len();
             if total > DERIVATIVES {
                 return None;
             }
-            of_step.push(Some(Locals { i: Array::indices(&i), j: Array::indices(&j), d: Array::of(&d) }));
+            of_step.push(Some(Locals {
+                i: Array::indices(&i),
+                j: Array::indices(&j),
+                d: Array::of(&d),
+                source: other.map(|_| Array::indices(&source)),
+                other,
+            }));
         }
         all.push(of_step);
     }
@@ -65,11 +82,14 @@ pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<V
 /// Explained elements by `variable:element`.
 pub(super) type Elements = BTreeMap<String, ExplainedElement>;
 
+/// `[step, input, output element, local derivative, [variable, element] that it is]`.
+type ListedTerm = (usize, usize, usize, f64, Option<(usize, usize)>);
+
 /// An explained element; the page has values and gradients.
 #[derive(Serialize)]
 pub(super) struct ExplainedElement {
-    /// `[step, input, output element, local derivative]`, largest product first.
-    terms: Vec<(usize, usize, usize, f64)>,
+    /// The largest products first.
+    terms: Vec<ListedTerm>,
     rest: crate::element::Rest,
     blocked: Vec<(usize, usize)>,
     /// For chosen elements and those that convolutions read: all output elements that the element reaches.
@@ -139,7 +159,13 @@ fn add<T: Float>(
     if let Entry::Vacant(slot) = elements.entry(key((variable, flat))) {
         let reach = reach(explanation, &element);
         element.keep(LISTED);
-        let terms = element.terms.iter().map(|term| (term.step, term.input, position(explanation, term), term.local));
+        explanation.name_factors(&mut element, flat);
+        let factor = |term: &Term| {
+            let factor = term.factor.as_ref()?;
+            Some((factor.variable, ravel(&factor.index, &explanation.variables()[factor.variable].shape)?))
+        };
+        let listed = element.terms.iter();
+        let terms = listed.map(|term| (term.step, term.input, position(explanation, term), term.local, factor(term)));
         slot.insert(ExplainedElement {
             terms: terms.collect(),
             rest: element.rest,
@@ -155,7 +181,7 @@ fn output<T: Float>(explanation: &Explanation<T>, step: usize) -> usize {
     explanation.steps()[step].output
 }
 
-fn position<T: Float>(explanation: &Explanation<T>, term: &crate::element::Term) -> usize {
+fn position<T: Float>(explanation: &Explanation<T>, term: &Term) -> usize {
     let shape = &explanation.variables()[output(explanation, term.step)].shape;
     ravel(&term.output, shape).expect("it is an index of the output")
 }
@@ -164,8 +190,7 @@ fn reach<T: Float>(explanation: &Explanation<T>, element: &Element) -> Option<Re
     if element.terms.len() > REACH || element.terms.len() <= LISTED + 1 {
         return None;
     }
-    let all =
-        |f: &dyn Fn(&crate::element::Term) -> usize| Array::indices(&element.terms.iter().map(f).collect::<Vec<_>>());
+    let all = |f: &dyn Fn(&Term) -> usize| Array::indices(&element.terms.iter().map(f).collect::<Vec<_>>());
     let d: Vec<T> = element.terms.iter().map(|term| T::from_f64(term.local)).collect();
     Some(Reach { step: all(&|term| term.step), j: all(&|term| position(explanation, term)), d: Array::of(&d) })
 }

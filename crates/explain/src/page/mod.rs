@@ -3,7 +3,6 @@
 mod data;
 mod elements;
 mod layout;
-mod marks;
 
 use std::path::Path;
 

@@ -11,10 +11,10 @@ impl<T: Float> Explanation<T> {
     /// The tree of terms of an element: each row is a term dyⱼ · ∂yⱼ/∂xᵢ, and below it the terms of its dyⱼ.
     #[must_use]
     pub fn tree_text(&self, element: &Element) -> Document {
-        let mut table = Table::new(&["", "dy", "· ∂y/∂x", "= term"], &[1, 2, 3]);
+        let mut table = Table::new(&["", "dy", "· ∂y/∂x", "which is", "= term"], &[1, 2, 4]);
         let of = self.partial(element.variable, &index_text(&element.index));
         let total = number(element.gradient);
-        table.push(Tone::Strong, [of.clone(), String::new(), String::new(), total.clone()]);
+        table.push(Tone::Strong, [of.clone(), String::new(), String::new(), String::new(), total.clone()]);
         self.push_terms(&mut table, element, "");
         let mut document = Document::default();
         let name = &self.variables()[element.variable].name;
@@ -44,7 +44,10 @@ impl<T: Float> Explanation<T> {
             } else {
                 format!(" by {}", step.op)
             };
-            let numbers = [number(term.dy), number(term.local), number(term.product)];
+            let factor = term.factor.as_ref().map_or(String::new(), |factor| {
+                format!("{}{}", self.variables()[factor.variable].name, index_text(&factor.index))
+            });
+            let numbers = [number(term.dy), number(term.local), factor, number(term.product)];
             table.push(Tone::Normal, [format!("{indent}{branch}{label}{through}")].into_iter().chain(numbers));
             if let Some(next) = &term.next {
                 self.push_terms(table, next, &format!("{indent}{below}"));
@@ -54,11 +57,11 @@ impl<T: Float> Explanation<T> {
             let branch = if i + 1 == element.blocked.len() && element.rest.count == 0 { "└ " } else { "├ " };
             let name = &self.variables()[self.steps()[blocked.step].output].name;
             let text = format!("{indent}{branch}{name}: no path, all local derivatives are 0");
-            table.push(Tone::Warning, [text, String::new(), String::new(), "0".into()]);
+            table.push(Tone::Warning, [text, String::new(), String::new(), String::new(), "0".into()]);
         }
         if element.rest.count > 0 {
             let text = format!("{indent}└ {} smaller terms", element.rest.count);
-            table.push(Tone::Faint, [text, String::new(), String::new(), number(element.rest.sum)]);
+            table.push(Tone::Faint, [text, String::new(), String::new(), String::new(), number(element.rest.sum)]);
         }
     }
 }

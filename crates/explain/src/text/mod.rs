@@ -85,6 +85,9 @@ impl<T: Float> Explanation<T> {
             }
         }
         document.table(table);
+        if let Some(mark) = &step.mark {
+            document.paragraph(format!("  {mark}"));
+        }
         document
     }
 
@@ -142,6 +145,11 @@ impl<T: Float> Explanation<T> {
             }
         }
         document.table(table);
+        for step in self.steps() {
+            if let Some(mark) = &step.mark {
+                document.paragraph(format!("  {}: {mark}", self.variables()[step.output].name));
+            }
+        }
         document
     }
 

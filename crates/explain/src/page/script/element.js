@@ -1,5 +1,13 @@
 // The inspector: a variable with its formula and numbers, an element with its terms, and the way up to the loss and back.
 
+/** The name of the element that a local derivative is. */
+function factorName(factor) {
+  if (!factor) return "";
+  const [id, i] = factor;
+  const of = variables[id];
+  return of.name + (of.count === 1 ? "" : indexText(i, of.shape));
+}
+
 /** The table of the terms of an element. `go` opens another element. */
 function termsTable(id, i, found, go) {
   const of = variables[id];
@@ -13,17 +21,17 @@ function termsTable(id, i, found, go) {
       : make("span", {}, text);
     const bar = make("div", { class: `bar ${term.product < 0 ? "negative" : "positive"}`, style: `width:${(60 * Math.abs(term.product)) / most}px` });
     const cell = (x) => make("td", {}, number(x, 5));
-    return make("tr", {}, make("th", { scope: "row" }, label), cell(term.dy), cell(term.local), make("td", { class: "product" }, number(term.product, 5)), make("td", {}, bar));
+    return make("tr", {}, make("th", { scope: "row" }, label), cell(term.dy), cell(term.local), make("td", { class: "factor" }, factorName(term.factor)), make("td", { class: "product" }, number(term.product, 5)), make("td", {}, bar));
   };
   const rows = found.terms.map(line);
   for (const edge of found.blocked) {
-    rows.push(make("tr", { class: "blocked" }, make("th", { scope: "row" }, variables[edge.to].name), make("td", { colspan: 2 }, "no path: ∂y/∂x is 0"), make("td", {}, "0"), make("td")));
+    rows.push(make("tr", { class: "blocked" }, make("th", { scope: "row" }, variables[edge.to].name), make("td", { colspan: 3 }, "no path: ∂y/∂x is 0"), make("td", {}, "0"), make("td")));
   }
   if (found.rest.count) {
-    rows.push(make("tr", { class: "rest" }, make("th", { scope: "row" }, `${found.rest.count} smaller terms`), make("td"), make("td"), make("td", {}, number(found.rest.sum, 5)), make("td")));
+    rows.push(make("tr", { class: "rest" }, make("th", { scope: "row" }, `${found.rest.count} smaller terms`), make("td"), make("td"), make("td"), make("td", {}, number(found.rest.sum, 5)), make("td")));
   }
-  rows.push(make("tr", { class: "total" }, make("th", { scope: "row" }, "sum"), make("td"), make("td"), make("td", { "data-sum": of.gradient[i] }, number(of.gradient[i], 5)), make("td")));
-  const head = make("tr", {}, ...["through", "dy", "· ∂y/∂x", "= term", ""].map((text) => make("th", { scope: "col" }, text)));
+  rows.push(make("tr", { class: "total" }, make("th", { scope: "row" }, "sum"), make("td"), make("td"), make("td"), make("td", { "data-sum": of.gradient[i] }, number(of.gradient[i], 5)), make("td")));
+  const head = make("tr", {}, ...["through", "dy", "· ∂y/∂x", "which is", "= term", ""].map((text) => make("th", { scope: "col" }, text)));
   return make("table", { class: "terms" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }
 

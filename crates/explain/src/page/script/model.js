@@ -60,17 +60,19 @@ function partial(id, index = "") {
 const math = (inner, display = false) => `<math${display ? ' display="block"' : ""}><mrow>${inner}</mrow></math>`;
 const partialText = (id, index = "") => `∂${data.loss}/∂${variables[id].name}${index}`;
 
-// The local derivatives of a small graph, by step and input and then by element: [[j, d], …].
+// The local derivatives of a small graph, by step and input and then by element: [[j, d, [variable, element] that d is], …].
 const columns = new Map();
 function column(step, input, i) {
   const key = `${step}:${input}`;
   if (!columns.has(key)) {
     const found = data.locals[step][input];
     const [is, js, ds] = [decode(found.i), decode(found.j), decode(found.d)];
+    const source = found.source ? decode(found.source) : [];
+    const other = found.source ? data.steps[step].inputs[found.other].variable : null;
     const byElement = new Map();
     is.forEach((at, n) => {
       if (!byElement.has(at)) byElement.set(at, []);
-      byElement.get(at).push([js[n], ds[n]]);
+      byElement.get(at).push([js[n], ds[n], source[n] ? [other, source[n] - 1] : null]);
     });
     columns.set(key, byElement);
   }
@@ -80,12 +82,12 @@ function column(step, input, i) {
 /** Whether the terms of an element are in this file. */
 const isExplained = (id, i) => variables[id].gradient !== null && (Boolean(data.locals) || `${id}:${i}` in data.elements);
 
-/** The terms of an element: { terms: [{ edge, j, dy, local, product }], rest, blocked, reach }. */
+/** The terms of an element: { terms: [{ edge, j, dy, local, factor, product }], rest, blocked, reach }. */
 function explainElement(id, i) {
   const of = variables[id];
-  const term = (edge, j, local) => {
+  const term = (edge, j, local, factor) => {
     const dy = variables[edge.to].gradient[j];
-    return { edge, j, dy, local, product: dy * local };
+    return { edge, j, dy, local, factor, product: dy * local };
   };
   if (data.locals) {
     const terms = [];
@@ -93,7 +95,7 @@ function explainElement(id, i) {
     for (const edge of of.uses) {
       const found = column(edge.step, edge.input, i);
       if (!found.length) blocked.push(edge);
-      for (const [j, local] of found) terms.push(term(edge, j, local));
+      for (const [j, local, factor] of found) terms.push(term(edge, j, local, factor));
     }
     terms.sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
     const reach = terms.map(({ edge, j, local }) => ({ edge, j, local }));
@@ -104,7 +106,7 @@ function explainElement(id, i) {
   }
   const found = data.elements[`${id}:${i}`];
   if (!found) return null;
-  const terms = found.terms.map(([step, input, j, local]) => term(edgeOf(step, input), j, local));
+  const terms = found.terms.map(([step, input, j, local, factor]) => term(edgeOf(step, input), j, local, factor));
   const blocked = found.blocked.map(([step, input]) => edgeOf(step, input));
   let reach = terms.map(({ edge, j, local }) => ({ edge, j, local }));
   if (found.reach) {
