@@ -34,7 +34,7 @@ function forwardPanel(step) {
     row("where", legend(step)),
     shapesRow(step.formula, of.shape),
     step.formula.numbers ? row(`numbers${at && ` at ${at}`}`, withResult(step.formula, result)) : null,
-    of.count > 1 && !step.formula.numbers ? row("result", `shape ${shapeText(of.shape)}, norm ${number(of.value_numbers.norm)}`) : null,
+    of.count > 1 ? heatMap({ values: of.value, shape: of.shape, label: `${of.name}: norm ${number(of.value_numbers.norm)}` }) : null,
     where(step) ? row("settings", escapeHtml(where(step))) : null,
     row("saved for the way back", escapeHtml(step.saved)),
   ];
@@ -75,10 +75,10 @@ function backwardPanel(step, edge, notation) {
     const dy = variables[step.output].gradient[0];
     if (input.rule?.numbers) parts.push(row("numbers", withResult(input.rule, result[0])));
     else parts.push(row("numbers", `${plain(number(dy))} <span class="equals">→</span> <b>${number(result[0])}</b>`));
-  } else if (notation === "index") {
-    parts.push(exampleOf(edge));
   } else {
-    parts.push(row("result", `norm ${number(norm(result))}`));
+    if (notation === "index") parts.push(exampleOf(edge));
+    const name = notation === "index" ? partialText(of.id) : `δ of ${of.name}`;
+    parts.push(heatMap({ values: result, shape: of.shape, label: `${name}: norm ${number(norm(result))}` }));
   }
   const uses = of.uses.length;
   if (uses > 1) parts.push(make("p", { class: "note" }, `${of.name} is used ${uses} times. This is one of ${uses} summands of its gradient.`));

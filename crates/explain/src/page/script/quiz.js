@@ -53,7 +53,8 @@ function questionOf(position) {
   const share = of.uses.length > 1 ? `The part of ${partialText(id, index)} that comes through ${variables[output].name}?` : `What is ${partialText(id, index)}?`;
   const [first] = terms;
   const operation = data.steps[step.step];
-  const arrives = variables[output].count === 1 ? `There ${partialText(output)} = ${number(first.dy)} arrives.` : `There ${terms.length} elements of its gradient matter.`;
+  const at = variables[output].count === 1 ? "" : indexText(first.j, variables[output].shape);
+  const arrives = terms.length === 1 ? `What arrives there is ${partialText(output, at)} = ${number(first.dy)}.` : `${terms.length} elements of the gradient of ${variables[output].name} contribute to it.`;
   return {
     text: share,
     answer,
