@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chainrule_tensor::Float;
 
-use crate::graph::VarOf;
+use crate::graph::{Tangent, TangentSource, VarOf};
 use crate::paths::leading_to;
-use crate::tangent::{Tangent, TangentSource, zeros};
+use crate::tangent::zeros;
 
 impl<T: Float> VarOf<T> {
     /// The tangent of this variable, of its shape: its derivative along the seeds, which are pairs of a variable of its

@@ -1,5 +1,6 @@
 //! The graph: variables, the operations that computed them, and the derivative rules of operations.
 
+use std::fmt;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -8,7 +9,6 @@ use smallvec::SmallVec;
 
 use crate::attribute::Attribute;
 use crate::scope::Scope;
-use crate::tangent::Tangent;
 
 /// An `f32` variable, for training networks.
 pub type Var = VarOf<f32>;
@@ -140,6 +140,48 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// where that is short: a linear op is its own tangent.
     fn tangent(&self, _op: &Operation<T>, _dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
         None
+    }
+}
+
+/// A tangent, and how it was computed.
+#[derive(Clone, Debug)]
+pub struct Tangent<T: Float> {
+    /// The derivative of a variable along the tangents of others; it has the shape of the variable.
+    pub value: VarOf<T>,
+    /// How it was computed; for a tangent through several operations, the last of their sources in the order of
+    /// [`TangentSource`].
+    pub source: TangentSource,
+}
+
+/// How a tangent was computed, from the most independent of the rule's `backward` to the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TangentSource {
+    /// From the forward computation alone: the op itself for a linear op, the product rule for a product. The rule's
+    /// `backward` had no part in it.
+    Forward,
+    /// From the local derivative f′ that `backward` multiplies dy with: an error in f′ is in both.
+    Slope,
+    /// From `backward`, differentiated in dy.
+    Backward,
+    /// From `backward` with a one-hot dy for each element of the output, because its result is not recorded on dy.
+    OneHot,
+}
+
+impl TangentSource {
+    /// Whether an error in a rule's `backward` cannot be in the tangent, so that comparing both checks the rule.
+    pub fn is_independent(self) -> bool {
+        self == Self::Forward
+    }
+}
+
+impl fmt::Display for TangentSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Forward => "forward",
+            Self::Slope => "slope",
+            Self::Backward => "backward",
+            Self::OneHot => "one-hot",
+        })
     }
 }
 

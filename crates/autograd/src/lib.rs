@@ -26,6 +26,7 @@ mod forward;
 mod functional;
 mod gradients;
 mod graph;
+mod hooks;
 mod internal;
 mod observer;
 mod operators;
@@ -42,13 +43,13 @@ pub use attribute::{Attribute, Setting};
 pub use check::{CheckError, CheckOptions, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with};
 pub use functional::{hessian, hvp, jacobian, jvp, vjp};
 pub use gradients::GradientsOf;
-pub use graph::{Operation, Rule, Var, Var64, VarOf};
+pub use graph::{Operation, Rule, Tangent, TangentSource, Var, Var64, VarOf};
+pub use hooks::{map_records, watch_records};
 pub use internal::value::Value;
 pub use observer::Observer;
 pub use ops::{BatchStatistics, CrossEntropy, Reduction};
-pub use recording::{is_recording, map_records, no_grad, watch_records};
+pub use recording::{is_recording, no_grad};
 pub use scope::{Scope, scope, scope_with};
-pub use tangent::{Tangent, TangentSource};
 
 /// The gradients of an `f32` graph.
 pub type Gradients = GradientsOf<f32>;

@@ -4,56 +4,12 @@
 //! `backward`, which is linear in dy: `⟨backward(dy), dx⟩ = ⟨dy, J·dx⟩`, and the derivative of that number with respect
 //! to dy is `J·dx`. [`TangentSource`] tells which.
 
-use std::fmt;
-
 use chainrule_tensor::{Float, Key, Purpose, Shape, TensorOf};
 
-use crate::graph::{Operation, VarOf};
+use crate::graph::{Operation, Tangent, TangentSource, VarOf};
 use crate::paths::depends_on;
 use crate::recording::{no_grad, with_recording};
 use crate::walk::check;
-
-/// A tangent, and how it was computed.
-#[derive(Clone, Debug)]
-pub struct Tangent<T: Float> {
-    /// The derivative of a variable along the tangents of others; it has the shape of the variable.
-    pub value: VarOf<T>,
-    /// How it was computed; for a tangent through several operations, the last of their sources in the order of
-    /// [`TangentSource`].
-    pub source: TangentSource,
-}
-
-/// How a tangent was computed, from the most independent of the rule's `backward` to the least.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TangentSource {
-    /// From the forward computation alone: the op itself for a linear op, the product rule for a product. The rule's
-    /// `backward` had no part in it.
-    Forward,
-    /// From the local derivative f′ that `backward` multiplies dy with: an error in f′ is in both.
-    Slope,
-    /// From `backward`, differentiated in dy.
-    Backward,
-    /// From `backward` with a one-hot dy for each element of the output, because its result is not recorded on dy.
-    OneHot,
-}
-
-impl TangentSource {
-    /// Whether an error in a rule's `backward` cannot be in the tangent, so that comparing both checks the rule.
-    pub fn is_independent(self) -> bool {
-        self == Self::Forward
-    }
-}
-
-impl fmt::Display for TangentSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Forward => "forward",
-            Self::Slope => "slope",
-            Self::Backward => "backward",
-            Self::OneHot => "one-hot",
-        })
-    }
-}
 
 impl<T: Float> Tangent<T> {
     /// A tangent that is computed without the derivative in the rule's `backward`.

@@ -9,8 +9,9 @@ use chainrule_tensor::{Device, Float, Shape, Shared, TensorOf};
 use smallvec::SmallVec;
 
 use crate::graph::{Edge, Named, Node, Operation, Parameter, Recorded, Rule, VarOf};
+use crate::hooks::recorded;
 use crate::internal::value::Value;
-use crate::recording::{is_recording, recorded};
+use crate::recording::is_recording;
 use crate::scope;
 
 /// The bit that is set in ids of unnamed constants; the other bits identify the tensor.

@@ -4,9 +4,8 @@
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 pub(super) use crate::ops::Text;
-use crate::tangent::Tangent;
 
 /// A linear map A and its adjoint Aᵀ, which satisfy `⟨dy, A·x⟩ = ⟨Aᵀ·dy, x⟩`.
 pub(super) trait LinearMap<T: Float>: Clone + Send + Sync + 'static {

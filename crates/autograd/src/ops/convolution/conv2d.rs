@@ -5,11 +5,10 @@
 use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::epilogue::gated;
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::{ChannelSum, channels};
-use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// The convolution (cross-correlation, as usual in deep learning) of x (N,C,H,W) with w (O,C/groups,kh,kw), plus

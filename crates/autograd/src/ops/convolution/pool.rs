@@ -3,9 +3,8 @@
 use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Shape, TensorOf, Window, shape_rules};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::linear_map::{LinearMap, Text, adjoint, linear};
-use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// The maximum of each window: x (N,C,H,W) → (N,C,oh,ow). `max_pool2d(2)` has 2×2 windows with stride 2.

@@ -2,8 +2,7 @@
 
 use chainrule_tensor::{Binary, Float};
 
-use crate::graph::{Operation, Rule, VarOf};
-use crate::tangent::Tangent;
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 
 /// `a + b`.
 #[track_caller]

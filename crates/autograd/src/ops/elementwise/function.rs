@@ -19,8 +19,7 @@
 use chainrule_tensor::{Binary, Float};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
-use crate::tangent::Tangent;
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 
 /// A function, as defined by its entry. The fields are its numeric arguments.
 pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {

@@ -3,8 +3,7 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
-use crate::tangent::Tangent;
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected.

@@ -3,10 +3,9 @@
 use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolIndices, shape_rules};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::Text;
 use crate::ops::composed::record_composed;
-use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// [`conv2d`](Self::conv2d) with w (O,C/groups,kh,kw) and b (O), then

@@ -2,10 +2,9 @@
 
 use chainrule_tensor::Float;
 
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::ChannelSum;
-use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// `y = x·wᵀ + b`: x (N,I), w (O,I), b (O) → y (N,O).

@@ -2,8 +2,7 @@
 
 use chainrule_tensor::Float;
 
-use crate::graph::{Operation, Rule, VarOf};
-use crate::tangent::Tangent;
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 
 impl<T: Float> VarOf<T> {
     /// The matrix product over the last two axes; leading axes are broadcast: (…,M,K) · (…,K,N) → (…,M,N).

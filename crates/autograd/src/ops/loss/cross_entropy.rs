@@ -4,9 +4,8 @@ use chainrule_tensor::{Float, Shape, TensorOf, Unary};
 
 use super::mse::Reduction;
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::scope::open_with;
-use crate::tangent::Tangent;
 
 /// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]

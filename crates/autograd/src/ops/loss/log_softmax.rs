@@ -3,9 +3,8 @@
 use chainrule_tensor::Float;
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::scope::open_with;
-use crate::tangent::Tangent;
 
 impl<T: Float> VarOf<T> {
     /// `y = x − max − ln Σ exp(x − max)` along an axis; `dx = dy − exp(y) · Σ dy`. No overflow at any x.
