@@ -8,6 +8,7 @@
 //! Nothing of this is active while a net is trained: an explanation is computed from a graph after the fact.
 #![forbid(unsafe_code)]
 
+pub mod checker;
 mod column;
 mod element;
 mod error;

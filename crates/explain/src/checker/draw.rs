@@ -1,0 +1,156 @@
+//! Drawing the numbers of a worksheet, so that every known mistake can be told apart from the right value and from the
+//! others at the digits asked for.
+
+use chainrule_tensor::Rng;
+
+use super::answer::significant_unit;
+use super::chain::{Chain, Precision, Role, Values};
+use super::expression::{Activation, Expr, Function, Id};
+use super::kinds::Given;
+use super::mistakes::candidates;
+use super::sheet::{Kind, Problem};
+
+/// How often numbers are drawn before giving up.
+const ATTEMPTS: usize = 2000;
+/// The input of an activation, or the lead of the largest in a pooling window, is at least this far from a kink.
+const FROM_KINK: f64 = 0.05;
+/// The output of a sigmoid or tanh is at most this: beyond it the unit counts as saturated.
+const SATURATED: f64 = 0.95;
+
+/// The numbers of a sheet by name, and the chain with them.
+pub(super) struct Drawn {
+    pub numbers: Vec<(String, f64)>,
+    pub chain: Chain,
+}
+
+/// Draws the numbers of a problem that is not on matrices.
+pub(super) fn draw(problem: &Problem, rng: &mut Rng, digits: usize) -> Result<Drawn, String> {
+    let mut reason = String::new();
+    for _ in 0..ATTEMPTS {
+        let mut numbers: Vec<(String, f64)> = Vec::new();
+        let label = rng.next_u32() as usize;
+        let chain = problem.chain(&mut |name, given| {
+            let number = number(problem, rng, given, label, &numbers);
+            numbers.push((name.to_owned(), number));
+            number
+        });
+        let chain = chain.expect("a problem with numbers");
+        match unfit(&chain, digits) {
+            None => return Ok(Drawn { numbers, chain }),
+            Some(why) => reason = why,
+        }
+    }
+    Err(format!(
+        "after {ATTEMPTS} draws there are still mistakes that {digits} digits cannot tell apart ({reason}); ask for more \
+         digits or a smaller net"
+    ))
+}
+
+/// A number with two decimals, whose magnitude no other number has.
+fn number(problem: &Problem, rng: &mut Rng, given: Given, label: usize, others: &[(String, f64)]) -> f64 {
+    let positive_output = match &problem.kind {
+        Kind::Dense(net) => net.activations.last() == Some(&Activation::Sigmoid),
+        _ => false,
+    };
+    let (least, most, signed) = match given {
+        Given::OneHot(index, count) => return f64::from(u8::from(index == label % count)),
+        Given::Input if matches!(problem.kind, Kind::BatchNorm(_)) => (0.2, 3.0, true),
+        Given::Weight => (0.15, 1.2, true),
+        Given::Bias => (0.1, 0.9, true),
+        Given::Target if positive_output => (0.05, 0.95, false),
+        Given::Input | Given::Target => (0.2, 1.5, true),
+        Given::Scale => (0.5, 1.5, false),
+    };
+    // The number of the numbers with two decimals is finite: a large sheet repeats some.
+    let mut drawn = || {
+        let magnitude = ((least + (most - least) * rng.uniform()) * 100.0).round() / 100.0;
+        if signed && rng.uniform() < 0.4 { -magnitude } else { magnitude }
+    };
+    let mut number = drawn();
+    for _ in 0..50 {
+        if others.iter().all(|(_, other)| other.abs() != number.abs()) && number.abs() != 1.0 {
+            break;
+        }
+        number = drawn();
+    }
+    number
+}
+
+/// Why the numbers are no good, if they are not.
+fn unfit(chain: &Chain, digits: usize) -> Option<String> {
+    let exact = chain.exact();
+    if exact.iter().any(|x| !x.is_finite()) {
+        return Some("a value is not finite".into());
+    }
+    if let Some(id) = (0..exact.len()).find(|&id| at_kink(chain, &exact, id)) {
+        return Some(format!("{} is near a kink or saturated", chain.quantities[id].name));
+    }
+    chain.asked.iter().find_map(|&id| confused(chain, &exact, id, digits))
+}
+
+/// Whether a unit is saturated or dead, or a maximum is not clear.
+fn at_kink(chain: &Chain, exact: &[f64], id: Id) -> bool {
+    let value = |x: &Expr| x.value(&mut |id| super::Interval::point(exact[id])).middle();
+    match &chain.quantities[id].expr {
+        Expr::Call(Function::Of(Activation::Sigmoid), _) => !(1.0 - SATURATED..=SATURATED).contains(&exact[id]),
+        Expr::Call(Function::Of(Activation::Tanh), _) => exact[id].abs() > SATURATED,
+        Expr::Call(Function::Of(Activation::Relu), x) => {
+            let pooled = chain.quantities.iter().any(|quantity| matches!(quantity.expr, Expr::Largest(_)));
+            // Behind a pooling some units may be off, as long as no maximum is.
+            if pooled { value(x).abs() < FROM_KINK } else { value(x) < FROM_KINK }
+        }
+        Expr::Call(Function::Of(Activation::LeakyRelu), x) => value(x).abs() < FROM_KINK,
+        Expr::Largest(all) => {
+            let mut all: Vec<f64> = all.iter().map(value).collect();
+            all.sort_by(f64::total_cmp);
+            let largest = all.pop().unwrap_or(0.0);
+            largest.abs() < FROM_KINK || all.last().is_some_and(|second| largest - second < FROM_KINK)
+        }
+        _ => false,
+    }
+}
+
+/// Two results for a quantity, the right one and those of mistakes, that cannot be told apart at these digits.
+fn confused(chain: &Chain, exact: &[f64], id: Id, digits: usize) -> Option<String> {
+    let right = exact[id];
+    let name = &chain.quantities[id].name;
+    // A zero has no digits: it is asked for where a pooling gives none of the gradient to an element.
+    if right == 0.0 {
+        return None;
+    }
+    if chain.quantities[id].role == Role::Update
+        && let Some((before, _)) = chain.updated.iter().find(|(_, after)| *after == id)
+        && (exact[*before] - right).abs() < 4.0 * significant_unit(right, digits)
+    {
+        return Some(format!("{name} hardly changes"));
+    }
+    let known: Vec<_> = exact.iter().map(|&x| Some(super::Interval::point(x))).collect();
+    let wrong: Vec<(super::MistakeKind, f64)> = candidates(chain, &[id].into())
+        .into_iter()
+        .map(|candidate| {
+            let value = Values::with(chain, &known, &candidate.change, Precision::Middles).computed(id).middle();
+            (candidate.kind, value)
+        })
+        .filter(|(_, value)| value.is_finite())
+        .collect();
+    // The values that are the same by algebra are no confusion: all of their names are listed. Nor is a mistake that
+    // cannot be seen at all, such as leaving out an ε of 1e-8.
+    let same = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs().max(b.abs());
+    let near = |written: f64, other: f64| (written - other).abs() < 2.0 * significant_unit(written, digits);
+    for (kind, value) in &wrong {
+        // Earlier values that are rounded to the same digits blur the right value by about a unit for each factor.
+        if !same(*value, right) && (value - right).abs() < 6.0 * significant_unit(right.abs().max(value.abs()), digits)
+        {
+            return Some(format!("{name}: {} looks right", kind.name()));
+        }
+    }
+    for (i, (kind, value)) in wrong.iter().enumerate() {
+        for (other, other_value) in &wrong[..i] {
+            let confused = near(*value, *other_value) || near(*other_value, *value);
+            if kind != other && confused && !same(*value, *other_value) {
+                return Some(format!("{name}: {} looks like {}", kind.name(), other.name()));
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,358 @@
+//! The mistakes that the checker knows: each is a transformation of the expression of a quantity, so that it applies to
+//! every kind of sheet.
+
+use std::collections::BTreeSet;
+
+use super::chain::{Chain, Change, Role};
+use super::expression::{Activation, Expr, Function, Id};
+
+/// A kind of mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The derivative of the activation is left out.
+    SlopeForgotten,
+    /// The derivative of the activation is taken at its output instead of its input.
+    SlopeAtOutput,
+    /// The input of an activation stands where its output belongs.
+    PreActivation,
+    /// The output of an activation stands where its input belongs.
+    Activation,
+    /// One of the paths to the loss is missing.
+    PathDropped,
+    /// Only one of several paths is there.
+    OnePathOnly,
+    /// A term of a sum is missing.
+    TermForgotten,
+    /// A factor of a product is missing.
+    FactorForgotten,
+    /// The bias is missing.
+    BiasForgotten,
+    /// A sign is wrong.
+    Sign,
+    /// Twice the value.
+    Twice,
+    /// Half of the value.
+    Half,
+    /// A mean instead of a sum.
+    MeanForSum,
+    /// A sum instead of a mean.
+    SumForMean,
+    /// A weight matrix is read with rows and columns exchanged.
+    Transposed,
+    /// The kernel is rotated by 180°.
+    KernelFlipped,
+    /// The gradient uses a weight after its update.
+    UpdatedTooEarly,
+    /// The learning rate is left out.
+    RateForgotten,
+    /// Intermediate results are rounded more than the answer.
+    RoundedTooEarly,
+    /// A product instead of a sum.
+    ProductForSum,
+    /// A sum instead of a product.
+    SumForProduct,
+    /// The square is left out.
+    SquareForgotten,
+    /// The square root is left out.
+    RootForgotten,
+    /// A logarithm to base 10 instead of the natural one.
+    DecimalLogarithm,
+    /// The gradient reaches every element of a pooling window instead of the largest.
+    MaskForgotten,
+    /// The mean of a pooling window instead of the largest, or the reverse.
+    WrongPooling,
+    /// The variance is divided by n − 1 instead of n.
+    UnbiasedVariance,
+    /// The other convention of momentum: the velocity contains the learning rate, or does not.
+    OtherMomentum,
+    /// The bias correction of Adam is left out.
+    NoBiasCorrection,
+    /// The softmax is differentiated as if each output depended on its own input only.
+    OwnInputOnly,
+    /// The axis of a sum is wrong.
+    WrongAxis,
+    /// A mean over the batch where the loss is a sum.
+    MeanOverBatch,
+    /// The factors of a matrix product are exchanged.
+    OrderExchanged,
+    /// The shapes of a formula of matrices do not fit.
+    WrongShapes,
+}
+
+impl Kind {
+    /// A short name, for tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SlopeForgotten => "slope of the activation forgotten",
+            Self::SlopeAtOutput => "slope taken at the output",
+            Self::PreActivation => "pre-activation used for activation",
+            Self::Activation => "activation used for pre-activation",
+            Self::PathDropped => "a path dropped",
+            Self::OnePathOnly => "only one path kept",
+            Self::TermForgotten => "a term of the sum forgotten",
+            Self::FactorForgotten => "a factor forgotten",
+            Self::BiasForgotten => "bias forgotten",
+            Self::Sign => "sign",
+            Self::Twice => "factor 2",
+            Self::Half => "factor 1/2",
+            Self::MeanForSum => "mean for sum",
+            Self::SumForMean => "sum for mean",
+            Self::Transposed => "transposed",
+            Self::KernelFlipped => "kernel flipped",
+            Self::UpdatedTooEarly => "weight updated too early",
+            Self::RateForgotten => "learning rate forgotten",
+            Self::RoundedTooEarly => "rounded too early",
+            Self::ProductForSum => "product for sum",
+            Self::SumForProduct => "sum for product",
+            Self::SquareForgotten => "square forgotten",
+            Self::RootForgotten => "square root forgotten",
+            Self::DecimalLogarithm => "logarithm to base 10",
+            Self::MaskForgotten => "gradient sent to the whole window",
+            Self::WrongPooling => "wrong kind of pooling",
+            Self::UnbiasedVariance => "variance over n - 1",
+            Self::OtherMomentum => "other convention of momentum",
+            Self::NoBiasCorrection => "bias correction forgotten",
+            Self::OwnInputOnly => "softmax differentiated for its own input only",
+            Self::WrongAxis => "sum over the wrong axis",
+            Self::MeanOverBatch => "mean over the batch",
+            Self::OrderExchanged => "order of the product exchanged",
+            Self::WrongShapes => "shapes do not fit",
+        }
+    }
+}
+
+/// A mistake at a certain place of a derivation.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Candidate {
+    pub kind: Kind,
+    /// What was done, in symbols.
+    pub detail: String,
+    /// The quantities whose expressions it changes.
+    pub change: Change,
+}
+
+/// Every mistake that can have been made in the quantities of `hidden`: the answer itself, which has the largest number,
+/// and what it depends on without the student having stated it.
+pub(super) fn candidates(chain: &Chain, hidden: &BTreeSet<Id>) -> Vec<Candidate> {
+    let mut all = Vec::new();
+    // The quantity itself first, then backwards.
+    for &at in hidden.iter().rev().filter(|&&at| !chain.is_given(at)) {
+        for (kind, expr) in in_one_place(chain, at) {
+            push(&mut all, chain, kind, vec![(at, expr)]);
+        }
+    }
+    for (kind, rule) in EVERYWHERE {
+        let change: Change = (hidden.iter().rev())
+            .filter(|&&at| !chain.is_given(at))
+            .filter_map(|&at| chain.quantities[at].expr.replaced(&|x| rule(chain, at, x)).map(|expr| (at, expr)))
+            .collect();
+        if !change.is_empty() {
+            push(&mut all, chain, kind, change);
+        }
+    }
+    all
+}
+
+fn push(all: &mut Vec<Candidate>, chain: &Chain, kind: Kind, change: Change) {
+    if all.iter().any(|other| other.kind == kind && other.change == change) {
+        return;
+    }
+    let (at, expr) = &change[0];
+    let detail = format!("{} = {}", chain.quantities[*at].name, chain.text(expr));
+    all.push(Candidate { kind, detail, change });
+}
+
+/// The expression that replaces a subexpression of a quantity.
+type Rule = fn(&Chain, Id, &Expr) -> Option<Expr>;
+
+/// Mistakes that somebody makes at every place where they can be made.
+const EVERYWHERE: [(Kind, Rule); 8] = [
+    (Kind::SlopeForgotten, |_, _, x| matches!(x, Expr::Slope(..)).then_some(Expr::Number(1.0))),
+    (Kind::SlopeAtOutput, |_, _, x| slope_at_output(x)),
+    (Kind::BiasForgotten, |chain, _, x| without_bias(chain, x)),
+    (Kind::MaskForgotten, |_, _, x| matches!(x, Expr::IsLargest(..)).then_some(Expr::Number(1.0))),
+    (Kind::UpdatedTooEarly, updated),
+    (Kind::Transposed, |chain, at, x| exchanged(chain, at, &chain.transposed, x)),
+    (Kind::KernelFlipped, |chain, at, x| exchanged(chain, at, &chain.flipped, x)),
+    (Kind::PreActivation, |chain, at, x| {
+        let gradient = chain.quantities[at].role == Role::Gradient;
+        let slope = |x: &Expr| matches!(x, Expr::Slope(..));
+        if gradient && slope(x) { Some(with_pre_activations(chain, x)).filter(|new| new != x) } else { None }
+    }),
+];
+
+/// The expressions of one quantity with a mistake in one place.
+fn in_one_place(chain: &Chain, at: Id) -> Vec<(Kind, Expr)> {
+    let quantity = &chain.quantities[at];
+    let expr = &quantity.expr;
+    let mut all = quantity.alternatives.clone();
+    all.extend(expr.variants(&|x| local(chain, x)));
+    all.push((Kind::PreActivation, with_pre_activations(chain, expr)));
+    // The activation itself would be a function of itself.
+    if quantity.role == Role::Gradient {
+        all.push((Kind::Activation, with_activations(chain, expr)));
+    }
+    if let Some((_, partner)) = chain.gradients.iter().find(|&(_, &gradient)| gradient == at).and_then(|(weight, _)| {
+        let partner = chain.transposed.iter().find(|(from, _)| from == weight)?;
+        Some((weight, *chain.gradients.get(&partner.1)?))
+    }) {
+        all.push((Kind::Transposed, chain.quantities[partner].expr.clone()));
+    }
+    if quantity.role != Role::Update {
+        let times = |factor: f64| Expr::Product(vec![Expr::Number(factor), expr.clone()]);
+        all.push((Kind::Sign, Expr::negative(expr.clone())));
+        if matches!(quantity.role, Role::Gradient) || chain.quantities[at].name.starts_with('E') {
+            all.extend([(Kind::Twice, times(2.0)), (Kind::Half, times(0.5))]);
+            if chain.outputs > 1 {
+                let n = chain.outputs as f64;
+                all.push((Kind::SumForMean, times(n)));
+                all.push((Kind::MeanForSum, Expr::quotient(expr.clone(), Expr::Number(n))));
+            }
+        }
+    }
+    all.retain(|(_, new)| new != expr);
+    all
+}
+
+/// The mistakes in a subexpression.
+fn local(chain: &Chain, x: &Expr) -> Vec<(Kind, Expr)> {
+    let mut all = Vec::new();
+    match x {
+        Expr::Slope(..) => {
+            all.push((Kind::SlopeForgotten, Expr::Number(1.0)));
+            all.extend(slope_at_output(x).map(|new| (Kind::SlopeAtOutput, new)));
+            let pre = with_pre_activations(chain, x);
+            if pre != *x {
+                all.push((Kind::PreActivation, pre));
+            }
+        }
+        Expr::Sum(terms) => {
+            all.extend(without_bias(chain, x).map(|new| (Kind::BiasForgotten, new)));
+            for (i, term) in terms.iter().enumerate() {
+                if !is_bias(chain, term) {
+                    all.push((Kind::TermForgotten, without(terms, i, Expr::Sum)));
+                }
+                // A wrong sign of the first term alone would have to be written out: −a + b.
+                if i > 0 {
+                    all.push((Kind::Sign, with_sign_changed(terms, i, Expr::Sum)));
+                }
+            }
+            if (2..=3).contains(&terms.len()) {
+                let unsigned = terms.iter().map(|term| if let Expr::Negative(a) = term { a } else { term });
+                all.push((Kind::ProductForSum, Expr::Product(unsigned.cloned().collect())));
+            }
+        }
+        Expr::Paths(terms) => {
+            for i in 0..terms.len() {
+                all.push((Kind::PathDropped, without(terms, i, Expr::Paths)));
+                all.push((Kind::Sign, with_sign_changed(terms, i, Expr::Paths)));
+                if terms.len() > 2 {
+                    all.push((Kind::OnePathOnly, terms[i].clone()));
+                }
+            }
+            if terms.len() == 2 {
+                all.push((Kind::ProductForSum, Expr::Product(terms.clone())));
+            }
+        }
+        Expr::Product(factors) => {
+            for (i, factor) in factors.iter().enumerate() {
+                let kind = match factor {
+                    Expr::Of(id) if chain.quantities[*id].role == Role::Rate => Kind::RateForgotten,
+                    Expr::Of(id) if matches!(chain.quantities[*id].expr, Expr::Slope(..)) => Kind::SlopeForgotten,
+                    // These have names of their own.
+                    Expr::Slope(..) | Expr::IsLargest(..) => continue,
+                    _ => Kind::FactorForgotten,
+                };
+                all.push((kind, without(factors, i, Expr::Product)));
+            }
+            if (2..=3).contains(&factors.len()) {
+                all.push((Kind::SumForProduct, Expr::Sum(factors.clone())));
+            }
+        }
+        Expr::Square(a) => all.push((Kind::SquareForgotten, (**a).clone())),
+        Expr::Call(Function::Sqrt, a) => all.push((Kind::RootForgotten, (**a).clone())),
+        Expr::Call(Function::Ln, _) => {
+            all.push((Kind::DecimalLogarithm, Expr::quotient(x.clone(), Expr::Number(std::f64::consts::LN_10))));
+        }
+        _ => {}
+    }
+    all
+}
+
+fn is_bias(chain: &Chain, x: &Expr) -> bool {
+    let Expr::Of(id) = x else { return false };
+    let role = |id: Id| chain.quantities[id].role;
+    role(*id) == Role::Bias || chain.updated.iter().any(|&(before, after)| after == *id && role(before) == Role::Bias)
+}
+
+fn without(all: &[Expr], index: usize, whole: fn(Vec<Expr>) -> Expr) -> Expr {
+    let mut rest = all.to_vec();
+    rest.remove(index);
+    if rest.len() == 1 { rest.remove(0) } else { whole(rest) }
+}
+
+fn with_sign_changed(all: &[Expr], index: usize, whole: fn(Vec<Expr>) -> Expr) -> Expr {
+    let mut changed = all.to_vec();
+    changed[index] = match &all[index] {
+        Expr::Negative(a) => (**a).clone(),
+        a => Expr::negative(a.clone()),
+    };
+    whole(changed)
+}
+
+fn without_bias(chain: &Chain, x: &Expr) -> Option<Expr> {
+    let Expr::Sum(terms) = x else { return None };
+    let index = terms.iter().position(|term| is_bias(chain, term))?;
+    Some(without(terms, index, Expr::Sum))
+}
+
+/// σ′(y) instead of σ′(x).
+fn slope_at_output(x: &Expr) -> Option<Expr> {
+    let Expr::Slope(activation, both) = x else { return None };
+    // These have the same slope at both.
+    if matches!(activation, Activation::Linear | Activation::Relu | Activation::LeakyRelu | Activation::Softmax) {
+        return None;
+    }
+    let out = both[1].clone();
+    let again = Expr::call(Function::Of(*activation), out.clone());
+    Some(Expr::Slope(*activation, Box::new([out, again])))
+}
+
+fn with_pre_activations(chain: &Chain, x: &Expr) -> Expr {
+    let pre = |id: Id| chain.activations.iter().find(|(_, out)| *out == id).map(|(pre, _)| *pre);
+    let rule = |x: &Expr| if let Expr::Of(id) = x { pre(*id).map(Expr::Of) } else { None };
+    x.replaced(&rule).unwrap_or_else(|| x.clone())
+}
+
+fn with_activations(chain: &Chain, x: &Expr) -> Expr {
+    let out = |id: Id| chain.activations.iter().find(|(pre, _)| *pre == id).map(|(_, out)| *out);
+    let rule = |x: &Expr| match x {
+        // The slope of a relu at its output is the same, and that of a sigmoid has a mistake of its own.
+        Expr::Slope(..) => Some(x.clone()),
+        Expr::Of(id) => out(*id).map(Expr::Of),
+        _ => None,
+    };
+    x.replaced(&rule).unwrap_or_else(|| x.clone())
+}
+
+/// A weight after its update in a derivative that must not depend on it.
+fn updated(chain: &Chain, at: Id, x: &Expr) -> Option<Expr> {
+    let Expr::Of(weight) = x else { return None };
+    if chain.quantities[at].role != Role::Gradient {
+        return None;
+    }
+    let (_, after) = *chain.updated.iter().find(|(before, _)| before == weight)?;
+    let circular = chain.ancestors(after, &|_| false).contains(&at);
+    (!circular).then_some(Expr::Of(after))
+}
+
+fn exchanged(chain: &Chain, at: Id, partners: &[(Id, Id)], x: &Expr) -> Option<Expr> {
+    let Expr::Of(id) = x else { return None };
+    // An updated weight comes from its own weight.
+    if chain.quantities[at].role == Role::Update {
+        return None;
+    }
+    partners.iter().find(|(from, to)| from == id && to != id).map(|(_, to)| Expr::Of(*to))
+}
