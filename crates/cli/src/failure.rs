@@ -8,6 +8,10 @@ pub enum Failure {
     Usage(String),
     /// Anything else: exit code 1.
     Run(String),
+    /// A check found something wrong, and the report says what: exit code 1, no message.
+    Found,
+    /// An input file is wrong: exit code 2.
+    Input(String),
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -46,6 +50,11 @@ pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         Err(Failure::Run(text)) => {
             eprintln!("error: {text}");
             ExitCode::FAILURE
+        }
+        Err(Failure::Found) => ExitCode::FAILURE,
+        Err(Failure::Input(text)) => {
+            eprintln!("error: {text}");
+            ExitCode::from(2)
         }
     }
 }

@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{break_law, cifar10, doctor, explain, mnist, throughput, two_neurons};
+use commands::{break_law, check, cifar10, doctor, explain, mnist, throughput, two_neurons, worksheet};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
@@ -38,6 +38,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
         arguments: Vec<String>,
     },
+    Check(check::Arguments),
+    Worksheet(worksheet::Arguments),
     /// Reports the usable hardware of this machine, and how to fix what is missing
     Doctor,
     /// Prints a shell completion script
@@ -66,6 +68,8 @@ fn main() -> ExitCode {
             "this program was built without plots; from the source: cargo run --release --features plots -- plot {}",
             arguments.join(" ")
         ))),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Worksheet(arguments) => worksheet::run(&arguments),
         Command::Doctor => doctor::run(),
         Command::Completions { shell } => {
             print!("{}", completions(shell));

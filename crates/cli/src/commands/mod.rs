@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub mod break_law;
+pub mod check;
 pub mod cifar10;
 pub mod doctor;
 pub mod explain;
@@ -9,3 +10,4 @@ pub mod mnist;
 pub mod plot;
 pub mod throughput;
 pub mod two_neurons;
+pub mod worksheet;
