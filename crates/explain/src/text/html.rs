@@ -43,22 +43,24 @@ fn html(block: &Block) -> String {
 }
 
 fn rows(table: &Table) -> String {
-    let class = |i: usize| if table.right.get(i) == Some(&true) { " class=\"right\"" } else { "" };
-    let header: String =
-        (0..table.header.len()).map(|i| format!("<th{}>{}</th>", class(i), escaped(table.header[i]))).collect();
-    let mut html = format!("<div class=\"table\"><table>\n<tr>{header}</tr>\n");
-    for row in &table.rows {
+    let line = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
+        let cells = cells.enumerate().map(|(i, text)| {
+            let class = if table.right.get(i) == Some(&true) { " class=\"right\"" } else { "" };
+            ["<", tag, class, ">", &escaped(text), "</", tag, ">"].concat()
+        });
+        cells.collect::<String>()
+    };
+    let rows = table.rows.iter().map(|row| {
         let tone = match row.tone {
             Tone::Normal => "normal",
             Tone::Strong => "strong",
             Tone::Faint => "faint",
             Tone::Warning => "warning",
         };
-        let cells: String =
-            row.cells.iter().enumerate().map(|(i, cell)| format!("<td{}>{}</td>", class(i), escaped(cell))).collect();
-        html += &format!("<tr class=\"{tone}\">{cells}</tr>\n");
-    }
-    html + "</table></div>\n"
+        ["<tr class=\"", tone, "\">", &line("td", &mut row.cells.iter().map(String::as_str)), "</tr>\n"].concat()
+    });
+    let header = line("th", &mut table.header.iter().copied());
+    ["<div class=\"table\"><table>\n<tr>", &header, "</tr>\n", &rows.collect::<String>(), "</table></div>\n"].concat()
 }
 
 #[cfg(test)]
