@@ -1,6 +1,7 @@
 //! The command as its users run it, and the derivations that it prints.
 
 mod explain;
+mod laws;
 mod plots;
 mod programs;
 mod training;

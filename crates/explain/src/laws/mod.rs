@@ -7,8 +7,8 @@ mod nets;
 mod report;
 mod walk;
 
-use chainrule_autograd::Var64;
-use chainrule_tensor::{Binary, Tensor64, Unary};
+use chainrule_autograd::{Var64, map_records};
+use chainrule_tensor::{Binary, Shape, Tensor64, Unary};
 
 pub use nets::{Net, tiny_cnn, two_neurons};
 pub use walk::{Gradients, backward};
@@ -62,8 +62,8 @@ pub struct Row {
     pub right: f64,
     /// The gradient with the broken law.
     pub broken: f64,
-    /// The central difference of the loss, for a parameter.
-    pub difference: Option<f64>,
+    /// The central difference of the loss.
+    pub difference: f64,
     /// The ops that use the value.
     pub users: Vec<String>,
 }
@@ -127,8 +127,8 @@ pub fn break_law(law: Law, net: &Net, steps: usize) -> Experiment {
 
 /// The gradients of all nodes, from the loss to the parameters.
 fn compare(net: &Net, values: &[Tensor64], honest: &Gradients, broken: &Gradients) -> Vec<Row> {
-    let mut parameter = net.start.len();
-    let row = |(id, (var, gradient)): (&u64, &(Var64, Tensor64))| {
+    // Parameters were created first; then the results of the operations, in the order of the ids.
+    let row = |(place, (id, (var, gradient))): (usize, (&u64, &(Var64, Tensor64)))| {
         let right = gradient.to_vec();
         let wrong = broken.get(id).map_or_else(|| vec![0.0; right.len()], |(_, gradient)| gradient.to_vec());
         let error = |i: &usize| (right[*i] - wrong[*i]).abs();
@@ -137,37 +137,40 @@ fn compare(net: &Net, values: &[Tensor64], honest: &Gradients, broken: &Gradient
         // If all are right, the largest gradient.
         let worst =
             Some(largest(&error)).filter(|i| error(i) > 0.0).unwrap_or_else(|| largest(&|i: &usize| right[*i].abs()));
-        let difference = var.is_parameter().then(|| {
-            // Parameters were created first and in order, so the walk meets them last and backwards.
-            parameter -= 1;
-            central_difference(net, values, parameter, worst)
-        });
         let use_by = |user: &Var64| {
             let op = user.operation()?;
             (0..op.parents()).any(|i| op.parent(i).id() == *id).then(|| op.rule().name().to_owned())
         };
-        let users = honest.values().filter_map(|(user, _)| use_by(user)).collect();
         Row {
             name: var.name(),
             index: unravel(worst, &var.shape()),
             right: right[worst],
             broken: wrong[worst],
-            difference,
-            users,
+            difference: central_difference(net, values, place, worst),
+            users: honest.values().filter_map(|(user, _)| use_by(user)).collect(),
         }
     };
-    honest.iter().rev().map(row).collect()
+    honest.iter().enumerate().rev().map(row).collect()
 }
 
-/// `(E(w + h) − E(w − h)) / 2h` for one element of one parameter.
-fn central_difference(net: &Net, values: &[Tensor64], parameter: usize, element: usize) -> f64 {
+/// `(E(v + h) − E(v − h)) / 2h`, where v is one element of a parameter or, after the parameters, of the result of an
+/// operation.
+fn central_difference(net: &Net, values: &[Tensor64], place: usize, element: usize) -> f64 {
     let h = f64::EPSILON.cbrt();
+    let one_hot = move |shape: Shape, h: f64| Tensor64::from_fn(shape, |i| if i == element { h } else { 0.0 });
     let at = |h: f64| {
-        let mut moved = values.to_vec();
-        let mut numbers = moved[parameter].to_vec();
-        numbers[element] += h;
-        moved[parameter] = Tensor64::from(numbers).reshape(values[parameter].shape());
-        (net.loss)(&net.parameters(&moved)).item()
+        let Some(operation) = place.checked_sub(values.len()) else {
+            let mut moved = values.to_vec();
+            moved[place] = values[place].binary(Binary::Add, &one_hot(values[place].shape(), h));
+            return (net.loss)(&net.parameters(&moved)).item();
+        };
+        let mut recorded = 0..;
+        // What is added to a result is part of it for all that use it.
+        let nudge = move |var: Var64| match recorded.next() {
+            Some(k) if k == operation => &var + Var64::constant(one_hot(var.shape(), h)),
+            _ => var,
+        };
+        map_records(nudge, || (net.loss)(&net.parameters(values))).item()
     };
     (at(h) - at(-h)) / (2.0 * h)
 }

@@ -133,7 +133,7 @@ impl Experiment {
                     number(row.right),
                     number(row.broken),
                     ratio,
-                    row.difference.map_or(String::new(), number),
+                    number(row.difference),
                 ],
             );
         }
@@ -153,7 +153,7 @@ impl Experiment {
     fn located(&self) -> String {
         let wrong = self.rows.iter().find(|row| row.is_wrong()).expect("a reported step has a wrong gradient");
         let place = match &wrong.users[..] {
-            [] if wrong.difference.is_some() => "in what is done with the gradient after the walk".to_owned(),
+            [] => "in what is done with the gradient after the walk".to_owned(),
             [op] => format!("in the rule of {op}, or in what is done with its result"),
             ops => format!("in a rule of {}, or where their gradients are added", ops.join(", ")),
         };
