@@ -106,6 +106,10 @@ fn violations(sources: &BTreeMap<String, String>) -> Vec<String> {
             {
                 found.push(format!("src/{file} (layer {layer}) uses crate::{} (layer {of})", path.join("::")));
             }
+            // A re-export of lib.rs would hide the module.
+            if path.first().is_some_and(|first| first.starts_with(char::is_uppercase)) {
+                found.push(format!("src/{file} uses crate::{}: name it by its module", path.join("::")));
+            }
         }
     }
     found
@@ -196,6 +200,7 @@ fn violations_are_found() {
     assert!(one("gpu/memory.rs", "\nfn f() { crate::cuda::stats(0); }\n").contains("crate::cuda::stats"));
     assert!(one("cuda/conv.rs", "\nuse crate::cpu::images::Images;\n").contains("crate::cpu::images"));
     assert!(one("cpu/math/erf.rs", "\nuse super::super::images;\n").contains("crate::cpu::images"));
+    assert!(one("gpu/memory.rs", "\nuse crate::TensorOf;\n").contains("crate::TensorOf: name it by its module"));
     assert!(one("stray.rs", "\n").contains("src/stray.rs is in no layer"));
     assert!(
         violations(&with("layout.rs", "\n#[cfg(test)]\nmod tests {\n    use crate::tensor::Tensor;\n}\n")).is_empty()
