@@ -106,41 +106,69 @@ impl Cells {
         }
     }
 
-    /// The row of each cell: near its neighbors, at least 1 from the cells above and below (½ from dummy nodes).
+    /// The row of each cell: near its neighbors, at least 1 from the cells above and below (0.6 from dummy nodes). Leaves
+    /// make room for the other nodes, so that a chain of layers is straight.
     fn rows(&self) -> Vec<f64> {
-        let mut at = vec![0.0; self.columns.len()];
         let nodes = self.columns.len() - self.chains.iter().map(|chain| chain.len() - 2).sum::<usize>();
+        let mut weights: Vec<f64> = (0..self.columns.len()).map(|cell| if cell < nodes { 0.01 } else { 0.1 }).collect();
+        for chain in &self.chains {
+            weights[chain[chain.len() - 1]] = 1.0;
+        }
         let gap = |a: usize, b: usize| if a < nodes && b < nodes { 1.0 } else { 0.6 };
+        let mut at = vec![0.0; self.columns.len()];
         for column in &self.order {
-            let mut row = 0.0;
-            for (i, &cell) in column.iter().enumerate() {
-                row += if i > 0 { gap(column[i - 1], cell) } else { 0.0 };
-                at[cell] = row;
+            // The distance of each cell from the first.
+            let mut offsets = vec![0.0; column.len()];
+            for i in 1..column.len() {
+                offsets[i] = offsets[i - 1] + gap(column[i - 1], column[i]);
             }
-            for &cell in column {
-                at[cell] -= row / 2.0;
+            for (&cell, offset) in column.iter().zip(&offsets) {
+                at[cell] = offset - offsets[column.len() - 1] / 2.0;
             }
         }
-        for _ in 0..16 {
+        for _ in 0..24 {
             for column in &self.order {
-                let wanted: Vec<f64> = column.iter().map(|&cell| self.mean(cell, &at, |_| true)).collect();
-                // From above and from below, each keeping the distances; the mean of both is balanced and keeps them too.
-                let mut low = wanted.clone();
-                let mut high = wanted;
-                for i in 1..column.len() {
-                    low[i] = low[i].max(low[i - 1] + gap(column[i - 1], column[i]));
-                }
-                for i in (1..column.len()).rev() {
-                    high[i - 1] = high[i - 1].min(high[i] - gap(column[i - 1], column[i]));
-                }
-                for (i, &cell) in column.iter().enumerate() {
-                    at[cell] = f64::midpoint(low[i], high[i]);
+                let mut offset = 0.0;
+                let wanted = column.iter().enumerate().map(|(i, &cell)| {
+                    offset += if i > 0 { gap(column[i - 1], cell) } else { 0.0 };
+                    (self.pull(cell, &at, &weights) - offset, weights[cell], offset)
+                });
+                let wanted: Vec<(f64, f64, f64)> = wanted.collect();
+                let placed = ascending(&wanted.iter().map(|&(row, weight, _)| (row, weight)).collect::<Vec<_>>());
+                for ((&cell, row), (.., offset)) in column.iter().zip(placed).zip(wanted) {
+                    at[cell] = row + offset;
                 }
             }
         }
         let top = at.iter().copied().fold(f64::INFINITY, f64::min);
         at.iter().map(|row| row - top).collect()
     }
+
+    /// The mean row of the neighbors of a cell, weighted.
+    fn pull(&self, cell: usize, at: &[f64], weights: &[f64]) -> f64 {
+        let near = &self.neighbors[cell];
+        let total: f64 = near.iter().map(|&other| weights[other]).sum();
+        let sum: f64 = near.iter().map(|&other| weights[other] * at[other]).sum();
+        if near.is_empty() { at[cell] } else { sum / total }
+    }
+}
+
+/// The ascending numbers that are nearest to the given ones, by the weighted sum of squares (isotonic regression by pooling
+/// adjacent violators).
+fn ascending(wanted: &[(f64, f64)]) -> Vec<f64> {
+    // Runs of equal numbers: mean, weight, length.
+    let mut runs: Vec<(f64, f64, usize)> = Vec::new();
+    for &(row, weight) in wanted {
+        runs.push((row, weight, 1));
+        while let [.., (a, a_weight, a_length), (b, b_weight, b_length)] = runs[..]
+            && a > b
+        {
+            let weight = a_weight + b_weight;
+            runs.truncate(runs.len() - 2);
+            runs.push(((a * a_weight + b * b_weight) / weight, weight, a_length + b_length));
+        }
+    }
+    runs.into_iter().flat_map(|(row, _, length)| std::iter::repeat_n(row, length)).collect()
 }
 
 impl Cells {
@@ -178,6 +206,19 @@ mod tests {
         assert_eq!(found.bends.iter().map(Vec::len).collect::<Vec<_>>(), [0, 0, 0, 0, 1]);
         assert!((found.nodes[0].1 - found.nodes[1].1).abs() >= 1.0, "x and w are in one column");
         assert!((found.bends[4][0].1 - found.nodes[3].1).abs() >= 0.6, "the residual passes b at a distance");
+    }
+
+    #[test]
+    fn rows_are_moved_as_little_as_possible() {
+        assert_eq!(super::ascending(&[(1.0, 1.0), (0.0, 1.0), (5.0, 1.0)]), [0.5, 0.5, 5.0]);
+        assert_eq!(super::ascending(&[(3.0, 1.0), (0.0, 2.0), (-3.0, 3.0)]), [-1.0, -1.0, -1.0]);
+    }
+
+    #[test]
+    fn a_chain_of_layers_is_straight() {
+        // x, w → a; a, v, c → b.
+        let found = layout(6, &[(0, 2), (1, 2), (2, 5), (3, 5), (4, 5)]);
+        assert!((found.nodes[2].1 - found.nodes[5].1).abs() < 0.1, "{:?}", found.nodes);
     }
 
     #[test]
