@@ -3,6 +3,7 @@
 mod commands;
 mod compute;
 mod failure;
+mod nets;
 mod training;
 
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{break_law, check, cifar10, doctor, explain, mnist, throughput, two_neurons, worksheet};
+use commands::{break_law, check, cifar10, doctor, explain, ledger, mnist, throughput, two_neurons, worksheet};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
@@ -27,6 +28,7 @@ enum Command {
     Cifar10(cifar10::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
+    Ledger(ledger::Arguments),
     Break(break_law::Arguments),
     Throughput(throughput::Arguments),
     #[cfg(feature = "plots")]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Cifar10(arguments) => cifar10::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Break(arguments) => break_law::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
         #[cfg(feature = "plots")]

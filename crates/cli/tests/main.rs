@@ -2,6 +2,7 @@
 
 mod explain;
 mod laws;
+mod ledger;
 mod plots;
 mod programs;
 mod training;

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cifar10;
 pub mod doctor;
 pub mod explain;
+pub mod ledger;
 pub mod mnist;
 #[cfg(feature = "plots")]
 pub mod plot;

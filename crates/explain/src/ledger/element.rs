@@ -2,6 +2,8 @@
 
 use chainrule_autograd::Var64;
 
+use crate::number::unravel;
+
 pub(super) struct Element<'a> {
     pub parameter: &'a Var64,
     /// The place in row-major order.
@@ -42,14 +44,4 @@ impl<'a> Element<'a> {
     fn set(&self, value: f64) {
         self.parameter.update(|tensor| tensor.make_mut()[self.place] = value);
     }
-}
-
-/// The multi-index of an element in row-major order.
-pub(super) fn unravel(mut place: usize, shape: &[usize]) -> Vec<usize> {
-    let mut index = vec![0; shape.len()];
-    for (slot, &len) in index.iter_mut().zip(shape).rev() {
-        *slot = place % len;
-        place /= len;
-    }
-    index
 }

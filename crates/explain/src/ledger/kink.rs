@@ -2,8 +2,9 @@
 
 use chainrule_tensor::{Binary, Tensor64, Unary};
 
-use super::element::{Element, unravel};
+use super::element::Element;
 use super::trace::{Function, run};
+use crate::number::unravel;
 
 /// An operation that has a kink at the point.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,13 @@
 //! Explains the gradients of a net: every number of the backward pass with its rule, as text and as a page.
 
-mod nets;
-
 use std::path::{Path, PathBuf};
 
 use chainrule::tensor::Float;
 use chainrule_explain::{Document, Explanation, Extent, explain};
 use clap::{Args, ValueEnum};
-use nets::Net;
 
 use crate::failure::Failure;
+use crate::nets::{self, Net};
 
 /// Explains any gradient of a net: its rule in symbols and numbers, and its terms up to the loss
 ///
@@ -55,16 +53,16 @@ enum Zoom {
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.net {
-        Net::TwoNeurons => report(&explain(&nets::two_neurons()), arguments),
-        Net::Xor => report(&explain(&nets::xor()), arguments),
-        Net::Mnist => report(&explain(&nets::mnist(arguments.seed)), arguments),
-        Net::ResnetBlock => report(&explain(&nets::resnet_block(arguments.seed)), arguments),
+        Net::TwoNeurons => report(&explain(&nets::two_neurons()()), arguments),
+        Net::Xor => report(&explain(&nets::xor()()), arguments),
+        Net::Mnist => report(&explain(&nets::mnist_in_detail(arguments.seed)), arguments),
+        Net::ResnetBlock => report(&explain(&nets::resnet_block(arguments.seed)()), arguments),
     }
 }
 
 /// Writes the page of the net that `chainrule two-neurons` derives by hand.
 pub fn two_neurons_page(path: &Path) -> Result<(), Failure> {
-    write_page(&explain(&nets::two_neurons()), Net::TwoNeurons, None, path)
+    write_page(&explain(&nets::two_neurons()()), Net::TwoNeurons, None, path)
 }
 
 fn report<T: Float>(explanation: &Explanation<T>, arguments: &Arguments) -> Result<(), Failure> {
