@@ -40,6 +40,7 @@ fn the_columns_of_the_mnist_cnn_agree() {
     let number = |row: &Value, column: &str| row[column].as_f64().expect("a number");
     for row in rows {
         assert_eq!(row["verdict"], "agree", "{row}");
+        assert_eq!(row["forward_is_independent"], true, "{row}");
         let [reverse, forward, difference] = ["reverse", "forward", "difference"].map(|column| number(row, column));
         let allowed = 1e-6 * difference.abs() + 1e-10;
         assert!((reverse - difference).abs() <= allowed && (forward - difference).abs() <= allowed, "{row}");

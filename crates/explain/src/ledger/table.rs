@@ -100,6 +100,11 @@ impl Ledger {
             self.count(Verdict::Agree),
             self.rows.len()
         )?;
+        let zero = |row: &&Row| [row.reverse, row.forward, row.difference.value].iter().all(|&value| value == 0.0);
+        let zeros = self.rows.iter().filter(zero).count();
+        if zeros > 0 {
+            writeln!(f, "{zeros} of them are 0 in all columns")?;
+        }
         for (verdict, text) in [
             (Verdict::Kink, "at a kink: the slopes on both sides differ, and reverse mode is between them"),
             (Verdict::Unresolved, "rough: the differences are too inexact to tell"),
@@ -132,18 +137,16 @@ impl Ledger {
     }
 }
 
-/// A label and a text of several lines of at most 80 columns.
+/// A label and a text, in lines of at most 80 columns.
 fn wrapped(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    write!(f, "  {label:<8}")?;
-    let mut column = 10;
+    let mut line = format!("  {label:<8}");
     for word in text.split(' ') {
-        let width = word.chars().count() + 1;
-        if column + width > 80 {
-            write!(f, "\n{:10}", "")?;
-            column = 10;
+        if line.chars().count() + word.chars().count() > 79 {
+            writeln!(f, "{}", line.trim_end())?;
+            line = " ".repeat(10);
         }
-        write!(f, "{word} ")?;
-        column += width;
+        line += word;
+        line += " ";
     }
-    writeln!(f)
+    writeln!(f, "{}", line.trim_end())
 }

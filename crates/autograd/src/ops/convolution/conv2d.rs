@@ -6,6 +6,7 @@ use chainrule_tensor::{Conv2dOptions, Epilogue, Float};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
+use crate::ops::elementwise::where_positive;
 use crate::ops::epilogue::gated;
 use crate::ops::linear_map::linear;
 use crate::ops::reduction::channel_sum::{ChannelSum, channels};
@@ -172,8 +173,7 @@ impl<T: Float> Rule<T> for Conv2d {
         let mut others = dx[2..].iter().cloned();
         let bias = self.bias.then(|| others.next().flatten().map(|db| db.reshape(channels(op.output().shape()))));
         let z = Tangent::sum(op.output().shape(), products.into_iter().chain(bias).chain(others));
-        // The gate of relu is that of the backward pass.
-        Some(if self.relu { Tangent::slope(gated(&z.value, Some(&op.output().value()))) } else { z })
+        Some(if self.relu { Tangent::forward(where_positive(op.output(), &z.value)) } else { z })
     }
 }
 

@@ -6,11 +6,11 @@ use chainrule_tensor::{Binary, Compare, Float, TensorOf, Unary};
 
 use super::function::{Forward, Function, Slope, function, gradient};
 use crate::attribute::Attribute;
-use crate::graph::{Operation, VarOf};
+use crate::graph::{Operation, Tangent, VarOf};
 
 function! {
     /// The rectified linear unit. f′ is 0 at 0, as in `PyTorch`. NaN stays NaN.
-    pub fn relu() = "max(x, 0)", Unary::Relu;
+    pub fn relu() = "max(x, 0)", Unary::Relu, tangent (|x, t| where_positive(x, t));
     slope(y) = "s, s = 1 where y > 0, else 0", Binary::ReluBackward;
     curvature = 0;
 }
@@ -106,6 +106,12 @@ function! {
         let u2 = (c * 6.0 * CUBIC) * x;
         (1.0 - t.square()) * (&u1 + 0.5 * (x * u2) - x * &t * u1.square())
     };
+}
+
+/// t where x > 0, else 0: the tangent of relu.
+pub(in crate::ops) fn where_positive<T: Float>(x: &VarOf<T>, t: &VarOf<T>) -> VarOf<T> {
+    let zero = TensorOf::scalar(T::ZERO);
+    t.select(&x.value().compare(Compare::Greater, &zero), &VarOf::constant(zero))
 }
 
 #[cfg(test)]

@@ -15,6 +15,9 @@
 //! f′` is a separate op in one pass, and its rule uses the curvature, the derivative of f′ with respect to that x or y.
 //! Without one, the gradient is an expression on variables, `|dy| dy / x`, which can be differentiated directly. In
 //! both cases the result consists of variables, so derivatives of any order exist.
+//!
+//! The tangent is f′ times that of x, by the function that computes `dy · f′`. If the first line ends in
+//! `tangent (|x, t| …)`, it is that expression of x and its tangent t, and forward mode is independent of the slope.
 
 use chainrule_tensor::{Binary, Float};
 
@@ -32,6 +35,11 @@ pub(super) trait Function<T: Float>: Copy + Send + Sync + 'static {
 
     /// `dx = dy · f′` for the operation `y = f(x)`.
     fn gradient(self, op: &Operation<T>, dy: &VarOf<T>) -> VarOf<T>;
+
+    /// The tangent of y for the tangent t of x.
+    fn tangent(self, op: &Operation<T>, t: &VarOf<T>) -> Tangent<T> {
+        Tangent::slope(self.gradient(op, t))
+    }
 }
 
 /// The rule of `y = f(x)`.
@@ -57,8 +65,7 @@ impl<T: Float, F: Function<T>> Rule<T> for Forward<F> {
         vec![Some(self.0.gradient(op, dy))]
     }
     fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
-        // f′ · dx, by the same function as dy · f′.
-        dx[0].as_ref().map(|dx| Tangent::slope(self.0.gradient(op, dx)))
+        dx[0].as_ref().map(|dx| self.0.tangent(op, dx))
     }
 }
 
@@ -117,7 +124,8 @@ impl<T: Float, F: Slope<T>> Rule<T> for Gradient<F> {
 macro_rules! function {
     (
         $(#[$doc:meta])*
-        $vis:vis fn $name:ident($($number:ident $symbol:literal),*) $(as $label:literal)? = $formula:literal, $value:expr;
+        $vis:vis fn $name:ident($($number:ident $symbol:literal),*) $(as $label:literal)? = $formula:literal, $value:expr
+            $(, tangent $tangent:tt)?;
         slope($($at:ident)?) = $slope:literal, $($gradient:tt)*
     ) => {
         impl<T: Float> VarOf<T> {
@@ -137,12 +145,23 @@ macro_rules! function {
                         vec![$(Attribute::new(stringify!($number), self.$number).symbol($symbol)),*]
                     }
                     function!(@gradient [$($at)?] [$($number)*] $($gradient)*);
+                    function!(@tangent [$($number)*] $($tangent)?);
                 }
 
                 function!(@slope [$name $($label)?] [$($at)?] [$($number)*] $slope, $($gradient)*);
 
                 Self::record(self.value().unary($value), [self], Forward(Entry { $($number),* }))
             }
+        }
+    };
+
+    (@tangent $numbers:tt) => {};
+    (@tangent [$($number:ident)*] (|$x:ident, $t:ident| $tangent:expr)) => {
+        fn tangent(self, op: &Operation<T>, $t: &VarOf<T>) -> Tangent<T> {
+            $(let $number = self.$number;)*
+            let $x = op.parent(0);
+            let _ = ($x, $($number),*);
+            Tangent::forward($tangent)
         }
     };
 

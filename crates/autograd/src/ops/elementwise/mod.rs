@@ -7,3 +7,5 @@ mod function;
 mod maximum;
 mod scalar;
 mod select;
+
+pub(in crate::ops) use activation::where_positive;

@@ -4,20 +4,20 @@ use chainrule_tensor::{Float, Unary};
 
 use super::function::{Forward, Function, function};
 use crate::attribute::Attribute;
-use crate::graph::{Operation, VarOf};
+use crate::graph::{Operation, Tangent, VarOf};
 
 function! {
-    pub(crate) fn add_number(s "s") as "add number" = "x + s", Unary::Add(s);
+    pub(crate) fn add_number(s "s") as "add number" = "x + s", Unary::Add(s), tangent (|x, t| t.clone());
     slope() = "1", |dy| dy.clone();
 }
 
 function! {
-    pub(crate) fn subtract_from_number(s "s") as "subtract from number" = "s − x", Unary::SubFrom(s);
+    pub(crate) fn subtract_from_number(s "s") as "subtract from number" = "s − x", Unary::SubFrom(s), tangent (|x, t| -t);
     slope() = "(−1)", |dy| -dy;
 }
 
 function! {
-    pub(crate) fn multiply_by_number(s "s") as "multiply by number" = "s·x", Unary::Mul(s);
+    pub(crate) fn multiply_by_number(s "s") as "multiply by number" = "s·x", Unary::Mul(s), tangent (|x, t| s * t);
     slope() = "s", |dy| dy.multiply_by_number(s);
 }
 
