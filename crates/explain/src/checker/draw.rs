@@ -11,7 +11,7 @@ use super::mistakes::candidates;
 use super::sheet::{Kind, Problem};
 
 /// How often numbers are drawn before giving up.
-const ATTEMPTS: usize = 2000;
+const ATTEMPTS: usize = 5000;
 /// The input of an activation, or the lead of the largest in a pooling window, is at least this far from a kink.
 const FROM_KINK: f64 = 0.05;
 /// The output of a sigmoid or tanh is at most this: beyond it the unit counts as saturated.
@@ -68,7 +68,8 @@ fn number(problem: &Problem, rng: &mut Rng, given: Given, label: usize, others: 
     };
     let mut number = drawn();
     for _ in 0..50 {
-        if others.iter().all(|(_, other)| other.abs() != number.abs()) && number.abs() != 1.0 {
+        // A factor near 1 would not be missed.
+        if others.iter().all(|(_, other)| other.abs() != number.abs()) && (number.abs() - 1.0).abs() > 0.05 {
             break;
         }
         number = drawn();
@@ -124,7 +125,8 @@ fn confused(chain: &Chain, exact: &[f64], id: Id, digits: usize) -> Option<Strin
     {
         return Some(format!("{name} hardly changes"));
     }
-    let known: Vec<_> = exact.iter().map(|&x| Some(super::Interval::point(x))).collect();
+    let point = super::Interval::point;
+    let known: Vec<_> = exact.iter().map(|&x| Some(point(x))).collect();
     let wrong: Vec<(super::MistakeKind, f64)> = candidates(chain, &[id].into())
         .into_iter()
         .map(|candidate| {
@@ -133,17 +135,21 @@ fn confused(chain: &Chain, exact: &[f64], id: Id, digits: usize) -> Option<Strin
         })
         .filter(|(_, value)| value.is_finite())
         .collect();
-    // The values that are the same by algebra are no confusion: all of their names are listed. Nor is a mistake that
-    // cannot be seen at all, such as leaving out an ε of 1e-8.
-    let same = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs().max(b.abs());
-    let near = |written: f64, other: f64| (written - other).abs() < 2.0 * significant_unit(written, digits);
+    // What the right value can be for earlier answers with so many digits.
+    let rounded = |at: usize| super::Interval::around(exact[at], significant_unit(exact[at], digits));
+    let kept: Vec<_> =
+        (0..exact.len()).map(|at| Some(if chain.is_given(at) { point(exact[at]) } else { rounded(at) })).collect();
+    let blur = Values::new(chain, &kept).computed(id).radius();
     for (kind, value) in &wrong {
-        // Earlier values that are rounded to the same digits blur the right value by about a unit for each factor.
-        if !same(*value, right) && (value - right).abs() < 6.0 * significant_unit(right.abs().max(value.abs()), digits)
-        {
+        let (unit, distance) = (significant_unit(right.abs().max(value.abs()), digits), (value - right).abs());
+        // A mistake that cannot be seen at all, such as leaving out an ε of 1e-8, confuses nobody.
+        if distance > 0.01 * unit && distance < blur + 2.0 * unit {
             return Some(format!("{name}: {} looks right", kind.name()));
         }
     }
+    // The values that are the same by algebra are no confusion: all of their names are listed.
+    let same = |a: f64, b: f64| (a - b).abs() <= 1e-7 * a.abs().max(b.abs());
+    let near = |written: f64, other: f64| (written - other).abs() < 2.0 * significant_unit(written, digits);
     for (i, (kind, value)) in wrong.iter().enumerate() {
         for (other, other_value) in &wrong[..i] {
             let confused = near(*value, *other_value) || near(*other_value, *value);

@@ -202,7 +202,7 @@ fn in_one_place(chain: &Chain, at: Id) -> Vec<(Kind, Expr)> {
     }
     if quantity.role != Role::Update {
         let times = |factor: f64| Expr::Product(vec![Expr::Number(factor), expr.clone()]);
-        all.push((Kind::Sign, Expr::negative(expr.clone())));
+        all.push((Kind::Sign, with_opposite_sign(expr)));
         if matches!(quantity.role, Role::Gradient) || chain.quantities[at].name.starts_with('E') {
             all.extend([(Kind::Twice, times(2.0)), (Kind::Half, times(0.5))]);
             if chain.outputs > 1 {
@@ -256,6 +256,8 @@ fn local(chain: &Chain, x: &Expr) -> Vec<(Kind, Expr)> {
                 all.push((Kind::ProductForSum, Expr::Product(terms.clone())));
             }
         }
+        // A power is no product in which anything is forgotten.
+        Expr::Product(factors) if factors.iter().all(|factor| *factor == factors[0]) => {}
         Expr::Product(factors) => {
             for (i, factor) in factors.iter().enumerate() {
                 let kind = match factor {
@@ -293,12 +295,16 @@ fn without(all: &[Expr], index: usize, whole: fn(Vec<Expr>) -> Expr) -> Expr {
     if rest.len() == 1 { rest.remove(0) } else { whole(rest) }
 }
 
+fn with_opposite_sign(x: &Expr) -> Expr {
+    match x {
+        Expr::Negative(a) => (**a).clone(),
+        _ => Expr::negative(x.clone()),
+    }
+}
+
 fn with_sign_changed(all: &[Expr], index: usize, whole: fn(Vec<Expr>) -> Expr) -> Expr {
     let mut changed = all.to_vec();
-    changed[index] = match &all[index] {
-        Expr::Negative(a) => (**a).clone(),
-        a => Expr::negative(a.clone()),
-    };
+    changed[index] = with_opposite_sign(&all[index]);
     whole(changed)
 }
 

@@ -66,8 +66,6 @@ struct Head<'a> {
     matrices: Option<&'a Matrices>,
     #[serde(skip_serializing_if = "Option::is_none")]
     loss: Option<Loss>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    update: Option<Update>,
 }
 
 impl Worksheet {
@@ -154,16 +152,9 @@ impl Worksheet {
             Kind::BatchNorm(norm) => (norm.count, "y"),
             Kind::Matrices(_) => (0, ""),
         };
-        all.push(format!("The loss is {}.", self.problem.loss.formula(outputs, letter)));
-        if let Some(update) = &self.problem.update {
-            let constants = update.constants().into_iter().map(|(name, value)| format!("{name} = {value}"));
-            let steps = if update.steps == 1 { "one step".to_owned() } else { format!("{} steps", update.steps) };
-            all.push(format!(
-                "Then {steps} of the optimizer: {}, with {}.",
-                update.formulas().join(", "),
-                constants.collect::<Vec<_>>().join(", ")
-            ));
-        }
+        all.push("The loss:".into());
+        all.push(self.problem.loss.formula(outputs, letter));
+        all.extend(self.problem.update.iter().flat_map(Update::description));
         all
     }
 
@@ -189,7 +180,6 @@ impl Worksheet {
             batch_norm: None,
             matrices: None,
             loss: Some(*loss),
-            update: *update,
         };
         match kind {
             Kind::Dense(net) => head.net = Some(net),
@@ -198,6 +188,9 @@ impl Worksheet {
             Kind::Matrices(matrices) => (head.matrices, head.loss) = (Some(matrices), None),
         }
         let mut text = toml::to_string(&head).expect("plain data");
+        if let Some(update) = update {
+            let _ = write!(text, "\n[update]\n{}", update.toml());
+        }
         if !self.numbers.is_empty() {
             text += "\n[given]\n";
             for (name, values) in grouped(&self.numbers) {
@@ -212,7 +205,8 @@ impl Worksheet {
                 let table = step.map_or_else(|| "answers".to_owned(), |step| format!("answers.step{step}"));
                 let _ = writeln!(text, "{}[{table}]", if i == 0 { "" } else { "\n" });
             }
-            let _ = writeln!(text, "{} = \"{}\"", question.name, answer(question));
+            let line = format!("{} = \"{}\"", question.name, answer(question));
+            let _ = writeln!(text, "{line:<32}# {}", question.meaning);
         }
         text
     }

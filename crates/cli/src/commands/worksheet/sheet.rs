@@ -116,7 +116,22 @@ pub fn html(worksheet: &Worksheet, student: &str, file: &str) -> Result<String, 
     Ok(page.render()?)
 }
 
-/// A name as MathML.
+/// A name as MathML; `dE_dnet_o` as a fraction.
 fn name(name: &str) -> String {
-    Expression::parse(name).map_or_else(|_| name.to_owned(), |symbol| symbol.to_mathml())
+    let symbol = |name: &str| Expression::parse(name).map_or_else(|_| name.to_owned(), |symbol| symbol.to_mathml());
+    // What stands between <math …> and </math>.
+    let inner = |name: &str| {
+        let math = symbol(name);
+        let start = math.find('>').map_or(0, |at| at + 1);
+        math[start..].trim_end_matches("</math>").to_owned()
+    };
+    let partial =
+        name.strip_prefix('d').and_then(|rest| rest.split_once("_d")).filter(|(_, below)| !below.contains("_via_"));
+    match partial {
+        Some((above, below)) => {
+            let [above, below] = [above, below].map(|part| format!("<mrow><mo>∂</mo>{}</mrow>", inner(part)));
+            format!("<math><mfrac>{above}{below}</mfrac></math>")
+        }
+        None => symbol(name),
+    }
 }

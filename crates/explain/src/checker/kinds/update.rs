@@ -6,7 +6,7 @@ use super::super::mistakes::Kind;
 use super::{Parameter, of, product};
 
 /// The steps of an optimizer.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Update {
     /// The optimizer.
@@ -58,7 +58,7 @@ fn yes() -> bool {
 }
 
 /// An optimizer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Optimizer {
     /// `w − lr·g`.
@@ -71,7 +71,7 @@ pub enum Optimizer {
 }
 
 /// The convention of momentum. The velocity starts at 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Momentum {
     /// `v ← μ·v + g`, `w ← w − lr·v`.
@@ -98,21 +98,53 @@ impl Update {
         }
     }
 
-    /// The formulas, for the sheet.
-    pub(in super::super) fn formulas(&self) -> Vec<String> {
-        let texts: &[&str] = match (self.optimizer, self.convention) {
-            (Optimizer::Sgd, _) => &["w_new = w − lr · dE_dw"],
-            (Optimizer::Momentum, Momentum::Pytorch) => &["v = μ · v_old + dE_dw", "w_new = w − lr · v"],
-            (Optimizer::Momentum, Momentum::Classical) => &["v = μ · v_old − lr · dE_dw", "w_new = w + v"],
-            (Optimizer::Adam, _) => &[
-                "m = β1 · m_old + (1 − β1) · dE_dw",
-                "v = β2 · v_old + (1 − β2) · dE_dw²",
-                "mhat = m/(1 − β1^t)",
-                "vhat = v/(1 − β2^t)",
-                "w_new = w − lr · mhat/(√vhat + ε)",
-            ],
+    /// The steps in words, then the formulas of one.
+    pub(in super::super) fn description(&self) -> Vec<String> {
+        let (name, formulas): (&str, &[&str]) = match (self.optimizer, self.convention) {
+            (Optimizer::Sgd, _) => ("SGD", &["w_new = w − lr · dE_dw"]),
+            (Optimizer::Momentum, Momentum::Pytorch) => {
+                ("SGD with momentum", &["v = μ · v_old + dE_dw, w_new = w − lr · v"])
+            }
+            (Optimizer::Momentum, Momentum::Classical) => {
+                ("SGD with momentum", &["v = μ · v_old − lr · dE_dw, w_new = w + v"])
+            }
+            (Optimizer::Adam, _) => (
+                "Adam",
+                &[
+                    "m = β1 · m_old + (1 − β1) · dE_dw, v = β2 · v_old + (1 − β2) · dE_dw²",
+                    "mhat = m/(1 − β1^k), vhat = v/(1 − β2^k), w_new = w − lr · mhat/(√vhat + ε)",
+                ],
+            ),
         };
-        texts.iter().map(|&text| text.to_owned()).collect()
+        let constants: Vec<String> = self.constants().iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let start = match self.optimizer {
+            Optimizer::Sgd => "",
+            Optimizer::Momentum => "; v is 0 before the first step",
+            Optimizer::Adam => "; m and v are 0 before the first step, k is the number of the step",
+        };
+        let steps = if self.steps == 1 { "one step".to_owned() } else { format!("{} steps", self.steps) };
+        let of_what = if self.biases { "all weights and biases" } else { "the weights alone" };
+        let mut all = vec![format!("Then {steps} of {name} for {of_what}, with {}{start}:", constants.join(", "))];
+        all.extend(formulas.iter().map(|&text| text.to_owned()));
+        all
+    }
+
+    /// The settings that matter, as lines of TOML.
+    pub(in super::super) fn toml(&self) -> String {
+        let Self { lr, steps, biases, momentum, beta1, beta2, epsilon, .. } = self;
+        let optimizer = match (self.optimizer, self.convention) {
+            (Optimizer::Sgd, _) => "optimizer = \"sgd\"".to_owned(),
+            (Optimizer::Momentum, Momentum::Pytorch) => {
+                format!("optimizer = \"momentum\"\nconvention = \"pytorch\"\nmomentum = {momentum:?}")
+            }
+            (Optimizer::Momentum, Momentum::Classical) => {
+                format!("optimizer = \"momentum\"\nconvention = \"classical\"\nmomentum = {momentum:?}")
+            }
+            (Optimizer::Adam, _) => {
+                format!("optimizer = \"adam\"\nbeta1 = {beta1:?}\nbeta2 = {beta2:?}\nepsilon = {epsilon:?}")
+            }
+        };
+        format!("{optimizer}\nlr = {lr:?}\nsteps = {steps}\nbiases = {biases}\n")
     }
 
     /// The constants with their names in answers.
