@@ -1,5 +1,6 @@
 //! The command as its users run it, and the derivations that it prints.
 
+mod derivations;
 mod explain;
 mod laws;
 mod ledger;

@@ -10,8 +10,8 @@ use super::kinds::Given;
 use super::mistakes::candidates;
 use super::sheet::{Kind, Problem};
 
-/// How often numbers are drawn before giving up.
-const ATTEMPTS: usize = 5000;
+/// How often numbers are drawn before giving up. Three digits for a 2-2-1 net take some thousand draws.
+pub(super) const ATTEMPTS: usize = 20_000;
 /// The input of an activation, or the lead of the largest in a pooling window, is at least this far from a kink.
 const FROM_KINK: f64 = 0.05;
 /// The output of a sigmoid or tanh is at most this: beyond it the unit counts as saturated.
@@ -24,9 +24,9 @@ pub(super) struct Drawn {
 }
 
 /// Draws the numbers of a problem that is not on matrices.
-pub(super) fn draw(problem: &Problem, rng: &mut Rng, digits: usize) -> Result<Drawn, String> {
+pub(super) fn draw(problem: &Problem, rng: &mut Rng, digits: usize, attempts: usize) -> Result<Drawn, String> {
     let mut reason = String::new();
-    for _ in 0..ATTEMPTS {
+    for _ in 0..attempts {
         let mut numbers: Vec<(String, f64)> = Vec::new();
         let label = rng.next_u32() as usize;
         let chain = problem.chain(&mut |name, given| {
@@ -41,7 +41,7 @@ pub(super) fn draw(problem: &Problem, rng: &mut Rng, digits: usize) -> Result<Dr
         }
     }
     Err(format!(
-        "after {ATTEMPTS} draws there are still mistakes that {digits} digits cannot tell apart ({reason}); ask for more \
+        "after {attempts} draws there are still mistakes that {digits} digits cannot tell apart ({reason}); ask for more \
          digits or a smaller net"
     ))
 }
@@ -159,4 +159,34 @@ fn confused(chain: &Chain, exact: &[f64], id: Id, digits: usize) -> Option<Strin
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_found_are_an_error() {
+        let problem: Problem = "[batch-norm]\n".parse().expect("a problem");
+        let error = draw(&problem, &mut Rng::seed(1), 3, 20).err().expect("an ε of 1e-5 cannot be seen in 3 digits");
+        assert!(
+            error.starts_with("after 20 draws there are still mistakes that 3 digits cannot tell apart ("),
+            "{error}"
+        );
+        assert!(error.ends_with("; ask for more digits or a smaller net"), "{error}");
+    }
+
+    #[test]
+    fn no_relu_of_a_net_is_dead() {
+        let head = "[net]\nlayers = [2, 3, 1]\nactivations = [\"relu\", \"linear\"]\n";
+        let problem: Problem = head.parse().expect("a problem");
+        for seed in 0..5 {
+            let Ok(Drawn { chain, .. }) = draw(&problem, &mut Rng::seed(seed), 5, ATTEMPTS) else {
+                panic!("no numbers")
+            };
+            let exact = chain.exact();
+            assert_eq!(chain.activations.len(), 3);
+            assert!(chain.activations.iter().all(|&(pre, _)| exact[pre] >= FROM_KINK));
+        }
+    }
 }

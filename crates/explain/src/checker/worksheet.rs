@@ -7,7 +7,7 @@ use chainrule_tensor::Rng;
 use serde::Serialize;
 
 use super::answer::shown;
-use super::draw::{Drawn, draw};
+use super::draw::{ATTEMPTS, Drawn, draw};
 use super::kinds::{Biases, Loss, Net, Update};
 use super::matrices::Matrices;
 use super::sheet::{Kind, Name, Problem, Sheet};
@@ -90,7 +90,7 @@ impl Worksheet {
             let (questions, names) = (matrices.questions(), matrices.names());
             return Ok(Self { title, questions, names, numbers: Vec::new(), digits, problem });
         }
-        let Drawn { numbers, chain } = draw(&problem, &mut rng, digits).map_err(WorksheetError)?;
+        let Drawn { numbers, chain } = draw(&problem, &mut rng, digits, ATTEMPTS).map_err(WorksheetError)?;
         let exact = chain.exact();
         let step_of = |id| (1..=chain.steps()).find(|&step| chain.names(step).any(|(_, known)| known == id));
         let question = |&id: &usize| {

@@ -116,7 +116,8 @@ impl Update {
                 ],
             ),
         };
-        let constants: Vec<String> = self.constants().iter().map(|(name, value)| format!("{name} = {value}")).collect();
+        let constants: Vec<String> =
+            self.constants().iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
         let start = match self.optimizer {
             Optimizer::Sgd => "",
             Optimizer::Momentum => "; v is 0 before the first step",
