@@ -64,6 +64,16 @@ fn a_wrong_rule_is_found() {
 }
 
 #[test]
+fn the_terms_of_an_element_add_up() {
+    let text = text_of("06_explain");
+    let sum = text.lines().find_map(|line| line.strip_prefix("sum ")).expect("the last line");
+    let (sum, gradient) = sum.split_once(", gradient ").expect("two numbers");
+    let number = |text: &str| text.parse::<f64>().expect("a number");
+    assert!((number(sum) - number(gradient)).abs() < 1e-15 && number(gradient) != 0.0, "{text}");
+    assert!(text.contains("∂L/∂w1[1,0]") && text.contains("└ h[0,1] by tanh"), "{text}");
+}
+
+#[test]
 fn two_epochs_read_98_of_100_digits() {
     let text = text_of("04_train_mnist");
     assert!(accuracy(&text) >= 98.0, "{text}");

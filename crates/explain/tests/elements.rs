@@ -105,6 +105,7 @@ fn an_op_of_the_user_is_explained() {
     assert_eq!((term.output.as_slice(), term.dy, term.local), (&[1][..], -12.0, 3.0));
     let step = &explanation.steps()[term.step];
     assert_eq!((step.op.as_str(), step.derivative.as_str(), step.at.as_ref()), ("triple", "three times dy", None));
+    assert!(explanation.page("triple").to_html().contains("three times dy"), "a page needs no formula that parses");
 }
 
 #[test]

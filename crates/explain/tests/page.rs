@@ -70,12 +70,15 @@ fn a_large_page_explains_an_element_of_each_parameter_up_to_the_loss() {
         let (variable, flat): (usize, usize) = (variable.parse().unwrap(), flat.parse().unwrap());
         let terms = element["terms"].as_array().unwrap().iter().map(|term| {
             let output = at(&found["steps"][at(&term[0])]["output"]);
-            f64::from(numbers[output].1[at(&term[2])]) * term[3].as_f64().unwrap()
+            let dy = numbers[output].1[at(&term[2])];
+            assert_eq!(term[3].as_f64().map(|x| x as f32), Some(dy));
+            f64::from(dy) * term[4].as_f64().unwrap()
         });
         let terms: Vec<f64> = terms.collect();
         let sum = terms.iter().sum::<f64>() + element["rest"]["sum"].as_f64().unwrap();
         let magnitude = terms.iter().map(|x| x.abs()).sum::<f64>() + element["rest"]["magnitude"].as_f64().unwrap();
         let gradient = f64::from(numbers[variable].1[flat]);
+        assert_eq!(element["gradient"].as_f64().map(|x| x as f32), Some(gradient as f32));
         assert!((sum - gradient).abs() <= 8.0 * f64::from(f32::EPSILON) * magnitude, "{key}: {sum}, not {gradient}");
     }
     for name in ["w", "x"] {
@@ -98,6 +101,26 @@ fn a_large_page_explains_an_element_of_each_parameter_up_to_the_loss() {
         }
         assert_eq!(levels, 5, "y, h, p, square, L");
     }
+}
+
+#[test]
+fn of_a_very_large_tensor_the_page_has_statistics_and_single_elements() {
+    let w = Var::parameter("w", Tensor::from_fn([400, 400], |i| (i % 7) as f32 - 3.0));
+    let x = Var::constant(Tensor::from_fn([1, 400], |i| (i % 5) as f32)).named("x");
+    let loss = x.linear(&w, None).named("y").square().sum().named("L");
+    let page = explain(&loss).page("large").to_html();
+    assert!(page.len() < 200_000, "{} bytes", page.len());
+    let found = data(&page);
+    assert!(found["variables"][1]["value"].is_null() && found["variables"][1]["gradient"].is_null());
+    let largest = loss.backward()[&w].to_vec().into_iter().fold(0.0f32, |a, b| if b.abs() > a.abs() { b } else { a });
+    assert_eq!(found["variables"][1]["gradient_numbers"]["max"].as_f64().unwrap() as f32, largest.abs());
+    let elements = found["elements"].as_object().unwrap();
+    let of_w: Vec<&Value> =
+        elements.iter().filter(|(key, _)| key.starts_with("1:")).map(|(_, element)| element).collect();
+    assert_eq!(of_w.len(), 1);
+    assert_eq!(of_w[0]["gradient"].as_f64().unwrap() as f32, largest);
+    let [dy, local] = [3, 4].map(|i| of_w[0]["terms"][0][i].as_f64().unwrap());
+    assert_eq!((dy * local) as f32, largest, "one term, dy · x");
 }
 
 #[test]

@@ -41,7 +41,8 @@ struct Node<'a> {
     name: &'a str,
     kind: crate::explanation::Kind,
     shape: &'a [usize],
-    value: Array,
+    /// The elements, unless there are too many.
+    value: Option<Array>,
     gradient: Option<Array>,
     value_numbers: Summary,
     gradient_numbers: Option<Summary>,
@@ -128,10 +129,6 @@ impl Array {
     fn bytes(kind: &'static str, bytes: &[u8]) -> Self {
         Self::Bytes { kind, base64: base64(bytes) }
     }
-
-    fn of_tensor<T: Float>(tensor: &TensorOf<T>) -> Self {
-        Self::of(&tensor.to_vec())
-    }
 }
 
 impl Summary {
@@ -168,8 +165,8 @@ impl<'a> Data<'a> {
             name: &variable.name,
             kind: variable.kind,
             shape: &variable.shape,
-            value: Array::of_tensor(&graph.variables[i].value()),
-            gradient: graph.gradients[i].as_ref().map(Array::of_tensor),
+            value: carried(&graph.variables[i].value()),
+            gradient: graph.gradients[i].as_ref().and_then(carried),
             value_numbers: Summary::of(&variable.value),
             gradient_numbers: variable.gradient.as_ref().map(Summary::of),
             step: variable.step,
@@ -179,7 +176,7 @@ impl<'a> Data<'a> {
             let inputs = step.inputs.iter().enumerate().map(|(k, input)| {
                 // Where a gradient is the only one that arrives, it is the variable's.
                 let shared = explanation.variables()[input.variable].arrivals.len() > 1;
-                let gradient = graph.walked[i].outgoing[k].as_ref().filter(|_| shared).map(Array::of_tensor);
+                let gradient = graph.walked[i].outgoing[k].as_ref().filter(|_| shared).and_then(carried);
                 Edge {
                     variable: input.variable,
                     symbol: &input.symbol,
@@ -214,6 +211,13 @@ impl<'a> Data<'a> {
             explained,
         }
     }
+}
+
+/// Of larger tensors, a page has the statistics only: it must stay small enough to be opened.
+const CARRIED: usize = 1 << 17;
+
+fn carried<T: Float>(tensor: &TensorOf<T>) -> Option<Array> {
+    (tensor.numel() <= CARRIED).then(|| Array::of(&tensor.to_vec()))
 }
 
 /// The edges of the graph, in the order of steps and their inputs.

@@ -82,12 +82,14 @@ pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<V
 /// Explained elements by `variable:element`.
 pub(super) type Elements = BTreeMap<String, ExplainedElement>;
 
-/// `[step, input, output element, local derivative, [variable, element] that it is]`.
-type ListedTerm = (usize, usize, usize, f64, Option<(usize, usize)>);
+/// `[step, input, output element, dy, local derivative, [variable, element] that it is]`.
+type ListedTerm = (usize, usize, usize, f64, f64, Option<(usize, usize)>);
 
-/// An explained element; the page has values and gradients.
+/// An explained element.
 #[derive(Serialize)]
 pub(super) struct ExplainedElement {
+    value: f64,
+    gradient: f64,
     /// The largest products first.
     terms: Vec<ListedTerm>,
     rest: crate::element::Rest,
@@ -165,8 +167,11 @@ fn add<T: Float>(
             Some((factor.variable, ravel(&factor.index, &explanation.variables()[factor.variable].shape)?))
         };
         let listed = element.terms.iter();
-        let terms = listed.map(|term| (term.step, term.input, position(explanation, term), term.local, factor(term)));
+        let terms =
+            listed.map(|term| (term.step, term.input, position(explanation, term), term.dy, term.local, factor(term)));
         slot.insert(ExplainedElement {
+            value: element.value,
+            gradient: element.gradient,
             terms: terms.collect(),
             rest: element.rest,
             blocked: element.blocked.iter().map(|blocked| (blocked.step, blocked.input)).collect(),

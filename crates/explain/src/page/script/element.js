@@ -30,7 +30,7 @@ function termsTable(id, i, found, go) {
   if (found.rest.count) {
     rows.push(make("tr", { class: "rest" }, make("th", { scope: "row" }, `${found.rest.count} smaller terms`), make("td"), make("td"), make("td"), make("td", {}, number(found.rest.sum, 5)), make("td")));
   }
-  rows.push(make("tr", { class: "total" }, make("th", { scope: "row" }, "sum"), make("td"), make("td"), make("td"), make("td", { "data-sum": of.gradient[i] }, number(of.gradient[i], 5)), make("td")));
+  rows.push(make("tr", { class: "total" }, make("th", { scope: "row" }, "sum"), make("td"), make("td"), make("td"), make("td", { "data-sum": gradientAt(id, i) }, number(gradientAt(id, i), 5)), make("td")));
   const head = make("tr", {}, ...["through", "dy", "· ∂y/∂x", "which is", "= term", ""].map((text) => make("th", { scope: "col" }, text)));
   return make("table", { class: "terms" }, make("thead", {}, head), make("tbody", {}, ...rows));
 }
@@ -41,7 +41,7 @@ function reachPictures(id, i, found, go) {
   for (const edge of variables[id].uses) {
     const target = variables[edge.to];
     const reached = new Map(found.reach.filter((term) => term.edge === edge).map((term) => [term.j, term.local]));
-    if (target.count < 2 || target.shape.length < 2 || reached.size < 2 || reached.size === target.count) continue;
+    if (target.gradient === null || target.count < 2 || target.shape.length < 2 || reached.size < 2 || reached.size === target.count) continue;
     const products = Float64Array.from(target.gradient, (dy, j) => (reached.has(j) ? dy * reached.get(j) : 0));
     let strongest = reached.keys().next().value;
     for (const j of reached.keys()) if (Math.abs(products[j]) > Math.abs(products[strongest])) strongest = j;
@@ -121,14 +121,16 @@ function inspector(state, actions) {
   if (of.count > 1) {
     parts.push(statistics(of, hidden));
     const pick = (i) => actions.open(of.id, i, true);
-    const maps = make("div", { class: "maps" }, heatMap({ values: of.value, shape: of.shape, label: "value", chosen: element, pick }));
+    const maps = make("div", { class: "maps" });
+    if (of.value) maps.append(heatMap({ values: of.value, shape: of.shape, label: "value", chosen: element, pick }));
+    else parts.push(make("p", { class: "note" }, "Too large to be in this file, except for single elements of the gradient:", ...elementLinks(of, actions)));
     if (of.gradient && !hidden) maps.append(heatMap({ values: of.gradient, shape: of.shape, label: "gradient", chosen: element, pick }));
     parts.push(maps);
-    if (element === null && of.gradient) parts.push(make("p", { class: "note" }, "Click a cell to explain its gradient."));
+    if (element === null && of.value && of.hasGradient) parts.push(make("p", { class: "note" }, "Click a cell to explain its gradient."));
   } else {
     parts.push(row("value", `<b>${number(of.value[0], 10)}</b>`));
   }
-  if (!of.gradient) {
+  if (!of.hasGradient) {
     parts.push(make("p", { class: "note" }, "No gradient: a constant."));
   } else if (hidden) {
     parts.push(make("p", { class: "note" }, "The gradient comes later. Answer first."));
@@ -138,10 +140,16 @@ function inspector(state, actions) {
   return parts;
 }
 
+/** Links to elements that a large page explains. */
+function elementLinks(of, actions) {
+  const known = data.locals ? [] : explainedElements(of.id).slice(0, 8);
+  return known.flatMap((i) => [" ", make("button", { class: "link", onclick: () => actions.open(of.id, i, true) }, indexText(i, of.shape))]);
+}
+
 function elementParts(of, i, state, actions) {
   const index = of.count === 1 ? "" : indexText(i, of.shape);
   const parts = [];
-  parts.push(row("gradient", math(`${partial(of.id, index)}<mo>=</mo><mn class="total">${number(of.gradient[i], 10)}</mn>`)));
+  parts.push(row("gradient", math(`${partial(of.id, index)}<mo>=</mo><mn class="total">${number(gradientAt(of.id, i), 10)}</mn>`)));
   if (of.id === lossId) {
     parts.push(make("p", { class: "note" }, "The way up ends here: the gradient of the loss itself is 1."));
     return parts;
@@ -149,9 +157,8 @@ function elementParts(of, i, state, actions) {
   const found = explainElement(of.id, i);
   if (!found) {
     parts.push(make("p", { class: "note" }, `The terms of this element are not in this file. Make one that has them: --element "${of.name}${index}"`));
-    const known = Object.keys(data.elements).filter((key) => key.startsWith(`${of.id}:`)).map((key) => Number(key.split(":")[1])).slice(0, 8);
-    const list = known.map((k) => make("button", { class: "link", onclick: () => actions.open(of.id, k, true) }, indexText(k, of.shape)));
-    if (known.length) parts.push(make("p", { class: "note" }, "It has those of ", ...list.flatMap((item) => [item, " "])));
+    const links = elementLinks(of, actions);
+    if (links.length) parts.push(make("p", { class: "note" }, "It has those of", ...links));
     return parts;
   }
   parts.push(termsTable(of.id, i, found, (id, j) => actions.open(id, j, false)));
@@ -167,11 +174,11 @@ function netTable(state, actions) {
   const rows = variables.map((of) => {
     const name = make("button", { class: "link", onclick: () => actions.select(of.id) }, of.name);
     const value = of.count === 1 ? of.value[0] : of.value_numbers.norm;
-    const gradient = of.gradient && (of.count === 1 ? of.gradient[0] : of.gradient_numbers.norm);
-    const zeros = of.gradient && Math.round((100 * of.gradient_numbers.zeros) / of.count);
+    const gradient = of.hasGradient && (of.count === 1 ? of.gradient[0] : of.gradient_numbers.norm);
+    const zeros = of.hasGradient && Math.round((100 * of.gradient_numbers.zeros) / of.count);
     const isKnown = !known || known.gradients.has(of.id);
     const mark = of.step !== null && data.steps[of.step].mark && isKnown ? make("td", { class: "warning", title: data.steps[of.step].mark }, data.steps[of.step].mark.split(":")[0]) : make("td");
-    return make("tr", {}, make("th", { scope: "row" }, name), isScalarGraph ? null : make("td", {}, shapeText(of.shape)), show(value, !known || known.values.has(of.id)), of.gradient ? show(gradient, isKnown) : make("td", {}, "–"), isScalarGraph ? null : make("td", {}, of.gradient && isKnown ? `${zeros} %` : ""), mark);
+    return make("tr", {}, make("th", { scope: "row" }, name), isScalarGraph ? null : make("td", {}, shapeText(of.shape)), show(value, !known || known.values.has(of.id)), of.hasGradient ? show(gradient, isKnown) : make("td", {}, "–"), isScalarGraph ? null : make("td", {}, of.hasGradient && isKnown ? `${zeros} %` : ""), mark);
   });
   const columns = isScalarGraph ? ["value", "gradient"] : ["shape", "‖value‖", "‖gradient‖", "zeros"];
   const head = make("tr", {}, ...["", ...columns, ""].map((text) => make("th", { scope: "col" }, text)));

@@ -93,7 +93,7 @@ const graph = (() => {
   const frame = document.getElementById("graph");
   frame.append(svg);
 
-  const show = (array, shape, summary) => (array.length === 1 ? number(array[0], 5) : shape);
+  const show = (variable, shape) => (variable.count === 1 ? number(variable.value[0], 5) : shape);
 
   return {
     nodes,
@@ -120,7 +120,7 @@ const graph = (() => {
       variables.forEach((variable, i) => {
         const { group, value, gradient } = nodes[i];
         const shape = variable.shape.join("×");
-        value.textContent = known.values.has(i) ? show(variable.value, shape) : "?";
+        value.textContent = known.values.has(i) ? show(variable, shape) : "?";
         const sign = state.notation === "matrix" ? "δ" : "∂";
         const isKnown = known.gradients.has(i);
         gradient.textContent = isKnown ? `${sign} ${variable.count === 1 ? number(variable.gradient[0], 5) : `‖${number(variable.gradient_numbers.norm, 3)}‖`}` : "";

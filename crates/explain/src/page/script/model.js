@@ -8,6 +8,8 @@ const variables = data.variables.map((variable, id) => ({
   count: count(variable.shape),
   value: decode(variable.value),
   gradient: decode(variable.gradient),
+  // The elements of large tensors are not in the file.
+  hasGradient: variable.gradient_numbers !== null,
   uses: [],
 }));
 const lossId = variables.length - 1;
@@ -16,7 +18,7 @@ const edges = [];
 data.steps.forEach((step, s) => {
   step.inputs.forEach((input, k) => {
     const edge = { id: edges.length, step: s, input: k, from: input.variable, to: step.output, bends: data.bends[edges.length] };
-    const passes = variables[edge.from].gradient !== null && variables[edge.to].gradient !== null;
+    const passes = variables[edge.from].hasGradient && variables[edge.to].hasGradient;
     edge.passes = passes && (data.locals ? data.locals[s][k] !== null : variables[edge.from].kind !== "constant");
     edges.push(edge);
     if (edge.passes) variables[edge.from].uses.push(edge);
@@ -80,22 +82,19 @@ function column(step, input, i) {
 }
 
 /** Whether the terms of an element are in this file. */
-const isExplained = (id, i) => variables[id].gradient !== null && (Boolean(data.locals) || `${id}:${i}` in data.elements);
+const isExplained = (id, i) => variables[id].hasGradient && (Boolean(data.locals) || `${id}:${i}` in data.elements);
 
 /** The terms of an element: { terms: [{ edge, j, dy, local, factor, product }], rest, blocked, reach }. */
 function explainElement(id, i) {
   const of = variables[id];
-  const term = (edge, j, local, factor) => {
-    const dy = variables[edge.to].gradient[j];
-    return { edge, j, dy, local, factor, product: dy * local };
-  };
+  const term = (edge, j, dy, local, factor) => ({ edge, j, dy, local, factor, product: dy * local });
   if (data.locals) {
     const terms = [];
     const blocked = [];
     for (const edge of of.uses) {
       const found = column(edge.step, edge.input, i);
       if (!found.length) blocked.push(edge);
-      for (const [j, local, factor] of found) terms.push(term(edge, j, local, factor));
+      for (const [j, local, factor] of found) terms.push(term(edge, j, variables[edge.to].gradient[j], local, factor));
     }
     terms.sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
     const reach = terms.map(({ edge, j, local }) => ({ edge, j, local }));
@@ -106,7 +105,7 @@ function explainElement(id, i) {
   }
   const found = data.elements[`${id}:${i}`];
   if (!found) return null;
-  const terms = found.terms.map(([step, input, j, local, factor]) => term(edgeOf(step, input), j, local, factor));
+  const terms = found.terms.map(([step, input, j, dy, local, factor]) => term(edgeOf(step, input), j, dy, local, factor));
   const blocked = found.blocked.map(([step, input]) => edgeOf(step, input));
   let reach = terms.map(({ edge, j, local }) => ({ edge, j, local }));
   if (found.reach) {
@@ -148,11 +147,17 @@ function listPaths(id, limit = 24) {
 
 /** The element whose gradient is largest, among those that are explained. */
 function largestElement(id) {
-  const of = variables[id];
+  const candidates = data.locals ? variables[id].gradient.keys() : explainedElements(id);
   let best = null;
-  for (let i = 0; i < of.count; i++) {
-    if (!isExplained(id, i)) continue;
-    if (best === null || Math.abs(of.gradient[i]) > Math.abs(of.gradient[best])) best = i;
-  }
+  for (const i of candidates) if (best === null || Math.abs(gradientAt(id, i)) > Math.abs(gradientAt(id, best))) best = i;
   return best;
 }
+
+/** The elements of a variable that a large page explains. */
+function explainedElements(id) {
+  const keys = Object.keys(data.elements).filter((key) => key.startsWith(`${id}:`));
+  return keys.map((key) => Number(key.split(":")[1]));
+}
+
+/** An element of a gradient, NaN if it is not in this file. */
+const gradientAt = (id, i) => variables[id].gradient?.[i] ?? data.elements?.[`${id}:${i}`]?.gradient ?? NaN;

@@ -27,14 +27,14 @@ const where = (step) => [step.layer && `layer ${step.layer}`, step.scope && `in 
 function forwardPanel(step) {
   const of = variables[step.output];
   const at = step.at ? indexText(ravel(step.at, of.shape), of.shape) : "";
-  const result = of.value[step.at ? ravel(step.at, of.shape) : 0];
+  const result = of.value?.[step.at ? ravel(step.at, of.shape) : 0];
   return [
     make("h2", { html: `Forward: ${named(of.id)} <small>${escapeHtml(step.op)}</small>` }),
     row("rule", step.formula.symbols),
     row("where", legend(step)),
     shapesRow(step.formula, of.shape),
-    step.formula.numbers ? row(`numbers${at && ` at ${at}`}`, withResult(step.formula, result)) : null,
-    of.count > 1 ? heatMap({ values: of.value, shape: of.shape, label: `${of.name}: norm ${number(of.value_numbers.norm)}` }) : null,
+    step.formula.numbers && of.value ? row(`numbers${at && ` at ${at}`}`, withResult(step.formula, result)) : null,
+    of.count > 1 && of.value ? heatMap({ values: of.value, shape: of.shape, label: `${of.name}: norm ${number(of.value_numbers.norm)}` }) : null,
     where(step) ? row("settings", escapeHtml(where(step))) : null,
     row("saved for the way back", escapeHtml(step.saved)),
   ];
@@ -78,7 +78,7 @@ function backwardPanel(step, edge, notation) {
   } else {
     if (notation === "index") parts.push(exampleOf(edge));
     const name = notation === "index" ? partialText(of.id) : `δ of ${of.name}`;
-    parts.push(heatMap({ values: result, shape: of.shape, label: `${name}: norm ${number(norm(result))}` }));
+    if (result) parts.push(heatMap({ values: result, shape: of.shape, label: `${name}: norm ${number(norm(result))}` }));
   }
   const uses = of.uses.length;
   if (uses > 1) parts.push(make("p", { class: "note" }, `${of.name} is used ${uses} times. This is one of ${uses} summands of its gradient.`));
@@ -98,12 +98,13 @@ function exampleOf(edge) {
   const listed = through.slice(0, 4).map((term) => `${factor(term.dy, 4)} · ${factor(term.local, 4)}`);
   const more = through.length > listed.length ? " + …" : "";
   const of = variables[edge.from];
-  return row(`for ${of.name}${indexText(i, of.shape)}`, `${listed.join(" + ")}${more} <span class="equals">=</span> <b>${number(arriving(edge)[i])}</b>`);
+  return row(`for ${of.name}${indexText(i, of.shape)}`, `${listed.join(" + ")}${more} <span class="equals">=</span> <b>${number(arriving(edge)?.[i] ?? gradientAt(of.id, i))}</b>`);
 }
 
 function sumPanel(id) {
   const of = variables[id];
   const i = of.count === 1 ? 0 : largestElement(id) ?? 0;
+  if (of.uses.some((edge) => arriving(edge) === null)) return [make("h2", { html: `Sum: ${named(id)} is used ${of.uses.length} times` })];
   const index = of.count === 1 ? "" : indexText(i, of.shape);
   const parts = of.uses.map((edge) => factor(arriving(edge)[i]));
   const from = of.uses.map((edge) => named(edge.to)).join(" and ");

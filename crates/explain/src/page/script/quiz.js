@@ -7,7 +7,7 @@ function questionOf(position) {
   if (step.kind === "forward") {
     const of = data.steps[step.step];
     const output = variables[of.output];
-    if (!of.formula.numbers) return null;
+    if (!of.formula.numbers || !output.value) return null;
     const i = of.at ? ravel(of.at, output.shape) : 0;
     const index = output.count === 1 ? "" : indexText(i, output.shape);
     return {
@@ -30,6 +30,7 @@ function questionOf(position) {
   if (i === null) return null;
   const index = of.count === 1 ? "" : indexText(i, of.shape);
   if (step.kind === "sum") {
+    if (of.uses.some((edge) => arriving(edge) === null)) return null;
     const parts = of.uses.map((edge) => arriving(edge)[i]);
     return {
       text: `${of.name} is used ${parts.length} times. What is its whole gradient ${partialText(id, index)}?`,

@@ -32,7 +32,7 @@ function heatMap({ values, shape, label, chosen = null, strong = null, pick = nu
   const [width, height] = cellSize(rows, columns);
   const most = values.reduce((max, x) => (Number.isFinite(x) ? Math.max(max, Math.abs(x)) : max), 0);
   // Twice the resolution, for sharp text on fine screens.
-  const canvas = make("canvas", { width: 2 * columns * width, height: 2 * rows * height, style: `width:${columns * width}px`, role: "img", "aria-label": label });
+  const canvas = make("canvas", { width: 2 * columns * width, height: 2 * rows * height, style: `width:${columns * width}px`, role: "img", "aria-label": label, tabindex: pick ? 0 : null });
   const reading = make("span", { class: "reading" });
   const context = canvas.getContext("2d");
   context.scale(2, 2);
@@ -72,9 +72,18 @@ function heatMap({ values, shape, label, chosen = null, strong = null, pick = nu
     const cell = (offset, size, length) => Math.max(0, Math.min(length - 1, Math.floor((offset / size) * length)));
     return shown * area + cell(event.clientY - box.top, box.height, rows) * columns + cell(event.clientX - box.left, box.width, columns);
   };
-  canvas.addEventListener("mousemove", (event) => {
-    const i = elementAt(event);
-    reading.textContent = `${indexText(i, shape)} ${number(values[i])}`;
+  const read = (i) => (reading.textContent = `${indexText(i, shape)} ${number(values[i])}`);
+  canvas.addEventListener("mousemove", (event) => read(elementAt(event)));
+  // With the keyboard: the arrows move a cursor, Enter picks.
+  let cursor = chosen ?? shown * area;
+  canvas.addEventListener("keydown", (event) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    if (event.key === "Enter" && pick) pick(cursor);
+    else if (by) cursor = shown * area + Math.max(0, Math.min(area - 1, (cursor % area) + by));
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+    read(cursor);
   });
   canvas.addEventListener("mouseleave", () => (reading.textContent = ""));
   if (pick) canvas.addEventListener("click", (event) => pick(elementAt(event)));
