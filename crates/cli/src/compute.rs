@@ -58,4 +58,13 @@ impl ComputeOptions {
         cuda::set_precision(precision);
         Ok(device)
     }
+
+    /// What determines the bits of results besides the program and its settings: device, precision, vector instructions.
+    pub fn arithmetic(&self, device: Device) -> String {
+        if device == Device::Cpu {
+            format!("{device} with {}", chainrule::tensor::machine::features())
+        } else {
+            format!("{device} in {:?}", self.precision).to_lowercase()
+        }
+    }
 }

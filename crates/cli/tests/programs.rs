@@ -151,6 +151,28 @@ fn damaged_data_is_named() {
 }
 
 #[test]
+fn resuming_with_other_vector_instructions_is_noted() {
+    let data = digits(64, 10);
+    let state = data.path().join("state.safetensors");
+    let (mut command, json) = small_run(&data, "saved.json");
+    hash_of(command.arg("--save").arg(&state).env("CHAINRULE_CPU", "portable"), &json);
+    let resumed = |level: Option<&str>| {
+        let (mut command, _) = small_run(&data, "resumed.json");
+        command.arg("--resume").arg(&state);
+        level.map(|level| command.env("CHAINRULE_CPU", level));
+        let output = run(&mut command);
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(!resumed(Some("portable")).contains("note: saved by a run"), "the same machine");
+    // On a machine without AVX2 the portable level is the only one.
+    if run(&mut program("doctor")).stdout != run(program("doctor").env("CHAINRULE_CPU", "portable")).stdout {
+        let text = resumed(None);
+        assert!(text.contains("note: saved by a run on cpu with SSE2, this one is on cpu with AVX"), "{text}");
+    }
+}
+
+#[test]
 fn a_checkpoint_of_another_run_is_rejected_and_unchanged() {
     let data = digits(64, 10);
     let state = data.path().join("state.safetensors");

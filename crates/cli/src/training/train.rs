@@ -60,9 +60,14 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     let mut optimizer = options.optimizer(parameters);
     let mut events = Events::create(options.json.as_deref())?;
     let mut sums = Sums::default();
+    let arithmetic = options.compute.arithmetic(device);
+    let recorded = [settings.clone(), vec![(ARITHMETIC, arithmetic.clone())]].concat();
     let mut at = Progress { seed: options.seed, ..Progress::default() };
     if let Some(path) = &options.resume {
         at = resume(path, net, &mut *optimizer, &settings, &mut sums)?;
+        if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != arithmetic) {
+            println!("note: saved by a run on {before}, this one is on {arithmetic}: the results will have other bits");
+        }
         println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
     }
     let threads = chainrule::tensor::threads();
@@ -98,7 +103,7 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
                 bar.step(at.batch, sums.loss(), sums.images - seen);
             }
             if save_now && (at.batch as usize) < train.batches() {
-                save(options, net, &*optimizer, &at, &settings, &sums)?;
+                save(options, net, &*optimizer, &at, &recorded, &sums)?;
             }
         }
         bar.finish();
@@ -120,7 +125,7 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
         }))?;
         (sums, at.epoch, at.batch) = (Sums::default(), at.epoch + 1, 0);
         tested = Some(confusion);
-        save(options, net, &*optimizer, &at, &settings, &sums)?;
+        save(options, net, &*optimizer, &at, &recorded, &sums)?;
     }
 
     let confusion = tested.unwrap_or_else(|| evaluate(net, &test, &classes).1);
@@ -211,6 +216,9 @@ fn check_save(options: &Options) -> Result<(), Failure> {
     };
     Err(Failure::Run(format!("--save {}: {what}", path.display())))
 }
+
+/// The key in a checkpoint of what determines the bits of a result besides the settings.
+const ARITHMETIC: &str = "arithmetic";
 
 /// The keys of an epoch's sums in a checkpoint.
 const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
