@@ -81,6 +81,10 @@ fn number(text: &str) -> Option<(f64, f64)> {
         return None;
     }
     let value: f64 = format!("{mantissa}e{exponent}").parse().ok()?;
+    if value == 0.0 && decimals.is_empty() {
+        // A plain 0 is meant exactly: nobody rounds to it.
+        return Some((0.0, 0.0));
+    }
     let unit: f64 = format!("1e{}", exponent.saturating_sub(decimals.len() as i32)).parse().ok()?;
     Some((value, unit))
 }
@@ -131,6 +135,8 @@ mod tests {
             ("1.27·10^-3", 1.27e-3, 1e-5),
             ("1.27 * 10^(-3)", 1.27e-3, 1e-5),
             ("1_000.5", 1000.5, 0.1),
+            ("0.00", 0.0, 0.01),
+            ("0", 0.0, 0.0),
         ] {
             assert_eq!(number(text), Some((value, unit)), "{text}");
         }

@@ -252,7 +252,7 @@ impl Grader<'_> {
             Fit::Exact => return Verdict::Right,
             Fit::Own => return Verdict::Follows,
             Fit::Loose(radius) if radius > TOO_WIDE => {
-                return Verdict::CannotTell("your earlier values have too few digits".into());
+                return Verdict::CannotTell("your earlier values do not determine this closely enough".into());
             }
             Fit::Loose(_) | Fit::No => {}
         }

@@ -16,8 +16,6 @@ pub enum Kind {
     SlopeAtOutput,
     /// The input of an activation stands where its output belongs.
     PreActivation,
-    /// The output of an activation stands where its input belongs.
-    Activation,
     /// One of the paths to the loss is missing.
     PathDropped,
     /// Only one of several paths is there.
@@ -88,7 +86,6 @@ impl Kind {
             Self::SlopeForgotten => "slope of the activation forgotten",
             Self::SlopeAtOutput => "slope taken at the output",
             Self::PreActivation => "pre-activation used for activation",
-            Self::Activation => "activation used for pre-activation",
             Self::PathDropped => "a path dropped",
             Self::OnePathOnly => "only one path kept",
             Self::TermForgotten => "a term of the sum forgotten",
@@ -190,10 +187,6 @@ fn in_one_place(chain: &Chain, at: Id) -> Vec<(Kind, Expr)> {
     let mut all = quantity.alternatives.clone();
     all.extend(expr.variants(&|x| local(chain, x)));
     all.push((Kind::PreActivation, with_pre_activations(chain, expr)));
-    // The activation itself would be a function of itself.
-    if quantity.role == Role::Gradient {
-        all.push((Kind::Activation, with_activations(chain, expr)));
-    }
     if let Some((_, partner)) = chain.gradients.iter().find(|&(_, &gradient)| gradient == at).and_then(|(weight, _)| {
         let partner = chain.transposed.iter().find(|(from, _)| from == weight)?;
         Some((weight, *chain.gradients.get(&partner.1)?))
@@ -329,17 +322,6 @@ fn slope_at_output(x: &Expr) -> Option<Expr> {
 fn with_pre_activations(chain: &Chain, x: &Expr) -> Expr {
     let pre = |id: Id| chain.activations.iter().find(|(_, out)| *out == id).map(|(pre, _)| *pre);
     let rule = |x: &Expr| if let Expr::Of(id) = x { pre(*id).map(Expr::Of) } else { None };
-    x.replaced(&rule).unwrap_or_else(|| x.clone())
-}
-
-fn with_activations(chain: &Chain, x: &Expr) -> Expr {
-    let out = |id: Id| chain.activations.iter().find(|(pre, _)| *pre == id).map(|(_, out)| *out);
-    let rule = |x: &Expr| match x {
-        // The slope of a relu at its output is the same, and that of a sigmoid has a mistake of its own.
-        Expr::Slope(..) => Some(x.clone()),
-        Expr::Of(id) => out(*id).map(Expr::Of),
-        _ => None,
-    };
     x.replaced(&rule).unwrap_or_else(|| x.clone())
 }
 

@@ -32,7 +32,8 @@ fn softmax() {
         let right = with((name(label), p[label] - 1.0));
         last_is_wrong(&sheet, &with((name(label), 1.0 - p[label])), Kind::Sign);
         last_is_wrong(&sheet, &with((name(label), p[label])), Kind::TermForgotten);
-        // Of an output that is not the label, the own input alone gives 0: no digits to compare, so a wrong 1 − p.
+        // The own input alone gives −t·(1 − p), which is 0 for an output that is not the label.
+        only_wrong(&format!("{sheet}[answers]\n{} = \"0\"\n", name(other)), name(other), Kind::OwnInputOnly);
         last_is_wrong(&sheet, &with((name(other), -p[other])), Kind::Sign);
         last_is_wrong(&sheet, &with(("E", -p[label].log10())), Kind::DecimalLogarithm);
         last_is_wrong(&sheet, &with(("E", p[label].ln())), Kind::Sign);

@@ -103,6 +103,7 @@ impl Loss {
             }
         };
         let id = chain.define("E", "loss", Role::Forward, whole);
+        chain.alias("E_total", id);
         chain.asked.push(id);
         id
     }
