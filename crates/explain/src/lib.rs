@@ -28,3 +28,8 @@ pub use error::ExplainError;
 pub use explanation::{Arrival, Explanation, Input, Kind, Numbers, Rule, Step, Variable, explain};
 pub use page::Page;
 pub use text::Document;
+
+/// The examples of the page on the ledger are tested.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/ledger.md")]
+struct LedgerPage;
