@@ -51,6 +51,7 @@ const CASES: &[Case] = &[
     Case { name: "table of large tensors", run: table::large, settings: ONCE },
     Case { name: "table of empty batches", run: table::empty, settings: ONCE },
     Case { name: "table second gradients", run: table::second_gradients, settings: ONCE },
+    Case { name: "table tangents", run: table::tangents, settings: ONCE },
     Case { name: "table same bits", run: table::same_bits, settings: ONCE },
     Case { name: "products", run: products::full, settings: ORDERS },
     Case { name: "products guarded", run: products::full, settings: GUARDED },

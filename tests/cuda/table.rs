@@ -3,7 +3,7 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, TensorOf};
 
-use crate::row::{Row, bent, near, parameters, value_and_gradients};
+use crate::row::{Row, bent, near, parameters, spread, value_and_gradients};
 use crate::{GPU, rows};
 
 /// Every op's value and gradients from the same inputs on both devices.
@@ -79,6 +79,24 @@ pub fn second_gradients() {
         for (a, b) in here.iter().zip(&there) {
             near(row.name, "a second gradient", &b.to_vec(), &a.to_vec(), 1e-11);
         }
+    }
+}
+
+/// Forward mode, which runs ops on tangents, and rules on random dy.
+pub fn tangents() {
+    for row in rows::all() {
+        let tangent = |inputs: &[TensorOf<f64>]| -> TensorOf<f64> {
+            let x = parameters(inputs);
+            let along = |x: &TensorOf<f64>| VarOf::constant(spread::<f64>(&x.shape(), (-1.0, 1.3), 1).to(x.device()));
+            let seeds: Vec<VarOf<f64>> = inputs.iter().map(along).collect();
+            let pairs: Vec<(&VarOf<f64>, &VarOf<f64>)> = x.iter().zip(&seeds).collect();
+            bent(&(row.f64)(&x)).tangent(&pairs).value.value().clone()
+        };
+        let inputs = row.inputs::<f64>();
+        let there: Vec<_> = inputs.iter().map(|x| x.to(GPU)).collect();
+        let (here, there) = (tangent(&inputs), tangent(&there));
+        assert_eq!(there.device(), GPU, "{}: the tangent is not on the GPU", row.name);
+        near(row.name, "the tangent", &there.to_vec(), &here.to_vec(), 1e-11);
     }
 }
 
