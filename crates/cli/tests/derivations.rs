@@ -87,7 +87,13 @@ fn a_class_from_worksheets_to_grades() {
     assert!(stdout(&made).starts_with("3 worksheets with 34 answers each:\n"), "{}", stdout(&made));
     let file = |folder: &str, name: &str| out.join(folder).join(name);
     let page = fs::read_to_string(file("sheets", "02-évariste--b-.html")).expect("a page");
-    assert!(page.contains("Évariste &#60;b&#62;") && page.contains("<mfrac>") && !page.contains("src=") && !page.contains("href="), "{page}");
+    assert!(
+        page.contains("Évariste &#60;b&#62;")
+            && page.contains("<mfrac>")
+            && !page.contains("src=")
+            && !page.contains("href="),
+        "{page}"
+    );
     let sheet = fs::read_to_string(file("sheets", "01-ada-lovelace.md")).expect("a sheet");
     assert!(sheet.contains("net_h1 = w1 · i1 + w2 · i2 + b1, h1 = σ(net_h1)"), "{sheet}");
     assert!(sheet.contains("| `dE_dw5` | derivative of E with respect to w5 | |"), "{sheet}");
@@ -124,7 +130,13 @@ fn a_class_from_worksheets_to_grades() {
     assert!(table.starts_with("student,file,name,answer,exact,verdict,mistakes,remarks\n"), "{table}");
     assert_eq!(table.matches(",wrong,slope of the activation forgotten,").count(), 2, "{table}");
     let page = fs::read_to_string(html).expect("a page");
-    assert!(page.contains("Évariste &#60;b&#62;") && !page.contains("<b>") && !page.contains("src=") && !page.contains("href=\"http"), "{page}");
+    assert!(
+        page.contains("Évariste &#60;b&#62;")
+            && !page.contains("<b>")
+            && !page.contains("src=")
+            && !page.contains("href=\"http"),
+        "{page}"
+    );
 
     // Nothing that is filled in is overwritten, unless that is wanted.
     let before = fs::read_to_string(file("answers", "03-emmy-noether.toml")).expect("answers");

@@ -97,7 +97,8 @@ impl<'a, T: Float> Symbols<'a, T> {
         let texts: Vec<String> = std::iter::once(equation).chain(definitions).map(ToString::to_string).collect();
         // Of a broadcast input, the gradient is a sum over the formula.
         let same_shape = self.op.parent(i).shape() == self.op.output().shape();
-        let dx = self.outgoing[i].as_ref().filter(|_| same_shape).map(|dx| dx.to_vec()[self.at].to_f64());
+        let dx = self.outgoing[i].as_ref().filter(|_| same_shape);
+        let dx = dx.and_then(|dx| dx.to_vec().get(self.at).map(|x| x.to_f64()));
         Some(Rule {
             symbols: texts.join(", "),
             numbers: dx.and_then(|dx| self.numbers(derivative, equation, dx)),

@@ -147,6 +147,26 @@ fn local_derivatives_of_products_are_named() {
 }
 
 #[test]
+fn a_sum_over_uses_is_shown_with_its_numbers() {
+    let x = Var64::parameter("x", 3.0);
+    let document = explain(&(&x * &x + &x)).scalars();
+    let text = document.to_text();
+    let sum = text.lines().find(|line| line.contains("sum of 3 uses")).unwrap_or_else(|| panic!("{text}"));
+    let words: Vec<&str> = sum.split_whitespace().collect();
+    assert_eq!(words, ["∂L/∂x", "sum", "of", "3", "uses", "1", "+", "3", "+", "3", "7"]);
+    assert!(document.to_markdown().contains("| **∂L/∂x** |"), "{}", document.to_markdown());
+}
+
+#[test]
+fn empty_tensors_are_explained() {
+    let x = Var64::parameter("x", Tensor64::zeros([0, 2]));
+    let w = Var64::parameter("w", 2.0);
+    let explanation = explain(&(x.exp().sum() + &w));
+    assert_eq!(explanation.variables()[0].value.count, 0);
+    assert!(explanation.scalars().to_text().contains("exp") && explanation.page("empty").to_html().contains("exp"));
+}
+
+#[test]
 fn blocked_paths_are_named() {
     let x = Var64::parameter("x", [-1.0, 2.0]);
     let explanation = explain(&x.relu().sum());

@@ -34,7 +34,7 @@ const DERIVATIVES: usize = 60_000;
 /// All local derivatives of a graph, for each step and input; `None` if the graph is large.
 pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<Vec<Option<Locals>>>> {
     let graph = &explanation.graph;
-    let numel = |variable: usize| explanation.variables()[variable].shape.iter().product::<usize>();
+    let numel = |variable: usize| graph.variables[variable].shape().numel();
     let columns: usize = graph.uses.iter().enumerate().map(|(i, uses)| uses.len() * numel(i)).sum();
     if columns > COLUMNS {
         return None;
@@ -43,40 +43,41 @@ pub(super) fn all_locals<T: Float>(explanation: &Explanation<T>) -> Option<Vec<V
     let mut all = Vec::new();
     for (step, walked) in graph.walked.iter().enumerate() {
         let mut of_step = Vec::new();
-        for (input, &variable) in walked.parents.iter().enumerate() {
-            if walked.outgoing[input].is_none() {
-                of_step.push(None);
-                continue;
-            }
-            let (mut i, mut j, mut d) = (Vec::new(), Vec::new(), Vec::new());
-            let (mut other, mut source) = (None, Vec::new());
-            let op = graph.operation(step);
-            for element in 0..numel(variable) {
-                let found = column(&op, input, element);
-                let factors = sources(&op, input, element, &found, |k| explanation.steps()[step].mentions(input, k));
-                for (k, local) in found.into_iter().enumerate().filter(|(_, local)| *local != T::ZERO) {
-                    i.push(element);
-                    j.push(k);
-                    d.push(local);
-                    other = other.or(factors[k].map(|(of, _)| of));
-                    source.push(factors[k].filter(|&(of, _)| Some(of) == other).map_or(0, |(_, at)| at + 1));
-                }
-            }
-            total += d.len();
+        for (input, outgoing) in walked.outgoing.iter().enumerate() {
+            of_step.push(outgoing.as_ref().map(|_| locals(explanation, step, input, &mut total)));
             if total > DERIVATIVES {
                 return None;
             }
-            of_step.push(Some(Locals {
-                i: Array::indices(&i),
-                j: Array::indices(&j),
-                d: Array::of(&d),
-                source: other.map(|_| Array::indices(&source)),
-                other,
-            }));
         }
         all.push(of_step);
     }
     Some(all)
+}
+
+/// The local derivatives of one input, whose number is added to `total`.
+fn locals<T: Float>(explanation: &Explanation<T>, step: usize, input: usize, total: &mut usize) -> Locals {
+    let op = explanation.graph.operation(step);
+    let (mut i, mut j, mut d) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut other, mut source) = (None, Vec::new());
+    for element in 0..op.parent(input).shape().numel() {
+        let found = column(&op, input, element);
+        let factors = sources(&op, input, element, &found, |k| explanation.steps()[step].mentions(input, k));
+        for (k, local) in found.into_iter().enumerate().filter(|(_, local)| *local != T::ZERO) {
+            i.push(element);
+            j.push(k);
+            d.push(local);
+            other = other.or(factors[k].map(|(of, _)| of));
+            source.push(factors[k].filter(|&(of, _)| Some(of) == other).map_or(0, |(_, at)| at + 1));
+        }
+    }
+    *total += d.len();
+    Locals {
+        i: Array::indices(&i),
+        j: Array::indices(&j),
+        d: Array::of(&d),
+        source: other.map(|_| Array::indices(&source)),
+        other,
+    }
 }
 
 /// Explained elements by `variable:element`.
@@ -110,14 +111,17 @@ struct Reach {
 /// The number of terms that are listed of each element. All those of a chosen element are explained in turn, fewer further up.
 const LISTED: usize = 12;
 const FOLLOWED: usize = 4;
-/// The number of elements that are explained for each chosen one.
+/// The number of elements that are explained for each chosen one, and for all of them together: each costs about three passes
+/// through the operations that use it.
 const EACH: usize = 80;
+const ALL: usize = 800;
 /// Larger reaches are left out.
 const REACH: usize = 4000;
 
 /// Explains chosen elements and, breadth first, those that their terms lead to; first of all the largest terms up to the loss.
 pub(super) fn chosen<T: Float>(explanation: &Explanation<T>, chosen: &[(usize, usize)]) -> Elements {
     let mut elements = Elements::new();
+    let each = EACH.min(ALL / chosen.len().max(1));
     for &(variable, flat) in chosen {
         let mut queue = VecDeque::from([(variable, flat)]);
         let mut count = 0;
@@ -127,7 +131,7 @@ pub(super) fn chosen<T: Float>(explanation: &Explanation<T>, chosen: &[(usize, u
             at = add(explanation, &mut elements, largest, followed, &mut queue);
             followed = FOLLOWED;
         }
-        while let Some(next) = queue.pop_front().filter(|_| count < EACH) {
+        while let Some(next) = queue.pop_front().filter(|_| count < each) {
             count += usize::from(!elements.contains_key(&key(next)));
             add(explanation, &mut elements, next, FOLLOWED, &mut queue);
         }

@@ -45,6 +45,9 @@ impl<T: Float> Explanation<T> {
 
     /// Writes the page of this explanation: the graph with values and gradients, stepped through forward and backward.
     ///
+    /// Explain a small batch, best a single sample: all values and gradients are in the file, and each element that is
+    /// explained in it costs a few passes through an operation.
+    ///
     /// # Errors
     /// If the file cannot be written.
     pub fn save_html(&self, path: impl AsRef<Path>) -> Result<(), ExplainError> {
