@@ -25,26 +25,45 @@ impl Verdict {
     }
 }
 
+/// How a derivative compares with a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Match {
+    Agrees,
+    Kink,
+    Unresolved,
+    Wrong,
+}
+
 /// The number of estimated errors by which a difference may be off.
 const CAUTION: f64 = 10.0;
 
-/// Compares a derivative with a difference; `ReverseWrong` stands for wrong.
-pub(super) fn compare(derivative: f64, difference: &Difference, options: &LedgerOptions) -> Verdict {
+pub(super) fn compare(derivative: f64, difference: &Difference, options: &LedgerOptions) -> Match {
     let Difference { value, error, jump, .. } = *difference;
     let gap = (derivative - value).abs();
     let allowed = options.tolerance * derivative.abs().max(value.abs()) + options.floor;
     if !derivative.is_finite() {
-        Verdict::ReverseWrong
+        Match::Wrong
     } else if !error.is_finite() {
-        Verdict::Unresolved
+        Match::Unresolved
     } else if gap <= allowed {
-        Verdict::Agree
+        Match::Agrees
     } else if gap <= allowed + jump / 2.0 + error && jump > 0.0 {
-        Verdict::Kink
+        Match::Kink
     } else if gap <= allowed + CAUTION * error {
-        Verdict::Unresolved
+        Match::Unresolved
     } else {
-        Verdict::ReverseWrong
+        Match::Wrong
+    }
+}
+
+/// The verdict on both columns. Forward mode counts only where the differences can tell about reverse mode.
+pub(super) fn verdict(reverse: f64, forward: f64, difference: &Difference, options: &LedgerOptions) -> Verdict {
+    match compare(reverse, difference, options) {
+        Match::Wrong => Verdict::ReverseWrong,
+        Match::Kink => Verdict::Kink,
+        Match::Unresolved => Verdict::Unresolved,
+        Match::Agrees if compare(forward, difference, options) == Match::Wrong => Verdict::ForwardWrong,
+        Match::Agrees => Verdict::Agree,
     }
 }
 
@@ -58,15 +77,25 @@ mod tests {
             let difference = Difference { value: 2.0, error, step: 1e-4, jump };
             compare(derivative, &difference, &LedgerOptions::default())
         };
-        assert_eq!(at(2.000_001, 1e-12, 0.0), Verdict::Agree);
-        assert_eq!(at(2.000_01, 1e-12, 0.0), Verdict::ReverseWrong);
-        assert_eq!(at(2.000_01, 2e-6, 0.0), Verdict::Unresolved);
-        assert_eq!(at(2.02, 2e-6, 0.0), Verdict::ReverseWrong, "also if the difference is inexact");
-        assert_eq!(at(1.0, 1e-9, 2.0), Verdict::Kink, "the slope on one side");
-        assert_eq!(at(3.0, 1e-9, 2.0), Verdict::Kink, "the slope on the other side");
-        assert_eq!(at(3.02, 1e-9, 2.0), Verdict::ReverseWrong, "outside of both");
-        assert_eq!(at(2.0, f64::INFINITY, 0.0), Verdict::Unresolved);
-        assert_eq!(at(f64::NAN, 1e-9, 2.0), Verdict::ReverseWrong);
-        assert_eq!(at(f64::INFINITY, f64::INFINITY, 0.0), Verdict::ReverseWrong);
+        assert_eq!(at(2.000_001, 1e-12, 0.0), Match::Agrees);
+        assert_eq!(at(2.000_01, 1e-12, 0.0), Match::Wrong);
+        assert_eq!(at(2.000_01, 2e-6, 0.0), Match::Unresolved);
+        assert_eq!(at(2.02, 2e-6, 0.0), Match::Wrong, "also if the difference is inexact");
+        assert_eq!(at(1.0, 1e-9, 2.0), Match::Kink, "the slope on one side");
+        assert_eq!(at(3.0, 1e-9, 2.0), Match::Kink, "the slope on the other side");
+        assert_eq!(at(3.02, 1e-9, 2.0), Match::Wrong, "outside of both");
+        assert_eq!(at(2.0, f64::INFINITY, 0.0), Match::Unresolved);
+        assert_eq!(at(f64::NAN, 1e-9, 2.0), Match::Wrong);
+        assert_eq!(at(f64::INFINITY, f64::INFINITY, 0.0), Match::Wrong);
+    }
+
+    #[test]
+    fn the_verdict_is_on_both_columns() {
+        let exact = Difference { value: 2.0, error: 1e-12, step: 1e-4, jump: 0.0 };
+        let of = |reverse, forward| verdict(reverse, forward, &exact, &LedgerOptions::default());
+        assert_eq!(of(2.0, 2.0), Verdict::Agree);
+        assert_eq!(of(2.0, 2.1), Verdict::ForwardWrong);
+        assert_eq!(of(2.1, 2.0), Verdict::ReverseWrong);
+        assert_eq!(of(2.1, 2.1), Verdict::ReverseWrong, "also if forward mode uses the same rule");
     }
 }

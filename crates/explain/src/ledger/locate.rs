@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chainrule_autograd::{Var64, no_grad};
 use chainrule_tensor::{Binary, Tensor64, Unary};
 
-use super::compare::{Verdict, compare};
+use super::compare::{Match, Verdict, compare};
 use super::difference::difference;
 use super::element::Element;
 use super::trace::{Function, Nudge, Run, Step, dot, rates, run, steps};
@@ -129,7 +129,7 @@ impl Search<'_> {
             let by_rule = dot(&self.step(k).dy, along);
             let nudged = |t: f64| run(self.f, Some(&Nudge { k, by: &along.unary(Unary::Mul(t)) }));
             let found = difference(|t| nudged(t).loss.item(), self.element.scale(), 0.01 * self.options.tolerance);
-            if compare(by_rule, &found, self.options).is_wrong() {
+            if compare(by_rule, &found, self.options) == Match::Wrong {
                 let rates = rates(nudged, self.h);
                 let user = self.guilty_user(self.ids[k], along, &rates)?;
                 let at = self.step(k).rule.clone();

@@ -24,7 +24,7 @@ pub use kink::Kink;
 pub use locate::{Column, Guilty};
 pub use plant::plant;
 
-use compare::compare;
+use compare::verdict;
 use element::Element;
 
 /// The options of a ledger.
@@ -117,7 +117,7 @@ pub enum LedgerError {
 /// Compares derivatives of a scalar function with respect to its parameters.
 ///
 /// The function is called many times, with one element of a parameter changed by a small number. Afterwards all parameters
-/// have their values again.
+/// have their values again. They must be on the CPU.
 ///
 /// ```
 /// use chainrule_autograd::Var64;
@@ -182,10 +182,7 @@ fn row(
 ) -> Row {
     let value = |t: f64| element.moved(t, || no_grad(f).item());
     let difference = difference(value, element.scale(), 0.01 * options.tolerance);
-    let verdict = match compare(reverse, &difference, options) {
-        Verdict::Agree if compare(forward, &difference, options) == Verdict::ReverseWrong => Verdict::ForwardWrong,
-        verdict => verdict,
-    };
+    let verdict = verdict(reverse, forward, &difference, options);
     let kink = if verdict == Verdict::Kink { kink::find(f, element, difference.step) } else { None };
     Row {
         parameter: element.parameter.name(),

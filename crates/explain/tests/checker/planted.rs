@@ -124,7 +124,10 @@ fn the_checker_does_not_guess() {
                 }
             }
         }
-        assert!(wrong > 400 && with_name * 100 < most_percent * wrong, "{digits} digits: {with_name} of {wrong} got a name");
+        assert!(
+            wrong > 400 && with_name * 100 < most_percent * wrong,
+            "{digits} digits: {with_name} of {wrong} got a name"
+        );
     }
 }
 
