@@ -132,7 +132,16 @@ async function predict(page) {
     assert.equal(await page.locator(".hints li").count(), stage, "hints come one by one");
   }
   for (const [i, answer] of answers.entries()) {
-    if (i === 1) assert.ok(!/derivative/.test(await inside()), "no rule before the answer");
+    if (i % 5 === 1) {
+      const ids = await page.locator(".node").evaluateAll((all) => all.map((at) => at.dataset.variable));
+      for (const id of ids) {
+        await node(page, id).click();
+        const isPassed = (await page.locator("#inspector .label", { hasText: "derivative" }).count()) > 0;
+        const [value, gradient] = [await shown(page, id, "value"), await shown(page, id, "gradient")];
+        if (isPassed) assert.ok(gradient !== "", `the derivative of ${id} is shown before it has a gradient`);
+        assert.ok(value !== "?" || !/formula/.test(await inside()), `the formula of ${id} is shown before its value`);
+      }
+    }
     await page.fill("#answer", answer);
     await page.keyboard.press("Enter");
     assert.ok((await page.locator("#step .right").first().textContent()).startsWith("Right"), `question ${i}: ${answer}`);

@@ -107,12 +107,12 @@ function inspector(state, actions) {
   parts.push(make("h2", { html: `${escapeHtml(of.name)} <small>${escapeHtml(step ? step.op : of.kind)} · ${shapeText(of.shape)}</small>` }));
   if (step && !hiddenValue) {
     parts.push(row("formula", step.formula.symbols));
-    parts.push(row("derivative", step.derivative));
+    if (state.mode !== "predict" || isPassed(of.step, knownAt(state.position))) parts.push(row("derivative", step.derivative));
     if (step.formula.numbers && of.count === 1) parts.push(row("numbers", withResult(step.formula, of.value[0])));
     parts.push(row("where", legend(step)));
     if (where(step)) parts.push(row("settings", escapeHtml(where(step))));
   }
-  if (step?.mark && !hidden) parts.push(make("p", { class: "warning" }, step.mark));
+  if (step?.mark && (state.mode !== "predict" || isPassed(of.step, knownAt(state.position)))) parts.push(make("p", { class: "warning" }, step.mark));
   if (hiddenValue) {
     parts.push(make("p", { class: "note" }, "This number comes later. Answer first."));
     return parts;
@@ -177,7 +177,7 @@ function netTable(state, actions) {
     const gradient = of.hasGradient && (of.count === 1 ? of.gradient[0] : of.gradient_numbers.norm);
     const zeros = of.hasGradient && Math.round((100 * of.gradient_numbers.zeros) / of.count);
     const isKnown = !known || known.gradients.has(of.id);
-    const mark = of.step !== null && data.steps[of.step].mark && isKnown ? make("td", { class: "warning", title: data.steps[of.step].mark }, data.steps[of.step].mark.split(":")[0]) : make("td");
+    const mark = of.step !== null && data.steps[of.step].mark && (!known || isPassed(of.step, known)) ? make("td", { class: "warning", title: data.steps[of.step].mark }, data.steps[of.step].mark.split(":")[0]) : make("td");
     return make("tr", {}, make("th", { scope: "row" }, name), isScalarGraph ? null : make("td", {}, shapeText(of.shape)), show(value, !known || known.values.has(of.id)), of.hasGradient ? show(gradient, isKnown) : make("td", {}, "–"), isScalarGraph ? null : make("td", {}, of.hasGradient && isKnown ? `${zeros} %` : ""), mark);
   });
   const columns = isScalarGraph ? ["value", "gradient"] : ["shape", "‖value‖", "‖gradient‖", "zeros"];

@@ -82,12 +82,11 @@ const graph = (() => {
     if (!isUnnamed(variable) && variable.step !== null) {
       group.append(make("text", { x: NODE.width / 2, y: -6, class: "operation" }, operation));
     }
-    if (mark) {
-      group.append(make("circle", { cx: NODE.width - 2, cy: 2, r: 9, class: "mark" }), make("text", { x: NODE.width - 2, y: 6, class: "mark" }, "!"));
-    }
-    group.append(make("title", {}, mark ? `${variable.name}: ${mark}` : variable.name));
+    const title = make("title");
+    const marks = mark ? [make("circle", { cx: NODE.width - 2, cy: 2, r: 9, class: "mark" }), make("text", { x: NODE.width - 2, y: 6, class: "mark" }, "!")] : [];
+    group.append(...marks, title);
     svg.append(group);
-    nodes.push({ group, value, gradient });
+    nodes.push({ group, value, gradient, title, marks, mark });
   }
   lines.forEach(({ label }) => svg.append(label));
   const frame = document.getElementById("graph");
@@ -118,7 +117,11 @@ const graph = (() => {
         label.textContent = isShown && (active.has(i) || lit.has(i)) ? `×${factor(local ? local[1] : 0, 3)}` : "";
       });
       variables.forEach((variable, i) => {
-        const { group, value, gradient } = nodes[i];
+        const { group, value, gradient, title, marks, mark } = nodes[i];
+        // In predict mode a mark would give a factor away.
+        const isMarked = mark && (state.mode !== "predict" || isPassed(variable.step, known));
+        marks.forEach((part) => part.classList.toggle("hidden", !isMarked));
+        title.textContent = isMarked ? `${variable.name}: ${mark}` : variable.name;
         const shape = variable.shape.join("×");
         value.textContent = known.values.has(i) ? show(variable, shape) : "?";
         const sign = state.notation === "matrix" ? "δ" : "∂";
@@ -145,6 +148,9 @@ function reveal(frame, left, top) {
   const [high, low] = [top * scale - 24, (top + NODE.height) * scale + 24];
   if (high < frame.scrollTop || low > frame.scrollTop + frame.clientHeight) frame.scrollTop = (high + low - frame.clientHeight) / 2;
 }
+
+/** Whether the walk has passed an operation. */
+const isPassed = (step, known) => edges.every((edge) => edge.step !== step || !edge.passes || known.edges.has(edge.id));
 
 /** The values, gradients and edges that the steps up to a position have computed. */
 function knownAt(position) {
