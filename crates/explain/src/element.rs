@@ -186,8 +186,7 @@ impl<T: Float> Explanation<T> {
                 continue;
             }
             let op = self.graph.operation(step);
-            let mentions = |other: usize| self.steps()[step].mentions(input, other);
-            let found = sources(&op, input, flat, &column(&op, input, flat), mentions);
+            let found = sources(&op, input, flat, &column(&op, input, flat));
             for term in element.terms.iter_mut().filter(|term| (term.step, term.input) == (step, input)) {
                 let shape = &self.variables()[self.steps()[step].output].shape;
                 let source = ravel(&term.output, shape).and_then(|j| found[j]);

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_autograd::formula::Formula;
 use chainrule_autograd::{Scope, VarOf};
 use chainrule_tensor::{Float, Scalar, TensorOf};
 use serde::Serialize;
@@ -137,15 +136,6 @@ pub struct Rule {
     pub numbers: Option<String>,
     /// For matrix products: the right side with the shapes of the operands, such as `(10, 4)ᵀ·(10, 3)`.
     pub shapes: Option<String>,
-}
-
-impl Step {
-    /// Whether the rule of the gradient of an input mentions another input.
-    pub(crate) fn mentions(&self, input: usize, other: usize) -> bool {
-        let rule = self.inputs[input].rule.as_ref();
-        let formula = rule.and_then(|rule| Formula::parse(&rule.symbols).ok());
-        formula.is_none_or(|formula| formula.symbols().contains(&self.inputs[other].symbol))
-    }
 }
 
 /// Explains the gradients of a loss: walks back once and keeps every number.

@@ -140,7 +140,7 @@ fn the_terms_of_a_weight_are_those_by_hand_up_to_the_loss() {
         // dw1[1,0] = Σₛ da[s,1] · x[s,0]
         let of_a = term(&element, &[s, 1]);
         near("da · x", &[of_a.dy, of_a.local, of_a.product], &[n.da[s][1], X[s][0], n.da[s][1] * X[s][0]]);
-        assert_eq!(name(of_a), Some(format!("x[{s},0]")), "a constant, by its value");
+        assert_eq!(name(of_a), Some(format!("x[{s},0]")));
         // da[s,1] = dh[s,1] · h(1 − h)
         let a = of_a.next.as_ref().unwrap();
         near("a", &[a.gradient, a.value], &[n.da[s][1], (n.h[s][1] / (1.0 - n.h[s][1])).ln()]);

@@ -61,7 +61,7 @@ fn locals<T: Float>(explanation: &Explanation<T>, step: usize, input: usize, tot
     let (mut other, mut source) = (None, Vec::new());
     for element in 0..op.parent(input).shape().numel() {
         let found = column(&op, input, element);
-        let factors = sources(&op, input, element, &found, |k| explanation.steps()[step].mentions(input, k));
+        let factors = sources(&op, input, element, &found);
         for (k, local) in found.into_iter().enumerate().filter(|(_, local)| *local != T::ZERO) {
             i.push(element);
             j.push(k);
