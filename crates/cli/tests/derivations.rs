@@ -179,7 +179,14 @@ fn worksheets_of_every_kind() {
         let keys = run(program("check").arg(out.join("keys")));
         assert_eq!(keys.status.code(), Some(0), "{flags:?}: {}", stdout(&keys));
     }
-    let wrong = run(program("worksheet").args(["--net", "2x2", "--out"]).arg(dir.path()));
-    assert_eq!(wrong.status.code(), Some(2));
-    assert!(stderr(&wrong).contains("--net 2x2: expected sizes of layers such as 2-2-1"), "{}", stderr(&wrong));
+    for (flags, message) in [
+        (["--net", "2x2", "--seed", "1"], "--net 2x2: expected sizes of layers such as 2-2-1"),
+        (["--kind", "batch-norm", "--activation", "tanh"], "--activation has no effect with --kind batch-norm"),
+        (["--optimizer", "none", "--lr", "0.1"], "--lr has no effect with --optimizer none"),
+        (["--net", "20-20", "--lr", "0.1"], "400 weights; a sheet has at most 60"),
+    ] {
+        let wrong = run(program("worksheet").args(flags).arg("--out").arg(dir.path()));
+        assert_eq!(wrong.status.code(), Some(2));
+        assert!(stderr(&wrong).contains(message), "{}", stderr(&wrong));
+    }
 }

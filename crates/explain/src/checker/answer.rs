@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 
 use chainrule_autograd::formula::{Expression, Formula};
 
-use super::interval::Interval;
-
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Answer {
@@ -87,11 +85,6 @@ fn number(text: &str) -> Option<(f64, f64)> {
     }
     let unit: f64 = format!("1e{}", exponent.saturating_sub(decimals.len() as i32)).parse().ok()?;
     Some((value, unit))
-}
-
-/// What a number with these digits can stand for, rounded or truncated.
-pub(super) fn interval(value: f64, unit: f64) -> Interval {
-    Interval::around(value, unit)
 }
 
 /// The number of significant digits.

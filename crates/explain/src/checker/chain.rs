@@ -19,6 +19,8 @@ pub(super) enum Role {
     Rate,
     /// A value of the forward pass.
     Forward,
+    /// The loss or a part of it.
+    Loss,
     /// A derivative of the loss, or a factor of one.
     Gradient,
     /// The state of an optimizer or an updated weight.

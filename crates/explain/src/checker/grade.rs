@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use super::answer::{Answer, interval, shown, significant};
+use super::answer::{Answer, shown, significant};
 use super::chain::{Chain, Change, Precision, Rounding, Values};
-use super::expression::Id;
+use super::expression::{Expr, Id};
 use super::interval::Interval;
 use super::mistakes::{Candidate, Kind, candidates};
-use super::symbolic::Samples;
+use super::symbolic::{self, Samples};
 
 /// An answer to grade.
 #[derive(Clone, Debug)]
@@ -165,7 +165,13 @@ struct Grader<'a> {
 struct Number {
     value: f64,
     unit: f64,
-    range: Interval,
+}
+
+impl Number {
+    /// What it can stand for, rounded or truncated.
+    fn range(self) -> Interval {
+        Interval::around(self.value, self.unit)
+    }
 }
 
 /// How well a number fits a chain.
@@ -186,7 +192,7 @@ impl Grader<'_> {
         let (verdict, exact) = match &entry.answer {
             Answer::Blank => (Verdict::Blank, shown(self.exact[id], 10)),
             Answer::Number { value, unit } => {
-                let number = Number { value: *value, unit: *unit, range: interval(*value, *unit) };
+                let number = Number { value: *value, unit: *unit };
                 let verdict = self.number(entry, number);
                 self.remember(id, number);
                 (verdict, shown(self.exact[id], 10))
@@ -194,7 +200,8 @@ impl Grader<'_> {
             Answer::Formula(formula) => {
                 let verdict = self.samples.grade(entry.step, id, formula, &self.stated);
                 self.samples.remember(entry.step, id, formula);
-                self.known[id] = self.own_value(entry.step, formula);
+                let own = symbolic::value(self.chain, entry.step, formula, &self.known);
+                self.known[id] = own.filter(|x| x.is_finite()).map(Interval::point);
                 (verdict, self.chain.text(&self.chain.quantities[id].expr))
             }
         };
@@ -210,36 +217,25 @@ impl Grader<'_> {
         let own = self.computed(id, &[], Precision::Middles).middle();
         let same = |x: f64| (x - number.value).abs() <= 1e-12 * x.abs();
         let is_exact = same(own) || same(self.exact[id]);
-        self.known[id] = Some(if is_exact { Interval::point(number.value) } else { number.range });
+        self.known[id] = Some(if is_exact { Interval::point(number.value) } else { number.range() });
     }
 
-    /// The value of a formula for the student's numbers.
-    fn own_value(&self, step: usize, formula: &super::answer::Symbolic) -> Option<Interval> {
-        let mut values = Values::with(self.chain, &self.known, &[], Precision::Middles);
-        let mut numbers = Vec::new();
-        for symbol in &formula.symbols {
-            numbers.push((symbol, values.of(self.chain.id(step, symbol)?).middle()));
-        }
-        let value = |name: &str| numbers.iter().find(|(symbol, _)| *symbol == name).map(|(_, value)| *value);
-        formula.expression.evaluate(&value).ok().filter(|x| x.is_finite()).map(Interval::point)
-    }
-
-    fn computed(&self, id: Id, change: &[(Id, super::expression::Expr)], precision: Precision) -> Interval {
+    fn computed(&self, id: Id, change: &[(Id, Expr)], precision: Precision) -> Interval {
         Values::with(self.chain, &self.known, change, precision).computed(id)
     }
 
     /// How well a number fits the chain with a change.
-    fn fit(&self, id: Id, number: Number, change: &[(Id, super::expression::Expr)]) -> Fit {
+    fn fit(&self, id: Id, number: Number, change: &[(Id, Expr)]) -> Fit {
         let nothing = vec![None; self.known.len()];
         let exact = Values::with(self.chain, &nothing, change, Precision::Middles).computed(id).middle();
-        if number.range.contains(exact) {
+        if number.range().contains(exact) {
             return Fit::Exact;
         }
-        if number.range.contains(self.computed(id, change, Precision::Middles).middle()) {
+        if number.range().contains(self.computed(id, change, Precision::Middles).middle()) {
             return Fit::Own;
         }
         let range = self.computed(id, change, Precision::Intervals);
-        if number.range.meets(range) { Fit::Loose(range.relative_radius()) } else { Fit::No }
+        if number.range().meets(range) { Fit::Loose(range.relative_radius()) } else { Fit::No }
     }
 
     fn number(&mut self, entry: &Entry, number: Number) -> Verdict {
@@ -338,7 +334,7 @@ impl Grader<'_> {
         let fits = |rounding: Rounding| {
             [&self.known, &nothing].into_iter().any(|known| {
                 let precision = Precision::Rounded(rounding);
-                number.range.contains(Values::with(self.chain, known, &[], precision).computed(id).middle())
+                number.range().contains(Values::with(self.chain, known, &[], precision).computed(id).middle())
             })
         };
         let kept = (1..digits.min(5)).find(|&n| fits(Rounding::Digits(n))).map(|n| (n, "significant digit"));

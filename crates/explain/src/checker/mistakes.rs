@@ -187,16 +187,11 @@ fn in_one_place(chain: &Chain, at: Id) -> Vec<(Kind, Expr)> {
     let mut all = quantity.alternatives.clone();
     all.extend(expr.variants(&|x| local(chain, x)));
     all.push((Kind::PreActivation, with_pre_activations(chain, expr)));
-    if let Some((_, partner)) = chain.gradients.iter().find(|&(_, &gradient)| gradient == at).and_then(|(weight, _)| {
-        let partner = chain.transposed.iter().find(|(from, _)| from == weight)?;
-        Some((weight, *chain.gradients.get(&partner.1)?))
-    }) {
-        all.push((Kind::Transposed, chain.quantities[partner].expr.clone()));
-    }
+    all.extend(gradient_of_partner(chain, at).map(|expr| (Kind::Transposed, expr)));
     if quantity.role != Role::Update {
         let times = |factor: f64| Expr::Product(vec![Expr::Number(factor), expr.clone()]);
         all.push((Kind::Sign, with_opposite_sign(expr)));
-        if matches!(quantity.role, Role::Gradient) || chain.quantities[at].name.starts_with('E') {
+        if matches!(quantity.role, Role::Gradient | Role::Loss) {
             all.extend([(Kind::Twice, times(2.0)), (Kind::Half, times(0.5))]);
             if chain.outputs > 1 {
                 let n = chain.outputs as f64;
@@ -223,7 +218,7 @@ fn local(chain: &Chain, x: &Expr) -> Vec<(Kind, Expr)> {
         }
         Expr::Sum(terms) => {
             all.extend(without_bias(chain, x).map(|new| (Kind::BiasForgotten, new)));
-            for (i, term) in terms.iter().enumerate() {
+            for (i, term) in terms.iter().enumerate().filter(|(_, term)| !is_negligible(chain, term)) {
                 if !is_bias(chain, term) {
                     all.push((Kind::TermForgotten, without(terms, i, Expr::Sum)));
                 }
@@ -282,6 +277,13 @@ fn is_bias(chain: &Chain, x: &Expr) -> bool {
     role(*id) == Role::Bias || chain.updated.iter().any(|&(before, after)| after == *id && role(before) == Role::Bias)
 }
 
+/// Whether a term is a constant so small that no answer shows it: the ε of Adam.
+fn is_negligible(chain: &Chain, x: &Expr) -> bool {
+    let Expr::Of(id) = x else { return false };
+    let constant = chain.quantities[*id].role == Role::Given && chain.is_given(*id);
+    constant && matches!(chain.quantities[*id].expr, Expr::Number(value) if value != 0.0 && value.abs() <= 1e-6)
+}
+
 fn without(all: &[Expr], index: usize, whole: fn(Vec<Expr>) -> Expr) -> Expr {
     let mut rest = all.to_vec();
     rest.remove(index);
@@ -334,6 +336,13 @@ fn updated(chain: &Chain, at: Id, x: &Expr) -> Option<Expr> {
     let (_, after) = *chain.updated.iter().find(|(before, _)| before == weight)?;
     let circular = chain.ancestors(after, &|_| false).contains(&at);
     (!circular).then_some(Expr::Of(after))
+}
+
+/// The gradient of the weight in whose place a weight stands if its matrix is transposed.
+fn gradient_of_partner(chain: &Chain, at: Id) -> Option<Expr> {
+    let (weight, _) = chain.gradients.iter().find(|&(_, &gradient)| gradient == at)?;
+    let (_, partner) = chain.transposed.iter().find(|(from, _)| from == weight)?;
+    chain.gradients.get(partner).map(|&gradient| chain.quantities[gradient].expr.clone())
 }
 
 fn exchanged(chain: &Chain, at: Id, partners: &[(Id, Id)], x: &Expr) -> Option<Expr> {

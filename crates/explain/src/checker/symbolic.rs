@@ -104,21 +104,11 @@ impl<'a> Samples<'a> {
             }
             let mut own = exact.clone();
             for (step, id, formula) in &self.earlier {
-                own[*id] = self.value(*step, formula, &own).map(Interval::point);
+                own[*id] = value(self.chain, *step, formula, &own).map(Interval::point);
             }
             Point { exact, own }
         };
         (0..POINTS).map(|_| point()).collect()
-    }
-
-    /// The value of a formula where some quantities are known.
-    fn value(&self, step: usize, formula: &Symbolic, known: &[Option<Interval>]) -> Option<f64> {
-        let mut values = Values::with(self.chain, known, &[], Precision::Middles);
-        let mut numbers = BTreeMap::new();
-        for symbol in &formula.symbols {
-            numbers.insert(symbol.as_str(), values.of(self.chain.id(step, symbol)?).middle());
-        }
-        formula.expression.evaluate(&|name| numbers.get(name).copied()).ok()
     }
 
     /// Whether a formula has the value of the chain with a change at all points.
@@ -133,11 +123,21 @@ impl<'a> Samples<'a> {
     ) -> bool {
         points.iter().all(|point| {
             let known = known(point);
-            let Some(value) = self.value(step, formula, known) else { return false };
+            let Some(value) = value(self.chain, step, formula, known) else { return false };
             let expected = Values::with(self.chain, known, change, Precision::Middles).computed(id).middle();
             (value - expected).abs() <= 1e-9 * value.abs().max(expected.abs()) + 1e-14
         })
     }
+}
+
+/// The value of a formula where some quantities are known.
+pub(super) fn value(chain: &Chain, step: usize, formula: &Symbolic, known: &[Option<Interval>]) -> Option<f64> {
+    let mut values = Values::with(chain, known, &[], Precision::Middles);
+    let mut numbers = BTreeMap::new();
+    for symbol in &formula.symbols {
+        numbers.insert(symbol.as_str(), values.of(chain.id(step, symbol)?).middle());
+    }
+    formula.expression.evaluate(&|name| numbers.get(name).copied()).ok()
 }
 
 /// Which values are known when a mistake is tried.

@@ -7,7 +7,7 @@ use chainrule_tensor::Rng;
 use serde::Serialize;
 
 use super::answer::shown;
-use super::draw::{ATTEMPTS, Drawn, draw};
+use super::draw::{Drawn, draw};
 use super::kinds::{Biases, Loss, Net, Update};
 use super::matrices::Matrices;
 use super::sheet::{Kind, Name, Problem, Sheet};
@@ -21,6 +21,7 @@ pub struct Worksheet {
     digits: usize,
     questions: Vec<Question>,
     names: Vec<Name>,
+    confusions: Vec<String>,
 }
 
 /// What a worksheet asks for.
@@ -71,7 +72,8 @@ struct Head<'a> {
 impl Worksheet {
     /// Draws the numbers of a problem; of a problem on matrices, the sizes. The same seed gives the same numbers.
     /// Numbers are drawn until every known mistake in every answer differs from the right value and from the other
-    /// mistakes at so many significant digits, no unit is saturated, and no ReLU is dead.
+    /// mistakes at so many significant digits, no unit is saturated, and no ReLU is dead. If some mistakes look like others
+    /// in every draw, which happens with few digits, they are [`confusions`](Self::confusions).
     ///
     /// # Errors
     /// If the problem makes no sense or no such numbers are found.
@@ -88,9 +90,10 @@ impl Worksheet {
         let title = title.to_owned();
         if let Kind::Matrices(matrices) = &problem.kind {
             let (questions, names) = (matrices.questions(), matrices.names());
-            return Ok(Self { title, questions, names, numbers: Vec::new(), digits, problem });
+            let (numbers, confusions) = (Vec::new(), Vec::new());
+            return Ok(Self { title, problem, numbers, digits, questions, names, confusions });
         }
-        let Drawn { numbers, chain } = draw(&problem, &mut rng, digits, ATTEMPTS).map_err(WorksheetError)?;
+        let Drawn { numbers, chain, confusions } = draw(&problem, &mut rng, digits).map_err(WorksheetError)?;
         let exact = chain.exact();
         let step_of = |id| (1..=chain.steps()).find(|&step| chain.names(step).any(|(_, known)| known == id));
         let question = |&id: &usize| {
@@ -104,7 +107,7 @@ impl Worksheet {
             }
         };
         let questions = chain.asked.iter().map(question).collect();
-        Ok(Self { title, questions, names: super::sheet::names(&chain), numbers, digits, problem })
+        Ok(Self { title, questions, names: super::sheet::names(&chain), numbers, digits, problem, confusions })
     }
 
     /// The title.
@@ -135,6 +138,12 @@ impl Worksheet {
     #[must_use]
     pub fn numbers(&self) -> &[(String, f64)] {
         &self.numbers
+    }
+
+    /// The mistakes that cannot be told from others on this sheet: `name: mistake looks like mistake`. Usually none.
+    #[must_use]
+    pub fn confusions(&self) -> &[String] {
+        &self.confusions
     }
 
     /// The problem in sentences and formulas.

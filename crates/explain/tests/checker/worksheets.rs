@@ -17,7 +17,7 @@ fn problems() -> Vec<Problem> {
         "[net]\nlayers = [2, 2, 1]\nactivations = [\"relu\", \"sigmoid\"]\n[loss]\nfunction = \"binary-cross-entropy\"\n",
         "[net]\nlayers = [2, 3]\nactivations = [\"softmax\"]\n[loss]\nfunction = \"cross-entropy\"\n",
         "[net]\nlayers = [1, 1]\nactivations = [\"sigmoid\"]\n[update]\noptimizer = \"momentum\"\nlr = 0.5\nsteps = 2\n",
-        "[net]\nlayers = [1, 1]\nactivations = [\"linear\"]\n[update]\noptimizer = \"adam\"\nlr = 0.1\nsteps = 2\n",
+        "[net]\nlayers = [1, 1]\nactivations = [\"sigmoid\"]\n[update]\noptimizer = \"adam\"\nlr = 0.5\n",
         "[convolution]\nactivation = \"relu\"\nbias = true\n",
         "[batch-norm]\nepsilon = 0.1\n",
         "[matrices]\nbatch = 5\nlayers = [3, 4, 2]\n",
@@ -63,13 +63,14 @@ fn seeds_give_different_numbers_and_the_same_ones_again() {
 /// The formulas of the key, with a factor or a term left out by hand, are told apart from all else on the sheet itself.
 #[test]
 fn mistakes_on_worksheets_are_named() {
-    for (digits, seeds) in [(3, 1), (4, 3), (5, 3)] {
-        for seed in 1..=seeds {
+    for digits in [4, 5] {
+        for seed in 1..=3 {
             let sheet = Worksheet::draw("", &problem(DENSE), seed, digits).expect("numbers");
             let values: Vec<(String, f64)> =
                 sheet.questions().iter().map(|q| (q.name.clone(), q.answer.parse().expect("a number"))).collect();
             let get = |name: &str| values.iter().find(|(known, _)| known == name).expect("a value").1;
             let given = |name: &str| sheet.numbers().iter().find(|(known, _)| known == name).expect("a number").1;
+            assert_eq!(sheet.confusions(), [] as [String; 0]);
             let key = sheet.key("");
             for (name, wrong, mistake) in [
                 ("net_h1", given("w1") * given("i1") + given("w2") * given("i2"), "bias forgotten"),

@@ -38,6 +38,13 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     println!("  {out}/sheets   to print or to read (HTML, Markdown)");
     println!("  {out}/answers  to fill in");
     println!("  {out}/keys     the right answers");
+    let unclear = sheets.iter().filter(|sheet| !sheet.confusions().is_empty()).count();
+    if unclear > 0 {
+        let digits = options.digits;
+        println!(
+            "On {unclear} of them, {digits} digits cannot tell some mistakes apart: see the ends of {out}/keys/*.md."
+        );
+    }
     println!("When they are filled in: chainrule check {out}/answers");
     Ok(())
 }

@@ -26,26 +26,30 @@ pub struct Arguments {
     /// The sizes of the layers, the inputs first: for dense, softmax and matrices [default: 2-2-1, 3-3, 3-4-2]
     #[arg(long, value_name = "N-N-N")]
     net: Option<String>,
-    /// The activation of hidden layers, and of the convolution
-    #[arg(long, value_enum, default_value_t = Function::Sigmoid)]
-    activation: Function,
-    /// The activation of the output of a dense net
-    #[arg(long, value_enum, default_value_t = Function::Sigmoid)]
-    output: Function,
-    /// The biases of dense and softmax nets: none, one for each layer, or one for each unit
-    #[arg(long, value_enum, default_value_t = WhichBiases::Unit)]
-    biases: WhichBiases,
-    /// The optimizer whose steps are asked for
-    #[arg(long, value_enum, default_value_t = Steps::Sgd)]
-    optimizer: Steps,
-    /// The learning rate
-    #[arg(long, default_value_t = 0.5)]
-    lr: f64,
-    /// The number of steps
-    #[arg(long, default_value_t = 1)]
-    steps: usize,
+    /// The activation of hidden layers, and of the convolution [default: sigmoid]
+    #[arg(long, value_enum)]
+    activation: Option<Function>,
+    /// The activation of the output of a dense net [default: sigmoid]
+    #[arg(long, value_enum)]
+    output: Option<Function>,
+    /// The biases: none, one for each layer, or one for each unit [default: unit]
+    #[arg(long, value_enum)]
+    biases: Option<WhichBiases>,
+    /// The optimizer whose steps are asked for [default: sgd]
+    #[arg(long, value_enum)]
+    optimizer: Option<Steps>,
+    /// The learning rate [default: 0.5]
+    #[arg(long)]
+    lr: Option<f64>,
+    /// The number of steps [default: 1]
+    #[arg(long)]
+    steps: Option<usize>,
     /// The problem of this sheet instead of the flags above; its numbers and answers are ignored
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kind", "net"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["kind", "net", "activation", "output", "biases", "optimizer", "lr", "steps"]
+    )]
     like: Option<PathBuf>,
     /// The title of the sheets
     #[arg(long)]
@@ -137,51 +141,43 @@ impl Arguments {
             let text = fs::read_to_string(path).map_err(|error| bad(&error))?;
             return Ok((text.parse().map_err(|error| bad(&error))?, titled("Backpropagation")));
         }
+        self.refuse_flags_of_other_kinds()?;
         let sizes = |default: &[usize]| self.net.as_deref().map_or_else(|| Ok(default.to_vec()), layers);
-        let only = |kinds: &str| match &self.net {
-            Some(_) => Err(Failure::Usage(format!("--net is a setting of --kind {kinds}"))),
-            None => Ok(()),
-        };
+        let activation = self.activation.unwrap_or(Function::Sigmoid).activation();
+        let bias = self.biases != Some(WhichBiases::None);
         let squared = Loss { function: LossFunction::SquaredError, half: true, reduction: Reduction::Sum };
         let (kind, loss, title) = match self.kind {
             Exercise::Dense => {
                 let layers = sizes(&[2, 2, 1])?;
-                let mut activations = vec![self.activation.activation(); layers.len().saturating_sub(2)];
-                activations.push(self.output.activation());
+                let mut activations = vec![activation; layers.len().saturating_sub(2)];
+                activations.push(self.output.unwrap_or(Function::Sigmoid).activation());
                 (Kind::Dense(Net { layers, activations, biases: self.biases() }), squared, "Backpropagation by hand")
             }
             Exercise::Softmax => {
                 let layers = sizes(&[3, 3])?;
-                let mut activations = vec![self.activation.activation(); layers.len().saturating_sub(2)];
+                let mut activations = vec![activation; layers.len().saturating_sub(2)];
                 activations.push(Activation::Softmax);
                 let loss = Loss { function: LossFunction::CrossEntropy, ..squared };
                 (Kind::Dense(Net { layers, activations, biases: self.biases() }), loss, "Softmax and cross-entropy")
             }
             Exercise::Convolution => {
-                only("dense, softmax and matrices")?;
                 let net = Convolution {
                     image: [4, 4],
                     kernel: [2, 2],
-                    activation: self.activation.activation(),
+                    activation,
                     pooling: Pooling::Max,
                     window: [2, 2],
-                    bias: self.biases != WhichBiases::None,
+                    bias,
                 };
                 (Kind::Convolution(net), squared, "A convolution with pooling")
             }
             Exercise::BatchNorm => {
-                only("dense, softmax and matrices")?;
                 // An ε that can be seen in the digits of an answer.
                 (Kind::BatchNorm(BatchNorm { count: 4, epsilon: 0.1 }), squared, "Batch normalization")
             }
             Exercise::Matrices => {
-                let matrices = Matrices {
-                    batch: 5,
-                    layers: sizes(&[3, 4, 2])?,
-                    activation: self.activation.activation(),
-                    form: Form::Rows,
-                    biases: self.biases != WhichBiases::None,
-                };
+                let matrices =
+                    Matrices { batch: 5, layers: sizes(&[3, 4, 2])?, activation, form: Form::Rows, biases: bias };
                 (Kind::Matrices(matrices), squared, "Shapes and matrix identities")
             }
         };
@@ -189,23 +185,49 @@ impl Arguments {
         Ok((Problem { kind, loss, update }, titled(title)))
     }
 
+    /// An error for a flag that would have no effect.
+    fn refuse_flags_of_other_kinds(&self) -> Result<(), Failure> {
+        use Exercise::{BatchNorm, Convolution, Dense, Matrices, Softmax};
+        let optimizers = [Dense, Softmax, Convolution, BatchNorm];
+        let without_steps = self.optimizer == Some(Steps::None);
+        let flags: [(&str, bool, &[Exercise]); 7] = [
+            ("--net", self.net.is_some(), &[Dense, Softmax, Matrices]),
+            ("--activation", self.activation.is_some(), &[Dense, Softmax, Convolution, Matrices]),
+            ("--output", self.output.is_some(), &[Dense]),
+            ("--biases", self.biases.is_some(), &[Dense, Softmax, Convolution, Matrices]),
+            ("--optimizer", self.optimizer.is_some(), &optimizers),
+            ("--lr", self.lr.is_some(), if without_steps { &[] } else { &optimizers }),
+            ("--steps", self.steps.is_some(), if without_steps { &[] } else { &optimizers }),
+        ];
+        match flags.into_iter().find(|(_, given, kinds)| *given && !kinds.contains(&self.kind)) {
+            None => Ok(()),
+            Some((flag @ ("--lr" | "--steps"), ..)) if without_steps => {
+                Err(Failure::Usage(format!("{flag} has no effect with --optimizer none")))
+            }
+            Some((flag, ..)) => {
+                let kind = self.kind.to_possible_value().map_or_else(String::new, |kind| kind.get_name().to_owned());
+                Err(Failure::Usage(format!("{flag} has no effect with --kind {kind}")))
+            }
+        }
+    }
+
     fn biases(&self) -> Biases {
         match self.biases {
-            WhichBiases::None => Biases::None,
-            WhichBiases::Layer => Biases::Layer,
-            WhichBiases::Unit => Biases::Unit,
+            Some(WhichBiases::None) => Biases::None,
+            Some(WhichBiases::Layer) => Biases::Layer,
+            Some(WhichBiases::Unit) | None => Biases::Unit,
         }
     }
 
     fn update(&self) -> Option<Update> {
-        let (optimizer, convention) = match self.optimizer {
+        let (optimizer, convention) = match self.optimizer.unwrap_or(Steps::Sgd) {
             Steps::None => return None,
             Steps::Sgd => (Optimizer::Sgd, Momentum::Pytorch),
             Steps::Momentum => (Optimizer::Momentum, Momentum::Pytorch),
             Steps::ClassicalMomentum => (Optimizer::Momentum, Momentum::Classical),
             Steps::Adam => (Optimizer::Adam, Momentum::Pytorch),
         };
-        Some(Update { optimizer, convention, steps: self.steps, ..Update::sgd(self.lr) })
+        Some(Update { optimizer, convention, steps: self.steps.unwrap_or(1), ..Update::sgd(self.lr.unwrap_or(0.5)) })
     }
 
     /// The students' names; empty ones if only their number is given.

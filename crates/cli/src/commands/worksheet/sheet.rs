@@ -49,6 +49,13 @@ pub fn key(worksheet: &Worksheet, student: &str) -> String {
         }
         text.push('\n');
     }
+    if !worksheet.confusions().is_empty() {
+        let digits = worksheet.digits();
+        let _ = writeln!(text, "With {digits} digits these mistakes cannot be told apart:\n");
+        for confusion in worksheet.confusions() {
+            let _ = writeln!(text, "- {confusion}");
+        }
+    }
     text
 }
 

@@ -104,19 +104,20 @@ impl Convolution {
         let bias = if self.bias { " + b" } else { "" };
         let mut all = vec![
             format!("An image x of {rows} × {columns} and a kernel k of {m} × {n}; x12 is row 1, column 2."),
-            format!("zᵢⱼ = Σ k_mn · x_(i+m−1)(j+n−1){bias}: a cross-correlation with stride 1, without padding."),
+            "The convolution is a cross-correlation with stride 1, without padding:".into(),
+            format!("z[i,j] = Σ_{{m,n}} k[m,n] · x[i + m − 1, j + n − 1]{bias}"),
         ];
         if self.activation == Activation::Linear {
-            all.push("aᵢⱼ = zᵢⱼ".into());
+            all.push("a[i,j] = z[i,j]".into());
         } else {
-            all.push(format!("aᵢⱼ = {}(zᵢⱼ)", self.activation.symbol()));
+            all.push(format!("a[i,j] = {}(z[i,j])", self.activation.symbol()));
         }
         let kind = if self.pooling == Pooling::Max { "largest" } else { "mean" };
         let [m, n] = self.window;
         all.push(format!(
-            "pᵢⱼ is the {kind} of the {m} × {n} window of a that begins at row i, column j; the stride is 1."
+            "p[i,j] is the {kind} of the {m} × {n} window of a that begins at row i, column j; the stride is 1."
         ));
-        all.push("o = Σ vᵢⱼ · pᵢⱼ".into());
+        all.push("o = Σ_{i,j} v[i,j] · p[i,j]".into());
         all
     }
 

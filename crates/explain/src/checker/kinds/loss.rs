@@ -86,7 +86,7 @@ impl Loss {
         if self.function == LossFunction::SquaredError {
             let squares = Expr::Sum((0..n).map(square).collect());
             let squares = if n == 1 { square(0) } else { squares };
-            chain.define("SE", "squared error without any factor", Role::Forward, squares);
+            chain.define("SE", "squared error without any factor", Role::Loss, squares);
         }
         let whole = if n == 1 {
             term(0)
@@ -94,7 +94,7 @@ impl Loss {
             let terms: Vec<Expr> = (0..n)
                 .map(|k| {
                     let meaning = format!("the part of E that {} causes, before a mean", names[k]);
-                    of(chain.define(&format!("E_{}", names[k]), meaning, Role::Forward, term(k)))
+                    of(chain.define(&format!("E_{}", names[k]), meaning, Role::Loss, term(k)))
                 })
                 .collect();
             match self.reduction {
@@ -102,7 +102,7 @@ impl Loss {
                 Reduction::Mean => Expr::quotient(Expr::Sum(terms), Expr::Number(n as f64)),
             }
         };
-        let id = chain.define("E", "loss", Role::Forward, whole);
+        let id = chain.define("E", "loss", Role::Loss, whole);
         chain.alias("E_total", id);
         chain.asked.push(id);
         id
