@@ -195,6 +195,19 @@ async function check(browser, name, limit, body) {
       await page.click('#notation [data-value="index"]');
       await predict(page);
     });
+    await check(browser, "mazur", 300_000, async (page, data) => {
+      await steps(page, data);
+      const w1 = data.variables.findIndex((v) => v.name === "w1");
+      await drillDown(page, data, w1, null);
+      await node(page, w1).click();
+      const paths = await page.locator("#inspector ol .formula").allTextContents();
+      assert.equal(paths.length, 2, "w1 has two paths to the error");
+      const [first, second] = paths.map((text) => parse(text.split("=")[1]));
+      // The published derivative, to more digits.
+      near(first + second, 0.0004385677344743465, 4, "the sum over paths");
+      near(data.variables[w1].gradient[0], 0.0004385677344743465, 12, "∂E/∂w1");
+      await predict(page);
+    });
     await check(browser, "xor", 300_000, async (page, data) => {
       await steps(page, data);
       assert.ok((await drillDown(page, data, data.variables.findIndex((v) => v.name === "w1"), 0)) >= 6);

@@ -22,6 +22,7 @@ fi
 cargo build -q --locked -p chainrule-cli
 explain() { "$target/debug/chainrule" explain "$@" >/dev/null 2>&1; }
 explain --net two-neurons --html "$work/two-neurons.html"
+explain --net mazur --html "$work/mazur.html"
 explain --net xor --html "$work/xor.html"
 explain --net mnist --element 'conv1.weight[0,0,1,1]' --html "$work/mnist.html"
 explain --net resnet-block --html "$work/resnet-block.html"

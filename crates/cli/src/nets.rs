@@ -8,6 +8,8 @@ use clap::ValueEnum;
 pub enum Net {
     /// Two linear neurons and a sigmoid, derived by hand in many courses
     TwoNeurons,
+    /// Mazur's 2-2-2 net of sigmoids, in which each weight of the first layer has two paths to the error
+    Mazur,
     /// A 2-2-1 net with relu and sigmoid on the four inputs of exclusive or
     Xor,
     /// Two convolutions and two linear layers on one digit of MNIST
@@ -28,6 +30,29 @@ pub fn two_neurons() -> impl Fn() -> Var64 {
         let o_in = (product("p5", &h1, &w5) + product("p6", &h2, &w6)).named("o_in");
         let o = o_in.sigmoid().named("o");
         (0.5 * (&t - &o).named("r").square().named("q")).named("E")
+    }
+}
+
+/// i = (0.05, 0.1), t = (0.01, 0.99): h = σ(w·i + b1), o = σ(w·h + b2), E = ½ Σ (t − o)² (Mazur: "A step by step
+/// backpropagation example", 2015).
+pub fn mazur() -> impl Fn() -> Var64 {
+    const WEIGHTS: [f64; 8] = [0.15, 0.2, 0.25, 0.3, 0.4, 0.45, 0.5, 0.55];
+    let constant = |name: &str, value: f64| Var64::constant(value).named(name);
+    let (i1, i2) = (constant("i1", 0.05), constant("i2", 0.1));
+    let (t1, t2) = (constant("t1", 0.01), constant("t2", 0.99));
+    let w: Vec<Var64> = (1..).zip(WEIGHTS).map(|(k, value)| Var64::parameter(format!("w{k}"), value)).collect();
+    let (b1, b2) = (Var64::parameter("b1", 0.35), Var64::parameter("b2", 0.6));
+    move || {
+        // The neuron with the weights number k and k + 1.
+        let neuron = |name: &str, [x1, x2]: [&Var64; 2], k: usize, b: &Var64| {
+            let product = |x: &Var64, k: usize| (x * &w[k - 1]).named(format!("p{k}"));
+            let sum = (product(x1, k) + product(x2, k + 1)).named(format!("s_{name}"));
+            (sum + b).named(format!("net_{name}")).sigmoid().named(name)
+        };
+        let (h1, h2) = (neuron("h1", [&i1, &i2], 1, &b1), neuron("h2", [&i1, &i2], 3, &b1));
+        let (o1, o2) = (neuron("o1", [&h1, &h2], 5, &b2), neuron("o2", [&h1, &h2], 7, &b2));
+        let square = |t: &Var64, o: &Var64, k| (t - o).named(format!("r{k}")).square().named(format!("q{k}"));
+        (0.5 * (square(&t1, &o1, 1) + square(&t2, &o2, 2)).named("q")).named("E")
     }
 }
 

@@ -46,6 +46,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let seed = arguments.seed;
     match arguments.net {
         Net::TwoNeurons => report(arguments, nets::two_neurons()),
+        Net::Mazur => report(arguments, nets::mazur()),
         Net::Xor => report(arguments, nets::xor()),
         Net::Mnist => report(arguments, nets::mnist(seed, arguments.batch_size.into())),
         Net::ResnetBlock => report(arguments, nets::resnet_block(seed)),

@@ -54,6 +54,7 @@ enum Zoom {
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.net {
         Net::TwoNeurons => report(&explain(&nets::two_neurons()()), arguments),
+        Net::Mazur => report(&explain(&nets::mazur()()), arguments),
         Net::Xor => report(&explain(&nets::xor()()), arguments),
         Net::Mnist => report(&explain(&nets::mnist_in_detail(arguments.seed)), arguments),
         Net::ResnetBlock => report(&explain(&nets::resnet_block(arguments.seed)()), arguments),
@@ -104,6 +105,10 @@ fn write_page<T: Float>(
         Net::TwoNeurons => (
             "Two linear neurons and a sigmoid",
             "h1 = i1·w1 + i2·w2, h2 = i1·w3 + i2·w4, o = σ(h1·w5 + h2·w6), E = ½(t − o)². How does the error E change with each weight?",
+        ),
+        Net::Mazur => (
+            "Two hidden neurons, two outputs",
+            "h = σ(w·i + b1), o = σ(w·h + b2), E = ½ Σ (t − o)². A weight of the first layer changes both outputs: the gradients of its two paths add up.",
         ),
         Net::Xor => (
             "A 2-2-1 net on exclusive or",
