@@ -4,7 +4,7 @@
 use chainrule_tensor::Rng;
 
 use super::answer::significant_unit;
-use super::chain::{Chain, Precision, Role, Values};
+use super::chain::{Chain, Role, Values};
 use super::expression::{Activation, Expr, Function, Id};
 use super::kinds::Given;
 use super::mistakes::candidates;
@@ -147,13 +147,9 @@ fn confused(chain: &Chain, exact: &[f64], id: Id, digits: usize) -> Result<Vec<S
         return Err(format!("{name} hardly changes"));
     }
     let point = super::Interval::point;
-    let known: Vec<_> = exact.iter().map(|&x| Some(point(x))).collect();
-    let wrong: Vec<(super::MistakeKind, f64)> = candidates(chain, &[id].into())
-        .into_iter()
-        .map(|candidate| {
-            let value = Values::with(chain, &known, &candidate.change, Precision::Middles).computed(id).middle();
-            (candidate.kind, value)
-        })
+    // Only the expression of the quantity itself is changed.
+    let wrong: Vec<(super::MistakeKind, f64)> = (candidates(chain, &[id].into()).into_iter())
+        .map(|candidate| (candidate.kind, candidate.change[0].1.value(&mut |at| point(exact[at])).middle()))
         .filter(|(_, value)| value.is_finite())
         .collect();
     // What the right value can be for earlier answers with so many digits.

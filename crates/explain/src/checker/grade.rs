@@ -258,11 +258,11 @@ impl Grader<'_> {
         let long_enough = number.unit <= ENOUGH * number.value.abs();
         let found = if long_enough { self.mistakes(id, number) } else { Vec::new() };
         if fit != Fit::No {
-            // The digits of earlier answers allow it. A mistake that gives this very value is as likely, except for the
-            // rounding of intermediate results, which is what was allowed, and for a mistake that was made before.
+            // The digits of earlier answers allow it. A mistake that gives this very value is as likely, unless it was
+            // made before.
             let right_so_far = self.is_right_so_far(id);
             let sure = |fit: Fit| fit == Fit::Own || fit == Fit::Exact && right_so_far;
-            let surely = found.iter().filter(|(fit, found)| sure(*fit) && found.kind != Kind::RoundedTooEarly);
+            let surely = found.iter().filter(|(fit, _)| sure(*fit));
             let surely: Vec<&str> = surely.map(|(_, found)| found.kind.name()).collect();
             return match surely.first() {
                 None => Verdict::Follows,
@@ -273,12 +273,17 @@ impl Grader<'_> {
             return Verdict::WrongTooShort;
         }
         let mut mistakes: Vec<Mistake> = Vec::new();
+        if found.iter().all(|(fit, _)| *fit < Fit::Own) {
+            let rounded = self.rounded_too_early(id, number);
+            mistakes.extend(rounded.map(|detail| Mistake { kind: Kind::RoundedTooEarly, detail }));
+        }
         for (_, candidate) in found {
+            let detail = candidate.detail(self.chain);
             if candidate.change.iter().any(|(at, _)| *at != id) {
                 self.slips.push((candidate.change, entry.name.clone()));
             }
             if mistakes.iter().all(|known| known.kind != candidate.kind) {
-                mistakes.push(Mistake { kind: candidate.kind, detail: candidate.detail });
+                mistakes.push(Mistake { kind: candidate.kind, detail });
             }
         }
         Verdict::Wrong(mistakes)
@@ -320,9 +325,6 @@ impl Grader<'_> {
             Fit::Loose(radius) => !surely && *radius <= NARROW,
             Fit::Own | Fit::Exact => true,
         });
-        if !surely && let Some(detail) = self.rounded_too_early(id, number) {
-            found.push((Fit::Own, Candidate { kind: Kind::RoundedTooEarly, detail, change: Vec::new() }));
-        }
         found
     }
 

@@ -124,10 +124,16 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Candidate {
     pub kind: Kind,
-    /// What was done, in symbols.
-    pub detail: String,
     /// The quantities whose expressions it changes.
     pub change: Change,
+}
+
+impl Candidate {
+    /// What was done, in symbols.
+    pub(super) fn detail(&self, chain: &Chain) -> String {
+        let (at, expr) = &self.change[0];
+        format!("{} = {}", chain.quantities[*at].name, chain.text(expr))
+    }
 }
 
 /// Every mistake that can have been made in the quantities of `hidden`: the answer itself, which has the largest number,
@@ -137,7 +143,7 @@ pub(super) fn candidates(chain: &Chain, hidden: &BTreeSet<Id>) -> Vec<Candidate>
     // The quantity itself first, then backwards.
     for &at in hidden.iter().rev().filter(|&&at| !chain.is_given(at)) {
         for (kind, expr) in in_one_place(chain, at) {
-            push(&mut all, chain, kind, vec![(at, expr)]);
+            push(&mut all, kind, vec![(at, expr)]);
         }
     }
     for (kind, rule) in EVERYWHERE {
@@ -146,19 +152,17 @@ pub(super) fn candidates(chain: &Chain, hidden: &BTreeSet<Id>) -> Vec<Candidate>
             .filter_map(|&at| chain.quantities[at].expr.replaced(&|x| rule(chain, at, x)).map(|expr| (at, expr)))
             .collect();
         if !change.is_empty() {
-            push(&mut all, chain, kind, change);
+            push(&mut all, kind, change);
         }
     }
     all
 }
 
-fn push(all: &mut Vec<Candidate>, chain: &Chain, kind: Kind, change: Change) {
+fn push(all: &mut Vec<Candidate>, kind: Kind, change: Change) {
     if all.iter().any(|other| other.kind == kind && other.change == change) {
         return;
     }
-    let (at, expr) = &change[0];
-    let detail = format!("{} = {}", chain.quantities[*at].name, chain.text(expr));
-    all.push(Candidate { kind, detail, change });
+    all.push(Candidate { kind, change });
 }
 
 /// The expression that replaces a subexpression of a quantity.

@@ -64,7 +64,7 @@ impl<'a> Samples<'a> {
                     Known::Own => self.agrees(step, id, formula, points, &candidate.change, |point| &point.own),
                 };
                 if mistakes.iter().all(|found| found.kind != candidate.kind) && points().any(fits) {
-                    mistakes.push(Mistake { kind: candidate.kind, detail: candidate.detail });
+                    mistakes.push(Mistake { kind: candidate.kind, detail: candidate.detail(self.chain) });
                 }
             }
         }
