@@ -1,25 +1,22 @@
 #!/usr/bin/env bash
 # Opens the pages of `chainrule explain` in headless Chromium and checks them: no request, no error, stepping, the engine's
-# numbers, sums of terms, the grading of answers. Needs node and npm; installs Chromium by apt and playwright-core by npm.
+# numbers, sums of terms, the grading of answers. Installs node, npm and Chromium by apt where they are missing, and
+# playwright-core by npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(cargo metadata --format-version 1 --no-deps --offline | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 work="$target/pages"
 mkdir -p "$work"
 
-if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
-  echo "node and npm not found: install nodejs and npm, then run this again" >&2
-  exit 1
-fi
-chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [ -z "$chromium" ]; then
-  sudo=$([ "$(id -u)" = 0 ] || echo sudo)
-  $sudo apt-get update -qq && $sudo apt-get install -y -qq chromium >/dev/null
-  chromium=$(command -v chromium)
-fi
+sudo=$([ "$(id -u)" = 0 ] || echo sudo)
+install() { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$@" >/dev/null; }
+command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
+chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
+chromium >/dev/null || install chromium
 [ -d "$work/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$work" playwright-core@1.65
 
-cargo build -q --locked -p chainrule-cli
+# The whole workspace decides on the features of dependencies, as in `cargo test`, so nothing is compiled twice.
+cargo build -q --locked --bin chainrule
 explain() { "$target/debug/chainrule" explain "$@" >/dev/null 2>&1; }
 explain --net two-neurons --html "$work/two-neurons.html"
 explain --net mazur --html "$work/mazur.html"
@@ -27,4 +24,4 @@ explain --net xor --html "$work/xor.html"
 explain --net mnist --element 'conv1.weight[0,0,1,1]' --html "$work/mnist.html"
 explain --net resnet-block --html "$work/resnet-block.html"
 
-NODE_PATH="$work/node_modules" CHROMIUM="$chromium" node scripts/check_pages.cjs "$work" "$@"
+NODE_PATH="$work/node_modules" CHROMIUM="$(chromium)" node scripts/check_pages.cjs "$work" "$@"
