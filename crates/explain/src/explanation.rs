@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::graph::Graph;
 use crate::marks::mark;
 use crate::number::accurate_sum;
-use crate::symbols::Symbols;
+use crate::symbols::{Rule, Symbols};
 
 /// Every number of a backward pass, with the rule that gave it. Made by [`explain`].
 ///
@@ -124,18 +124,6 @@ pub struct Input {
     pub rule: Option<Rule>,
     /// The gradient that the rule returned, if it is needed.
     pub gradient: Option<Numbers>,
-}
-
-/// An equation of a rule in symbols, and with the numbers of this run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rule {
-    /// In symbols, such as `dx = dy · y(1 − y)`.
-    pub symbols: String,
-    /// The right side with numbers, such as `(−0.017986) · 0.982(1 − 0.982)`, where it can be evaluated and agrees with the
-    /// engine.
-    pub numbers: Option<String>,
-    /// For matrix products: the right side with the shapes of the operands, such as `(10, 4)ᵀ·(10, 3)`.
-    pub shapes: Option<String>,
 }
 
 /// Explains the gradients of a loss: walks back once and keeps every number.

@@ -25,8 +25,9 @@ mod text;
 
 pub use element::{Blocked, Element, Extent, Factor, Rest, Term, explain_element};
 pub use error::ExplainError;
-pub use explanation::{Arrival, Explanation, Input, Kind, Numbers, Rule, Step, Variable, explain};
+pub use explanation::{Arrival, Explanation, Input, Kind, Numbers, Step, Variable, explain};
 pub use page::Page;
+pub use symbols::Rule;
 pub use text::Document;
 
 /// The examples of the page on the ledger are tested.

@@ -3,10 +3,22 @@
 use chainrule_autograd::formula::{Equation, Expression, Formula, Operator};
 use chainrule_autograd::{Operation, Setting};
 use chainrule_tensor::{Float, Shape, TensorOf};
+use serde::Serialize;
 
-use crate::explanation::Rule;
 use crate::graph::Graph;
 use crate::number::{number, shape_text, unravel};
+
+/// An equation of a rule in symbols, and with the numbers of this run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// In symbols, such as `dx = dy · y(1 − y)`.
+    pub symbols: String,
+    /// The right side with numbers, such as `(−0.017986) · 0.982(1 − 0.982)`, where it can be evaluated and agrees with the
+    /// engine.
+    pub numbers: Option<String>,
+    /// For matrix products: the right side with the shapes of the operands, such as `(10, 4)ᵀ·(10, 3)`.
+    pub shapes: Option<String>,
+}
 
 /// The symbols of an operation's formulas, and their values at one element of the output.
 pub(crate) struct Symbols<'a, T: Float> {

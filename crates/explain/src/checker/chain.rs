@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::expression::{Expr, Id};
 use super::interval::Interval;
-use super::mistakes::Kind;
+use super::kind::Kind;
 
 /// What a quantity is in a derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The sheets of a class.
 
-use super::grade::{Report, Verdict};
-use super::mistakes::Kind;
+use super::kind::Kind;
+use super::verdict::{Report, Verdict};
 
 /// The graded sheets of a class.
 #[derive(Clone, Debug, PartialEq)]

@@ -33,25 +33,27 @@ mod draw;
 mod expression;
 mod grade;
 mod interval;
+mod kind;
 mod kinds;
 mod matrices;
 mod mistakes;
 mod read;
 mod sheet;
 mod symbolic;
+mod verdict;
 mod worksheet;
 
 /// The notation of formulas in answers.
 pub use chainrule_autograd::formula;
 pub use class::{Class, Common, Row};
 pub use expression::Activation;
-pub use grade::{Line, Mistake, Report, Verdict};
+pub use kind::Kind as MistakeKind;
 pub use kinds::{
     BatchNorm, Biases, Convolution, Loss, LossFunction, Momentum, Net, Optimizer, Pooling, Reduction, Update,
 };
 pub use matrices::{Form, Matrices};
-pub use mistakes::Kind as MistakeKind;
 pub use sheet::{Kind, Name, Problem, Sheet, SheetError};
+pub use verdict::{Line, Mistake, Report, Verdict};
 pub use worksheet::{Question, Worksheet, WorksheetError};
 
 use interval::Interval;

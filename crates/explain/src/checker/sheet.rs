@@ -7,10 +7,11 @@ use std::str::FromStr;
 use super::answer::Answer;
 use super::chain::Chain;
 use super::expression::{Expr, Id};
-use super::grade::{self, Entry, Report};
+use super::grade::{self, Entry};
 use super::kinds::{BatchNorm, Convolution, Given, Loss, Net, Update};
 use super::matrices::{self, Matrices};
 use super::read;
+use super::verdict::Report;
 
 /// A sheet, read from its file.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use chainrule_tensor::Rng;
 use super::answer::Symbolic;
 use super::chain::{Chain, Precision, Values};
 use super::expression::{Expr, Id};
-use super::grade::{Mistake, Verdict};
 use super::interval::Interval;
 use super::mistakes::candidates;
+use super::verdict::{Mistake, Verdict};
 
 /// The number of points; a formula that agrees at all of them agrees everywhere, as far as anyone can tell.
 const POINTS: usize = 12;

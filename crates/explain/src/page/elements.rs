@@ -7,7 +7,7 @@ use std::collections::btree_map::{BTreeMap, Entry};
 use chainrule_tensor::Float;
 use serde::Serialize;
 
-use super::data::Array;
+use super::array::Array;
 use crate::column::{column, sources};
 use crate::element::{Element, Term};
 use crate::explanation::Explanation;

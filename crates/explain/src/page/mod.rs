@@ -1,5 +1,6 @@
 //! One self-contained page that shows an explanation: it needs no network, no server and no other file.
 
+mod array;
 mod data;
 mod elements;
 mod layout;
@@ -91,7 +92,7 @@ impl<T: Float> Page<'_, T> {
         let scripts = SCRIPTS.join("\n");
         PAGE.replace("{{title}}", &title)
             .replace("{{style}}", STYLE)
-            .replace("{{font}}", &data::base64(FONT))
+            .replace("{{font}}", &array::base64(FONT))
             .replace("{{script}}", &scripts)
             .replace("{{data}}", &data)
     }

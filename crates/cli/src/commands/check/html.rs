@@ -1,9 +1,9 @@
 //! The report as one HTML file.
 
 use askama::Template;
-use chainrule_explain::checker::{Class, Common, Report, Verdict};
+use chainrule_explain::checker::{Class, Common, Report};
 
-use super::text::sentence;
+use super::text::{counts, sentence};
 use crate::failure::Failure;
 
 #[derive(Template)]
@@ -53,18 +53,6 @@ pub fn page(class: &Class) -> Result<String, Failure> {
     let common = class.common_mistakes();
     let most = common.first().map_or(1, |common| common.students.len());
     Ok(Page { rows: rows.collect(), common, most }.render()?)
-}
-
-/// The numbers of right, following, wrong, unclear and missing answers.
-pub fn counts(report: &Report) -> [usize; 5] {
-    let right = report.count(|verdict| *verdict == Verdict::Right);
-    [
-        right,
-        report.count(Verdict::passes) - right,
-        report.count(Verdict::is_wrong),
-        report.count(|verdict| matches!(verdict, Verdict::CannotTell(_))),
-        report.count(|verdict| *verdict == Verdict::Blank),
-    ]
 }
 
 fn answers(report: &Report) -> Vec<Answer<'_>> {

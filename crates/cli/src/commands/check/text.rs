@@ -4,8 +4,6 @@ use std::fmt::Write as _;
 
 use chainrule_explain::checker::{Class, Report, Sheet, Verdict};
 
-use super::html::counts;
-
 /// The width that lines are wrapped to.
 const WIDTH: usize = 80;
 
@@ -45,6 +43,18 @@ fn heading(sheet: &Sheet) -> String {
     let parts: Vec<&str> =
         [sheet.title(), sheet.student().unwrap_or("")].into_iter().filter(|part| !part.is_empty()).collect();
     if parts.is_empty() { String::new() } else { wrapped(&parts.join(" · "), 0) + "\n" }
+}
+
+/// The numbers of right, following, wrong, unclear and missing answers.
+pub fn counts(report: &Report) -> [usize; 5] {
+    let right = report.count(|verdict| *verdict == Verdict::Right);
+    [
+        right,
+        report.count(Verdict::passes) - right,
+        report.count(Verdict::is_wrong),
+        report.count(|verdict| matches!(verdict, Verdict::CannotTell(_))),
+        report.count(|verdict| *verdict == Verdict::Blank),
+    ]
 }
 
 /// The result in a sentence.

@@ -2,7 +2,7 @@
 
 use super::super::chain::{Chain, Role};
 use super::super::expression::{Expr, Function, Id};
-use super::super::mistakes::Kind;
+use super::super::kind::Kind;
 use super::{Given, Loss, Numbers, Parameter, Update, indexed, of, product};
 
 /// `y = γ·(x − µ)/√(var + ε) + β` over the numbers of a batch, with the loss on y. Ioffe, Szegedy: Batch normalization

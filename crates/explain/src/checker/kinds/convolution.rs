@@ -2,7 +2,7 @@
 
 use super::super::chain::{Chain, Role};
 use super::super::expression::{Activation, Expr, Function, Id};
-use super::super::mistakes::Kind;
+use super::super::kind::Kind;
 use super::{Given, Loss, Numbers, Parameter, Update, of, product};
 
 /// A convolution (a cross-correlation, as in every library) with stride 1 and no padding, an activation, pooling with

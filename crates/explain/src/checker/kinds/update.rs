@@ -2,7 +2,7 @@
 
 use super::super::chain::{Chain, Role};
 use super::super::expression::{Expr, Function, Id};
-use super::super::mistakes::Kind;
+use super::super::kind::Kind;
 use super::{Parameter, of, product};
 
 /// The steps of an optimizer.

@@ -8,8 +8,8 @@ use chainrule_tensor::Rng;
 use matrix::{Matrix, Named, evaluate, parse, size};
 
 use super::expression::Activation;
-use super::grade::{Line, Report, Verdict};
 use super::sheet::Name;
+use super::verdict::{Line, Report, Verdict};
 use super::worksheet::Question;
 
 /// Linear layers on a batch. The gradient of the loss with respect to the output, dY, is given.

@@ -2,8 +2,8 @@
 
 use chainrule_autograd::formula::{Expression, Operator};
 
-use super::super::grade::{Mistake, Verdict};
-use super::super::mistakes::Kind;
+use super::super::kind::Kind;
+use super::super::verdict::{Mistake, Verdict};
 use super::matrix::{Named, evaluate, parse, size};
 
 /// The verdict on a shape.
