@@ -11,8 +11,8 @@ mkdir -p "$work"
 sudo=$([ "$(id -u)" = 0 ] || echo sudo)
 install() { $sudo apt-get update -qq && $sudo apt-get install -y -qq "$@" >/dev/null; }
 command -v node >/dev/null && command -v npm >/dev/null || install nodejs npm
-chromium() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
-chromium >/dev/null || install chromium
+browser() { type -P chromium || type -P chromium-browser || type -P google-chrome; }
+browser >/dev/null || install chromium
 [ -d "$work/node_modules/playwright-core" ] || npm install --silent --no-audit --no-fund --prefix "$work" playwright-core@1.65
 
 # The whole workspace decides on the features of dependencies, as in `cargo test`, so nothing is compiled twice.
@@ -24,4 +24,4 @@ explain --net xor --html "$work/xor.html"
 explain --net mnist --element 'conv1.weight[0,0,1,1]' --html "$work/mnist.html"
 explain --net resnet-block --html "$work/resnet-block.html"
 
-NODE_PATH="$work/node_modules" CHROMIUM="$(chromium)" node scripts/check_pages.cjs "$work" "$@"
+NODE_PATH="$work/node_modules" CHROMIUM="$(browser)" node scripts/check_pages.cjs "$work" "$@"
