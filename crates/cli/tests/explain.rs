@@ -41,6 +41,26 @@ fn an_element_is_explained_to_a_depth() {
 }
 
 #[test]
+fn a_finite_difference_stands_beside_the_gradient() {
+    let numbers = |net: &str, element: &str| {
+        let text = printed(&["--net", net, "--element", element, "--depth", "1"]);
+        let after = |piece: &str| -> f64 {
+            let rest = text.split(piece).nth(1).unwrap_or_else(|| panic!("no '{piece}' in\n{text}"));
+            let number = rest.split_whitespace().next().unwrap_or_default().trim_end_matches(['.', ';']);
+            number.parse().unwrap_or_else(|_| panic!("'{number}' is no number"))
+        };
+        [after("the engine has "), after(&format!("with respect to {element} is "))]
+    };
+    for (net, element) in [("two-neurons", "w1"), ("xor", "w1[0,1]"), ("mnist", "conv1.weight[0,0,1,1]")] {
+        let [gradient, difference] = numbers(net, element);
+        // Six digits are printed, and the net of mnist is explained in f32.
+        assert!((gradient - difference).abs() < 1e-5 * gradient.abs(), "{net}: {gradient}, {difference}");
+    }
+    let text = printed(&["--net", "mnist", "--element", "image[0,0,14,14]", "--depth", "1"]);
+    assert!(!text.contains("By differences"), "an image is no parameter:\n{text}");
+}
+
+#[test]
 fn wrong_elements_are_answered_with_what_exists() {
     let error = |element: &str| {
         let output = run(program("explain").args(["--net", "xor", "--element", element]));

@@ -24,6 +24,7 @@ pub use kink::Kink;
 pub use locate::{Column, Guilty};
 pub use plant::plant;
 
+use crate::number::ravel;
 use compare::verdict;
 use element::Element;
 
@@ -172,6 +173,29 @@ pub fn ledger(f: impl Fn() -> Var64, options: &LedgerOptions) -> Result<Ledger, 
     let wrong = rows.iter().zip(&elements).find(|(row, _)| row.verdict.is_wrong());
     let guilty = wrong.and_then(|(row, element)| locate::locate(f, element, row, options));
     Ok(Ledger { loss: value, partials: sizes.iter().sum(), rows, guilty, options: *options })
+}
+
+/// One partial derivative of a function by differences of its values alone: with respect to the element at `index` of the
+/// parameter with this name. `None` if the function depends on no such element.
+///
+/// ```
+/// use chainrule_autograd::Var64;
+/// use chainrule_explain::ledger::partial;
+/// let w = Var64::parameter("w", [0.5, -1.5]);
+/// let by_differences = partial(|| w.square().sum(), "w", &[1]).unwrap();
+/// assert!((by_differences.value + 3.0).abs() < 1e-9);
+/// ```
+///
+/// # Panics
+/// If the value of the function is not a scalar, or it depends on no parameter.
+#[track_caller]
+pub fn partial(f: impl Fn() -> Var64, parameter: &str, index: &[usize]) -> Option<Difference> {
+    let f: &dyn Fn() -> Var64 = &f;
+    let gradients = f().backward();
+    let (parameter, _) = gradients.iter().find(|(var, _)| var.name() == parameter)?;
+    let element = Element::new(parameter, ravel(index, &parameter.shape())?);
+    let value = |t: f64| element.moved(t, || no_grad(f).item());
+    Some(difference(value, element.scale(), 0.01 * LedgerOptions::default().tolerance))
 }
 
 fn row(

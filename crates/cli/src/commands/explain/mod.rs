@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use chainrule::tensor::Float;
+use chainrule_explain::ledger::partial;
 use chainrule_explain::{Document, Explanation, Extent, explain};
 use clap::{Args, ValueEnum};
 
@@ -63,7 +64,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// Writes the page of the net that `chainrule two-neurons` derives by hand.
 pub fn two_neurons_page(path: &Path) -> Result<(), Failure> {
-    write_page(&explain(&nets::two_neurons()()), Net::TwoNeurons, None, path)
+    write_page(&explain(&nets::two_neurons()()), Net::TwoNeurons, None, None, path)
 }
 
 fn report<T: Float>(explanation: &Explanation<T>, arguments: &Arguments) -> Result<(), Failure> {
@@ -78,9 +79,14 @@ fn report<T: Float>(explanation: &Explanation<T>, arguments: &Arguments) -> Resu
         (zoom, _) if zoom == Some(Zoom::Scalar) || zoom.is_none() && scalars => document.append(explanation.scalars()),
         _ => document.append(explanation.net()),
     }
+    let mut difference = None;
     if let Some((variable, index)) = &element {
         let extent = Extent { depth: arguments.depth.into(), terms: arguments.terms.into() };
         document.append(explanation.tree_text(&explanation.element_at(*variable, index, extent)?));
+        difference = by_differences(arguments, &explanation.variables()[*variable].name, index);
+        if let Some(text) = &difference {
+            document.append(Document::with_paragraph(format!("  {text}")));
+        }
     }
     match &arguments.markdown {
         Some(path) => {
@@ -90,15 +96,34 @@ fn report<T: Float>(explanation: &Explanation<T>, arguments: &Arguments) -> Resu
         None => anstream::print!("{}", document.to_colored_text()),
     }
     match &arguments.html {
-        Some(path) => write_page(explanation, arguments.net, element, path),
+        Some(path) => write_page(explanation, arguments.net, element, difference.as_deref(), path),
         None => Ok(()),
     }
+}
+
+/// The derivative with respect to an element of a parameter by differences of the loss, computed in f64. It uses no rule, so it
+/// is a check on all of them. `None` for what is not a parameter of the net, such as an image.
+fn by_differences(arguments: &Arguments, name: &str, index: &[usize]) -> Option<String> {
+    let seed = arguments.seed;
+    let found = match arguments.net {
+        Net::TwoNeurons => partial(nets::two_neurons(), name, index),
+        Net::Mazur => partial(nets::mazur(), name, index),
+        Net::Xor => partial(nets::xor(), name, index),
+        Net::Mnist => partial(nets::mnist(seed, 1), name, index),
+        Net::ResnetBlock => partial(nets::resnet_block(seed), name, index),
+    }?;
+    let index = if index.is_empty() { String::new() } else { format!("{index:?}").replace(' ', "") };
+    Some(format!(
+        "By differences of the loss alone, in f64, the derivative with respect to {name}{index} is {:.7e} ± {:.0e}.",
+        found.value, found.error
+    ))
 }
 
 fn write_page<T: Float>(
     explanation: &Explanation<T>,
     net: Net,
     element: Option<(usize, Vec<usize>)>,
+    difference: Option<&str>,
     path: &Path,
 ) -> Result<(), Failure> {
     let (title, text) = match net {
@@ -123,6 +148,7 @@ fn write_page<T: Float>(
             "Two convolutions with batch normalization, and x added to their result. So x has two uses, and two gradients that add up.",
         ),
     };
+    let text = [Some(text), difference].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let mut page = explanation.page(title).text(text);
     if let Some((variable, index)) = element {
         page = page.element(variable, &index)?;
