@@ -138,7 +138,7 @@ fn a_class_from_worksheets_to_grades() {
         "{page}"
     );
 
-    // Nothing that is filled in is overwritten, unless that is wanted.
+    // Answers that are filled in are overwritten only with --force.
     let before = fs::read_to_string(file("answers", "03-emmy-noether.toml")).expect("answers");
     let again = make(&[]);
     assert_eq!(again.status.code(), Some(2));

@@ -139,7 +139,7 @@ fn local_derivatives_of_products_are_named() {
         let [_, o, i, j] = term.output[..] else { panic!("an output has four axes") };
         assert_eq!(term.factor.expect("it is an element of w").index, [o, 1, 3 - 2 * i, 2 - j]);
     }
-    // A constant is no node of the graph, and equal elements are told apart.
+    // Elements of a constant, which is not a node of the graph, are distinguished even if they are equal.
     let (ones, v) = (Var64::constant(Tensor64::ones([3, 2])), Var64::parameter("v", [[0.5, 0.5]]));
     for term in explain(&ones.linear(&v, None).square().sum()).element(&v, &[0, 1], all).unwrap().terms {
         assert_eq!(term.factor.expect("it is an element of the constant").index, [term.output[0], 1]);

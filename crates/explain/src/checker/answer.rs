@@ -80,7 +80,7 @@ fn number(text: &str) -> Option<(f64, f64)> {
     }
     let value: f64 = format!("{mantissa}e{exponent}").parse().ok()?;
     if value == 0.0 && decimals.is_empty() {
-        // A plain 0 is meant exactly: nobody rounds to it.
+        // A plain 0 is exact: a number is not rounded to 0.
         return Some((0.0, 0.0));
     }
     let unit: f64 = format!("1e{}", exponent.saturating_sub(decimals.len() as i32)).parse().ok()?;

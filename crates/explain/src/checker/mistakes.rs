@@ -55,7 +55,7 @@ fn push(all: &mut Vec<Candidate>, kind: Kind, change: Change) {
 /// The expression that replaces a subexpression of a quantity.
 type Rule = fn(&Chain, Id, &Expr) -> Option<Expr>;
 
-/// Mistakes that somebody makes at every place where they can be made.
+/// Mistakes that are repeated at every place where they can occur.
 const EVERYWHERE: [(Kind, Rule); 8] = [
     (Kind::SlopeForgotten, |_, _, x| matches!(x, Expr::Slope(..)).then_some(Expr::Number(1.0))),
     (Kind::SlopeAtOutput, |_, _, x| slope_at_output(x)),

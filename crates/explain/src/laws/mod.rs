@@ -54,7 +54,7 @@ pub struct Experiment {
 /// The gradient of one value, at the element with the largest error.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The name of the value, and what computed it.
+    /// The name of the value.
     pub name: String,
     /// The index of the element.
     pub index: Vec<usize>,

@@ -163,7 +163,7 @@ impl Experiment {
             ""
         };
         format!(
-            "The first wrong gradient is that of {}. All gradients nearer to the loss agree with differences of the loss, so the mistake is {place}{found}.",
+            "The first wrong gradient is that of {}. All gradients nearer to the loss are right, so the mistake is {place}{found}.",
             wrong.name
         )
     }

@@ -35,7 +35,7 @@ pub fn backward(loss: &Var64, broken: Option<Law>, previous: &Gradients, lr: f64
             if let Some(op) = var.operation() {
                 for (parent, gradient) in rule(&op, &dy, broken, lr)? {
                     if done.contains_key(&parent.id()) {
-                        // The parent was visited too early: what arrives now reaches nobody.
+                        // The parent was visited too early: a gradient that arrives now is lost.
                         continue;
                     }
                     match waiting.get_mut(&parent.id()) {

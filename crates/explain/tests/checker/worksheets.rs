@@ -60,7 +60,7 @@ fn seeds_give_different_numbers_and_the_same_ones_again() {
     }
 }
 
-/// The formulas of the key, with a factor or a term left out by hand, are told apart from all else on the sheet itself.
+/// The formulas of the key, with a factor or a term left out by hand, are distinguished from all other mistakes on the same sheet.
 #[test]
 fn mistakes_on_worksheets_are_named() {
     for digits in [4, 5] {
