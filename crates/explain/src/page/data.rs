@@ -9,6 +9,7 @@ use super::elements::{Elements, Locals};
 use super::layout::layout;
 use crate::explanation::{Explanation, Numbers};
 use crate::symbols::Rule;
+use crate::text::escaped;
 
 /// Everything that the page shows.
 #[derive(Serialize)]
@@ -107,10 +108,6 @@ impl Shown {
         let numbers = numbers.map(|text| Expression::parse(text).map_or_else(|_| escaped(text), |x| x.to_mathml()));
         Self { text: rule.symbols.clone(), symbols, numbers, shapes: rule.shapes.clone() }
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 impl<'a> Data<'a> {

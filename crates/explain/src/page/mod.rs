@@ -12,6 +12,7 @@ use chainrule_tensor::Float;
 use crate::error::ExplainError;
 use crate::explanation::Explanation;
 use crate::number::ravel;
+use crate::text::escaped;
 use data::{Data, Explained};
 
 /// The parts of the page.
@@ -87,7 +88,7 @@ impl<T: Float> Page<'_, T> {
         let data = Data::new(self.explanation, &self.title, &self.text, &self.chosen, explained);
         // JSON has `<` only within strings; as an escape, no string can end the script element.
         let data = serde_json::to_string(&data).expect("the data has string keys only").replace('<', "\\u003c");
-        let title = self.title.replace('&', "&amp;").replace('<', "&lt;");
+        let title = escaped(&self.title);
         // The data comes last, since it may contain the placeholders.
         let scripts = SCRIPTS.join("\n");
         PAGE.replace("{{title}}", &title)

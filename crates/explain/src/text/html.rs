@@ -18,7 +18,8 @@ th { color: var(--faint); font-weight: normal; }
 .strong { font-weight: 600; } .faint { color: var(--faint); } .warning { color: var(--warn); font-weight: 600; }
 ";
 
-fn escaped(text: &str) -> String {
+/// Text as HTML.
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 

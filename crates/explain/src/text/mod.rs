@@ -11,6 +11,7 @@ use crate::number::{index_text, number, shape_text};
 
 pub use document::Document;
 pub(crate) use document::{Table, Tone};
+pub(crate) use html::escaped;
 
 impl<T: Float> Explanation<T> {
     /// The whole net: norm, smallest and largest element and the share of zeros of each value and each gradient, from the
