@@ -55,7 +55,7 @@ impl BatchNorm {
                 chain.given(&name, Role::Given, numbers(&name, Given::Input))
             })
             .collect();
-        // A bias that is no bias: leaving out β has a name of its own only in sums, which is what is wanted.
+        // β has the role of a bias, so that leaving it out of a sum is named. It is updated even where biases are not.
         let gamma = chain.given("gamma", Role::Weight, numbers("gamma", Given::Scale));
         let beta = chain.given("beta", Role::Bias, numbers("beta", Given::Bias));
         let mut all = [("gamma", gamma), ("beta", beta)].map(|(name, value)| Parameter {
