@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
 use crate::optim::Optimizer;
+use crate::safetensors_file;
 use crate::schedule::Schedule;
 
 /// The progress of a run.
@@ -170,7 +171,7 @@ impl Checkpoint {
     /// # Errors
     /// [`NnError::Read`] or [`NnError::Damaged`], with the path.
     pub fn load(path: &Path) -> Result<Self, NnError> {
-        let bytes = fs::read(path).map_err(|source| NnError::Read { path: path.into(), source })?;
+        let bytes = safetensors_file::read(path)?;
         let damaged = |why: String| NnError::Damaged { path: path.into(), why };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
         let header = metadata
@@ -220,7 +221,7 @@ impl Checkpoint {
 /// # Errors
 /// [`NnError::Read`], [`NnError::Damaged`] or [`NnError::OtherNet`]; in that case nothing is changed.
 pub fn load_weights<T: Float>(net: &dyn Module<T>, path: &Path) -> Result<(), NnError> {
-    let bytes = fs::read(path).map_err(|source| NnError::Read { path: path.into(), source })?;
+    let bytes = safetensors_file::read(path)?;
     let tensors = read_tensors(&bytes).map_err(|why| NnError::Damaged { path: path.into(), why })?;
     let is_checkpoint = tensors.keys().any(|name| name.starts_with("model."));
     let name_of = |name: &str| -> Option<String> {

@@ -11,6 +11,7 @@ mod layers;
 mod module;
 mod optim;
 mod replay;
+mod safetensors_file;
 mod schedule;
 mod state;
 mod summary;
