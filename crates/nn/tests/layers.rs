@@ -172,7 +172,7 @@ fn dropout_does_nothing_at_inference() {
 }
 
 #[test]
-#[should_panic(expected = "dropout: the probability is 1\n  rule: 0 ≤ p < 1")]
+#[should_panic(expected = "dropout: p is 1\n  rule: 0 ≤ p < 1")]
 fn a_dropout_probability_of_1_is_an_error() {
     let _ = Dropout::new(1.0, &mut Rng::seed(1));
 }

@@ -23,6 +23,7 @@ mod parallel;
 mod parameters;
 mod print;
 mod random;
+pub mod ranges;
 mod scalar;
 mod shape;
 pub mod shape_rules;

@@ -9,7 +9,7 @@ use std::path::Path;
 /// From the lowest layer up: a module uses modules in lower layers only, and no other module in its own layer.
 const LAYERS: &[&[&str]] = &[
     // Scalars.
-    &["error", "shape", "shared", "buffer_pool", "random", "cpu::simd", "cpu::math"],
+    &["error", "ranges", "shape", "shared", "buffer_pool", "random", "cpu::simd", "cpu::math"],
     &["scalar", "parallel", "layout", "axes"],
     // Shapes and layouts; bytes on a GPU.
     &["memory_format", "shape_rules", "machine", "gpu"],

@@ -4,6 +4,7 @@ use crate::device::Device;
 use crate::element::{Element, Float};
 use crate::kernel::{AdamSlot, SgdSlot};
 use crate::random::Key;
+use crate::ranges;
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
@@ -14,7 +15,7 @@ impl<T: Float> TensorOf<T> {
     /// If `p` is not in [0, 1).
     #[track_caller]
     pub fn dropout_mask(device: Device, key: Key, p: f64, shape: impl Into<Shape>) -> Self {
-        assert!((0.0..1.0).contains(&p), "dropout: the probability is {p}\n  rule: 0 ≤ p < 1");
+        ranges::check("dropout", "p", p, ranges::BELOW_ONE);
         T::dropout_mask(device, key, p, shape.into())
     }
 
