@@ -3,11 +3,12 @@
 //! A checkpoint is one safetensors file. Parameters and buffers are `model.<path>`, optimizer state is
 //! `optimizer.<path>.<name>`; counters, progress and settings are JSON in the header's metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, TensorOf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
-use crate::optim::Optimizer;
+use crate::optim::{GroupSettings, Optimizer};
 use crate::safetensors_file;
 use crate::schedule::Schedule;
 
@@ -41,13 +42,16 @@ pub struct Progress {
 struct Header {
     progress: Progress,
     optimizer: String,
-    lr: f64,
+    groups: Vec<GroupSettings>,
     steps: Vec<u64>,
     counters: BTreeMap<String, u64>,
 }
 
 /// The key of the header in the metadata.
 const HEADER: &str = "chainrule";
+/// The prefixes of the names of tensors.
+const MODEL: &str = "model.";
+const OPTIMIZER: &str = "optimizer.";
 
 /// The saved state of a run.
 #[derive(Clone, Debug)]
@@ -127,16 +131,16 @@ impl Checkpoint {
     pub fn capture<T: Float>(net: &dyn Module<T>, optimizer: &dyn Optimizer<T>, progress: &Progress) -> Self {
         let (tensors, counters) = contents(net);
         let mut stored: BTreeMap<String, Stored> =
-            tensors.iter().map(|(path, x)| (format!("model.{path}"), Stored::new(x))).collect();
+            tensors.iter().map(|(path, x)| (format!("{MODEL}{path}"), Stored::new(x))).collect();
         // After `contents`, parameters are named by their paths.
-        let parameters = optimizer.parameters();
+        let names = names(&optimizer.parameters());
         for (i, name, x) in optimizer.state() {
-            stored.insert(format!("optimizer.{}.{name}", parameters[i].name()), Stored::new(&x));
+            stored.insert(format!("{OPTIMIZER}{}.{name}", names[i]), Stored::new(&x));
         }
         let header = Header {
             progress: progress.clone(),
             optimizer: optimizer.name().into(),
-            lr: optimizer.lr(),
+            groups: optimizer.groups(),
             steps: optimizer.steps(),
             counters,
         };
@@ -183,36 +187,77 @@ impl Checkpoint {
         Ok(Self { path: path.into(), header, tensors: read_tensors(&bytes).map_err(damaged)? })
     }
 
-    /// Restores the state and returns the progress. If anything does not match, nothing is changed.
+    /// Restores the state, with the learning rates, and returns the progress. If anything does not match, also another
+    /// hyperparameter, nothing is changed.
     ///
     /// # Errors
-    /// [`NnError::OtherNet`] or [`NnError::OtherOptimizer`].
+    /// [`NnError::OtherNet`], [`NnError::OtherOptimizer`] or [`NnError::OtherOptimizerState`].
     pub fn restore<T: Float>(
         &self,
         net: &dyn Module<T>,
         optimizer: &mut dyn Optimizer<T>,
     ) -> Result<Progress, NnError> {
         let (used, saved) = (optimizer.name(), &self.header.optimizer);
-        let parameters = optimizer.parameters();
-        if used != saved || parameters.len() != self.header.steps.len() {
+        if used != saved {
             return Err(NnError::OtherOptimizer { path: self.path.clone(), saved: saved.clone(), used: used.into() });
         }
-        let model = self.tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix("model.")?.to_owned(), t)));
-        restore_module(&self.path, net, model.collect(), &self.header.counters)?;
-        let mut state = Vec::new();
-        for (i, parameter) in parameters.iter().enumerate() {
-            let prefix = format!("optimizer.{}.", parameter.name());
-            let of_this = self.tensors.range(prefix.clone()..).take_while(|(name, _)| name.starts_with(&prefix));
-            for (name, stored) in of_this {
-                if let Some(x) = stored.tensor().filter(|x: &TensorOf<T>| x.shape() == parameter.shape()) {
-                    state.push((i, name[prefix.len()..].to_owned(), x));
-                }
-            }
-        }
-        optimizer.restore(state, &self.header.steps);
-        optimizer.set_lr(self.header.lr);
+        let model = self.tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(MODEL)?.to_owned(), t)));
+        let weights = fitting(&self.path, net, model.collect())?;
+        let other = |differences: Vec<String>| NnError::OtherOptimizerState {
+            path: self.path.clone(),
+            differences: listed(differences),
+        };
+        // After `fitting`, parameters are named by their paths.
+        let state = self.optimizer_state(&names(&optimizer.parameters())).map_err(other)?;
+        optimizer.restore(state, &self.header.steps, &self.header.groups).map_err(other)?;
+        set(net, &weights, &self.header.counters);
         Ok(self.header.progress.clone())
     }
+
+    /// The optimizer's tensors by parameter index and name.
+    fn optimizer_state<T: Float>(
+        &self,
+        parameters: &[String],
+    ) -> Result<Vec<(usize, String, TensorOf<T>)>, Vec<String>> {
+        let (mut state, mut differences) = (Vec::new(), Vec::new());
+        let tensors = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(OPTIMIZER)?, stored)));
+        for (path, stored) in tensors {
+            // The names of state tensors have no dot, those of parameters may.
+            let (parameter, name) = path.rsplit_once('.').unwrap_or(("", path));
+            match (parameters.iter().position(|known| known == parameter), stored.tensor()) {
+                (Some(i), Some(x)) => state.push((i, name.to_owned(), x)),
+                (None, _) => differences.push(format!("unexpected  {path}: the optimizer has no such parameter")),
+                (_, None) => differences.push(format!(
+                    "mismatch    {path}: saved as {:?}, the net has {}",
+                    stored.dtype,
+                    T::NAME
+                )),
+            }
+        }
+        if differences.is_empty() { Ok(state) } else { Err(differences) }
+    }
+}
+
+/// The names of an optimizer's parameters in a checkpoint. Equal names, such as of a parameter that is listed twice, are
+/// numbered.
+fn names<T: Float>(parameters: &[VarOf<T>]) -> Vec<String> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let numbered = |parameter: &VarOf<T>| {
+        let name = parameter.name();
+        let count = seen.entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+        if *count == 1 { name } else { format!("{name}#{count}") }
+    };
+    parameters.iter().map(numbered).collect()
+}
+
+/// The first lines of a list of differences, and how many more there are.
+fn listed(mut differences: Vec<String>) -> String {
+    let more = differences.len().saturating_sub(10);
+    differences.truncate(10);
+    if more > 0 {
+        differences.push(format!("and {more} more"));
+    }
+    differences.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
 }
 
 /// Loads only the weights and buffers of a net, from a checkpoint or from any safetensors file whose names are the net's
@@ -228,7 +273,8 @@ pub fn load_weights<T: Float>(net: &dyn Module<T>, path: &Path) -> Result<(), Nn
         if is_checkpoint { name.strip_prefix("model.").map(Into::into) } else { Some(name.into()) }
     };
     let model = tensors.iter().filter_map(|(name, stored)| Some((name_of(name)?, stored))).collect();
-    restore_module(path, net, model, &BTreeMap::new())
+    set(net, &fitting(path, net, model)?, &BTreeMap::new());
+    Ok(())
 }
 
 fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
@@ -237,26 +283,25 @@ fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
     Ok(file.tensors().into_iter().map(|(name, t)| (name, stored(&t))).collect())
 }
 
-/// Restores a net's weights, buffers and counters, if all of them match.
-fn restore_module<T: Float>(
+/// The tensors for a net's weights and buffers, if all of them match.
+fn fitting<T: Float>(
     path: &Path,
     net: &dyn Module<T>,
     mut model: BTreeMap<String, &Stored>,
-    counters: &BTreeMap<String, u64>,
-) -> Result<(), NnError> {
+) -> Result<BTreeMap<String, TensorOf<T>>, NnError> {
     let mut differences = Vec::new();
     let mut fitting: BTreeMap<String, TensorOf<T>> = BTreeMap::new();
     for (name, own) in contents(net).0 {
         match model.remove(&name) {
-            None => differences.push(format!("  missing     {name} {}", own.shape())),
+            None => differences.push(format!("missing     {name} {}", own.shape())),
             Some(stored) if stored.shape[..] != *own.shape() => {
                 let saved = Shape::from(stored.shape.clone());
-                differences.push(format!("  mismatch    {name}: saved {saved}, the net has {}", own.shape()));
+                differences.push(format!("mismatch    {name}: saved {saved}, the net has {}", own.shape()));
             }
             Some(stored) => match stored.tensor() {
                 Some(x) => drop(fitting.insert(name, x)),
                 None => differences.push(format!(
-                    "  mismatch    {name}: saved as {:?}, the net has {}",
+                    "mismatch    {name}: saved as {:?}, the net has {}",
                     stored.dtype,
                     T::NAME
                 )),
@@ -267,16 +312,16 @@ fn restore_module<T: Float>(
         model
             .iter()
             .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .map(|(name, _)| format!("  unexpected  {name}")),
+            .map(|(name, _)| format!("unexpected  {name}")),
     );
     if !differences.is_empty() {
-        let more = differences.len().saturating_sub(8);
-        differences.truncate(8);
-        if more > 0 {
-            differences.push(format!("  and {more} more"));
-        }
-        return Err(NnError::OtherNet { path: path.into(), differences: differences.join("\n") });
+        return Err(NnError::OtherNet { path: path.into(), differences: listed(differences) });
     }
+    Ok(fitting)
+}
+
+/// Sets a net's weights and buffers, and the counters that were saved.
+fn set<T: Float>(net: &dyn Module<T>, fitting: &BTreeMap<String, TensorOf<T>>, counters: &BTreeMap<String, u64>) {
     for (name, var) in net.named_parameters() {
         // In place, so that on a GPU filters keep the memory format of its convolutions.
         var.update(|value| value.copy_from(&fitting[&name].to(value.device())));
@@ -286,7 +331,6 @@ fn restore_module<T: Float>(
         Item::Counter(counter) => counter.set(counters.get(path).copied().unwrap_or(counter.get())),
         _ => {}
     }));
-    Ok(())
 }
 
 /// Writes a temporary file next to the target, syncs it to disk, and renames it.

@@ -51,4 +51,12 @@ pub enum NnError {
         /// The optimizer of this run.
         used: String,
     },
+    /// The optimizer's state in the checkpoint does not fit this run's optimizer.
+    #[error("{}: the optimizer's state does not fit\n{differences}\nbuild the optimizer as when the file was saved, or load only the weights", path.display())]
+    OtherOptimizerState {
+        /// The file.
+        path: PathBuf,
+        /// Missing, unexpected and differing state and settings, one per line.
+        differences: String,
+    },
 }

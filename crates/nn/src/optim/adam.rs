@@ -1,43 +1,40 @@
 //! Adam and `AdamW`.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf};
+use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf, ranges};
 
-use super::{Group, Groups, Optimizer, Update, scale_lr};
-
-const MEAN: &str = "exp_avg";
-const SQUARES: &str = "exp_avg_sq";
+use super::groups::{Groups, Hyperparameters, Update};
+use super::{GroupSettings, Optimizer, optimizer};
 
 #[derive(Clone, Copy)]
 struct Settings {
-    lr: f64,
     beta1: f64,
     beta2: f64,
     eps: f64,
     weight_decay: f64,
-}
-
-impl<T: Float> Groups<T, Settings, 2> {
-    fn adam(parameters: Vec<VarOf<T>>, lr: f64, weight_decay: f64) -> Self {
-        let settings = Settings { lr, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay };
-        Self::new(parameters, settings, [MEAN, SQUARES])
-    }
-
-    #[track_caller]
-    fn adam_step(&mut self, gradients: &GradientsOf<T>, decoupled: bool) {
-        self.step(gradients, |updates| {
-            TensorOf::adam_step(updates.into_iter().map(|(p, update)| slot(p, update, decoupled)).collect());
-        });
-    }
-}
-
-fn slot<'a, T: Float>(
-    parameter: &'a mut TensorOf<T>,
-    update: Update<'a, T, Settings, 2>,
     decoupled: bool,
-) -> AdamSlot<'a, T> {
-    let Settings { lr, beta1, beta2, eps, weight_decay } = *update.settings;
-    let step = AdamStep { lr, beta1, beta2, eps, weight_decay, decoupled, step: update.step };
+}
+
+impl Hyperparameters<2> for Settings {
+    const STATE: [&'static str; 2] = ["exp_avg", "exp_avg_sq"];
+
+    fn list(&self) -> Vec<(&'static str, f64)> {
+        let Self { beta1, beta2, eps, weight_decay, decoupled: _ } = *self;
+        vec![("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weight_decay)]
+    }
+
+    fn keeps_state(&self) -> bool {
+        true
+    }
+
+    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 2>)>) {
+        TensorOf::adam_step(updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect());
+    }
+}
+
+fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, update: Update<'a, T, Settings, 2>) -> AdamSlot<'a, T> {
+    let Settings { beta1, beta2, eps, weight_decay, decoupled } = *update.hyperparameters;
+    let step = AdamStep { lr: update.lr, beta1, beta2, eps, weight_decay, decoupled, step: update.step };
     let gradient = update.gradient;
     let [mean, square] = update.state();
     AdamSlot { parameter, gradient, mean, square, step }
@@ -50,82 +47,66 @@ macro_rules! adam {
 
         impl<T: Float> $name<T> {
             /// With β = (0.9, 0.999) and ε = 1e-8.
+            ///
+            /// # Panics
+            /// If the learning rate is negative, infinite or NaN.
+            #[track_caller]
             pub fn new(parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-                Self(Groups::adam(parameters, lr, $decay))
+                let settings =
+                    Settings { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: $decay, decoupled: $decoupled };
+                Self(Groups::new($text, parameters, lr, settings))
             }
 
             /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
+            ///
+            /// # Panics
+            /// If the learning rate is negative, infinite or NaN.
+            #[track_caller]
             #[must_use]
             pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-                let settings = Settings { lr, ..*self.0.last() };
-                self.0.groups.push(Group::new(parameters, settings));
+                self.0.add(parameters, lr);
                 self
             }
 
             /// Sets the decay rates of the running mean and the running mean of squares, of the last group.
+            ///
+            /// # Panics
+            /// If one is not in [0, 1).
+            #[track_caller]
             #[must_use]
             pub fn betas(mut self, beta1: f64, beta2: f64) -> Self {
+                ranges::check($text, "beta1", beta1, ranges::BELOW_ONE);
+                ranges::check($text, "beta2", beta2, ranges::BELOW_ONE);
                 (self.0.last().beta1, self.0.last().beta2) = (beta1, beta2);
                 self
             }
 
             /// Sets the constant that is added to the denominator, of the last group.
+            ///
+            /// # Panics
+            /// If it is negative, infinite or NaN.
+            #[track_caller]
             #[must_use]
             pub fn eps(mut self, eps: f64) -> Self {
+                ranges::check($text, "eps", eps, ranges::NOT_NEGATIVE);
                 self.0.last().eps = eps;
                 self
             }
 
             /// Sets the weight decay of the last group.
+            ///
+            /// # Panics
+            /// If it is negative, infinite or NaN.
+            #[track_caller]
             #[must_use]
             pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+                ranges::check($text, "weight_decay", weight_decay, ranges::NOT_NEGATIVE);
                 self.0.last().weight_decay = weight_decay;
                 self
             }
         }
 
-        impl<T: Float> Optimizer<T> for $name<T> {
-            #[track_caller]
-            fn step(&mut self, gradients: &GradientsOf<T>) {
-                self.0.adam_step(gradients, $decoupled);
-            }
-
-            fn lr(&self) -> f64 {
-                self.0.groups[0].settings.lr
-            }
-
-            fn set_lr(&mut self, lr: f64) {
-                scale_lr(self.0.groups.iter_mut().map(|group| &mut group.settings.lr), lr);
-            }
-
-            fn name(&self) -> &'static str {
-                $text
-            }
-
-            fn parameters(&self) -> Vec<VarOf<T>> {
-                self.0.parameters()
-            }
-
-            fn state(&self) -> Vec<(usize, &'static str, TensorOf<T>)> {
-                self.0.state()
-            }
-
-            fn steps(&self) -> Vec<u64> {
-                self.0.steps()
-            }
-
-            fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
-                self.0.visit_state(visit);
-            }
-
-            fn count_step(&mut self) {
-                self.0.count_step();
-            }
-
-            fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
-                self.0.restore(state, steps);
-            }
-        }
+        optimizer!($name);
     };
 }
 

@@ -1,11 +1,10 @@
 //! Stochastic gradient descent.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf};
+use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf, ranges};
 
-use super::{Group, Groups, Optimizer, Update, scale_lr};
-
-const MOMENTUM: &str = "momentum_buffer";
+use super::groups::{Groups, Hyperparameters, Update};
+use super::{GroupSettings, Optimizer, optimizer};
 
 /// Stochastic gradient descent, with momentum, dampening, Nesterov momentum and weight decay as in `torch.optim.SGD`
 /// (Sutskever and others: "On the importance of initialization and momentum in deep learning", 2013).
@@ -14,9 +13,12 @@ const MOMENTUM: &str = "momentum_buffer";
 /// Nesterov `p ← p − lr·(g + momentum·v)`.
 pub struct Sgd<T: Float = f32>(Groups<T, Settings, 1>);
 
+optimizer!(Sgd);
+
+const NAME: &str = "sgd";
+
 #[derive(Clone, Copy)]
 struct Settings {
-    lr: f64,
     momentum: f64,
     dampening: f64,
     nesterov: bool,
@@ -25,102 +27,117 @@ struct Settings {
 
 impl<T: Float> Sgd<T> {
     /// Plain gradient descent.
+    ///
+    /// # Panics
+    /// If the learning rate is negative, infinite or NaN.
+    #[track_caller]
     pub fn new(parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-        let settings = Settings { lr, momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
-        Self(Groups::new(parameters, settings, [MOMENTUM]))
+        let settings = Settings { momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
+        Self(Groups::new(NAME, parameters, lr, settings))
     }
 
     /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
+    ///
+    /// # Panics
+    /// If the learning rate is negative, infinite or NaN.
+    #[track_caller]
     #[must_use]
     pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-        let settings = Settings { lr, ..*self.0.last() };
-        self.0.groups.push(Group::new(parameters, settings));
+        self.0.add(parameters, lr);
         self
     }
 
     /// Sets the momentum factor of the last group.
+    ///
+    /// # Panics
+    /// If it is not in [0, 1], or 0 with Nesterov momentum.
+    #[track_caller]
     #[must_use]
     pub fn momentum(mut self, momentum: f64) -> Self {
+        ranges::check(NAME, "momentum", momentum, ranges::SHARE);
         self.0.last().momentum = momentum;
-        self
+        self.checked()
     }
 
     /// Sets the dampening for momentum of the last group.
+    ///
+    /// # Panics
+    /// If it is not in [0, 1], or not 0 with Nesterov momentum.
+    #[track_caller]
     #[must_use]
     pub fn dampening(mut self, dampening: f64) -> Self {
+        ranges::check(NAME, "dampening", dampening, ranges::SHARE);
         self.0.last().dampening = dampening;
-        self
+        self.checked()
     }
 
-    /// Enables Nesterov momentum for the last group.
+    /// Enables Nesterov momentum for the last group. Set the momentum before.
+    ///
+    /// # Panics
+    /// If it is enabled and the momentum is 0 or the dampening is not.
+    #[track_caller]
     #[must_use]
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.0.last().nesterov = nesterov;
-        self
+        self.checked()
     }
 
     /// Sets the weight decay (L2 penalty) of the last group.
+    ///
+    /// # Panics
+    /// If it is negative, infinite or NaN.
+    #[track_caller]
     #[must_use]
     pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+        ranges::check(NAME, "weight_decay", weight_decay, ranges::NOT_NEGATIVE);
         self.0.last().weight_decay = weight_decay;
+        self
+    }
+
+    /// Checks that Nesterov momentum has a momentum and no dampening.
+    #[track_caller]
+    fn checked(mut self) -> Self {
+        let Settings { momentum, dampening, nesterov, .. } = *self.0.last();
+        assert!(
+            !nesterov || (momentum > 0.0 && dampening == 0.0),
+            "{NAME}: nesterov with momentum {momentum} and dampening {dampening}\n  rule: nesterov needs momentum > 0 and dampening 0; set the momentum before nesterov"
+        );
         self
     }
 }
 
+impl Hyperparameters<1> for Settings {
+    const STATE: [&'static str; 1] = ["momentum_buffer"];
+
+    fn list(&self) -> Vec<(&'static str, f64)> {
+        let Self { momentum, dampening, nesterov, weight_decay } = *self;
+        vec![
+            ("momentum", momentum),
+            ("dampening", dampening),
+            ("nesterov", f64::from(u8::from(nesterov))),
+            ("weight_decay", weight_decay),
+        ]
+    }
+
+    fn keeps_state(&self) -> bool {
+        self.momentum != 0.0
+    }
+
+    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 1>)>) {
+        TensorOf::sgd_step(updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect());
+    }
+}
+
 fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, update: Update<'a, T, Settings, 1>) -> SgdSlot<'a, T> {
-    let Settings { lr, momentum, dampening, nesterov, weight_decay } = *update.settings;
-    let step = SgdStep { lr, momentum, dampening, nesterov, weight_decay, first: update.step == 1 };
+    let keeps_state = update.hyperparameters.keeps_state();
+    let Settings { momentum, dampening, nesterov, weight_decay } = *update.hyperparameters;
+    let step = SgdStep { lr: update.lr, momentum, dampening, nesterov, weight_decay, first: update.step == 1 };
     let gradient = update.gradient;
     let velocity = || {
         let [velocity] = update.state();
         velocity
     };
-    SgdSlot { parameter, gradient, momentum: (momentum != 0.0).then(velocity), step }
-}
-
-impl<T: Float> Optimizer<T> for Sgd<T> {
-    #[track_caller]
-    fn step(&mut self, gradients: &GradientsOf<T>) {
-        self.0.step(gradients, |updates| {
-            TensorOf::sgd_step(updates.into_iter().map(|(p, update)| slot(p, update)).collect());
-        });
-    }
-
-    fn lr(&self) -> f64 {
-        self.0.groups[0].settings.lr
-    }
-
-    fn set_lr(&mut self, lr: f64) {
-        scale_lr(self.0.groups.iter_mut().map(|group| &mut group.settings.lr), lr);
-    }
-
-    fn name(&self) -> &'static str {
-        "sgd"
-    }
-
-    fn parameters(&self) -> Vec<VarOf<T>> {
-        self.0.parameters()
-    }
-
-    fn state(&self) -> Vec<(usize, &'static str, TensorOf<T>)> {
-        self.0.state()
-    }
-
-    fn steps(&self) -> Vec<u64> {
-        self.0.steps()
-    }
-
-    fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
-        self.0.visit_state(visit);
-    }
-
-    fn count_step(&mut self) {
-        self.0.count_step();
-    }
-
-    fn restore(&mut self, state: Vec<(usize, String, TensorOf<T>)>, steps: &[u64]) {
-        self.0.restore(state, steps);
-    }
+    SgdSlot { parameter, gradient, momentum: keeps_state.then(velocity), step }
 }
 
 #[cfg(test)]
