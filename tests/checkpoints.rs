@@ -1,8 +1,13 @@
 //! Checkpoints: resuming, and the errors for mismatches.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
+use chainrule::nn::GroupSettings;
 use chainrule::prelude::*;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A net with everything that a checkpoint saves: weights, running statistics, dropout's draw count.
@@ -122,4 +127,178 @@ fn load_weights_reads_a_file_of_plain_names() {
     load_weights(&b, &path).expect("it fits");
     assert_eq!(weights_sha256(&a), weights_sha256(&b));
     assert_eq!(fs::read_dir(directory.path()).expect("the directory").count(), 1, "no temporary file remains");
+}
+
+/// A checkpoint's file, with its tensors and its header changed.
+fn edit(path: &Path, change: impl FnOnce(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>, &mut Value)) {
+    let bytes = fs::read(path).expect("the state");
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
+    let mut metadata = metadata.metadata().clone().expect("metadata");
+    let mut header = serde_json::from_str(&metadata["chainrule"]).expect("JSON");
+    let file = SafeTensors::deserialize(&bytes).expect("tensors");
+    let numbers = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+    let mut tensors =
+        file.tensors().into_iter().map(|(name, x)| (name, (x.shape().to_vec(), numbers(x.data())))).collect();
+    change(&mut tensors, &mut header);
+    metadata.insert("chainrule".into(), header.to_string());
+    let bytes: BTreeMap<&String, Vec<u8>> =
+        tensors.iter().map(|(name, (_, x))| (name, x.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
+    let views = tensors
+        .iter()
+        .map(|(name, (shape, _))| (name, TensorView::new(Dtype::F32, shape.clone(), &bytes[name]).expect("a tensor")));
+    fs::write(path, safetensors::serialize(views, Some(metadata)).expect("a file")).expect("it is written");
+}
+
+/// Everything that a restore changes: weights, optimizer state, step counts and groups.
+fn whole(
+    net: &Net,
+    optimizer: &dyn Optimizer,
+) -> (String, Vec<(usize, &'static str, Vec<f32>)>, Vec<u64>, Vec<GroupSettings>) {
+    let state = optimizer.state().into_iter().map(|(i, name, x)| (i, name, x.to_vec())).collect();
+    (weights_sha256(net), state, optimizer.steps(), optimizer.groups())
+}
+
+/// Checks that an edited checkpoint of two steps is refused with this text and changes nothing.
+fn refused(
+    build: fn(&[Var]) -> Box<dyn Optimizer>,
+    change: impl FnOnce(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>, &mut Value),
+    now: fn(&[Var]) -> Box<dyn Optimizer>,
+    expected: &str,
+) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("state");
+    let saved = net(0, 4);
+    let mut optimizer = build(&saved.parameters());
+    steps(&saved, &mut *optimizer, 0, 2);
+    Checkpoint::capture(&saved, &*optimizer, &Progress::default()).save(&path).expect("it is saved");
+    edit(&path, change);
+
+    let other = net(1, 4);
+    let mut optimizer = now(&other.parameters());
+    steps(&other, &mut *optimizer, 0, 1);
+    let before = whole(&other, &*optimizer);
+    let error = Checkpoint::load(&path).expect("it is read").restore(&other, &mut *optimizer).expect_err(expected);
+    let text = format!(
+        "{}: the optimizer's state does not fit\n{expected}\nbuild the optimizer as when the file was saved, or load only the weights",
+        path.display()
+    );
+    assert_eq!(error.to_string(), text);
+    assert!(whole(&other, &*optimizer) == before, "something changed: {expected}");
+}
+
+fn adam(parameters: &[Var]) -> Box<dyn Optimizer> {
+    Box::new(Adam::new(parameters.to_vec(), 0.01))
+}
+
+fn momentum(parameters: &[Var]) -> Box<dyn Optimizer> {
+    Box::new(Sgd::new(parameters.to_vec(), 0.1).momentum(0.9))
+}
+
+#[test]
+fn optimizer_state_that_does_not_fit_is_named_and_changes_nothing() {
+    let edited = |build, expected: &str, change: fn(&mut BTreeMap<String, (Vec<usize>, Vec<f32>)>, &mut Value)| {
+        refused(build, change, build, expected);
+    };
+    edited(adam, "  mismatch    fc.bias.exp_avg: saved (2,), the parameter has (3,)", |tensors, _| {
+        tensors.insert("optimizer.fc.bias.exp_avg".into(), (vec![2], vec![0.0; 2]));
+    });
+    edited(adam, "  missing     fc.weight.exp_avg_sq (3, 16)", |tensors, _| {
+        tensors.remove("optimizer.fc.weight.exp_avg_sq");
+    });
+    edited(momentum, "  missing     conv.bias.momentum_buffer (4,)", |tensors, _| {
+        tensors.remove("optimizer.conv.bias.momentum_buffer");
+    });
+    edited(momentum, "  unexpected  conv.bias.exp_avg", |tensors, _| {
+        tensors.insert("optimizer.conv.bias.exp_avg".into(), (vec![4], vec![0.0; 4]));
+    });
+    edited(momentum, "  unexpected  fc2.weight.momentum_buffer: the optimizer has no such parameter", |tensors, _| {
+        tensors.insert("optimizer.fc2.weight.momentum_buffer".into(), (vec![4], vec![0.0; 4]));
+    });
+    // A parameter without a step has no state.
+    edited(adam, "  unexpected  conv.weight.exp_avg\n  unexpected  conv.weight.exp_avg_sq", |_, header| {
+        header["steps"][0] = 0.into();
+    });
+    edited(adam, "  the state is of 5 parameters, this optimizer has 6", |_, header| {
+        header["steps"].as_array_mut().expect("the steps").pop();
+    });
+    edited(adam, "  lr of group 0: saved -1, but 0 ≤ lr < ∞", |_, header| {
+        header["groups"][0]["lr"] = (-1.0).into();
+    });
+}
+
+#[test]
+fn other_hyperparameters_are_named_and_change_nothing() {
+    let nothing = |_: &mut BTreeMap<_, _>, _: &mut Value| {};
+    refused(
+        adam,
+        nothing,
+        |p| Box::new(Adam::new(p.to_vec(), 0.01).betas(0.8, 0.999).eps(1e-6)),
+        "  beta1 of group 0: saved 0.9, this optimizer has 0.8\n  eps of group 0: saved 0.00000001, this optimizer has 0.000001",
+    );
+    refused(
+        momentum,
+        nothing,
+        |p| Box::new(Sgd::new(p.to_vec(), 0.1).momentum(0.9).nesterov(true)),
+        "  nesterov of group 0: saved 0, this optimizer has 1",
+    );
+    refused(
+        momentum,
+        nothing,
+        |p| Box::new(Sgd::new(p.to_vec(), 0.1)),
+        "  momentum of group 0: saved 0.9, this optimizer has 0",
+    );
+    refused(
+        momentum,
+        nothing,
+        |p| Box::new(Sgd::new(p[1..].to_vec(), 0.1).momentum(0.9).group(p[..1].to_vec(), 0.2)),
+        "  parameter groups: saved 1, this optimizer has 2",
+    );
+    refused(
+        |p| Box::new(Adam::new(p[1..].to_vec(), 0.1).group(p[..1].to_vec(), 0.2)),
+        nothing,
+        |p| Box::new(Adam::new(p[2..].to_vec(), 0.1).group(p[..2].to_vec(), 0.2)),
+        "  parameters of group 0: saved 5, this optimizer has 4\n  parameters of group 1: saved 1, this optimizer has 2",
+    );
+}
+
+/// A checkpoint that is saved while the rate is 0 keeps the ratios of the groups, as the saved run had them.
+#[test]
+fn groups_keep_their_ratios_over_a_checkpoint() {
+    let build = |net: &Net, first, second| {
+        let p = net.parameters();
+        Sgd::new(p[1..].to_vec(), first).group(p[..1].to_vec(), second)
+    };
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("state");
+    let saved = net(0, 4);
+    let mut optimizer = build(&saved, 0.1, 0.2);
+    optimizer.set_lr(0.0);
+    Checkpoint::capture(&saved, &optimizer, &Progress::default()).save(&path).expect("it is saved");
+    let mut again = build(&saved, 0.1, 0.1);
+    Checkpoint::load(&path).expect("it is read").restore(&saved, &mut again).expect("it fits");
+    let rates = |optimizer: &Sgd| optimizer.groups().iter().map(|group| group.lr).collect::<Vec<f64>>();
+    assert_eq!(rates(&again), [0.0, 0.0]);
+    again.set_lr(0.3);
+    optimizer.set_lr(0.3);
+    assert_eq!(rates(&again), rates(&optimizer));
+    assert_eq!(rates(&again), [0.3, 0.2 * (0.3 / 0.1)]);
+}
+
+/// Parameters that are listed twice, or whose names extend each other, keep their own state.
+#[test]
+fn state_belongs_to_one_parameter() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("state");
+    let none = Sequential::<f64>::new();
+    let p = ["a", "a.b", "a"].map(|name| Var64::parameter(name, 1.0));
+    let [x, y, z] = &p;
+    let build = || Sgd::new(vec![x.clone(), y.clone(), z.clone(), x.clone()], 0.1).momentum(0.5);
+    let mut optimizer = build();
+    optimizer.step(&(x + 2.0 * y + 3.0 * z).backward());
+    optimizer.step(&(x + 2.0 * y + 3.0 * z).backward());
+    Checkpoint::capture(&none, &optimizer, &Progress::default()).save(&path).expect("it is saved");
+    let mut again = build();
+    Checkpoint::load(&path).expect("it is read").restore(&none, &mut again).expect("it fits");
+    let values = |optimizer: &Sgd<f64>| optimizer.state().iter().map(|(i, _, v)| (*i, v.item())).collect::<Vec<_>>();
+    assert_eq!(values(&again), [(0, 1.5), (1, 3.0), (2, 4.5), (3, 1.5)]);
 }
