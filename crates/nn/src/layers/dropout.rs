@@ -1,7 +1,7 @@
 //! Dropout.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Key, Rng};
+use chainrule_tensor::{Float, Key, Rng, ranges};
 
 use crate::module::{Item, Module, Visitor};
 use crate::state::{Counter, Mode};
@@ -25,7 +25,7 @@ impl Dropout {
     /// If p is not in [0, 1).
     #[track_caller]
     pub fn new(p: f64, rng: &mut Rng) -> Self {
-        assert!((0.0..1.0).contains(&p), "dropout: the probability is {p}\n  rule: 0 ≤ p < 1");
+        ranges::check("dropout", "p", p, ranges::BELOW_ONE);
         Self { p, key: rng.layer_key(), draws: Counter::default(), mode: Mode::default() }
     }
 }
