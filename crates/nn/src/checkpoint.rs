@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
-use crate::optim::{GroupSettings, Optimizer};
+use crate::optim::{GroupSettings, Optimizer, StateTensors};
 use crate::safetensors_file;
 use crate::schedule::Schedule;
 
@@ -215,10 +215,7 @@ impl Checkpoint {
     }
 
     /// The optimizer's tensors by parameter index and name.
-    fn optimizer_state<T: Float>(
-        &self,
-        parameters: &[String],
-    ) -> Result<Vec<(usize, String, TensorOf<T>)>, Vec<String>> {
+    fn optimizer_state<T: Float>(&self, parameters: &[String]) -> Result<StateTensors<T>, Vec<String>> {
         let (mut state, mut differences) = (Vec::new(), Vec::new());
         let tensors = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(OPTIMIZER)?, stored)));
         for (path, stored) in tensors {

@@ -21,7 +21,7 @@ pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
 pub use error::NnError;
 pub use layers::*;
 pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};
-pub use optim::{Adam, AdamW, GroupSettings, Optimizer, Sgd};
+pub use optim::{Adam, AdamW, GroupSettings, Optimizer, Sgd, StateTensors};
 pub use replay::{Replay, Step};
 pub use schedule::Schedule;
 pub use state::{BufferOf, Counter, Mode};

@@ -4,7 +4,7 @@ use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf, ranges};
 
 use super::groups::{Groups, Hyperparameters, Update};
-use super::{GroupSettings, Optimizer, optimizer};
+use super::{GroupSettings, Optimizer, StateTensors, optimizer};
 
 #[derive(Clone, Copy)]
 struct Settings {

@@ -60,13 +60,11 @@ pub trait Optimizer<T: Float = f32> {
     /// # Errors
     /// If anything does not fit: state that is missing, left over or of another shape than its parameter, other groups, or
     /// hyperparameters that differ, one in each line. Nothing is changed then.
-    fn restore(
-        &mut self,
-        state: Vec<(usize, String, TensorOf<T>)>,
-        steps: &[u64],
-        groups: &[GroupSettings],
-    ) -> Result<(), Vec<String>>;
+    fn restore(&mut self, state: StateTensors<T>, steps: &[u64], groups: &[GroupSettings]) -> Result<(), Vec<String>>;
 }
+
+/// State tensors by parameter index and name.
+pub type StateTensors<T> = Vec<(usize, String, TensorOf<T>)>;
 
 /// The settings of a parameter group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,7 +128,7 @@ macro_rules! optimizer {
 
             fn restore(
                 &mut self,
-                state: Vec<(usize, String, TensorOf<T>)>,
+                state: StateTensors<T>,
                 steps: &[u64],
                 groups: &[GroupSettings],
             ) -> Result<(), Vec<String>> {

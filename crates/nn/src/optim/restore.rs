@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use chainrule_tensor::{Float, TensorOf, ranges};
 
-use super::GroupSettings;
 use super::groups::{Groups, Hyperparameters};
+use super::{GroupSettings, StateTensors};
 
 impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
     pub(super) fn settings(&self) -> Vec<GroupSettings> {
@@ -29,7 +29,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
     /// See [`Optimizer::restore`](super::Optimizer::restore).
     pub(super) fn restore(
         &mut self,
-        state: Vec<(usize, String, TensorOf<T>)>,
+        state: StateTensors<T>,
         steps: &[u64],
         groups: &[GroupSettings],
     ) -> Result<(), Vec<String>> {
@@ -100,7 +100,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
                 match saved.hyperparameters.get(name) {
                     Some(before) if before == value => {}
                     Some(before) => {
-                        differences.push(format!("{name} of group {i}: saved {before}, this optimizer has {value}"))
+                        differences.push(format!("{name} of group {i}: saved {before}, this optimizer has {value}"));
                     }
                     None => differences.push(format!("{name} of group {i}: not saved, this optimizer has {value}")),
                 }

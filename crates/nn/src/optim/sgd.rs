@@ -4,7 +4,7 @@ use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf, ranges};
 
 use super::groups::{Groups, Hyperparameters, Update};
-use super::{GroupSettings, Optimizer, optimizer};
+use super::{GroupSettings, Optimizer, StateTensors, optimizer};
 
 /// Stochastic gradient descent, with momentum, dampening, Nesterov momentum and weight decay as in `torch.optim.SGD`
 /// (Sutskever and others: "On the importance of initialization and momentum in deep learning", 2013).
