@@ -112,6 +112,7 @@ pub struct Dataset {
     name: String,
     train: Images,
     test: Images,
+    notes: Vec<String>,
 }
 
 impl Dataset {
@@ -136,7 +137,7 @@ impl Dataset {
                 test.classes.join(" ")
             ));
         }
-        Ok(Self { name, train, test })
+        Ok(Self { name, train, test, notes: Vec::new() })
     }
 
     /// The name, such as "MNIST".
@@ -152,6 +153,18 @@ impl Dataset {
     /// The test set.
     pub fn test(&self) -> &Images {
         &self.test
+    }
+
+    /// What a reader should know about how the dataset was read, such as files that were skipped; programs print it.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Adds a note.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
     }
 
     /// The training and the test set, by value.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -54,8 +55,10 @@ pub enum DataError {
     },
     /// A file's length does not match its header or format.
     #[error(
-        "{}: {} ({detail})\n  expected {expected} bytes, found {found}\n  help: get a fresh copy of the file",
-        path.display(), if found < expected { "truncated" } else { "trailing bytes" }
+        "{}: {} ({detail})\n  expected {expected} bytes, found {}\n  help: get a fresh copy of the file",
+        path.display(),
+        if found < expected { "truncated" } else { "trailing bytes" },
+        if found < expected { found.to_string() } else { "more".into() }
     )]
     WrongLength {
         /// The file.
@@ -64,8 +67,30 @@ pub enum DataError {
         detail: String,
         /// Bytes expected.
         expected: u64,
+        /// Bytes found. If they are more than expected, not all of them were read.
+        found: u64,
+    },
+    /// A file, or a file in an archive, is longer than its format allows, so it was not read.
+    #[error("{}: {found} bytes, but {of} has at most {limit}\n  help: get a fresh copy of the file", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// What has this limit, such as "a file of CIFAR-10".
+        of: String,
         /// Bytes found.
         found: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A file has contents of another kind, such as a web page.
+    #[error("{}: this is {what}\n  help: {help}", path.display())]
+    WrongContent {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What to do.
+        help: &'static str,
     },
     /// A header's dimensions are invalid.
     #[error("{}: the header says {header}, {problem}\n  help: get a fresh copy of the file", path.display())]
@@ -94,8 +119,9 @@ pub enum DataError {
     },
     /// A label is not a valid class.
     #[error(
-        "{}: label {label} of sample {sample} is out of range\n  expected 0 to {}, for {classes} classes\n  \
-         help: check that this is the labels file of this dataset, or get a fresh copy", path.display(), classes - 1
+        "{}: label {label} of sample {sample} is out of range\n  expected {} to {}, for {} classes\n  \
+         help: check that this is the labels file of this dataset, or get a fresh copy",
+        path.display(), expected.start(), expected.end(), expected.end() - expected.start() + 1
     )]
     LabelOutOfRange {
         /// The file.
@@ -103,9 +129,9 @@ pub enum DataError {
         /// The index of the sample in the file.
         sample: usize,
         /// The label.
-        label: u8,
-        /// The number of classes.
-        classes: usize,
+        label: i32,
+        /// The labels of the dataset.
+        expected: RangeInclusive<i32>,
     },
     /// The parts of a dataset do not match.
     #[error("{what}: {problem}\n  help: {help}")]

@@ -1,12 +1,14 @@
-//! Reads plain and gzipped files, with the path in every error.
+//! Opens plain and gzipped files, whatever their names say, with the path in every error.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{DataError, Result};
+
+const BUFFER: usize = 1 << 16;
 
 /// Converts an I/O error while reading `path`.
 pub(crate) fn cannot_read(path: &Path, source: io::Error) -> DataError {
@@ -23,15 +25,52 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| cannot_read(path, source))
 }
 
-/// A reader of the decompressed contents of a gzipped file.
-pub(crate) fn open_gz(path: &Path) -> Result<impl Read> {
-    let file = File::open(path).map_err(|source| cannot_read(path, source))?;
-    Ok(MultiGzDecoder::new(BufReader::with_capacity(1 << 16, file)))
+/// A reader of a file's contents, decompressed if they are gzipped.
+///
+/// The caller reads no more than the format allows: a few MB of gzip can inflate to several GB.
+///
+/// # Errors
+/// If the file cannot be read, or is a web page, a Git LFS pointer or an archive of another kind.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
+    let failed = |source| cannot_read(path, source);
+    let mut file = BufReader::with_capacity(BUFFER, File::open(path).map_err(failed)?);
+    let start = file.fill_buf().map_err(failed)?;
+    check_start(start, path)?;
+    if !start.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Box::new(file));
+    }
+    let mut contents = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file));
+    // A server may compress its error page as well.
+    check_start(contents.fill_buf().map_err(failed)?, path)?;
+    Ok(Box::new(contents))
 }
 
-/// The decompressed contents of a gzipped file.
-pub(crate) fn read_gz(path: &Path) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    open_gz(path)?.read_to_end(&mut bytes).map_err(|source| cannot_read(path, source))?;
-    Ok(bytes)
+/// Rejects contents that are recognized as something else than data.
+pub(crate) fn check_start(start: &[u8], path: &Path) -> Result<()> {
+    const UNPACK: &str = "unpack it, and pass the directory with its files";
+    const STARTS: [(&[u8], &str, &str); 6] = [
+        (b"PK\x03\x04", "a ZIP archive", UNPACK),
+        (b"\xfd7zXZ\0", "compressed with xz", UNPACK),
+        (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", UNPACK),
+        (b"BZh", "compressed with bzip2", UNPACK),
+        (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
+        (b"version https://git-lfs", "a Git LFS pointer, not the file itself", "fetch the file with `git lfs pull`"),
+    ];
+    let found = STARTS.into_iter().find(|(magic, ..)| start.starts_with(magic));
+    let found = found.map(|(_, what, help)| (what, help)).or_else(|| {
+        is_web_page(start)
+            .then_some(("a web page", "open it in a browser to see what the server says, and download the file again"))
+    });
+    match found {
+        Some((what, help)) => Err(DataError::WrongContent { path: path.into(), what, help }),
+        None => Ok(()),
+    }
+}
+
+/// Whether it starts as HTML does, or as the XML error of a storage server.
+fn is_web_page(start: &[u8]) -> bool {
+    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+    [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml", b"<script", b"<!--"]
+        .into_iter()
+        .any(|tag| start.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag)))
 }

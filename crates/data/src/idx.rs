@@ -1,21 +1,24 @@
-//! The IDX format of MNIST and similar datasets: a big-endian header, then bytes.
+//! The IDX format of MNIST and similar datasets: a big-endian header, then the elements.
 //!
-//! Images: magic 0x00000803, count, rows, columns, then count·rows·columns pixels.
-//! Labels: magic 0x00000801, count, then count labels.
+//! The header is two zero bytes, the type of the elements, the number of dimensions, and each dimension as 32 bits.
+//! Images: magic number 0x00000803 (bytes), count, rows, columns. Labels: 0x00000801, count. Labels may also be integers of 16
+//! or 32 bits, and a table whose first column is the class, such as QMNIST's 0x00000c02 with 8 columns.
 //! Source: the MNIST database page, section "File formats".
 
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::{DataError, Result};
+use crate::files;
 
 const IMAGES_MAGIC: u32 = 0x0000_0803;
 const LABELS_MAGIC: u32 = 0x0000_0801;
 
-/// Pixels of (N, 1, rows, columns) images, borrowed from the file's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IdxImages<'a> {
+/// (N, 1, rows, columns) images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdxImages {
     /// Pixels, row-major.
-    pub pixels: &'a [u8],
+    pub pixels: Vec<u8>,
     /// The number of images.
     pub count: usize,
     /// The height of each image.
@@ -24,75 +27,125 @@ pub struct IdxImages<'a> {
     pub columns: usize,
 }
 
-/// Parses an images file; `path` is used in error messages.
+/// Reads an images file, and no more of it than its header says; `path` is used in error messages.
 ///
 /// # Errors
-/// If the magic number or the length is wrong, or the file has no images.
-pub fn parse_images<'a>(bytes: &'a [u8], path: &Path) -> Result<IdxImages<'a>> {
-    let ([count, rows, columns], pixels) =
-        parse::<3>(bytes, path, "images", IMAGES_MAGIC, ["images", "rows", "columns"])?;
+/// If it cannot be read, if the magic number or the length is wrong, or the file has no images.
+pub fn read_images(mut file: impl Read, path: &Path) -> Result<IdxImages> {
+    let names = ["images", "rows", "columns"];
+    read_magic(&mut file, path, &names, IMAGES_MAGIC, |magic| magic == IMAGES_MAGIC)?;
+    let ([count, rows, columns], pixels) = read_elements(&mut file, path, names, 1)?;
     Ok(IdxImages { pixels, count, rows, columns })
 }
 
-/// Parses a labels file, (N); `path` is used in error messages.
+/// Reads a labels file, (N), and no more of it than its header says; `path` is used in error messages.
 ///
 /// # Errors
-/// If the magic number or the length is wrong, the file has no labels, or a label is not less than `classes`.
-pub fn parse_labels<'a>(bytes: &'a [u8], classes: usize, path: &Path) -> Result<&'a [u8]> {
-    let (_, labels) = parse::<1>(bytes, path, "labels", LABELS_MAGIC, ["labels"])?;
-    match labels.iter().position(|&label| usize::from(label) >= classes) {
-        Some(sample) => Err(DataError::LabelOutOfRange { path: path.into(), sample, label: labels[sample], classes }),
-        None => Ok(labels),
-    }
+/// If it cannot be read, if the magic number or the length is wrong, or the file has no labels.
+pub fn read_labels(mut file: impl Read, path: &Path) -> Result<Vec<i32>> {
+    let known = |magic: u32| matches!(magic >> 8, BYTES | SHORTS | INTS) && matches!(magic & 0xff, 1 | 2);
+    let magic = read_magic(&mut file, path, &["labels"], LABELS_MAGIC, known)?;
+    let size = match magic >> 8 {
+        BYTES => 1,
+        SHORTS => 2,
+        _ => 4,
+    };
+    let (columns, elements) = if magic & 0xff == 1 {
+        (1, read_elements(&mut file, path, ["labels"], size)?.1)
+    } else {
+        let ([_, columns], elements) = read_elements(&mut file, path, ["labels", "columns"], size)?;
+        (columns, elements)
+    };
+    // Big-endian: the sign is in the first byte. Bytes are unsigned.
+    let class = |row: &[u8]| match *row {
+        [a, b, c, d, ..] if size == 4 => i32::from_be_bytes([a, b, c, d]),
+        [a, b, ..] if size == 2 => i16::from_be_bytes([a, b]).into(),
+        _ => row[0].into(),
+    };
+    Ok(elements.chunks_exact(columns * size as usize).map(class).collect())
 }
 
-/// The header's `D` dimensions, and the bytes after the header.
-fn parse<'a, const D: usize>(
-    bytes: &'a [u8],
+/// The types of elements, as in the third byte of a file.
+const BYTES: u32 = 0x08;
+const SHORTS: u32 = 0x0b;
+const INTS: u32 = 0x0c;
+
+/// Reads the magic number. It is checked before the length, so that a file of another kind is reported as such.
+fn read_magic(
+    file: &mut impl Read,
     path: &Path,
-    kind: &'static str,
-    magic: u32,
+    names: &[&'static str],
+    expected: u32,
+    known: impl Fn(u32) -> bool,
+) -> Result<u32> {
+    let magic = read_words::<1>(file, path, names, 0)?[0];
+    if known(magic) {
+        return Ok(magic);
+    }
+    Err(DataError::WrongMagic { path: path.into(), kind: names[0], expected, found: magic })
+}
+
+/// Reads `W` words of the header of a file with dimensions `names`, after `before` bytes of it.
+fn read_words<const W: usize>(file: &mut impl Read, path: &Path, names: &[&str], before: usize) -> Result<[u32; W]> {
+    let bytes = read_at_most(file, path, 4 * W as u64)?;
+    if bytes.len() < 4 * W {
+        return Err(DataError::WrongLength {
+            path: path.into(),
+            detail: format!("the header of an IDX file of {}", names[0]),
+            expected: 4 + 4 * names.len() as u64,
+            found: (before + bytes.len()) as u64,
+        });
+    }
+    let mut words = [0; W];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_be_bytes(*bytes);
+    }
+    Ok(words)
+}
+
+/// Reads the `D` dimensions, whose `names` begin with the kind of the file, and the elements of `size` bytes each.
+fn read_elements<const D: usize>(
+    file: &mut impl Read,
+    path: &Path,
     names: [&str; D],
-) -> Result<([usize; D], &'a [u8])> {
-    let word = |i: usize| {
-        let bytes = bytes.get(4 * i..)?.first_chunk::<4>()?;
-        Some(u32::from_be_bytes(*bytes))
-    };
-    let header_length = 4 + 4 * D;
-    let length = |expected: u64, detail: String| DataError::WrongLength {
-        path: path.into(),
-        detail,
-        expected,
-        found: bytes.len() as u64,
-    };
-    let truncated_header = || length(header_length as u64, format!("the header of an IDX file of {kind}"));
-
-    // The magic number first, so that a file of another kind is reported as such whatever its length.
-    let found = word(0).ok_or_else(truncated_header)?;
-    if found != magic {
-        return Err(DataError::WrongMagic { path: path.into(), kind, expected: magic, found });
-    }
-    let mut dimensions = [0; D];
-    for (i, dimension) in dimensions.iter_mut().enumerate() {
-        *dimension = word(1 + i).ok_or_else(truncated_header)? as usize;
-    }
-
+    size: u64,
+) -> Result<([usize; D], Vec<u8>)> {
+    let dimensions = read_words::<D>(file, path, &names, 4)?;
     let header = names.iter().zip(dimensions).map(|(name, d)| format!("{d} {name}")).collect::<Vec<_>>().join(", ");
     if dimensions.contains(&0) {
         return Err(DataError::BadHeader { path: path.into(), header, problem: "but the dataset must not be empty" });
     }
+    let before = 4 + 4 * D as u64;
     // The product of three u32 dimensions can overflow u64.
     let Some(expected) = dimensions
         .iter()
-        .try_fold(1_u64, |product, &d| product.checked_mul(d as u64))
-        .and_then(|n| n.checked_add(header_length as u64))
+        .try_fold(size, |product, &d| product.checked_mul(d.into()))
+        .filter(|elements| elements.checked_add(before + 1).is_some())
     else {
         return Err(DataError::BadHeader { path: path.into(), header, problem: "which overflows a 64-bit length" });
     };
-    if bytes.len() as u64 != expected {
-        return Err(length(expected, format!("the header says {header}")));
+    // One byte more shows whether the file goes on.
+    let elements = read_at_most(file, path, expected + 1)?;
+    if elements.len() as u64 != expected {
+        return Err(DataError::WrongLength {
+            path: path.into(),
+            detail: format!("the header says {header}"),
+            expected: before + expected,
+            found: before + elements.len() as u64,
+        });
     }
-    Ok((dimensions, &bytes[header_length..]))
+    Ok((dimensions.map(|d| d as usize), elements))
+}
+
+/// The most memory that is reserved because of what a header promises.
+const MAX_RESERVED: u64 = 64 << 20;
+
+/// The next `n` bytes, or what there is. Beyond [`MAX_RESERVED`] the buffer grows with what was read: a header may promise
+/// more than there is memory.
+fn read_at_most(file: &mut impl Read, path: &Path, n: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(n.min(MAX_RESERVED) as usize);
+    file.take(n).read_to_end(&mut bytes).map_err(|source| files::cannot_read(path, source))?;
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -105,15 +158,22 @@ mod tests {
     }
 
     fn images_error(bytes: &[u8]) -> String {
-        parse_images(bytes, Path::new("dir/images")).unwrap_err().to_string()
+        read_images(bytes, Path::new("dir/images")).unwrap_err().to_string()
     }
 
     #[test]
     fn reads_images_and_labels() {
         let bytes = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
-        let images = parse_images(&bytes, Path::new("i")).unwrap();
-        assert_eq!((images.count, images.rows, images.columns, images.pixels), (2, 1, 3, &[1, 2, 3, 4, 5, 6][..]));
-        assert_eq!(parse_labels(&idx(LABELS_MAGIC, &[3], &[0, 9, 4]), 10, Path::new("l")).unwrap(), [0, 9, 4]);
+        let images = read_images(&bytes[..], Path::new("i")).unwrap();
+        assert_eq!((images.count, images.rows, images.columns, images.pixels), (2, 1, 3, vec![1, 2, 3, 4, 5, 6]));
+        let labels = |magic, dimensions: &[u32], data: &[u8]| {
+            read_labels(&idx(magic, dimensions, data)[..], Path::new("l")).unwrap()
+        };
+        assert_eq!(labels(LABELS_MAGIC, &[3], &[0, 9, 200]), [0, 9, 200]);
+        assert_eq!(labels(0x0802, &[2, 3], &[7, 0, 0, 5, 1, 1]), [7, 5]);
+        assert_eq!(labels(0x0b01, &[2], &[1, 2, 255, 254]), [258, -2]);
+        assert_eq!(labels(0x0c01, &[1], &[0, 1, 0, 2]), [65538]);
+        assert_eq!(labels(0x0c02, &[2, 2], &[0, 0, 0, 9, 1, 1, 1, 1, 255, 255, 255, 255, 0, 0, 0, 0]), [9, -1]);
     }
 
     #[test]
@@ -121,6 +181,12 @@ mod tests {
         assert_eq!(
             images_error(&idx(LABELS_MAGIC, &[1], &[0])),
             "dir/images: not an IDX file of images\n  expected magic number 0x00000803, found 0x00000801\n  \
+             help: check that the images and labels files are not swapped, or get a fresh copy"
+        );
+        // Labels must be integers: 0x0d are floats.
+        assert_eq!(
+            read_labels(&idx(0x0d01, &[1], &[0; 4])[..], Path::new("dir/labels")).unwrap_err().to_string(),
+            "dir/labels: not an IDX file of labels\n  expected magic number 0x00000801, found 0x00000d01\n  \
              help: check that the images and labels files are not swapped, or get a fresh copy"
         );
     }
@@ -136,7 +202,12 @@ mod tests {
         assert_eq!(
             images_error(&[&whole[..], &[7]].concat()),
             "dir/images: trailing bytes (the header says 2 images, 1 rows, 3 columns)\n  \
-             expected 22 bytes, found 23\n  help: get a fresh copy of the file"
+             expected 22 bytes, found more\n  help: get a fresh copy of the file"
+        );
+        assert_eq!(
+            read_labels(&idx(0x0c02, &[2, 8], &[0; 63])[..], Path::new("dir/labels")).unwrap_err().to_string(),
+            "dir/labels: truncated (the header says 2 labels, 8 columns)\n  \
+             expected 76 bytes, found 75\n  help: get a fresh copy of the file"
         );
     }
 
@@ -146,6 +217,11 @@ mod tests {
         for length in 0..whole.len() {
             assert!(images_error(&whole[..length]).contains("truncated"), "{length} bytes");
         }
+        assert_eq!(
+            images_error(&whole[..9]),
+            "dir/images: truncated (the header of an IDX file of images)\n  \
+             expected 16 bytes, found 9\n  help: get a fresh copy of the file"
+        );
     }
 
     #[test]
@@ -160,12 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn label_out_of_range_reports_the_sample() {
-        let bytes = idx(LABELS_MAGIC, &[3], &[0, 9, 10]);
-        assert_eq!(
-            parse_labels(&bytes, 10, Path::new("dir/labels")).unwrap_err().to_string(),
-            "dir/labels: label 10 of sample 2 is out of range\n  expected 0 to 9, for 10 classes\n  \
-             help: check that this is the labels file of this dataset, or get a fresh copy"
-        );
+    fn no_more_is_read_than_the_header_says() {
+        let start = idx(IMAGES_MAGIC, &[2, 1, 3], &[1, 2, 3, 4, 5, 6]);
+        let mut endless = start.as_slice().chain(std::io::repeat(0)).take(1 << 40);
+        let error = read_images(&mut endless, Path::new("dir/images")).unwrap_err().to_string();
+        assert!(error.contains("expected 22 bytes, found more"), "{error}");
+        assert_eq!((1 << 40) - endless.limit(), 23);
+        // A header that promises 64 GB costs nothing.
+        let error = images_error(&idx(IMAGES_MAGIC, &[1000, 8000, 8000], &[0; 5]));
+        assert!(error.contains("expected 64000000016 bytes, found 21"), "{error}");
     }
 }

@@ -167,3 +167,8 @@ fn missing(what: &str, path: &Path) -> DataError {
         help: "arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg)".into(),
     }
 }
+
+/// Whether a directory looks like a folder of images.
+pub(crate) fn is_one(directory: &Path) -> bool {
+    directory.join("train").is_dir()
+}

@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+mod archive;
+mod cifar;
 pub mod cifar10;
 mod dataset;
 #[cfg(feature = "download")]
@@ -13,6 +15,7 @@ mod epoch;
 mod error;
 mod files;
 pub mod idx;
+mod idx_dataset;
 #[cfg(feature = "images")]
 mod image_file;
 #[cfg(feature = "images")]

@@ -2,21 +2,19 @@
 //!
 //! By Y. `LeCun`, C. Cortes and C. J. C. Burges, CC BY-SA 3.0.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::dataset::{Dataset, Images};
-use crate::error::{DataError, Result};
-use crate::files;
-use crate::idx;
+use crate::dataset::Dataset;
+use crate::error::Result;
+use crate::idx_dataset;
 
 #[cfg(feature = "download")]
 use crate::download::{Downloader, Progress, RemoteFile};
+#[cfg(feature = "embedded-mnist")]
+use crate::idx;
 
 const NAME: &str = "MNIST";
-const CLASSES: usize = 10;
-/// The (images, labels) files of the training and the test set.
-const FILES: [[&str; 2]; 2] =
-    [["train-images-idx3-ubyte", "train-labels-idx1-ubyte"], ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]];
+const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 /// The published .gz files on their two long-term mirrors.
 #[cfg(feature = "download")]
@@ -58,48 +56,29 @@ const REMOTE: [RemoteFile<'static>; 4] = {
 #[cfg(feature = "embedded-mnist")]
 pub fn embedded() -> Dataset {
     let raw = chainrule_mnist::unpack();
-    let set = |images, labels, [images_name, labels_name]: [&str; 2]| {
-        let embedded = Path::new("(embedded)");
-        parse_set((images, &embedded.join(images_name)), (labels, &embedded.join(labels_name)))
+    let set = |images: &[u8], labels: &[u8], names: [&str; 2]| {
+        let paths = names.map(|name| Path::new("(embedded)").join(name));
+        let (images, labels) = (idx::read_images(images, &paths[0])?, idx::read_labels(labels, &paths[1])?);
+        Ok(idx_dataset::Set { images, labels, paths })
     };
-    let train = set(&raw.train_images, &raw.train_labels, FILES[0]);
-    let test = set(&raw.test_images, &raw.test_labels, FILES[1]);
-    train.and_then(|train| Dataset::new(NAME, train, test?)).unwrap_or_else(|error| unreachable!("{error}"))
+    let [train_names, test_names] = idx_dataset::FILES;
+    set(&raw.train_images, &raw.train_labels, train_names)
+        .and_then(|train| Ok((train, set(&raw.test_images, &raw.test_labels, test_names)?)))
+        .and_then(|(train, test)| idx_dataset::dataset(NAME, &DIGITS, train, test))
+        .unwrap_or_else(|error| unreachable!("{error}"))
 }
 
-/// Reads the four IDX files of a directory, each of them raw or gzipped (`.gz`).
+/// Reads the four IDX files of a directory, each of them raw or gzipped: the contents decide, not the name.
+///
+/// Names in use elsewhere are understood: `train-images.idx3-ubyte`, `test` for `t10k`, a prefix such as `emnist-letters-`,
+/// torchvision's `MNIST/raw`, and a folder with the name of its file. Labels may be integers (QMNIST; its first column is the
+/// class). If they are not 0 to 9, the classes are found from the training labels, and a note of the dataset names them.
+/// EMNIST stores its images transposed; they are used as stored.
 ///
 /// # Errors
 /// If a file is missing, damaged or of another kind; the message lists all missing files.
 pub fn from_dir(directory: &Path) -> Result<Dataset> {
-    let find = |name: &str| {
-        let raw = directory.join(name);
-        let gz = directory.join(format!("{name}.gz"));
-        if raw.is_file() { Some(raw) } else { gz.is_file().then_some(gz) }
-    };
-    let missing: Vec<&str> = FILES.into_iter().flatten().filter(|name| find(name).is_none()).collect();
-    if !missing.is_empty() {
-        return Err(DataError::Missing {
-            dataset: NAME,
-            missing: missing.join(", "),
-            path: directory.into(),
-            help: "put the files there, raw or gzipped (.gz), or pass the directory that contains them (--data-dir)"
-                .into(),
-        });
-    }
-    let read = |name: &str| -> Result<(Vec<u8>, PathBuf)> {
-        // If the file has disappeared since, the read reports it.
-        let path = find(name).unwrap_or_else(|| directory.join(name));
-        let gzipped = path.extension().is_some_and(|extension| extension == "gz");
-        let bytes = if gzipped { files::read_gz(&path) } else { files::read(&path) }?;
-        Ok((bytes, path))
-    };
-    let set = |[images_name, labels_name]: [&str; 2]| {
-        let (images, images_path) = read(images_name)?;
-        let (labels, labels_path) = read(labels_name)?;
-        parse_set((&images, &images_path), (&labels, &labels_path))
-    };
-    Dataset::new(NAME, set(FILES[0])?, set(FILES[1])?)
+    idx_dataset::from_dir(NAME, &DIGITS, directory)
 }
 
 /// Reads the files from the downloader's cache, and downloads missing ones first.
@@ -130,21 +109,4 @@ pub fn load(data_dir: Option<&Path>, offline: bool, progress: &mut dyn FnMut(Pro
     }
     #[cfg(not(feature = "embedded-mnist"))]
     download(&Downloader::in_user_cache("mnist")?.offline(offline), progress)
-}
-
-/// Builds one set from its two files.
-fn parse_set((images, images_path): (&[u8], &Path), (labels, labels_path): (&[u8], &Path)) -> Result<Images> {
-    let images = idx::parse_images(images, images_path)?;
-    let labels = idx::parse_labels(labels, CLASSES, labels_path)?;
-    if images.count != labels.len() {
-        return Err(DataError::CountMismatch {
-            images_path: images_path.into(),
-            images: images.count,
-            labels_path: labels_path.into(),
-            labels: labels.len(),
-        });
-    }
-    let shape = [images.count, 1, images.rows, images.columns];
-    let classes = (0..CLASSES).map(|digit| digit.to_string()).collect();
-    Images::new(images.pixels.to_vec(), shape, labels.to_vec(), classes)
 }

@@ -167,7 +167,7 @@ fn cifar10_reads_class_names_from_its_meta_file() {
     assert_eq!(
         text(cifar10::from_dir(directory.path()), directory.path()),
         "DIR/batches.meta.txt: 2 class names, expected 10\n  \
-         help: remove the file to use CIFAR-10's own names, or write one name per line"
+         help: remove the file to use the dataset's own names, or write one name per line"
     );
 }
 

@@ -43,7 +43,7 @@ pub struct Options {
     pub seed: u64,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Directory that contains the dataset
+    /// Directory that contains the dataset; for `mnist` any four IDX files, for `cifar10` also its archive, or a folder of images
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Never use the network

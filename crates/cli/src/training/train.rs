@@ -48,6 +48,9 @@ impl Sums {
 pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Failure> {
     let Task { program, net, dataset, augment, mut settings } = task;
     settings.extend(options.settings());
+    for note in dataset.notes() {
+        println!("note: {note}");
+    }
     let classes = dataset.train().classes().to_vec();
     check_net(net, dataset.train().shape(), classes.len())?;
     let (train, test) = dataset.into_parts();
