@@ -1,4 +1,4 @@
-//! MNIST, CIFAR-10, image folders, transforms and a prefetching loader for chainrule.
+//! MNIST, Fashion-MNIST, CIFAR-10, CIFAR-100, image folders, transforms and a prefetching loader for chainrule.
 //!
 //! Every source is loaded into one in-memory form, [`Dataset`]: 8-bit [`Images`] with labels. Reading files or the network
 //! returns a [`Result`] whose error says where, what was expected and found, and what to do.
@@ -8,11 +8,13 @@
 mod archive;
 mod cifar;
 pub mod cifar10;
+pub mod cifar100;
 mod dataset;
 #[cfg(feature = "download")]
 mod download;
 mod epoch;
 mod error;
+pub mod fashion_mnist;
 mod files;
 pub mod idx;
 mod idx_dataset;

@@ -1,6 +1,9 @@
 //! The data sources and the loader, in one program: it links once.
 
+mod bounds;
+mod cifar100;
 mod download;
+mod idx_variants;
 mod image_folder;
 mod image_kinds;
 mod loader;

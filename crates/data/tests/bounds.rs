@@ -1,0 +1,172 @@
+//! Compressed files are not inflated beyond what their header or format allows: the memory of each load is measured.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use chainrule_data::{DataError, Dataset, cifar10, cifar100, mnist};
+use flate2::{Compression, write::GzEncoder};
+use tar::{EntryType, Header};
+
+/// Counts the bytes that each thread holds, so that tests on other threads do not matter.
+struct Counting;
+
+thread_local! {
+    static HELD: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
+}
+
+fn count(bytes: i64) {
+    // A thread that ends may free memory after its counters are gone.
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + bytes);
+        PEAK.with(|peak| peak.set(peak.get().max(held.get())));
+    });
+}
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        // SAFETY: the caller's promise.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The result of `load`, and the most bytes that this thread held during it beyond those at the start.
+fn peak<T>(load: impl FnOnce() -> T) -> (T, i64) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let result = load();
+    (result, PEAK.get() - before)
+}
+
+const MB: i64 = 1 << 20;
+/// The size of the bombs: far more than any of them may cost.
+const BOMB: u64 = 300 << 20;
+
+/// The error of `load`, which must hold less than `limit` bytes.
+fn error_within(limit: i64, directory: &Path, load: impl FnOnce() -> Result<Dataset, DataError>) -> String {
+    let (result, peak) = peak(load);
+    assert!(peak < limit, "{peak} bytes were held, at most {limit} are allowed");
+    result.unwrap_err().to_string().replace(&directory.display().to_string(), "DIR")
+}
+
+/// `start`, then zeros, as a .gz file of about 0.3 MB.
+fn write_bomb(path: &Path, start: &[u8]) {
+    let mut encoder = GzEncoder::new(fs::File::create(path).unwrap(), Compression::fast());
+    io::copy(&mut start.chain(io::repeat(0).take(BOMB)), &mut encoder).unwrap();
+    encoder.finish().unwrap();
+}
+
+fn idx(words: &[u32], data: &[u8]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).chain(data.iter().copied()).collect()
+}
+
+#[test]
+fn gzipped_idx_files_are_read_to_the_end_that_the_header_gives() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    fs::write(path("train-labels-idx1-ubyte"), idx(&[0x801, 1], &[0])).unwrap();
+    fs::write(path("t10k-images-idx3-ubyte"), idx(&[0x803, 1, 1, 1], &[0])).unwrap();
+    fs::write(path("t10k-labels-idx1-ubyte"), idx(&[0x801, 1], &[0])).unwrap();
+    let images = path("train-images-idx3-ubyte.gz");
+    let load = || mnist::from_dir(directory.path());
+
+    write_bomb(&images, &idx(&[0x803, 1, 28, 28], &[]));
+    assert_eq!(
+        error_within(MB, directory.path(), load),
+        "DIR/train-images-idx3-ubyte.gz: trailing bytes (the header says 1 images, 28 rows, 28 columns)\n  \
+         expected 800 bytes, found more\n  help: get a fresh copy of the file"
+    );
+    // Not even a header: nothing but zeros.
+    write_bomb(&images, &[]);
+    assert_eq!(
+        error_within(MB, directory.path(), load),
+        "DIR/train-images-idx3-ubyte.gz: not an IDX file of images\n  expected magic number 0x00000803, found 0x00000000\n  \
+         help: check that the images and labels files are not swapped, or get a fresh copy"
+    );
+    fs::write(&images, idx(&[0x803, 1, 1, 1], &[0])).unwrap();
+    fs::remove_file(path("train-labels-idx1-ubyte")).unwrap();
+    write_bomb(&path("train-labels-idx2-int.gz"), &idx(&[0xc02, 1, 8], &[]));
+    assert_eq!(
+        error_within(MB, directory.path(), load),
+        "DIR/train-labels-idx2-int.gz: trailing bytes (the header says 1 labels, 8 columns)\n  \
+         expected 44 bytes, found more\n  help: get a fresh copy of the file"
+    );
+}
+
+/// A tar entry with zeros as contents, as far as they are written: `written` of `size` bytes.
+fn append(archive: &mut impl Write, name: &str, kind: EntryType, size: u64, written: u64) {
+    let mut header = Header::new_gnu();
+    header.set_path(name).unwrap();
+    header.set_entry_type(kind);
+    header.set_size(size);
+    header.set_cksum();
+    archive.write_all(header.as_bytes()).unwrap();
+    io::copy(&mut io::repeat(0).take(written.next_multiple_of(512)), archive).unwrap();
+}
+
+#[test]
+fn entries_of_an_archive_are_not_longer_than_the_published_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let gzipped = directory.path().join("bomb.tar.gz");
+    let mut archive = GzEncoder::new(fs::File::create(&gzipped).unwrap(), Compression::fast());
+    append(&mut archive, "x/data_batch_1.bin", EntryType::Regular, BOMB, BOMB);
+    archive.finish().unwrap();
+    assert_eq!(
+        error_within(MB, directory.path(), || cifar10::from_archive(&gzipped)),
+        "DIR/bomb.tar.gz/data_batch_1.bin: 314572800 bytes, but a file of CIFAR-10 has at most 30730000\n  \
+         help: get a fresh copy of the file"
+    );
+    // The same for a plain archive, for CIFAR-100, and for its class names.
+    let plain = directory.path().join("bomb.tar");
+    append(&mut fs::File::create(&plain).unwrap(), "fine_label_names.txt", EntryType::Regular, BOMB, 512);
+    assert_eq!(
+        error_within(MB, directory.path(), || cifar100::from_path(&plain, cifar100::Labels::Fine)),
+        "DIR/bomb.tar/fine_label_names.txt: 314572800 bytes, but a file of CIFAR-100 has at most 65536\n  \
+         help: get a fresh copy of the file"
+    );
+    // Entries of other names may have any size: they are skipped. The name of an entry is one that would be held in memory.
+    for (kind, expected) in [
+        (EntryType::Regular, "CIFAR-10: data_batch_1.bin, data_batch_2.bin, data_batch_3.bin, data_batch_4.bin, "),
+        (EntryType::GNULongName, "DIR/bomb.tar.gz: 314572800 bytes, but the name of a file in an archive has at most"),
+        (
+            EntryType::XHeader,
+            "DIR/bomb.tar.gz: 314572800 bytes, but the name of a file in an archive has at most 65536",
+        ),
+    ] {
+        let mut archive = GzEncoder::new(fs::File::create(&gzipped).unwrap(), Compression::fast());
+        append(&mut archive, "readme.html", kind, BOMB, BOMB);
+        archive.finish().unwrap();
+        let error = error_within(MB, directory.path(), || cifar10::from_archive(&gzipped));
+        assert!(error.starts_with(expected), "{error}");
+    }
+    // Gzipped zeros are an empty archive: it ends at once.
+    write_bomb(&gzipped, &[]);
+    let error = error_within(MB, directory.path(), || cifar10::from_archive(&gzipped));
+    assert!(error.starts_with("CIFAR-10: data_batch_1.bin, "), "{error}");
+}
+
+#[test]
+fn the_measurement_sees_what_is_held() {
+    let (bytes, peak) = peak(|| vec![1_u8; 5 << 20]);
+    assert!(bytes.len() as i64 <= peak && peak < 6 * MB, "{peak}");
+}
