@@ -151,6 +151,21 @@ fn damaged_data_is_named() {
 }
 
 #[test]
+fn notes_about_the_data_are_printed() {
+    let data = digits(32, 10);
+    for part in ["train", "t10k"] {
+        for contents in ["images-idx3", "labels-idx1"] {
+            let name = format!("{part}-{contents}-ubyte");
+            fs::rename(data.path().join(&name), data.path().join(format!("emnist-mnist-{name}"))).expect("a new name");
+        }
+    }
+    let output = run(&mut small_run(&data, "x.json").0);
+    let text = String::from_utf8(output.stdout).expect("text");
+    let note = "note: EMNIST stores images transposed (rows and columns exchanged); they are used as stored\n";
+    assert!(text.starts_with(note), "{text}");
+}
+
+#[test]
 fn resuming_with_other_vector_instructions_is_noted() {
     let data = digits(64, 10);
     let state = data.path().join("state.safetensors");

@@ -1,6 +1,6 @@
 //! Datasets in four IDX files: finds the files under the names they have in practice, and the classes in the labels.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::ops::RangeInclusive;
@@ -46,9 +46,9 @@ pub(crate) fn from_dir(name: &'static str, digits: &[&str; 10], directory: &Path
     Ok(if prefix.starts_with("emnist") { dataset.with_note(transposed) } else { dataset })
 }
 
-/// Builds the dataset, with the classes that the training labels have.
+/// Builds the dataset, with the classes that the labels of both sets have.
 pub(crate) fn dataset(name: &str, digits: &[&str; 10], train: Set, test: Set) -> Result<Dataset> {
-    let classes = classes_of(&train.labels);
+    let classes = classes_of(&train.labels, &test.labels);
     let names: Vec<String> = match classes {
         DIGITS => digits.map(str::to_owned).to_vec(),
         _ => classes.clone().map(|label| label.to_string()).collect(),
@@ -67,14 +67,15 @@ pub(crate) fn dataset(name: &str, digits: &[&str; 10], train: Set, test: Set) ->
 
 const DIGITS: RangeInclusive<i32> = 0..=9;
 
-/// The labels of the classes: 0 to 9, or, if others occur, those from the smallest up to the first gap.
-fn classes_of(labels: &[i32]) -> RangeInclusive<i32> {
-    let mut seen = labels.to_vec();
-    seen.sort_unstable();
-    seen.dedup();
-    let first = seen[0];
-    let run = (first..).zip(&seen).take_while(|(expected, label)| expected == *label).count() as i32;
-    let last = first + run.min(MAX_CLASSES) - 1;
+/// The labels of the classes: 0 to 9, or, if others occur, those from the smallest up to the first gap. A label counts if both
+/// sets have it: a damaged byte does not make a class.
+fn classes_of(train: &[i32], test: &[i32]) -> RangeInclusive<i32> {
+    let test: BTreeSet<i32> = test.iter().copied().collect();
+    let both: BTreeSet<i32> = train.iter().copied().filter(|label| test.contains(label)).collect();
+    let first = both.first().copied().unwrap_or(0);
+    let expected = i64::from(first)..;
+    let run = expected.zip(&both).take_while(|&(expected, &label)| expected == i64::from(label)).count() as i32;
+    let last = first + (run.min(MAX_CLASSES) - 1);
     if first < 0 || last <= *DIGITS.end() { DIGITS } else { first..=last }
 }
 
@@ -217,12 +218,20 @@ mod tests {
 
     #[test]
     fn classes_are_those_up_to_the_first_gap() {
-        assert_eq!(classes_of(&[9, 4, 4]), DIGITS);
-        assert_eq!(classes_of(&[0, 9, 10]), DIGITS);
-        assert_eq!(classes_of(&[3, -1]), DIGITS);
+        let both = |labels: &[i32]| classes_of(labels, labels);
+        assert_eq!(both(&[9, 4, 4]), DIGITS);
+        assert_eq!(both(&[0, 9, 10]), DIGITS);
+        assert_eq!(both(&[3, -1]), DIGITS);
+        assert_eq!(both(&[i32::MIN, i32::MAX]), DIGITS);
+        assert_eq!(both(&[i32::MAX]), i32::MAX..=i32::MAX);
         let letters: Vec<i32> = (1..=26).rev().collect();
-        assert_eq!(classes_of(&letters), 1..=26);
-        assert_eq!(classes_of(&[letters, vec![200]].concat()), 1..=26);
-        assert_eq!(classes_of(&(0..1000).collect::<Vec<_>>()), 0..=255);
+        assert_eq!(both(&letters), 1..=26);
+        assert_eq!(both(&[&letters[..], &[200]].concat()), 1..=26);
+        assert_eq!(both(&(0..1000).collect::<Vec<_>>()), 0..=255);
+        // A label of one of the sets alone.
+        assert_eq!(classes_of(&letters, &[&letters[..], &[27]].concat()), 1..=26);
+        let digits: Vec<i32> = (0..10).collect();
+        assert_eq!(classes_of(&[&digits[..], &[10]].concat(), &digits), DIGITS);
+        assert_eq!(classes_of(&[7], &[5]), DIGITS);
     }
 }

@@ -72,7 +72,7 @@ pub fn embedded() -> Dataset {
 ///
 /// Names in use elsewhere are understood: `train-images.idx3-ubyte`, `test` for `t10k`, a prefix such as `emnist-letters-`,
 /// torchvision's `MNIST/raw`, and a folder with the name of its file. Labels may be integers (QMNIST; its first column is the
-/// class). If they are not 0 to 9, the classes are found from the training labels, and a note of the dataset names them.
+/// class). If both sets have others than 0 to 9, the classes are found from the labels, and a note of the dataset names them.
 /// EMNIST stores its images transposed; they are used as stored.
 ///
 /// # Errors
