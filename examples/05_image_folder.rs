@@ -2,7 +2,8 @@
 //!
 //!     cargo run --release --example 05_image_folder [FOLDER]
 //!
-//! FOLDER contains `train/<class>/*.png` and `test/<class>/*.png` (or jpg), one folder per class, all images of the same size.
+//! FOLDER contains `train/<class>/*.png` and `test/<class>/*.png` (or jpg), one folder per class, all images of the same size;
+//! or only `<class>/*.png`, of which a fifth then becomes the test set.
 //! Without it the lesson draws such a folder: stripes across, stripes down and checks of random color, width and position.
 
 use std::error::Error;
@@ -37,6 +38,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         drawn.clone()
     };
     let dataset = image_folder::load("images", &folder)?;
+    // What was passed over, such as images of other formats.
+    for note in dataset.notes() {
+        println!("note: {note}");
+    }
     let classes = dataset.train().classes().to_vec();
     let [channels, height, width] = dataset.train().image_shape();
     println!("{}: {} + {} images of {width}×{height}", classes.join(", "), dataset.train().len(), dataset.test().len());

@@ -1,11 +1,17 @@
 //! Image files: decodes PNG and JPEG to 8-bit RGB, encodes PNG. Samples are used as stored: color profiles and gamma are
-//! not applied, and alpha is dropped.
+//! not applied, and alpha is dropped. The EXIF orientation is applied.
 
-use std::io::Cursor;
+use std::fs::File;
+use std::io::{Cursor, Read};
+use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::error::Result;
+use crate::files;
+use crate::orientation::Orientation;
 
 /// An error of a decoder.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -13,34 +19,154 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// The maximum size of a decoded image: a few bytes of a header can request more memory than the machine has.
 const MAX_BYTES: usize = 512 << 20;
 
-/// A decoded image.
-pub(crate) struct RgbImage {
-    pub height: usize,
-    pub width: usize,
-    /// (H, W, 3)
-    pub pixels: Vec<u8>,
+/// A byte of deflate, the compression of PNG, stands for at most 1032 bytes: 258 for two bits.
+const MAX_DEFLATE: usize = 1032;
+
+/// A byte of JPEG stands for at most 8 blocks of 8×8 pixels: the code of each has at least one bit.
+const MAX_JPEG: usize = 8 * 64;
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+const JPEG: &[u8] = b"\xff\xd8\xff";
+
+/// What a file is, by its contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// PNG or JPEG, or anything else that is named so.
+    Readable,
+    /// An image of another format, by name.
+    Unreadable(&'static str),
+    /// No image.
+    Other,
 }
 
-/// Decodes a PNG or JPEG file. The format is detected from the contents: PNG files named .jpg are common.
-pub(crate) fn decode(bytes: &[u8]) -> Result<RgbImage, Cause> {
-    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
-        decode_png(bytes)
-    } else if bytes.starts_with(b"\xff\xd8\xff") {
-        decode_jpeg(bytes)
-    } else {
-        Err("not a PNG or JPEG file".into())
+/// The kind of a file. The contents decide, since files with another extension than their format's are common; the extension
+/// decides where they say nothing.
+pub(crate) fn kind(path: &Path) -> Result<Kind> {
+    let mut start = Vec::new();
+    let file = File::open(path).map_err(|source| files::cannot_read(path, source))?;
+    file.take(16).read_to_end(&mut start).map_err(|source| files::cannot_read(path, source))?;
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    Ok(match format(&start) {
+        Some("PNG" | "JPEG") => Kind::Readable,
+        Some(format) => Kind::Unreadable(format),
+        None => match &*extension {
+            "png" | "jpg" | "jpeg" | "jpe" | "jfif" => Kind::Readable,
+            "bmp" | "dib" => Kind::Unreadable("BMP"),
+            "gif" => Kind::Unreadable("GIF"),
+            "webp" => Kind::Unreadable("WebP"),
+            "tif" | "tiff" => Kind::Unreadable("TIFF"),
+            "avif" => Kind::Unreadable("AVIF"),
+            "heic" | "heif" => Kind::Unreadable("HEIC"),
+            "jp2" | "j2k" => Kind::Unreadable("JPEG 2000"),
+            "jxl" => Kind::Unreadable("JPEG XL"),
+            "pbm" | "pgm" | "ppm" | "pnm" => Kind::Unreadable("PNM"),
+            "ico" => Kind::Unreadable("ICO"),
+            "tga" => Kind::Unreadable("TGA"),
+            "svg" => Kind::Unreadable("SVG"),
+            _ => Kind::Other,
+        },
+    })
+}
+
+/// The format that the first 16 bytes of a file state.
+fn format(start: &[u8]) -> Option<&'static str> {
+    const STARTS: [(&[u8], &str); 9] = [
+        (PNG, "PNG"),
+        (JPEG, "JPEG"),
+        (b"GIF8", "GIF"),
+        (b"II*\0", "TIFF"),
+        (b"MM\0*", "TIFF"),
+        (b"\0\0\0\x0cJXL ", "JPEG XL"),
+        (b"\xff\x0a", "JPEG XL"),
+        (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    ];
+    if let Some((_, format)) = STARTS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Some(format);
+    }
+    match (start.get(..2), start.get(4..8), start.get(8..12)) {
+        (Some(b"RI"), _, Some(b"WEBP")) => Some("WebP"),
+        (_, Some(b"ftyp"), Some(b"avif" | b"avis")) => Some("AVIF"),
+        (_, Some(b"ftyp"), Some(b"heic" | b"heix" | b"mif1" | b"hevc")) => Some("HEIC"),
+        // Two letters could be a text; the reserved bytes, 0, are none.
+        (Some(b"BM"), ..) if start.get(6..10) == Some(&[0; 4]) => Some("BMP"),
+        _ => None,
     }
 }
 
-fn decode_png(bytes: &[u8]) -> Result<RgbImage, Cause> {
+/// An image file whose header has been read.
+pub(crate) struct ImageFile<'a> {
+    decoder: Decoder<'a>,
+    /// The stored (height, width).
+    stored: (usize, usize),
+    orientation: Orientation,
+}
+
+enum Decoder<'a> {
+    Png(Box<png::Reader<Cursor<&'a [u8]>>>),
+    Jpeg(Box<JpegDecoder<Cursor<&'a [u8]>>>),
+}
+
+impl<'a> ImageFile<'a> {
+    /// Reads the header of a PNG or JPEG file.
+    pub fn open(bytes: &'a [u8]) -> Result<Self, Cause> {
+        match format(bytes) {
+            Some("PNG") => open_png(bytes),
+            Some("JPEG") => open_jpeg(bytes),
+            Some(other) => Err(format!("it is {other}, not PNG or JPEG").into()),
+            None if bytes.is_empty() => Err("the file is empty".into()),
+            None => Err("not a PNG or JPEG file".into()),
+        }
+    }
+
+    /// The (height, width) of the image as it is seen.
+    pub fn size(&self) -> (usize, usize) {
+        self.orientation.size(self.stored)
+    }
+
+    /// The pixels (H, W, 3).
+    pub fn decode(self) -> Result<Vec<u8>, Cause> {
+        let pixels = match self.decoder {
+            Decoder::Png(reader) => decode_png(*reader)?,
+            Decoder::Jpeg(mut decoder) => decoder.decode()?,
+        };
+        Ok(self.orientation.apply(pixels, self.stored))
+    }
+}
+
+fn open_png(bytes: &[u8]) -> Result<ImageFile<'_>, Cause> {
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: MAX_BYTES });
     decoder.set_ignore_text_chunk(true);
     decoder.set_ignore_iccp_chunk(true);
     // Expands palettes to colors, and 1, 2 and 4 bits to 8. Not 16 to 8: the decoder would truncate where we round.
     decoder.set_transformations(png::Transformations::EXPAND);
-    let mut reader = decoder.read_info()?;
-    let size = reader.output_buffer_size().filter(|&size| size <= MAX_BYTES).ok_or_else(too_large)?;
-    let mut samples = vec![0; size];
+    let reader = decoder.read_info()?;
+    reader.output_buffer_size().filter(|&size| size <= MAX_BYTES).ok_or_else(too_large)?;
+    let info = reader.info();
+    let stored = (info.height as usize, info.width as usize);
+    if info.raw_bytes() > bytes.len().saturating_mul(MAX_DEFLATE) {
+        return Err(cannot_hold(stored, bytes));
+    }
+    let orientation = png_exif(bytes).map_or(Orientation::NORMAL, Orientation::from_exif);
+    Ok(ImageFile { decoder: Decoder::Png(Box::new(reader)), stored, orientation })
+}
+
+/// The contents of the eXIf chunk. It may follow the pixels, so the decoder has not seen it.
+fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.strip_prefix(PNG)?;
+    loop {
+        // Length, type, contents, checksum.
+        let length = u32::from_be_bytes(*rest.first_chunk()?) as usize;
+        let contents = rest.get(8..)?.get(..length)?;
+        if &rest[4..8] == b"eXIf" {
+            return Some(contents);
+        }
+        rest = rest.get(12 + length..)?;
+    }
+}
+
+fn decode_png(mut reader: png::Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, Cause> {
+    let mut samples = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     let frame = reader.next_frame(&mut samples)?;
     samples.truncate(frame.buffer_size());
     if frame.bit_depth == png::BitDepth::Sixteen {
@@ -48,8 +174,7 @@ fn decode_png(bytes: &[u8]) -> Result<RgbImage, Cause> {
     }
     let channels = frame.color_type.samples();
     let rgb = |pixel: &[u8]| if channels < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
-    let pixels = samples.chunks_exact(channels).flat_map(rgb).collect();
-    Ok(RgbImage { height: frame.height as usize, width: frame.width as usize, pixels })
+    Ok(samples.chunks_exact(channels).flat_map(rgb).collect())
 }
 
 /// The byte b whose b / 255 is nearest to x / 65535.
@@ -57,7 +182,7 @@ fn nearest_byte(x: u16) -> u8 {
     ((u32::from(x) + 128) / 257) as u8
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, Cause> {
+fn open_jpeg(bytes: &[u8]) -> Result<ImageFile<'_>, Cause> {
     let options = DecoderOptions::default()
         .set_strict_mode(false)
         .set_max_width(usize::MAX)
@@ -69,11 +194,19 @@ fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, Cause> {
     if width * height > MAX_BYTES / 3 {
         return Err(too_large());
     }
-    Ok(RgbImage { height, width, pixels: decoder.decode()? })
+    if width * height > bytes.len().saturating_mul(MAX_JPEG) {
+        return Err(cannot_hold((height, width), bytes));
+    }
+    let orientation = decoder.exif().map_or(Orientation::NORMAL, |exif| Orientation::from_exif(exif));
+    Ok(ImageFile { decoder: Decoder::Jpeg(Box::new(decoder)), stored: (height, width), orientation })
 }
 
 fn too_large() -> Cause {
     format!("the decoded image exceeds {} MiB", MAX_BYTES >> 20).into()
+}
+
+fn cannot_hold((height, width): (usize, usize), bytes: &[u8]) -> Cause {
+    format!("its header says {width}×{height} pixels, more than a file of {} bytes can hold", bytes.len()).into()
 }
 
 /// Encodes 8-bit `pixels` (H, W, C), C = 1 (grayscale) or 3 (RGB), as PNG.

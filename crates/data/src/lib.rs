@@ -24,6 +24,8 @@ mod image_file;
 pub mod image_folder;
 mod loader;
 pub mod mnist;
+#[cfg(feature = "images")]
+mod orientation;
 mod transform;
 
 pub use dataset::{Dataset, Images};

@@ -165,6 +165,77 @@ fn entries_of_an_archive_are_not_longer_than_the_published_ones() {
     assert!(error.starts_with("CIFAR-10: data_batch_1.bin, "), "{error}");
 }
 
+/// A fixture whose header says 6000×6000 pixels, 108 MB.
+#[cfg(feature = "images")]
+fn lying_image(name: &str) -> Vec<u8> {
+    let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name)).unwrap();
+    let side = 6000_u16.to_be_bytes();
+    if bytes.starts_with(&[0xff, 0xd8]) {
+        // After the marker of a frame, baseline or progressive: length, precision, height, width.
+        let frame = bytes.windows(2).position(|two| matches!(two, [0xff, 0xc0 | 0xc2])).unwrap();
+        bytes[frame + 5..frame + 9].copy_from_slice(&[side, side].concat());
+    } else {
+        bytes[16..24].copy_from_slice(&[[0, 0], side, [0, 0], side].concat());
+        let mut crc = flate2::Crc::new();
+        crc.update(&bytes[12..29]);
+        bytes[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+    }
+    bytes
+}
+
+#[cfg(feature = "images")]
+#[test]
+fn an_image_has_no_more_pixels_than_its_file_can_hold() {
+    use chainrule_data::image_folder::ImageFolder;
+
+    for name in ["rgb444.jpg", "progressive.jpg", "rgb8.png", "interlaced.png", "rgba16.png"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("class").join(name);
+        fs::create_dir(path.parent().unwrap()).unwrap();
+        let bytes = lying_image(name);
+        fs::write(&path, &bytes).unwrap();
+        let (result, peak) = peak(|| ImageFolder::new().load_part(directory.path()));
+        assert!(peak < MB, "{name}: {peak}");
+        assert_eq!(
+            result.unwrap_err().to_string().replace(&directory.path().display().to_string(), "DIR"),
+            format!(
+                "cannot decode DIR/class/{name}: its header says 6000×6000 pixels, more than a file of {} bytes can hold\n  \
+                 help: replace the file, or remove it from the folder",
+                bytes.len()
+            )
+        );
+    }
+}
+
+/// A PNG file may compress by a factor of 1000. After the first one of a folder, the header is compared with its size.
+#[cfg(feature = "images")]
+#[test]
+fn an_image_of_another_size_is_not_decoded() {
+    use chainrule_data::image_folder::ImageFolder;
+
+    let png = |side: u32| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, side, side);
+        encoder.set_compression(png::Compression::High);
+        let mut writer = encoder.write_header().unwrap();
+        writer.write_image_data(&vec![0; (side * side) as usize]).unwrap();
+        writer.finish().unwrap();
+        bytes
+    };
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("class")).unwrap();
+    fs::write(directory.path().join("class/a.png"), png(2)).unwrap();
+    fs::write(directory.path().join("class/b.png"), png(6000)).unwrap();
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
+    let (result, peak) = peak(|| threads.install(|| ImageFolder::new().load_part(directory.path())));
+    assert!(peak < MB, "{peak}");
+    assert_eq!(
+        result.unwrap_err().to_string().replace(&directory.path().display().to_string(), "DIR"),
+        "DIR/class/b.png: image of 6000×6000 pixels\n  expected 2×2, the size of DIR/class/a.png\n  \
+         help: resize all images to the same size"
+    );
+}
+
 #[test]
 fn the_measurement_sees_what_is_held() {
     let (bytes, peak) = peak(|| vec![1_u8; 5 << 20]);

@@ -127,13 +127,14 @@ fn missing_files_and_folders_are_named() {
     fs::remove_file(root.path().join("test/ant/t.jpeg")).unwrap();
     assert_eq!(
         text(root.path()),
-        "image folder: images (*.png, *.jpg, *.jpeg) not found in DIR/test/ant\n  \
-         help: arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg)"
+        "image folder: images (PNG or JPEG) not found in DIR/test/ant\n  \
+         help: arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg), or remove the folder, \
+         or allow empty classes (ImageFolder::allow_empty_classes)"
     );
     fs::remove_dir(root.path().join("test/ant")).unwrap();
     assert!(text(root.path()).starts_with("toy: training classes are ant zebra, test classes zebra\n"));
     fs::remove_dir_all(root.path().join("test/zebra")).unwrap();
     assert!(text(root.path()).starts_with("image folder: class folders not found in DIR/test\n"));
     fs::remove_dir(root.path().join("test")).unwrap();
-    assert!(text(root.path()).starts_with("cannot read DIR/test: "));
+    assert!(text(root.path()).starts_with("image folder: test (or val, valid, validation) not found in DIR\n"));
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use chainrule_data::image_folder;
+use chainrule_data::image_folder::ImageFolder;
 
 /// Files written by `tests/images/make.py`, and their RGB pixels, row by row, as decoded by the crate `image` 0.25.10.
 const FILES: [(&str, &str); 31] = [
@@ -49,7 +49,7 @@ fn every_kind_decodes_to_the_expected_pixels() {
         let class = root.path().join("class");
         fs::create_dir(&class).unwrap();
         fs::copy(images.join(name), class.join(name)).unwrap();
-        let read = image_folder::load_part(root.path()).unwrap();
+        let (read, _) = ImageFolder::new().load_part(root.path()).unwrap();
         assert_eq!(read.shape(), [1, 3, 3, 4], "{name}");
         let plane = 3 * 4;
         let pixel = |i: usize| {
