@@ -2,7 +2,7 @@
 
 use std::ops::Index;
 
-use chainrule_tensor::{Float, TensorOf, Unary};
+use chainrule_tensor::{Float, TensorOf, Unary, ranges};
 
 use crate::graph::VarOf;
 
@@ -77,7 +77,12 @@ impl<T: Float> GradientsOf<T> {
     /// (`torch.nn.utils.clip_grad_norm_`, with the same 1e-6 in the denominator).
     ///
     /// The norm is a scalar tensor on the device of the gradients, so this does not synchronize.
+    ///
+    /// # Panics
+    /// If the limit is negative or NaN. Infinity does not clip.
+    #[track_caller]
     pub fn clip_norm(&mut self, max_norm: f64) -> TensorOf<f64> {
+        ranges::check("clip_norm", "max_norm", max_norm, ranges::LIMIT);
         let norm = self.norm();
         let factor = norm.unary(Unary::Add(1e-6)).unary(Unary::DivInto(max_norm)).unary(Unary::Clamp(0.0, 1.0));
         TensorOf::scale_all(self.entries.iter_mut().map(|(_, gradient)| gradient).collect(), &factor);
@@ -85,7 +90,12 @@ impl<T: Float> GradientsOf<T> {
     }
 
     /// Clamps each element to ±`limit`.
+    ///
+    /// # Panics
+    /// If the limit is negative or NaN. Infinity does not clip.
+    #[track_caller]
     pub fn clip_value(&mut self, limit: f64) {
+        ranges::check("clip_value", "limit", limit, ranges::LIMIT);
         for (_, gradient) in &mut self.entries {
             *gradient = gradient.unary(Unary::Clamp(-limit, limit));
         }

@@ -4,6 +4,7 @@ mod commands;
 mod compute;
 mod failure;
 mod nets;
+mod numbers;
 mod training;
 
 use std::process::ExitCode;

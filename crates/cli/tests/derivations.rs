@@ -182,6 +182,7 @@ fn worksheets_of_every_kind() {
     for (flags, message) in [
         (["--net", "2x2", "--seed", "1"], "--net 2x2: expected sizes of layers such as 2-2-1"),
         (["--kind", "batch-norm", "--activation", "tanh"], "--activation has no effect with --kind batch-norm"),
+        (["--optimizer", "sgd", "--lr", "-0.1"], "expected a positive number, such as 0.001"),
         (["--optimizer", "none", "--lr", "0.1"], "--lr has no effect with --optimizer none"),
         (["--net", "20-20", "--lr", "0.1"], "400 weights; a sheet has at most 60"),
     ] {

@@ -3,7 +3,7 @@
 //! Numbers are drawn in f64 and rounded, so that an f32 and an f64 net start with the same weights.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Rng, Shape, TensorOf};
+use chainrule_tensor::{Float, Rng, Shape, TensorOf, ranges};
 
 /// The nonlinearity after a layer, which determines the gain that preserves the variance of activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,12 +20,19 @@ pub enum Nonlinearity {
 
 impl Nonlinearity {
     /// The gain (`torch.nn.init.calculate_gain`).
+    ///
+    /// # Panics
+    /// If the slope of a leaky relu is infinite or NaN.
+    #[track_caller]
     pub fn gain(self) -> f64 {
         match self {
             Self::Linear => 1.0,
             Self::Tanh => 5.0 / 3.0,
             Self::Relu => 2f64.sqrt(),
-            Self::LeakyRelu(slope) => (2.0 / (1.0 + slope * slope)).sqrt(),
+            Self::LeakyRelu(slope) => {
+                ranges::check("init", "slope", slope, ranges::FINITE);
+                (2.0 / (1.0 + slope * slope)).sqrt()
+            }
         }
     }
 }
@@ -54,18 +61,21 @@ pub fn fans(weight: Shape) -> (usize, usize) {
 /// Sets every element to `value`.
 ///
 /// # Panics
-/// If this is not a parameter.
+/// If this is not a parameter, or the value is infinite or NaN.
 #[track_caller]
 pub fn constant<T: Float>(parameter: &VarOf<T>, value: f64) {
+    ranges::check("init", "value", value, ranges::FINITE);
     parameter.set(&TensorOf::full(parameter.shape(), T::from_f64(value)));
 }
 
 /// Draws from the uniform distribution on [low, high).
 ///
 /// # Panics
-/// If this is not a parameter.
+/// If this is not a parameter, or not −∞ < low ≤ high < ∞.
 #[track_caller]
 pub fn uniform<T: Float>(parameter: &VarOf<T>, low: f64, high: f64, rng: &mut Rng) {
+    ranges::check("init", "low", low, ranges::FINITE);
+    ranges::check("init", "high", high, low..f64::INFINITY);
     parameter.set(&uniform_tensor(parameter.shape(), low, high, rng));
 }
 
@@ -77,9 +87,11 @@ pub(crate) fn uniform_tensor<T: Float>(shape: Shape, low: f64, high: f64, rng: &
 /// Draws from the normal distribution, by the Box–Muller transform.
 ///
 /// # Panics
-/// If this is not a parameter.
+/// If this is not a parameter, the mean is infinite or NaN, or the standard deviation is negative, infinite or NaN.
 #[track_caller]
 pub fn normal<T: Float>(parameter: &VarOf<T>, mean: f64, std: f64, rng: &mut Rng) {
+    ranges::check("init", "mean", mean, ranges::FINITE);
+    ranges::check("init", "std", std, ranges::NOT_NEGATIVE);
     let key = rng.layer_key();
     let drawn = TensorOf::<f64>::random_normal(key, parameter.shape()).to_vec();
     parameter.set(&TensorOf::from_fn(parameter.shape(), |i| T::from_f64(mean + std * drawn[i])));
@@ -88,7 +100,7 @@ pub fn normal<T: Float>(parameter: &VarOf<T>, mean: f64, std: f64, rng: &mut Rng
 /// Kaiming (He) initialization, uniform on ±gain·√(3/fan) (He and others: "Delving deep into rectifiers", 2015).
 ///
 /// # Panics
-/// If this is not a parameter, or has fewer than two axes.
+/// If this is not a parameter, has fewer than two axes, or a slope is infinite or NaN.
 #[track_caller]
 pub fn kaiming_uniform<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinearity, rng: &mut Rng) {
     let bound = kaiming_std(parameter.shape(), fan, after) * 3f64.sqrt();
@@ -98,7 +110,7 @@ pub fn kaiming_uniform<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinea
 /// Kaiming (He) initialization, normal with standard deviation gain/√fan.
 ///
 /// # Panics
-/// If this is not a parameter, or has fewer than two axes.
+/// If this is not a parameter, has fewer than two axes, or a slope is infinite or NaN.
 #[track_caller]
 pub fn kaiming_normal<T: Float>(parameter: &VarOf<T>, fan: Fan, after: Nonlinearity, rng: &mut Rng) {
     normal(parameter, 0.0, kaiming_std(parameter.shape(), fan, after), rng);
@@ -115,7 +127,7 @@ fn kaiming_std(weight: Shape, fan: Fan, after: Nonlinearity) -> f64 {
 /// training deep feedforward neural networks", 2010).
 ///
 /// # Panics
-/// If this is not a parameter, or has fewer than two axes.
+/// If this is not a parameter, has fewer than two axes, or the gain is negative, infinite or NaN.
 #[track_caller]
 pub fn xavier_uniform<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) {
     let bound = xavier_std(parameter.shape(), gain) * 3f64.sqrt();
@@ -125,7 +137,7 @@ pub fn xavier_uniform<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) 
 /// Xavier (Glorot) initialization, normal with standard deviation gain·√(2/(`fan_in` + `fan_out`)).
 ///
 /// # Panics
-/// If this is not a parameter, or has fewer than two axes.
+/// If this is not a parameter, has fewer than two axes, or the gain is negative, infinite or NaN.
 #[track_caller]
 pub fn xavier_normal<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) {
     normal(parameter, 0.0, xavier_std(parameter.shape(), gain), rng);
@@ -133,6 +145,7 @@ pub fn xavier_normal<T: Float>(parameter: &VarOf<T>, gain: f64, rng: &mut Rng) {
 
 #[track_caller]
 fn xavier_std(weight: Shape, gain: f64) -> f64 {
+    ranges::check("init", "gain", gain, ranges::NOT_NEGATIVE);
     let (fan_in, fan_out) = fans(weight);
     gain * (2.0 / (fan_in + fan_out) as f64).sqrt()
 }

@@ -1,5 +1,6 @@
 //! Learning-rate schedules: pure functions of the step, so only the step has to be saved.
 
+use chainrule_tensor::ranges;
 use serde::{Deserialize, Serialize};
 
 /// A learning rate as a function of the step or epoch, whichever the program counts.
@@ -12,9 +13,26 @@ use serde::{Deserialize, Serialize};
 /// assert!(schedule.lr(110) < 1e-12);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Schedule {
     curve: Curve,
     warm_up: u64,
+}
+
+/// A schedule from a file, which may have any numbers.
+#[derive(Deserialize)]
+struct Unchecked {
+    curve: Curve,
+    warm_up: u64,
+}
+
+impl TryFrom<Unchecked> for Schedule {
+    type Error = String;
+
+    fn try_from(Unchecked { curve, warm_up }: Unchecked) -> Result<Self, String> {
+        curve.checked()?;
+        Ok(Self { curve, warm_up })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,11 +44,19 @@ enum Curve {
 }
 
 impl Schedule {
+    #[track_caller]
     fn new(curve: Curve) -> Self {
+        if let Err(text) = curve.checked() {
+            panic!("{text}");
+        }
         Self { curve, warm_up: 0 }
     }
 
     /// A constant learning rate.
+    ///
+    /// # Panics
+    /// If it is negative, infinite or NaN.
+    #[track_caller]
     pub fn constant(lr: f64) -> Self {
         Self::new(Curve::Constant { lr })
     }
@@ -38,10 +64,9 @@ impl Schedule {
     /// Multiplied by `gamma` every `size` steps (`torch.optim.lr_scheduler.StepLR`).
     ///
     /// # Panics
-    /// If the size is 0.
+    /// If the size is 0, or the rate or `gamma` is negative, infinite or NaN.
     #[track_caller]
     pub fn step(lr: f64, size: u64, gamma: f64) -> Self {
-        assert!(size > 0, "schedule: a step of size 0\n  rule: size ≥ 1");
         Self::new(Curve::Step { lr, size, gamma })
     }
 
@@ -49,10 +74,9 @@ impl Schedule {
     /// (Loshchilov, Hutter: "SGDR: stochastic gradient descent with warm restarts", 2017; without the restarts).
     ///
     /// # Panics
-    /// If `steps` is 0.
+    /// If `steps` is 0, or a rate is negative, infinite or NaN.
     #[track_caller]
     pub fn cosine(lr: f64, end: f64, steps: u64) -> Self {
-        assert!(steps > 0, "schedule: a cosine of 0 steps\n  rule: steps ≥ 1");
         Self::new(Curve::Cosine { lr, end, steps })
     }
 
@@ -60,10 +84,9 @@ impl Schedule {
     /// (Smith, Topin: "Super-convergence", 2018; `torch.optim.lr_scheduler.OneCycleLR`).
     ///
     /// # Panics
-    /// If `steps` is less than 2.
+    /// If `steps` is less than 2, or the rate is negative, infinite or NaN.
     #[track_caller]
     pub fn one_cycle(peak: f64, steps: u64) -> Self {
-        assert!(steps > 1, "schedule: a cycle of {steps} steps\n  rule: steps ≥ 2");
         Self::new(Curve::OneCycle { peak, steps, rising: 0.3, start_divisor: 25.0, end_divisor: 1e4 })
     }
 
@@ -88,10 +111,28 @@ fn half_cosine(from: f64, to: f64, progress: f64) -> f64 {
 }
 
 impl Curve {
+    /// An error if a number is outside its range.
+    fn checked(&self) -> Result<(), String> {
+        let rate = |name: &str, x: f64| ranges::checked("schedule", name, x, ranges::NOT_NEGATIVE);
+        let count = |name: &str, n: u64, least: u64| {
+            if n >= least { Ok(()) } else { Err(format!("schedule: {name} is {n}\n  rule: {name} ≥ {least}")) }
+        };
+        match *self {
+            Self::Constant { lr } => rate("lr", lr),
+            Self::Step { lr, size, gamma } => rate("lr", lr).and(count("size", size, 1)).and(rate("gamma", gamma)),
+            Self::Cosine { lr, end, steps } => rate("lr", lr).and(rate("end", end)).and(count("steps", steps, 1)),
+            Self::OneCycle { peak, steps, rising, start_divisor, end_divisor } => rate("peak", peak)
+                .and(count("steps", steps, 2))
+                .and(ranges::checked("schedule", "rising", rising, ranges::SHARE))
+                .and(ranges::checked("schedule", "start_divisor", start_divisor, ranges::POSITIVE))
+                .and(ranges::checked("schedule", "end_divisor", end_divisor, ranges::POSITIVE)),
+        }
+    }
+
     fn lr(&self, step: u64) -> f64 {
         match *self {
             Self::Constant { lr } => lr,
-            Self::Step { lr, size, gamma } => lr * gamma.powi((step / size) as i32),
+            Self::Step { lr, size, gamma } => lr * gamma.powi(i32::try_from(step / size).unwrap_or(i32::MAX)),
             Self::Cosine { lr, end, steps } => half_cosine(lr, end, step.min(steps) as f64 / steps as f64),
             Self::OneCycle { peak, steps, rising, start_divisor, end_divisor } => {
                 let (start, last) = (peak / start_divisor, (steps - 1) as f64);

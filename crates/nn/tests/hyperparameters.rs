@@ -2,8 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use chainrule_autograd::VarOf;
-use chainrule_nn::{Adam, AdamW, Optimizer, Sgd};
+use chainrule_autograd::{CrossEntropy, Var64, VarOf};
+use chainrule_nn::init::{self, Fan, Nonlinearity};
+use chainrule_nn::{
+    Activation, Adam, AdamW, BatchNorm1d, BatchNorm2d, Checkpoint, Dropout, Module, Optimizer, Progress, Schedule,
+    Sequential, Sgd,
+};
+use chainrule_tensor::{Key, Purpose, Rng, TensorOf};
 
 /// The text of the panic of `body`.
 fn panics<R>(body: impl FnOnce() -> R) -> Option<String> {
@@ -93,4 +98,109 @@ fn settings_of_adam() {
         AdamW::new(p(), 0.1).weight_decay(x)
     });
     accepted(&[0.0, 0.999], |x| adam().betas(x, x).eps(x).weight_decay(x));
+}
+
+#[test]
+fn settings_of_schedules() {
+    let lr = "schedule: lr is {}\n  rule: 0 ≤ lr < ∞";
+    refused(&NEGATIVE, lr, Schedule::constant);
+    refused(&NEGATIVE, lr, |x| Schedule::step(x, 3, 0.1));
+    refused(&NEGATIVE, lr, |x| Schedule::cosine(x, 0.0, 3));
+    refused(&NEGATIVE, "schedule: gamma is {}\n  rule: 0 ≤ gamma < ∞", |x| Schedule::step(0.1, 3, x));
+    refused(&NEGATIVE, "schedule: end is {}\n  rule: 0 ≤ end < ∞", |x| Schedule::cosine(0.1, x, 3));
+    refused(&NEGATIVE, "schedule: peak is {}\n  rule: 0 ≤ peak < ∞", |x| Schedule::one_cycle(x, 3));
+    refused(&[0.0], "schedule: size is {}\n  rule: size ≥ 1", |_| Schedule::step(0.1, 0, 0.1));
+    refused(&[0.0], "schedule: steps is {}\n  rule: steps ≥ 1", |_| Schedule::cosine(0.1, 0.0, 0));
+    refused(&[1.0], "schedule: steps is {}\n  rule: steps ≥ 2", |_| Schedule::one_cycle(0.1, 1));
+    accepted(&[0.0, 0.5, 3.0], |x| [Schedule::step(x, 1, x), Schedule::cosine(x, x, 1), Schedule::one_cycle(x, 2)]);
+    // A count of 2³¹ decays is no negative exponent.
+    assert_eq!(Schedule::step(0.1, 1, 0.5).lr(1 << 31), 0.0);
+}
+
+/// A schedule in a file is checked as one in a program.
+#[test]
+fn a_schedule_in_a_checkpoint_is_checked() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("state");
+    let progress = Progress { schedule: Some(Schedule::step(0.1, 3, 0.5)), ..Progress::default() };
+    Checkpoint::capture(&Sequential::<f64>::new(), &Sgd::new(p(), 0.1), &progress).save(&path).expect("it is saved");
+    assert_eq!(Checkpoint::load(&path).expect("it is read").progress(), &progress);
+    let text = String::from_utf8(std::fs::read(&path).expect("the file")).expect("text");
+    let edited = text.replacen(r#"\"size\":3"#, r#"\"size\":0"#, 1);
+    assert_ne!(edited, text);
+    std::fs::write(&path, edited).expect("the file");
+    let error = Checkpoint::load(&path).expect_err("a step of 0").to_string();
+    assert!(error.contains("schedule: size is 0\n  rule: size ≥ 1"), "{error}");
+}
+
+#[test]
+fn settings_of_layers() {
+    refused(&[-0.1, 1.1, NAN], "BatchNorm2d: momentum is {}\n  rule: 0 ≤ momentum ≤ 1", |x| {
+        BatchNorm2d::<f32>::new(2).momentum(x)
+    });
+    refused(&[-1e-5, 0.0, NAN, INFINITY], "BatchNorm1d: eps is {}\n  rule: 0 < eps < ∞", |x| {
+        BatchNorm1d::<f32>::new(2).eps(x)
+    });
+    accepted(&[1e-12, 0.5, 1.0], |x| BatchNorm1d::<f32>::new(2).momentum(x).eps(x));
+    refused(&[-0.1, 1.0, NAN], "dropout: p is {}\n  rule: 0 ≤ p < 1", |x| Dropout::new(x, &mut Rng::seed(1)));
+    let x = Var64::constant([-1.0, 2.0]);
+    refused(&[-0.1, 1.0, NAN], "dropout: p is {}\n  rule: 0 ≤ p < 1", |p| x.dropout(p, Key::new(1, Purpose::USER)));
+    for (layer, name) in [
+        (Activation::LeakyRelu as fn(f64) -> Activation, "leaky_relu: slope is {}\n  rule: −∞ < slope < ∞"),
+        (Activation::Elu, "elu: alpha is {}\n  rule: −∞ < alpha < ∞"),
+        (Activation::Swish, "swish: beta is {}\n  rule: −∞ < beta < ∞"),
+    ] {
+        refused(&[NAN, INFINITY, -INFINITY], name, |number| layer(number).forward(&x));
+        accepted(&[-2.0, 0.0, 1e300], |number| layer(number).forward(&x));
+    }
+}
+
+#[test]
+fn settings_of_initial_weights() {
+    let w = Var64::parameter("w", TensorOf::zeros([2, 2]));
+    let rng = || Rng::seed(1);
+    let finite = [NAN, INFINITY, -INFINITY];
+    refused(&finite, "init: value is {}\n  rule: −∞ < value < ∞", |x| init::constant(&w, x));
+    refused(&finite, "init: low is {}\n  rule: −∞ < low < ∞", |x| init::uniform(&w, x, 1.0, &mut rng()));
+    refused(&[-1.5, NAN, INFINITY], "init: high is {}\n  rule: −1 ≤ high < ∞", |x| {
+        init::uniform(&w, -1.0, x, &mut rng());
+    });
+    refused(&finite, "init: mean is {}\n  rule: −∞ < mean < ∞", |x| init::normal(&w, x, 1.0, &mut rng()));
+    refused(&NEGATIVE, "init: std is {}\n  rule: 0 ≤ std < ∞", |x| init::normal(&w, 0.0, x, &mut rng()));
+    refused(&NEGATIVE, "init: gain is {}\n  rule: 0 ≤ gain < ∞", |x| init::xavier_uniform(&w, x, &mut rng()));
+    refused(&NEGATIVE, "init: gain is {}\n  rule: 0 ≤ gain < ∞", |x| init::xavier_normal(&w, x, &mut rng()));
+    refused(&finite, "init: slope is {}\n  rule: −∞ < slope < ∞", |x| {
+        init::kaiming_normal(&w, Fan::In, Nonlinearity::LeakyRelu(x), &mut rng());
+    });
+}
+
+#[test]
+fn limits_of_clipping_and_label_smoothing() {
+    let w = Var64::parameter("w", [3.0, 4.0]);
+    let gradients = || (0.5 * w.square()).sum().backward();
+    refused(&[-1.0, NAN, -INFINITY], "clip_norm: max_norm is {}\n  rule: 0 ≤ max_norm ≤ ∞", |x| {
+        gradients().clip_norm(x)
+    });
+    refused(&[-1.0, NAN, -INFINITY], "clip_value: limit is {}\n  rule: 0 ≤ limit ≤ ∞", |x| {
+        gradients().clip_value(x)
+    });
+    let mut same = gradients();
+    assert_eq!(same.clip_norm(INFINITY).item(), 5.0);
+    same.clip_value(INFINITY);
+    assert_eq!(same[&w].to_vec(), [3.0, 4.0]);
+    let x = Var64::constant([[1.0, 2.0]]);
+    refused(
+        &[-0.1, 1.1, NAN],
+        "cross_entropy: label_smoothing is {}\n  rule: 0 ≤ label_smoothing ≤ 1",
+        |label_smoothing| {
+            let options = CrossEntropy { label_smoothing, ..CrossEntropy::default() };
+            x.cross_entropy_with(&[0].into(), &options)
+        },
+    );
+    let (one, zero) = (Var64::constant([1.0]), Var64::constant([0.0]));
+    let rows = Var64::constant([[1.0], [2.0]]);
+    refused(&NEGATIVE, "batch_norm: eps is {}\n  rule: 0 ≤ eps < ∞", |eps| rows.batch_norm(&one, &zero, eps));
+    refused(&NEGATIVE, "batch_norm: eps is {}\n  rule: 0 ≤ eps < ∞", |eps| {
+        rows.batch_norm_inference(&one, &zero, &zero.value(), &one.value(), eps)
+    });
 }

@@ -18,10 +18,23 @@ pub const LIMIT: RangeInclusive<f64> = 0.0..=f64::INFINITY;
 /// Checks a hyperparameter, `name`, of `owner`.
 ///
 /// # Panics
-/// If the value is outside the range or NaN; the message names the hyperparameter, the value and the range.
+/// With the text of [`checked`], if the value is outside the range.
 #[track_caller]
 pub fn check(owner: &str, name: &str, value: f64, range: impl RangeBounds<f64>) {
-    assert!(range.contains(&value), "{owner}: {name} is {value}\n  rule: {}", rule(name, &range));
+    if let Err(text) = checked(owner, name, value, range) {
+        panic!("{text}");
+    }
+}
+
+/// Checks a hyperparameter, `name`, of `owner`, that comes from a file.
+///
+/// # Errors
+/// If the value is outside the range or NaN; the text names the hyperparameter, the value and the range.
+pub fn checked(owner: &str, name: &str, value: f64, range: impl RangeBounds<f64>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("{owner}: {name} is {value}\n  rule: {}", rule(name, &range)))
 }
 
 /// The range as a formula, such as `0 ≤ lr < ∞`.

@@ -7,6 +7,7 @@ use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
 use crate::compute::ComputeOptions;
+use crate::numbers::positive;
 
 /// The options of training.
 #[derive(Args, Clone, Debug)]
@@ -91,13 +92,6 @@ impl FromStr for Channels {
             (&[a, b], 2) if a > 0 && b > 0 => Ok(Self([a, b])),
             _ => Err("expected two positive integers, such as 8,16".into()),
         }
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(x) if x > 0.0 && f64::is_finite(x) => Ok(x),
-        _ => Err("expected a positive number, such as 0.001".into()),
     }
 }
 

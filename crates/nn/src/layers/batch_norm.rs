@@ -1,7 +1,7 @@
 //! Batch normalization.
 
 use chainrule_autograd::{BatchStatistics, VarOf};
-use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf};
+use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf, ranges};
 
 use crate::module::{BatchNormalization, Item, LayerKind, Module, Visitor};
 use crate::state::{BufferOf, Counter, Mode};
@@ -118,14 +118,24 @@ macro_rules! batch_norm {
             }
 
             /// The weight of the new batch in the running statistics.
+            ///
+            /// # Panics
+            /// If it is not in [0, 1].
+            #[track_caller]
             #[must_use]
             pub fn momentum(self, momentum: f64) -> Self {
+                ranges::check(self.0.about.name, "momentum", momentum, ranges::SHARE);
                 Self(BatchNorm { momentum, ..self.0 })
             }
 
             /// ε, which is added to the variance.
+            ///
+            /// # Panics
+            /// If it is not positive: a channel of equal values would be divided by 0.
+            #[track_caller]
             #[must_use]
             pub fn eps(self, eps: f64) -> Self {
+                ranges::check(self.0.about.name, "eps", eps, ranges::POSITIVE);
                 Self(BatchNorm { eps, ..self.0 })
             }
 

@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_2_PI, TAU};
 
-use chainrule_tensor::{Binary, Compare, Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Compare, Float, TensorOf, Unary, ranges};
 
 use super::function::{Forward, Function, Slope, function, gradient};
 use crate::attribute::Attribute;
@@ -16,8 +16,11 @@ function! {
 }
 
 function! {
-    /// f′ is α at 0. α may be any number: 0 gives relu, 1 the identity, −1 the absolute value.
-    pub fn leaky_relu(slope "α") = "x where x > 0, else αx", Unary::LeakyRelu(slope);
+    /// f′ is α at 0. α may be any finite number: 0 gives relu, 1 the identity, −1 the absolute value.
+    ///
+    /// # Panics
+    /// If the slope is infinite or NaN.
+    pub fn leaky_relu(slope "α" in FINITE) = "x where x > 0, else αx", Unary::LeakyRelu(slope);
     slope(x) = "s, s = 1 where x > 0, else α", Binary::LeakyReluBackward(slope);
     curvature = 0;
 }
@@ -25,7 +28,10 @@ function! {
 function! {
     /// The exponential linear unit (Clevert, Unterthiner, Hochreiter: "Fast and accurate deep network learning by
     /// exponential linear units", 2015). f′ is α at 0, as in `PyTorch`.
-    pub fn elu(alpha "α") = "x where x > 0, else α(e^x − 1)", Unary::Elu(alpha);
+    ///
+    /// # Panics
+    /// If α is infinite or NaN.
+    pub fn elu(alpha "α" in FINITE) = "x where x > 0, else α(e^x − 1)", Unary::Elu(alpha);
     slope(x) = "s, s = 1 where x > 0, else α·e^x", Binary::EluBackward(alpha);
     curvature = "c, c = 0 where x > 0, else α·e^x", {
         let zero = TensorOf::scalar(T::ZERO);
@@ -62,7 +68,10 @@ function! {
 function! {
     /// Swish, also called `SiLU` for β = 1 (Ramachandran, Zoph, Le: "Searching for activation functions", 2017).
     /// β → 0 gives x/2, β → ∞ gives relu.
-    pub fn swish(beta "β") = "x·σ(βx)", Unary::Swish(beta);
+    ///
+    /// # Panics
+    /// If β is infinite or NaN.
+    pub fn swish(beta "β" in FINITE) = "x·σ(βx)", Unary::Swish(beta);
     slope(x) = "(s + βx·s(1 − s)), s = σ(βx)", Binary::SwishBackward(beta);
     curvature = "β·s(1 − s)(2 + βx(1 − 2s))", {
         let s = (beta * x).sigmoid();

@@ -124,13 +124,14 @@ impl<T: Float, F: Slope<T>> Rule<T> for Gradient<F> {
 macro_rules! function {
     (
         $(#[$doc:meta])*
-        $vis:vis fn $name:ident($($number:ident $symbol:literal),*) $(as $label:literal)? = $formula:literal, $value:expr
+        $vis:vis fn $name:ident($($number:ident $symbol:literal $(in $range:ident)?),*) $(as $label:literal)? = $formula:literal, $value:expr
             $(, tangent $tangent:tt)?;
         slope($($at:ident)?) = $slope:literal, $($gradient:tt)*
     ) => {
         impl<T: Float> VarOf<T> {
             #[doc = concat!("`y = ", $formula, "`; `dx = dy · ", $slope, "`.")]
             $(#[$doc])*
+            #[track_caller]
             #[must_use]
             $vis fn $name(&self $(, $number: f64)*) -> Self {
                 #[derive(Clone, Copy)]
@@ -150,6 +151,7 @@ macro_rules! function {
 
                 function!(@slope [$name $($label)?] [$($at)?] [$($number)*] $slope, $($gradient)*);
 
+                $($(ranges::check(stringify!($name), stringify!($number), $number, ranges::$range);)?)*
                 Self::record(self.value().unary($value), [self], Forward(Entry { $($number),* }))
             }
         }

@@ -1,6 +1,6 @@
 //! Cross-entropy of logits and class labels.
 
-use chainrule_tensor::{Float, Shape, TensorOf, Unary};
+use chainrule_tensor::{Float, Shape, TensorOf, Unary, ranges};
 
 use super::mse::Reduction;
 use crate::attribute::Attribute;
@@ -51,7 +51,7 @@ impl<T: Float> VarOf<T> {
     /// divides the sum by `Σ w[label]`.
     ///
     /// # Panics
-    /// If the shapes do not fit, the batch is empty or a label is out of range.
+    /// If the shapes do not fit, the batch is empty, a label is out of range or the label smoothing is not in [0, 1].
     #[track_caller]
     #[must_use]
     pub fn cross_entropy_with(&self, labels: &TensorOf<i32>, options: &CrossEntropy<T>) -> Self {
@@ -67,7 +67,7 @@ impl<T: Float> VarOf<T> {
                 w.shape()
             );
         }
-        assert!((0.0..=1.0).contains(smoothing), "cross_entropy: label smoothing is {smoothing}\n  rule: 0 ≤ ε ≤ 1");
+        ranges::check("cross_entropy", "label_smoothing", *smoothing, ranges::SHARE);
         // The weight of the label of each sample, with the shape of the labels.
         let label_weights = weights.as_ref().map(|w| {
             w.reshape([classes, 1])

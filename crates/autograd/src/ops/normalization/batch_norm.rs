@@ -1,7 +1,7 @@
 //! Batch normalization (Ioffe, Szegedy: "Batch normalization: accelerating deep network training by reducing internal
 //! covariate shift", 2015).
 
-use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary, ranges};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
@@ -28,7 +28,7 @@ impl<T: Float> VarOf<T> {
     /// channel. Saves x, mean and 1/√(var + ε).
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or γ or β is not of shape (C).
+    /// If x has fewer than two axes or no elements, γ or β is not of shape (C), or ε is negative, infinite or NaN.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64) -> (Self, BatchStatistics<T>) {
         self.batch_norm_with(gamma, beta, eps, Epilogue::NONE)
@@ -42,7 +42,7 @@ impl<T: Float> VarOf<T> {
     /// relu also y.
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or another shape does not match.
+    /// If x has fewer than two axes or no elements, another shape does not match, or ε is negative, infinite or NaN.
     #[track_caller]
     pub fn batch_norm_with(
         &self,
@@ -51,6 +51,7 @@ impl<T: Float> VarOf<T> {
         eps: f64,
         epilogue: Epilogue<'_, Self>,
     ) -> (Self, BatchStatistics<T>) {
+        ranges::check("batch_norm", "eps", eps, ranges::NOT_NEGATIVE);
         let (x, residual) = (self.value(), epilogue.residual.map(Self::value));
         let then = epilogue.with_residual(residual.as_deref());
         let (y, [mean, variance, istd]) = x.batch_norm(&gamma.value(), &beta.value(), eps, then);
@@ -72,7 +73,7 @@ impl<T: Float> VarOf<T> {
     /// `dβ = Σ dy`, `dγ = Σ dy·(x − mean)/√(var + ε)`, `dx = dy·γ/√(var + ε)`.
     ///
     /// # Panics
-    /// If a shape does not match.
+    /// If a shape does not match, or ε is negative, infinite or NaN.
     #[track_caller]
     #[must_use]
     pub fn batch_norm_inference(
@@ -92,7 +93,7 @@ impl<T: Float> VarOf<T> {
     /// dz in place of dy, and `dr = dz`.
     ///
     /// # Panics
-    /// If a shape does not match.
+    /// If a shape does not match, or ε is negative, infinite or NaN.
     #[track_caller]
     #[must_use]
     pub fn batch_norm_inference_with(
@@ -102,6 +103,7 @@ impl<T: Float> VarOf<T> {
         eps: f64,
         epilogue: Epilogue<'_, Self>,
     ) -> Self {
+        ranges::check("batch_norm", "eps", eps, ranges::NOT_NEGATIVE);
         let istd = variance.unary(Unary::Add(eps)).unary(Unary::Sqrt).unary(Unary::Reciprocal);
         let scale = gamma.value().binary(Binary::Mul, &istd);
         let residual = epilogue.residual.map(Self::value);

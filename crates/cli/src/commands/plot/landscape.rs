@@ -8,6 +8,7 @@ use kuva::render::figure::Figure;
 use kuva::render::plots::Plot;
 
 use super::picture::{BLUE, GREEN, ORANGE, PURPLE, curve, dots, grid, layout};
+use crate::numbers::positive;
 
 /// The loss of the two-neuron net over w1 and w5, with the paths of SGD, momentum, Nesterov and Adam
 ///
@@ -20,7 +21,7 @@ pub struct Arguments {
     #[arg(long, value_name = "W1,W5", default_value = "-2.5,1.6", value_parser = start, allow_hyphen_values = true)]
     start: [f64; 2],
     /// The learning rate of SGD, momentum and Nesterov; Adam's is the same
-    #[arg(long, default_value_t = 0.15, value_parser = positive)]
+    #[arg(long, default_value_t = 0.15, value_parser = positive, allow_negative_numbers = true)]
     lr: f64,
     /// The number of steps of each optimizer
     #[arg(long, default_value_t = 150)]
@@ -31,10 +32,6 @@ fn start(text: &str) -> Result<[f64; 2], String> {
     let numbers: Vec<f64> =
         text.split(',').filter_map(|n| n.trim().parse().ok()).filter(|n: &f64| n.is_finite()).collect();
     numbers.try_into().map_err(|_| "expected two numbers, such as -2.5,1.6".into())
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|n| *n > 0.0 && f64::is_finite(*n)).ok_or_else(|| "expected a number above 0".into())
 }
 
 /// The half width of the picture.

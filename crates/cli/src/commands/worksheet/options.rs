@@ -10,6 +10,7 @@ use chainrule_explain::checker::{
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
+use crate::numbers::positive;
 
 /// Makes worksheets on backpropagation, each student's with other numbers
 ///
@@ -39,7 +40,7 @@ pub struct Arguments {
     #[arg(long, value_enum)]
     optimizer: Option<Steps>,
     /// The learning rate [default: 0.5]
-    #[arg(long)]
+    #[arg(long, value_parser = positive, allow_negative_numbers = true)]
     lr: Option<f64>,
     /// The number of steps [default: 1]
     #[arg(long)]
