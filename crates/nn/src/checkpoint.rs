@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Shape, TensorOf};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use chainrule_tensor::{Float, TensorOf};
+use safetensors::tensor::{SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -19,6 +19,7 @@ use crate::module::{Item, Module, Visitor};
 use crate::optim::{GroupSettings, Optimizer, StateTensors};
 use crate::safetensors_file;
 use crate::schedule::Schedule;
+use crate::weights::{HEADER, MODEL, Plan, Stored, read_tensors, set_counters};
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,10 +48,7 @@ struct Header {
     counters: BTreeMap<String, u64>,
 }
 
-/// The key of the header in the metadata.
-const HEADER: &str = "chainrule";
-/// The prefixes of the names of tensors.
-const MODEL: &str = "model.";
+/// The prefix of the names of optimizer state.
 const OPTIMIZER: &str = "optimizer.";
 
 /// The saved state of a run.
@@ -58,52 +56,13 @@ const OPTIMIZER: &str = "optimizer.";
 pub struct Checkpoint {
     path: PathBuf,
     header: Header,
-    tensors: BTreeMap<String, Stored>,
+    tensors: BTreeMap<String, Stored<'static>>,
 }
-
-/// A tensor as stored in a file.
-#[derive(Clone, Debug)]
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Stored {
-    fn new<T: Float>(x: &TensorOf<T>) -> Self {
-        let bytes = x.to_vec().into_iter().flat_map(|v| le_bytes(v.to_f64(), T::NAME)).collect();
-        Self { dtype: dtype::<T>(), shape: x.shape().to_vec(), bytes }
-    }
-
-    fn tensor<T: Float>(&self) -> Option<TensorOf<T>> {
-        if self.dtype != dtype::<T>() {
-            return None;
-        }
-        let values: Vec<T> = match self.dtype {
-            Dtype::F32 => {
-                self.bytes.as_chunks::<4>().0.iter().map(|b| T::from_f64(f32::from_le_bytes(*b).into())).collect()
-            }
-            _ => self.bytes.as_chunks::<8>().0.iter().map(|b| T::from_f64(f64::from_le_bytes(*b))).collect(),
-        };
-        Some(TensorOf::from_slice(&values, self.shape.clone()))
-    }
-}
-
-/// A number's bytes in a file. The conversion to `f64` is exact for every `f32`.
-fn le_bytes(value: f64, name: &str) -> Vec<u8> {
-    if name == "f32" { (value as f32).to_le_bytes().to_vec() } else { value.to_le_bytes().to_vec() }
-}
-
-fn dtype<T: Float>() -> Dtype {
-    if T::NAME == "f32" { Dtype::F32 } else { Dtype::F64 }
-}
-
-/// Tensors by path.
-type Named<T> = Vec<(String, TensorOf<T>)>;
 
 /// Parameters and buffers by path, in the module's order, and counters by path.
-fn contents<T: Float>(net: &dyn Module<T>) -> (Named<T>, BTreeMap<String, u64>) {
-    let mut tensors: Named<T> =
+#[expect(clippy::type_complexity, reason = "two lists by path")]
+fn contents<T: Float>(net: &dyn Module<T>) -> (Vec<(String, TensorOf<T>)>, BTreeMap<String, u64>) {
+    let mut tensors: Vec<(String, TensorOf<T>)> =
         net.named_parameters().into_iter().map(|(path, var)| (path, var.value().clone())).collect();
     let mut counters = BTreeMap::new();
     net.visit(&mut Visitor::new(&mut |path, item| match item {
@@ -127,10 +86,10 @@ pub fn weights_sha256<T: Float>(net: &dyn Module<T>) -> String {
 }
 
 impl Checkpoint {
-    /// Captures the current state.
+    /// Captures the current state. Tied weights are saved once, with their first path (as `safetensors.torch.save_model` does).
     pub fn capture<T: Float>(net: &dyn Module<T>, optimizer: &dyn Optimizer<T>, progress: &Progress) -> Self {
         let (tensors, counters) = contents(net);
-        let mut stored: BTreeMap<String, Stored> =
+        let mut stored: BTreeMap<String, Stored<'static>> =
             tensors.iter().map(|(path, x)| (format!("{MODEL}{path}"), Stored::new(x))).collect();
         // After `contents`, parameters are named by their paths.
         let names = names(&optimizer.parameters());
@@ -184,7 +143,9 @@ impl Checkpoint {
             .and_then(|map| map.get(HEADER))
             .ok_or_else(|| damaged("it has weights, but no run state".into()))?;
         let header = serde_json::from_str(header).map_err(|e| damaged(e.to_string()))?;
-        Ok(Self { path: path.into(), header, tensors: read_tensors(&bytes).map_err(damaged)? })
+        let tensors = read_tensors(&bytes).map_err(damaged)?;
+        let tensors = tensors.into_iter().map(|(name, stored)| (name, stored.into_owned())).collect();
+        Ok(Self { path: path.into(), header, tensors })
     }
 
     /// Restores the state, with the learning rates, and returns the progress. If anything does not match, also another
@@ -201,16 +162,20 @@ impl Checkpoint {
         if used != saved {
             return Err(NnError::OtherOptimizer { path: self.path.clone(), saved: saved.clone(), used: used.into() });
         }
-        let model = self.tensors.iter().filter_map(|(name, t)| Some((name.strip_prefix(MODEL)?.to_owned(), t)));
-        let weights = fitting(&self.path, net, model.collect())?;
+        let weights = self.tensors.iter().filter_map(|(name, x)| Some((name.strip_prefix(MODEL)?, x)));
+        let plan = Plan::new(net, weights.map(|(name, x)| (name.to_owned(), (name, x))).collect(), false);
+        if !plan.fits() {
+            return Err(NnError::OtherNet { path: self.path.clone(), differences: plan.differences() });
+        }
         let other = |differences: Vec<String>| NnError::OtherOptimizerState {
             path: self.path.clone(),
-            differences: listed(differences),
+            differences: listed(&differences),
         };
-        // After `fitting`, parameters are named by their paths.
+        // The plan has named the parameters by their paths.
         let state = self.optimizer_state(&names(&optimizer.parameters())).map_err(other)?;
         optimizer.restore(state, &self.header.steps, &self.header.groups).map_err(other)?;
-        set(net, &weights, &self.header.counters);
+        plan.apply(net);
+        set_counters(net, &self.header.counters);
         Ok(self.header.progress.clone())
     }
 
@@ -248,86 +213,10 @@ fn names<T: Float>(parameters: &[VarOf<T>]) -> Vec<String> {
 }
 
 /// The first lines of a list of differences, and how many more there are.
-fn listed(mut differences: Vec<String>) -> String {
+fn listed(differences: &[String]) -> String {
     let more = differences.len().saturating_sub(10);
-    differences.truncate(10);
-    if more > 0 {
-        differences.push(format!("and {more} more"));
-    }
-    differences.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n")
-}
-
-/// Loads only the weights and buffers of a net, from a checkpoint or from any safetensors file whose names are the net's
-/// paths, such as one written by `PyTorch`.
-///
-/// # Errors
-/// [`NnError::Read`], [`NnError::Damaged`] or [`NnError::OtherNet`]; in that case nothing is changed.
-pub fn load_weights<T: Float>(net: &dyn Module<T>, path: &Path) -> Result<(), NnError> {
-    let bytes = safetensors_file::read(path)?;
-    let tensors = read_tensors(&bytes).map_err(|why| NnError::Damaged { path: path.into(), why })?;
-    let is_checkpoint = tensors.keys().any(|name| name.starts_with("model."));
-    let name_of = |name: &str| -> Option<String> {
-        if is_checkpoint { name.strip_prefix("model.").map(Into::into) } else { Some(name.into()) }
-    };
-    let model = tensors.iter().filter_map(|(name, stored)| Some((name_of(name)?, stored))).collect();
-    set(net, &fitting(path, net, model)?, &BTreeMap::new());
-    Ok(())
-}
-
-fn read_tensors(bytes: &[u8]) -> Result<BTreeMap<String, Stored>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    let stored = |t: &TensorView<'_>| Stored { dtype: t.dtype(), shape: t.shape().to_vec(), bytes: t.data().to_vec() };
-    Ok(file.tensors().into_iter().map(|(name, t)| (name, stored(&t))).collect())
-}
-
-/// The tensors for a net's weights and buffers, if all of them match.
-fn fitting<T: Float>(
-    path: &Path,
-    net: &dyn Module<T>,
-    mut model: BTreeMap<String, &Stored>,
-) -> Result<BTreeMap<String, TensorOf<T>>, NnError> {
-    let mut differences = Vec::new();
-    let mut fitting: BTreeMap<String, TensorOf<T>> = BTreeMap::new();
-    for (name, own) in contents(net).0 {
-        match model.remove(&name) {
-            None => differences.push(format!("missing     {name} {}", own.shape())),
-            Some(stored) if stored.shape[..] != *own.shape() => {
-                let saved = Shape::from(stored.shape.clone());
-                differences.push(format!("mismatch    {name}: saved {saved}, the net has {}", own.shape()));
-            }
-            Some(stored) => match stored.tensor() {
-                Some(x) => drop(fitting.insert(name, x)),
-                None => differences.push(format!(
-                    "mismatch    {name}: saved as {:?}, the net has {}",
-                    stored.dtype,
-                    T::NAME
-                )),
-            },
-        }
-    }
-    differences.extend(
-        model
-            .iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .map(|(name, _)| format!("unexpected  {name}")),
-    );
-    if !differences.is_empty() {
-        return Err(NnError::OtherNet { path: path.into(), differences: listed(differences) });
-    }
-    Ok(fitting)
-}
-
-/// Sets a net's weights and buffers, and the counters that were saved.
-fn set<T: Float>(net: &dyn Module<T>, fitting: &BTreeMap<String, TensorOf<T>>, counters: &BTreeMap<String, u64>) {
-    for (name, var) in net.named_parameters() {
-        // In place, so that on a GPU filters keep the memory format of its convolutions.
-        var.update(|value| value.copy_from(&fitting[&name].to(value.device())));
-    }
-    net.visit(&mut Visitor::new(&mut |path, item| match item {
-        Item::Buffer(buffer) => buffer.set(fitting[path].to(buffer.get().device())),
-        Item::Counter(counter) => counter.set(counters.get(path).copied().unwrap_or(counter.get())),
-        _ => {}
-    }));
+    let lines = differences.iter().take(10).map(|line| format!("  {line}"));
+    lines.chain((more > 0).then(|| format!("  and {more} more"))).collect::<Vec<_>>().join("\n")
 }
 
 /// Writes a temporary file next to the target, syncs it to disk, and renames it.

@@ -34,7 +34,7 @@ pub enum NnError {
         why: String,
     },
     /// The checkpoint does not match the net.
-    #[error("{}: does not match the net\n{differences}\nuse the same net as when the file was saved", path.display())]
+    #[error("{}: does not match the net\n{differences}\nuse the same net as when the file was saved, or load what fits with LoadOptions::strict(false)", path.display())]
     OtherNet {
         /// The file.
         path: PathBuf,

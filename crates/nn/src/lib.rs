@@ -15,9 +15,10 @@ mod safetensors_file;
 mod schedule;
 mod state;
 mod summary;
+mod weights;
 
 pub use chain::{chain, unfused};
-pub use checkpoint::{Checkpoint, Progress, load_weights, weights_sha256};
+pub use checkpoint::{Checkpoint, Progress, weights_sha256};
 pub use error::NnError;
 pub use layers::*;
 pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};
@@ -25,3 +26,4 @@ pub use optim::{Adam, AdamW, GroupSettings, Optimizer, Sgd, StateTensors};
 pub use replay::{Replay, Step};
 pub use schedule::Schedule;
 pub use state::{BufferOf, Counter, Mode};
+pub use weights::{LoadOptions, LoadReport, load_weights};
