@@ -88,6 +88,8 @@ const CASES: &[Case] = &[
     Case { name: "memory exhaustion", run: memory::exhaustion, settings: SMALL },
     Case { name: "no device", run: memory::no_device, settings: NO_DEVICE },
     Case { name: "missing device", run: memory::missing_device, settings: ONCE },
+    Case { name: "pageable memory", run: tensors::pageable_memory, settings: ONCE },
+    Case { name: "many uploads", run: tensors::many_uploads, settings: ONCE },
     Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },

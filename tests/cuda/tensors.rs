@@ -4,14 +4,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chainrule::data::{Images, Loader, Normalize, RandomCrop, RandomHorizontalFlip, Transform};
 use chainrule_autograd::{Var, Var64, VarOf};
-use chainrule_tensor::{Compare, Device, Float, Key, Purpose, Tensor, Tensor64, TensorOf, cuda};
+use chainrule_tensor::{Binary, Compare, Device, Float, Key, Purpose, Tensor, Tensor64, TensorOf, cuda};
 
 use crate::GPU;
 
 const KEY: Key = Key::new(0x1234_5678_9abc, Purpose::USER);
 
+/// x + x.
+pub fn twice(x: &Tensor) -> Tensor {
+    x.binary(Binary::Add, x)
+}
+
 /// The message of a panic.
-fn panic_of(body: impl FnOnce()) -> String {
+pub fn panic_of(body: impl FnOnce()) -> String {
     let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("it panics");
     panic
         .downcast_ref::<String>()
@@ -44,6 +49,37 @@ pub fn transfers() {
     y.assign(0, 1..2, &x.to(GPU).narrow(0, 2..3));
     assert_eq!((y.at(&[0, 0, 0, 0]), y.at(&[1, 1, 1, 1])), (1.5, x.at(&[2, 1, 1, 1])));
     assert_eq!(format!("{}", Tensor::arange(3).to(GPU)), format!("{}", Tensor::arange(3)));
+}
+
+/// The device may read and write the host's memory late: what the host does with it meanwhile does not matter.
+pub fn pageable_memory() {
+    // Below and above the size of a staging buffer, and whole and broken multiples of it.
+    for bytes in [4 << 10, 16 << 20, (16 << 20) + 4, 48 << 20, (40 << 20) + 12] {
+        let n = bytes / 4;
+        let there = {
+            let x = Tensor::from_fn(n, |i| i as f32);
+            x.to(GPU)
+        };
+        // The pool of buffers gives the memory of `x` to the next tensor of its size.
+        let next = Tensor::full(n, -1.0);
+        let back = there.to_vec();
+        assert!(
+            back.iter().enumerate().all(|(i, &v)| v == i as f32),
+            "{bytes} bytes: uploaded after they were overwritten"
+        );
+        // A download into pageable memory is complete when it returns.
+        let copy = there.to(Device::Cpu);
+        assert_eq!((copy.at(&[0]), copy.at(&[n - 1])), (0.0, (n - 1) as f32));
+        drop(next);
+    }
+}
+
+/// Uploads of more than the staging buffers hold at once.
+pub fn many_uploads() {
+    let pieces: Vec<Tensor> = (0..24).map(|k| Tensor::full(4 << 20, k as f32).to(GPU)).collect();
+    for (k, piece) in pieces.iter().enumerate() {
+        assert_eq!([0, 1 << 20, (4 << 20) - 1].map(|i| piece.at(&[i])), [k as f32; 3]);
+    }
 }
 
 pub fn mixed_devices() {

@@ -1,14 +1,16 @@
 // The driver API functions that the backend calls, implemented on the CPU.
 //
 // Work is queued and executed only at a synchronization, as late as a GPU may execute it: a program that reads a result or
-// overwrites pinned memory without synchronizing gets wrong values here too.
+// overwrites its memory, pinned or not, without synchronizing gets wrong values here too.
 #include "fibers.h"
 #include <algorithm>
+#include <atomic>
 #include <csignal>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -28,6 +30,7 @@ enum : Result {
   NO_DEVICE = 100,
   INVALID_DEVICE = 101,
   INVALID_IMAGE = 200,
+  INVALID_CONTEXT = 201,
   NOT_FOUND = 500,
   NOT_READY = 600,
   LAUNCH_FAILED = 719,
@@ -36,8 +39,12 @@ enum : Result {
 };
 
 using Work = std::function<Result()>;
+static std::atomic<unsigned> graphs; // captured graphs and their executables that are not destroyed
 struct Graph {
   std::vector<Work> nodes;
+  Graph() { graphs++; }
+  Graph(const Graph& other) : nodes(other.nodes) { graphs++; }
+  ~Graph() { graphs--; }
 };
 struct Stream {
   std::vector<Work> queue;
@@ -58,6 +65,16 @@ static size_t used;
 static std::vector<Stream*> streams;
 static Result status = OK; // the first failure of queued work; sticky, as on a GPU
 static bool initialized;
+static void* const device_context = (void*)0x1;
+// Each thread's current context. Not thread_local, whose variables are shared memory and poisoned by each launch.
+static pthread_key_t current_context() {
+  static const pthread_key_t key = [] {
+    pthread_key_t made;
+    if (pthread_key_create(&made, nullptr)) abort();
+    return made;
+  }();
+  return key;
+}
 
 std::map<std::string, cpu::Kernel>& kernels() {
   static std::map<std::string, cpu::Kernel> table;
@@ -108,6 +125,11 @@ static double now() {
 
 #define API extern "C" __attribute__((visibility("default"))) Result
 #define LOCK std::lock_guard<std::recursive_mutex> lock(mutex)
+// What a call on a device begins with: its context is the thread's, and no earlier work has failed.
+#define ON_DEVICE                                                                                                      \
+  LOCK;                                                                                                                \
+  if (pthread_getspecific(current_context()) != device_context) return INVALID_CONTEXT;                                                       \
+  if (status != OK) return status
 
 // ---- the device ----
 
@@ -141,18 +163,25 @@ API cuDeviceGetAttribute(int* value, int attribute, int) {
   return OK;
 }
 API cuDevicePrimaryCtxRetain(void** context, int) {
-  *context = (void*)0x1;
+  *context = device_context;
   return initialized ? OK : 3;
 }
-API cuCtxSetCurrent(void*) { return OK; }
+API cuCtxSetCurrent(void* context) {
+  pthread_setspecific(current_context(), context);
+  return OK;
+}
+API cuCtxGetCurrent(void** context) {
+  *context = pthread_getspecific(current_context());
+  return OK;
+}
 API cuStreamCreate(void** stream, unsigned) {
-  LOCK;
+  ON_DEVICE;
   *stream = new Stream;
   streams.push_back((Stream*)*stream);
   return OK;
 }
 API cuStreamSynchronize(void* handle) {
-  LOCK;
+  ON_DEVICE;
   Stream& stream = *(Stream*)handle;
   return stream.capture ? CAPTURE_UNSUPPORTED : run(stream);
 }
@@ -183,7 +212,7 @@ static void* allocate_guarded(size_t bytes) {
 }
 
 API cuMemAlloc_v2(Address* p, size_t bytes) {
-  LOCK;
+  ON_DEVICE;
   if (!bytes) return INVALID_VALUE;
   if (used + bytes > memory()) return OUT_OF_MEMORY;
   void* block = guarded() ? allocate_guarded(bytes) : aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -195,8 +224,8 @@ API cuMemAlloc_v2(Address* p, size_t bytes) {
   return OK;
 }
 API cuMemFree_v2(Address p) {
-  LOCK;
-  run_all();
+  ON_DEVICE;
+  if (run_all() != OK) return status;
   const auto found = heap.find(p);
   if (found == heap.end()) return INVALID_VALUE;
   const size_t bytes = found->second;
@@ -214,42 +243,39 @@ API cuMemGetInfo_v2(size_t* free, size_t* total) {
   return OK;
 }
 API cuMemHostAlloc(void** p, size_t bytes, unsigned) {
-  LOCK;
+  ON_DEVICE;
   *p = aligned_alloc(64, (bytes + 63) / 64 * 64);
   if (!*p) return OUT_OF_MEMORY;
   pinned[(Address)*p] = bytes;
   return OK;
 }
 API cuMemFreeHost(void* p) {
-  LOCK;
+  ON_DEVICE;
   run_all();
   if (!pinned.erase((Address)p)) return INVALID_VALUE;
   free(p);
   return OK;
 }
 API cuMemcpyHtoDAsync_v2(Address to, const void* from, size_t n, void* stream) {
-  LOCK;
+  ON_DEVICE;
   if (!within(heap, to, n)) return INVALID_VALUE;
-  if (within(pinned, (Address)from, n)) return submit(stream, [=] { return memcpy((void*)to, from, n), OK; });
-  if (((Stream*)stream)->capture) return CAPTURE_UNSUPPORTED;
-  // Pageable memory is read before the call returns.
-  auto staged = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + n);
-  return submit(stream, [=] { return memcpy((void*)to, staged->data(), n), OK; });
+  // Pageable memory is read late as well: a driver does not promise to have read it when the call returns.
+  if (((Stream*)stream)->capture && !within(pinned, (Address)from, n)) return CAPTURE_UNSUPPORTED;
+  return submit(stream, [=] { return memcpy((void*)to, from, n), OK; });
 }
 API cuMemcpyDtoHAsync_v2(void* to, Address from, size_t n, void* stream) {
-  LOCK;
+  ON_DEVICE;
   if (!within(heap, from, n)) return INVALID_VALUE;
-  const bool capturing = ((Stream*)stream)->capture != nullptr;
-  submit(stream, [=] { return memcpy(to, (void*)from, n), OK; });
-  return capturing || within(pinned, (Address)to, n) ? OK : run(*(Stream*)stream);
+  // Pageable memory is written late as well.
+  return submit(stream, [=] { return memcpy(to, (void*)from, n), OK; });
 }
 API cuMemcpyDtoDAsync_v2(Address to, Address from, size_t n, void* stream) {
-  LOCK;
+  ON_DEVICE;
   if (!within(heap, to, n) || !within(heap, from, n)) return INVALID_VALUE;
   return submit(stream, [=] { return memmove((void*)to, (void*)from, n), OK; });
 }
 API cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
-  LOCK;
+  ON_DEVICE;
   if (!within(heap, to, n)) return INVALID_VALUE;
   return submit(stream, [=] { return memset((void*)to, value, n), OK; });
 }
@@ -257,7 +283,7 @@ API cuMemsetD8Async(Address to, unsigned char value, size_t n, void* stream) {
 // ---- kernels ----
 
 API cuModuleLoadData(void** module, const void* image) {
-  LOCK;
+  ON_DEVICE;
   *module = new Module{(const char*)image};
   return ((Module*)*module)->image.find(".version") == std::string::npos ? INVALID_IMAGE : OK;
 }
@@ -267,7 +293,7 @@ API cuModuleUnload(void* module) {
 }
 // A function is found only if the module's PTX contains it, which detects PTX that is older than its source.
 API cuModuleGetFunction(void** function, void* module, const char* name) {
-  LOCK;
+  ON_DEVICE;
   const auto found = kernels().find(name);
   const std::string entry = std::string(".entry ") + name + "(";
   if (found == kernels().end() || ((Module*)module)->image.find(entry) == std::string::npos) return NOT_FOUND;
@@ -276,11 +302,14 @@ API cuModuleGetFunction(void** function, void* module, const char* name) {
 }
 API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void* stream, void** arguments, void**) {
-  LOCK;
+  ON_DEVICE;
   const uint64_t threads = (uint64_t)bx * by * bz;
   if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffff || !threads || threads > 1024 || shared)
     return INVALID_VALUE;
   const cpu::Kernel* kernel = (const cpu::Kernel*)function;
+  static const char* const faulty = getenv("STANDIN_FAULT");
+  if (faulty && kernels().count(faulty) && kernel == &kernels()[faulty])
+    return submit(stream, [] { return LAUNCH_FAILED; });
   // The driver copies the arguments before the call returns.
   auto copies = std::make_shared<std::vector<std::vector<char>>>();
   for (unsigned i = 0; i < kernel->arguments; i++)
@@ -305,7 +334,7 @@ API cuEventDestroy_v2(void* event) {
   return OK;
 }
 API cuEventRecord(void* event, void* stream) {
-  LOCK;
+  ON_DEVICE;
   ((Event*)event)->pending = true;
   return submit(stream, [=] {
     *(Event*)event = {now(), false};
@@ -332,7 +361,7 @@ API cuEventElapsedTime(float* milliseconds, void* from, void* to) {
 // ---- graphs ----
 
 API cuStreamBeginCapture_v2(void* handle, int) {
-  LOCK;
+  ON_DEVICE;
   Stream& stream = *(Stream*)handle;
   if (stream.capture) return NOT_PERMITTED;
   stream.capture = std::make_unique<Graph>();
@@ -344,24 +373,28 @@ API cuStreamEndCapture(void* handle, void** graph) {
   return *graph ? OK : INVALID_VALUE;
 }
 API cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long) {
-  LOCK;
+  ON_DEVICE;
   *executable = new Graph(*(Graph*)graph);
   return OK;
 }
 API cuGraphLaunch(void* executable, void* stream) {
-  LOCK;
+  ON_DEVICE;
   if (((Stream*)stream)->capture) return CAPTURE_UNSUPPORTED;
   for (const Work& node : ((Graph*)executable)->nodes) submit(stream, node);
   return OK;
 }
 API cuGraphDestroy(void* graph) {
+  LOCK;
   delete (Graph*)graph;
-  return OK;
+  return status;
 }
 API cuGraphExecDestroy(void* executable) {
+  LOCK;
   delete (Graph*)executable;
-  return OK;
+  return status;
 }
+// Not a function of the driver: for tests.
+extern "C" __attribute__((visibility("default"))) unsigned standin_graphs() { return graphs; }
 
 // ---- errors ----
 
@@ -369,11 +402,14 @@ API cuGetErrorName(Result result, const char** name) {
   *name = result == LAUNCH_FAILED   ? "CUDA_ERROR_LAUNCH_FAILED"
           : result == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY"
           : result == NO_DEVICE     ? "CUDA_ERROR_NO_DEVICE"
+          : result == INVALID_CONTEXT ? "CUDA_ERROR_INVALID_CONTEXT"
                                     : "CUDA_ERROR";
   return OK;
 }
 API cuGetErrorString(Result result, const char** text) {
   *text = result == LAUNCH_FAILED && !cpu::failed().empty() ? cpu::failed().c_str()
+          : result == LAUNCH_FAILED                         ? "unspecified launch failure"
+          : result == INVALID_CONTEXT                       ? "invalid device context"
           : result == OUT_OF_MEMORY                         ? "out of memory"
           : result == NO_DEVICE                             ? "no CUDA-capable device is detected"
                                                             : "the stand-in rejected the call";

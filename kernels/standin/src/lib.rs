@@ -7,7 +7,8 @@
 //!
 //! Its settings are environment variables, read once per process: `STANDIN_ORDER` (0: threads in ascending order, 1:
 //! descending, larger: a random order with that seed), `STANDIN_GUARD=1` (each buffer ends at a guard page),
-//! `STANDIN_MEMORY` (the device memory in bytes).
+//! `STANDIN_MEMORY` (the device memory in bytes), `STANDIN_FAULT` (a kernel, such as `unary_f32`, whose execution fails; as
+//! on a GPU, all later calls then fail too).
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -22,6 +23,20 @@ pub fn directory() -> Option<&'static Path> {
 /// # Errors
 /// The reason why the stand-in was not built, such as a missing C++ compiler.
 pub fn install() -> Result<(), String> {
+    library().map(|_| ())
+}
+
+/// The number of captured graphs and instantiated ones that were not destroyed.
+///
+/// # Panics
+/// If the stand-in was not built.
+pub fn live_graphs() -> u32 {
+    let library = library().expect("the stand-in was built");
+    // SAFETY: the function is the stand-in's own, and takes no arguments.
+    unsafe { library.get::<unsafe extern "C" fn() -> u32>(b"standin_graphs\0").expect("the stand-in has it")() }
+}
+
+fn library() -> Result<&'static libloading::Library, String> {
     static LIBRARY: OnceLock<Result<libloading::Library, String>> = OnceLock::new();
     let path = env!("STANDIN_LIBRARY");
     let load = || {
@@ -32,5 +47,5 @@ pub fn install() -> Result<(), String> {
         unsafe { libloading::Library::new(path) }.map_err(|error| error.to_string())
     };
     // Once a library with this soname is loaded, later loads of libcuda.so return it.
-    LIBRARY.get_or_init(load).as_ref().map(|_| ()).map_err(Clone::clone)
+    LIBRARY.get_or_init(load).as_ref().map_err(Clone::clone)
 }

@@ -30,6 +30,8 @@ fn child() {
     // SAFETY: the handles come from the stand-in, and both buffers are as long as the copies.
     unsafe {
         result::init().expect("it starts");
+        let context = result::primary_ctx::retain(result::device::get(0).expect("a device")).expect("a context");
+        result::ctx::set_current(context).expect("a context");
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).expect("a stream");
         let module = result::module::load_data(image.as_ptr().cast()).expect("a module");
         let function = result::module::get_function(module, CString::new(kernel).expect("no zeros")).expect("a kernel");
@@ -38,7 +40,8 @@ fn child() {
         result::memcpy_htod_async(x, &input, stream).expect("a copy");
         let mut arguments = [&raw mut y, &raw mut x].map(<*mut u64>::cast::<c_void>);
         result::launch_kernel(function, (1, 1, 1), (threads, 1, 1), 0, stream, &mut arguments).expect("a launch");
-        result::memcpy_dtoh_async(&mut output, y, stream).expect("the kernel");
+        result::memcpy_dtoh_async(&mut output, y, stream).expect("a copy");
+        result::stream::synchronize(stream).expect("the kernel");
     }
     println!("output {output:?}");
 }

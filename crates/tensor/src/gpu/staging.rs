@@ -8,7 +8,7 @@ use cudarc::driver::{result, sys};
 
 /// The maximum bytes of staging buffers; beyond it an upload waits for the oldest one.
 const STAGING_BYTES: usize = 256 << 20;
-/// The maximum bytes of an upload that is staged; a whole data set is uploaded only once.
+/// The maximum bytes of a staging buffer; longer uploads go in pieces.
 pub(super) const STAGED: usize = 16 << 20;
 /// The maximum bytes of a download that is staged.
 pub(super) const SMALL: usize = 64 << 10;

@@ -1,9 +1,10 @@
 //! Transfers between host and device.
 //!
-//! Uploads are staged in page-locked memory and asynchronous; a staging buffer is reused when its copy is done. Downloads
+//! Uploads are staged in page-locked memory and asynchronous; a staging buffer is reused when its copy is done. The driver is
+//! never given the caller's own memory to read: when its call returns, it need not have read pageable memory. Downloads
 //! synchronize, and also check for faults reported by kernels.
 
-use cudarc::driver::result;
+use cudarc::driver::result::{self, DriverError};
 
 use super::context::Gpu;
 use super::heap::lock;
@@ -20,24 +21,23 @@ impl Gpu {
             !self.is_recording(),
             "{self}: a step that is captured cannot upload data\n  rule: move it to the device before the step"
         );
-        if from.len() > STAGED {
-            // SAFETY: the driver has read the bytes when it returns.
-            let copied = unsafe { result::memcpy_htod_async(to, from, self.stream) };
-            return self.check("copying to the device", copied);
+        for (at, piece) in (0..).step_by(STAGED).zip(from.chunks(STAGED)) {
+            self.check("copying to the device", self.upload_staged(to + at, piece));
         }
+    }
+
+    fn upload_staged(&self, to: u64, from: &[u8]) -> Result<(), DriverError> {
         let mut staging = lock(&self.staging);
-        let outcome = staging.buffer(from.len()).and_then(|buffer| {
-            // SAFETY: the buffer's copy is done, it is large enough, and it is not used again before its event.
-            unsafe {
-                std::ptr::copy_nonoverlapping(from.as_ptr(), buffer.memory.as_ptr(), from.len());
-                let staged = std::slice::from_raw_parts(buffer.memory.as_ptr(), from.len());
-                result::memcpy_htod_async(to, staged, self.stream)?;
-                result::event::record(buffer.event, self.stream)?;
-            }
-            staging.uploads.push_back(buffer);
-            Ok(())
-        });
-        self.check("copying to the device", outcome);
+        let buffer = staging.buffer(from.len())?;
+        // SAFETY: the buffer's copy is done, it is large enough, and it is not used again before its event.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from.as_ptr(), buffer.memory.as_ptr(), from.len());
+            let staged = std::slice::from_raw_parts(buffer.memory.as_ptr(), from.len());
+            result::memcpy_htod_async(to, staged, self.stream)?;
+            result::event::record(buffer.event, self.stream)?;
+        }
+        staging.uploads.push_back(buffer);
+        Ok(())
     }
 
     /// Copies bytes from the device after all earlier work.
