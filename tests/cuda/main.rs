@@ -3,7 +3,9 @@
 //! Each case runs in its own process, since the stand-in's settings apply to a whole process. With `CHAINRULE_CUDA=driver` the
 //! cases run on this machine's GPU instead.
 
+mod captures;
 mod clipping;
+mod errors;
 mod layouts;
 mod memory;
 mod normalization;
@@ -41,6 +43,10 @@ const GUARDED: &[&[(&str, &str)]] = &[&[("STANDIN_GUARD", "1"), ("CHAINRULE_POOL
 const ONCE: &[&[(&str, &str)]] = &[&[]];
 
 const SMALL: &[&[(&str, &str)]] = &[&[("STANDIN_MEMORY", "8388608")]];
+/// The test asks the stand-in.
+const STAND_IN: &[&[(&str, &str)]] = &[&[("STANDIN_ORDER", "0")]];
+/// A kernel fails, and freeing memory asks the driver.
+const FAULT: &[&[(&str, &str)]] = &[&[("STANDIN_FAULT", "unary_f32"), ("CHAINRULE_POOL", "exact")]];
 const NO_DEVICE: &[&[(&str, &str)]] = &[&[("STANDIN_NO_DEVICE", "1")]];
 
 const CASES: &[Case] = &[
@@ -90,6 +96,19 @@ const CASES: &[Case] = &[
     Case { name: "missing device", run: memory::missing_device, settings: ONCE },
     Case { name: "pageable memory", run: tensors::pageable_memory, settings: ONCE },
     Case { name: "many uploads", run: tensors::many_uploads, settings: ONCE },
+    Case { name: "captures beside other threads", run: captures::other_threads, settings: ONCE },
+    Case { name: "captures beside other threads guarded", run: captures::other_threads, settings: GUARDED },
+    Case { name: "panics in captures keep copies", run: captures::panic_keeps_copies, settings: ONCE },
+    Case {
+        name: "panics in captures keep optimizer state",
+        run: captures::panic_keeps_optimizer_state,
+        settings: ONCE,
+    },
+    Case { name: "panics in captures free graphs", run: captures::panic_frees_graphs, settings: STAND_IN },
+    Case { name: "drops after a failure", run: errors::drops_after_a_failure, settings: FAULT },
+    Case { name: "drops after a failed replay", run: errors::drops_after_a_failed_replay, settings: FAULT },
+    Case { name: "foreign contexts", run: errors::foreign_contexts, settings: ONCE },
+    Case { name: "foreign contexts guarded", run: errors::foreign_contexts, settings: GUARDED },
     Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
@@ -121,8 +140,8 @@ fn main() -> ExitCode {
     }
     let trials = CASES.iter().flat_map(|case| {
         let settings = if on_hardware() { &case.settings[..1] } else { case.settings };
-        // A real GPU cannot have less memory or no device.
-        let fits = !on_hardware() || (case.settings != SMALL && case.settings != NO_DEVICE);
+        // A real GPU cannot have less memory or no device, and does not fail or count graphs on demand.
+        let fits = !on_hardware() || ![SMALL, NO_DEVICE, FAULT, STAND_IN].contains(&case.settings);
         settings.iter().filter(move |_| fits).map(|settings| trial(case, settings))
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()

@@ -138,8 +138,6 @@ impl<'a, T: Float> Replay<'a, T> {
         let settings = state.settings();
         let (graph, ()) =
             memory.record(|| step(Step { inputs, labels, optimizer: state.optimizer, totals: state.totals }));
-        // Capturing does not execute the step.
-        graph.replay(0, 1.0);
         let counts: Vec<Count> = before
             .iter()
             .zip(state.counts())

@@ -1,6 +1,5 @@
 //! An open device: its context, its stream and what belongs to them, behind one lock.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -115,11 +114,6 @@ impl fmt::Display for Gpu {
     }
 }
 
-thread_local! {
-    /// The device whose context is current on this thread.
-    static CURRENT: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
 impl Gpu {
     fn open(ordinal: usize) -> Result<Self, String> {
         let about = driver::usable(ordinal)?;
@@ -129,7 +123,6 @@ impl Gpu {
         let context = unsafe { result::primary_ctx::retain(device) }.map_err(failed)?;
         // SAFETY: the context was just made.
         unsafe { result::ctx::set_current(context) }.map_err(failed)?;
-        CURRENT.set(Some(ordinal));
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking).map_err(failed)?;
         let staging = Staging::new().map_err(failed)?;
         let step_block = StepBlock::new(stream).map_err(failed)?;
@@ -166,10 +159,10 @@ impl Gpu {
         (holder.thread, holder.times) = (Some(me), holder.times + 1);
         drop(holder);
         let held = DeviceLock(self);
-        if CURRENT.get() != Some(self.ordinal) {
+        // Asks the driver each time: other code in this process may have changed the thread's context.
+        if result::ctx::get_current() != Ok(Some(self.context)) {
             // SAFETY: the context lives as long as the process.
-            self.check("setting the current context", unsafe { result::ctx::set_current(self.context) });
-            CURRENT.set(Some(self.ordinal));
+            self.check_in_drop("setting the current context", unsafe { result::ctx::set_current(self.context) });
         }
         held
     }
@@ -195,6 +188,15 @@ impl Gpu {
     #[track_caller]
     pub(crate) fn check<R>(&self, what: &str, outcome: Result<R, DriverError>) -> R {
         outcome.unwrap_or_else(|error| panic!("{self}: {what} failed: {}", describe(error)))
+    }
+
+    /// As [`check`](Self::check), for what runs in a `Drop`: ignores an error while a panic unwinds. After a device error all
+    /// calls fail, and a second panic would abort the process before the first one is reported.
+    #[track_caller]
+    pub(super) fn check_in_drop(&self, what: &str, outcome: Result<(), DriverError>) {
+        if !std::thread::panicking() {
+            self.check(what, outcome);
+        }
     }
 
     pub(crate) fn stats(&self) -> CudaStats {

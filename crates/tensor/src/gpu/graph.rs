@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chainrule_kernels::Family;
+use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 
 use super::context::{self, Gpu};
@@ -45,39 +46,49 @@ impl GraphMemory {
         with_heap(Some((self.0.gpu.ordinal(), &self.0.heap)), step)
     }
 
-    /// Captures a step without executing it. Every replay overwrites the tensors that it returns.
+    /// Captures a step and launches it once. Every replay overwrites the tensors that it returns.
+    ///
+    /// No other thread uses the device between the capture and that launch: it could take memory that the step has freed,
+    /// and write what the step is yet to read.
     ///
     /// # Panics
-    /// If the step panics, or transfers data between host and device.
+    /// If the step panics, or transfers data between host and device. What it did until then is launched, so that the device
+    /// is as an eager step leaves it: a cached copy or a new optimizer state, for instance, has its values.
     pub fn record<R>(&self, step: impl FnOnce() -> R) -> (Graph, R) {
         let gpu = self.0.gpu;
         let _lock = gpu.enter();
         // A first launch before the capture, so that its kernel is loaded.
-        gpu.set_step_parameters(StepParameters { steps: 0, rate: 1.0 });
-        gpu.set_recording(true);
+        gpu.set_step_parameters(StepParameters::OF_THE_CAPTURE);
         // Relaxed mode allows allocations, in case this step needs more memory than the one before.
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream belongs to the device, and other threads wait until the capture has ended.
-        let begun = unsafe { result::stream::begin_capture(gpu.stream, mode) };
-        let outcome = begun.map(|()| {
-            catch_unwind(AssertUnwindSafe(|| {
-                let returned = self.run(step);
-                gpu.set_step_parameters(StepParameters { steps: 0, rate: 1.0 });
-                returned
-            }))
-        });
-        // SAFETY: as above; ends the capture even if it failed.
-        let recorded = unsafe { result::stream::end_capture(gpu.stream) };
+        gpu.check("starting a capture", unsafe { result::stream::begin_capture(gpu.stream, mode) });
+        gpu.set_recording(true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let returned = self.run(step);
+            gpu.set_step_parameters(StepParameters::OF_THE_CAPTURE);
+            returned
+        }));
+        // SAFETY: as above; ends the capture even if the step panicked.
+        let captured = unsafe { result::stream::end_capture(gpu.stream) };
         gpu.set_recording(false);
-        let returned = gpu.check("capturing a step", outcome).unwrap_or_else(|panic| resume_unwind(panic));
-        let graph = gpu.check("capturing a step", recorded);
+        let launched =
+            captured.and_then(|graph| self.instantiate(graph)).and_then(|graph| graph.launch().map(|()| graph));
+        match outcome {
+            Ok(returned) => (gpu.check("capturing a step", launched), returned),
+            // The step's own text comes first: a failure of the launch would be a consequence.
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// Instantiates a captured graph and destroys it.
+    fn instantiate(&self, captured: sys::CUgraph) -> Result<Graph, DriverError> {
         // SAFETY: the graph was just captured; it is not needed after instantiation.
-        let executable = unsafe {
-            let executable = result::graph::instantiate(graph, sys::CUgraphInstantiate_flags(0));
-            gpu.check("destroying a graph", result::graph::destroy(graph));
-            gpu.check("instantiating a graph", executable)
-        };
-        (Graph { executable, memory: self.clone() }, returned)
+        unsafe {
+            let executable = result::graph::instantiate(captured, sys::CUgraphInstantiate_flags(0));
+            result::graph::destroy(captured).and(executable)
+        }
+        .map(|executable| Graph { executable, memory: self.clone() })
     }
 }
 
@@ -105,19 +116,23 @@ impl Graph {
         let gpu = self.memory.0.gpu;
         let _lock = gpu.enter();
         gpu.set_step_parameters(StepParameters { steps, rate });
+        gpu.check("launching a graph", self.launch());
+    }
+
+    /// Launches the step, with the device's lock held.
+    fn launch(&self) -> Result<(), DriverError> {
+        let gpu = self.memory.0.gpu;
         gpu.counters.replays.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the captured step is instantiated, and its memory is allocated.
-        gpu.check("launching a graph", unsafe { result::graph::launch(self.executable, gpu.stream) });
+        unsafe { result::graph::launch(self.executable, gpu.stream) }
     }
 }
 
 impl Drop for Graph {
     fn drop(&mut self) {
-        let _lock = self.memory.0.gpu.enter();
+        let gpu = self.memory.0.gpu;
+        let _lock = gpu.enter();
         // SAFETY: it is not used any more; the driver completes a launch in progress.
-        let outcome = unsafe { result::graph::exec_destroy(self.executable) };
-        if !std::thread::panicking() {
-            self.memory.0.gpu.check("destroying a captured step", outcome);
-        }
+        gpu.check_in_drop("destroying a captured step", unsafe { result::graph::exec_destroy(self.executable) });
     }
 }

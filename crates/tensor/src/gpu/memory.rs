@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use cudarc::driver::result::DriverError;
 use cudarc::driver::{result, sys};
 
 use super::context::Gpu;
@@ -81,17 +82,12 @@ impl Gpu {
         let _lock = self.enter();
         let mut given = 0;
         for (bytes, address) in self.memory.common.drain(false) {
-            self.free_block(address);
+            self.check("freeing memory", free_block(address));
             given += bytes;
         }
         let mut usage = lock(&self.memory.usage);
         usage.held -= given;
         usage.peak_in_use = usage.in_use;
-    }
-
-    fn free_block(&self, address: sys::CUdeviceptr) {
-        // SAFETY: the block came from `malloc_sync`, and is not used any more. The driver waits for pending work.
-        self.check("freeing memory", unsafe { result::free_sync(address) });
     }
 
     /// Closes a heap: its blocks, including those returned later, go to the common heap.
@@ -100,6 +96,11 @@ impl Gpu {
             self.memory.common.put(bytes, address);
         }
     }
+}
+
+fn free_block(address: sys::CUdeviceptr) -> Result<(), DriverError> {
+    // SAFETY: the block came from `malloc_sync`, and is not used any more. The driver waits for pending work.
+    unsafe { result::free_sync(address) }
 }
 
 impl Block {
@@ -127,7 +128,7 @@ impl Drop for Block {
         if buffer_pool::is_exact() && !self.gpu.is_recording() {
             drop(usage);
             let _lock = self.gpu.enter();
-            return self.gpu.free_block(self.address);
+            return self.gpu.check_in_drop("freeing memory", free_block(self.address));
         }
         usage.held += self.bytes;
         if !self.heap.put(self.bytes, self.address) {

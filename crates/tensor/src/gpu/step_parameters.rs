@@ -16,6 +16,11 @@ pub(super) struct StepParameters {
     pub(super) rate: f64,
 }
 
+impl StepParameters {
+    /// Those of the captured step itself, and of eager steps.
+    pub(super) const OF_THE_CAPTURE: Self = Self { steps: 0, rate: 1.0 };
+}
+
 /// A `Fault` and `StepParameters` of `kernels/cuda/prelude.cuh`, then constants.
 pub(crate) struct StepBlock(sys::CUdeviceptr);
 
