@@ -3,21 +3,26 @@
     python3 kernels/build_ptx.py [--check] [--ptxas]
 
 --check compares with the existing files, byte for byte, and changes nothing. --ptxas also assembles the PTX for every
-supported GPU generation, and fails if a kernel spills registers.
+supported GPU generation, and fails if a kernel spills registers or has a stack frame: both are memory traffic of every
+thread, and a stack frame is usually a copy of a structure that is indexed by a variable.
 """
 
 import argparse
 import ctypes
+import os
 import pathlib
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The minimum compute capability of a file: 7.0, or 8.0 for the newer tensor core instructions.
 ARCHITECTURES = {"tensor_core": "compute_80"}
 DEFAULT = "compute_70"
-ASSEMBLE_FOR = {"compute_70": ["sm_75", "sm_80", "sm_90"], "compute_80": ["sm_80", "sm_90"]}
+GENERATIONS = [70, 80, 90, 100, 120]
+# More assemblers at once gain nothing on a small machine.
+JOBS = os.cpu_count() or 1
 
 
 def package(name):
@@ -64,53 +69,69 @@ def check(nvrtc, status):
         sys.exit(f"the compiler failed: {nvrtc.nvrtcGetErrorString(status).decode()}")
 
 
-def assemble(path, architecture):
-    """Prints the maximum register count, and returns the names of kernels that spill."""
-    ptxas = package("cuda_nvcc") / "bin" / "ptxas"
-    ptxas.chmod(0o755)
-    spilling = []
-    for target in ASSEMBLE_FOR[architecture]:
-        run = subprocess.run([ptxas, "-v", f"-arch={target}", path, "-o", "/dev/null"], capture_output=True, text=True)
-        if run.returncode:
-            sys.exit(f"{path.name} for {target}:\n{run.stderr}")
-        kernel, most = "", (0, "")
-        for line in run.stderr.splitlines():
-            if entry := re.search(r"entry function '(\w+)'", line):
-                kernel = entry[1]
-            elif spill := re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", line):
-                if spill[1] != "0" or spill[2] != "0":
-                    spilling.append(f"{kernel} on {target}")
-            elif used := re.search(r"Used (\d+) registers", line):
-                most = max(most, (int(used[1]), kernel))
-        print(f"{path.name} {target}: at most {most[0]} registers ({most[1]})")
-    return spilling
+def assemble(path, generation):
+    """A line about a file's registers for a GPU generation, and its kernels that spill registers or have a stack frame."""
+    command = [package("cuda_nvcc") / "bin" / "ptxas", "-v", f"-arch=sm_{generation}", path, "-o", "/dev/null"]
+    run = subprocess.run(command, capture_output=True, text=True)
+    if run.returncode:
+        sys.exit(f"{path.name} for sm_{generation}:\n{run.stderr}")
+    most, faulty = findings(run.stderr)
+    return f"{path.name} sm_{generation}: at most {most[0]} registers ({most[1]})", [f"{what} on sm_{generation}" for what in faulty]
+
+
+def findings(log):
+    """The most registers of a kernel and its name, and the faults of kernels, from what ptxas -v printed."""
+    kernel, most, faulty = "", (0, ""), []
+    for line in log.splitlines():
+        if entry := re.search(r"entry function '(\w+)'", line):
+            kernel = entry[1]
+        elif memory := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", line):
+            frame, stores, loads = map(int, memory.groups())
+            if frame:
+                faulty.append(f"{kernel} (stack frame of {frame} bytes)")
+            if stores or loads:
+                faulty.append(f"{kernel} (spills {stores} bytes, reloads {loads})")
+        elif used := re.search(r"Used (\d+) registers", line):
+            most = max(most, (int(used[1]), kernel))
+    return most, faulty
+
+
+def assemble_all(paths):
+    """Assembles each file for the generations that its architecture supports; the faults of all kernels."""
+    (package("cuda_nvcc") / "bin" / "ptxas").chmod(0o755)
+    minimum = {path: int(re.search(r"^\.target sm_(\d+)", path.read_text(), re.MULTILINE)[1]) for path in paths}
+    jobs = [(path, generation) for path in paths for generation in GENERATIONS if generation >= minimum[path]]
+    faulty = []
+    with ThreadPoolExecutor(JOBS) as pool:
+        for line, found in pool.map(lambda job: assemble(*job), jobs):
+            print(line)
+            faulty += found
+    return faulty
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the existing files")
-    parser.add_argument("--ptxas", action="store_true", help="assemble, and fail on register spills")
+    parser.add_argument("--ptxas", action="store_true", help="assemble, and fail on register spills and stack frames")
     arguments = parser.parse_args()
     nvrtc = compiler()
     headers = sorted((HERE / "cuda").glob("*.cuh"))
-    stale, spilling, made = [], [], set()
+    stale, made = [], []
     for source in sorted((HERE / "cuda").glob("*.cu")):
         architecture = ARCHITECTURES.get(source.stem, DEFAULT)
         path = HERE / "ptx" / f"{source.stem}.ptx"
-        made.add(path)
+        made.append(path)
         text = compile_ptx(nvrtc, source, headers, architecture)
         if arguments.check:
             if not path.exists() or path.read_bytes() != text:
                 stale.append(path.name)
         else:
             path.write_bytes(text)
-        if arguments.ptxas and path.exists():
-            spilling += assemble(path, architecture)
     stale += [path.name for path in (HERE / "ptx").glob("*.ptx") if path not in made]
     if stale:
         sys.exit(f"stale: {', '.join(stale)}; run scripts/build_ptx.sh")
-    if spilling:
-        sys.exit(f"register spills in: {', '.join(spilling)}")
+    if arguments.ptxas and (faulty := assemble_all(made)):
+        sys.exit("kernels that spill registers or have a stack frame:\n  " + "\n  ".join(faulty))
 
 
 if __name__ == "__main__":

@@ -150,10 +150,10 @@ DEVICE void map_binary(S* y, const S* v, const S* w, const Walk<2>& walk, int op
   }
 }
 #define STORED(type, T, S)                                                                                             \
-  KERNEL(THREADS, unary_##type, S* y, const S* x, Walk<1> walk, int op, double a, double b) {                          \
+  KERNEL(THREADS, unary_##type, S* y, const S* x, CONSTANT Walk<1> walk, int op, double a, double b) {                 \
     map_unary<T>(y, x, walk, op, a, b);                                                                                \
   }                                                                                                                    \
-  KERNEL(THREADS, binary_##type, S* y, const S* v, const S* w, Walk<2> walk, int op, double a, double b) {             \
+  KERNEL(THREADS, binary_##type, S* y, const S* v, const S* w, CONSTANT Walk<2> walk, int op, double a, double b) {    \
     map_binary<T>(y, v, w, walk, op, a, b);                                                                            \
   }
 STORED(f32, float, float)
@@ -161,7 +161,7 @@ STORED(f64, double, double)
 STORED(bf16, float, bf16)
 
 #define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, add_assign_##type, T* y, const T* x, Walk<2> walk) {                                                 \
+  KERNEL(THREADS, add_assign_##type, T* y, const T* x, CONSTANT Walk<2> walk) {                                        \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
       int64_t at[2];                                                                                                   \
       locate(walk, i, at);                                                                                             \
@@ -224,8 +224,10 @@ template <class T, class S> DEVICE void copy_tile(T* y, const S* x, const Walk<2
 }
 
 #define COPY(type, T, S)                                                                                               \
-  KERNEL(THREADS, copy_##type, T* y, const S* x, Walk<2> walk) { map_copy(y, x, walk); }                               \
-  KERNEL(THREADS, transpose_##type, T* y, const S* x, Walk<2> batch, Plane plane) { copy_tile(y, x, batch, plane); }
+  KERNEL(THREADS, copy_##type, T* y, const S* x, CONSTANT Walk<2> walk) { map_copy(y, x, walk); }                      \
+  KERNEL(THREADS, transpose_##type, T* y, const S* x, CONSTANT Walk<2> batch, Plane plane) {                           \
+    copy_tile(y, x, batch, plane);                                                                                     \
+  }
 COPY(f32, float, float)
 COPY(f64, double, double)
 COPY(i32, int32_t, int32_t)
@@ -251,14 +253,14 @@ template <class U, class T> DEVICE void map_cast(U* y, const T* x, const Walk<1>
 }
 
 #define ANY(type, T)                                                                                                   \
-  KERNEL(THREADS, compare_##type, uint8_t* y, const T* a, const T* b, Walk<2> walk, int op) {                          \
+  KERNEL(THREADS, compare_##type, uint8_t* y, const T* a, const T* b, CONSTANT Walk<2> walk, int op) {                 \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
       int64_t at[2];                                                                                                   \
       locate(walk, i, at);                                                                                             \
       y[i] = compare(op, a[at[0]], b[at[1]]);                                                                          \
     }                                                                                                                  \
   }                                                                                                                    \
-  KERNEL(THREADS, select_##type, T* y, const uint8_t* mask, const T* a, const T* b, Walk<3> walk) {                    \
+  KERNEL(THREADS, select_##type, T* y, const uint8_t* mask, const T* a, const T* b, CONSTANT Walk<3> walk) {           \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
       int64_t at[3];                                                                                                   \
       locate(walk, i, at);                                                                                             \
@@ -268,10 +270,10 @@ template <class U, class T> DEVICE void map_cast(U* y, const T* x, const Walk<1>
   KERNEL(THREADS, fill_##type, T* y, T value, uint32_t numel) {                                                        \
     for (uint32_t i = first_element(); i < numel; i += element_step()) y[i] = value;                                   \
   }                                                                                                                    \
-  KERNEL(THREADS, to_f32_##type, float* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                         \
-  KERNEL(THREADS, to_f64_##type, double* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                        \
-  KERNEL(THREADS, to_i32_##type, int32_t* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }                       \
-  KERNEL(THREADS, to_u8_##type, uint8_t* y, const T* x, Walk<1> walk) { map_cast(y, x, walk); }
+  KERNEL(THREADS, to_f32_##type, float* y, const T* x, CONSTANT Walk<1> walk) { map_cast(y, x, walk); }                \
+  KERNEL(THREADS, to_f64_##type, double* y, const T* x, CONSTANT Walk<1> walk) { map_cast(y, x, walk); }               \
+  KERNEL(THREADS, to_i32_##type, int32_t* y, const T* x, CONSTANT Walk<1> walk) { map_cast(y, x, walk); }              \
+  KERNEL(THREADS, to_u8_##type, uint8_t* y, const T* x, CONSTANT Walk<1> walk) { map_cast(y, x, walk); }
 ANY(f32, float)
 ANY(f64, double)
 ANY(i32, int32_t)

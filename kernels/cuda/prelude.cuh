@@ -5,6 +5,7 @@
 #ifdef CUDA_CPU
 // Always inlined, so that files can reuse names, as on a GPU.
 #define DEVICE inline __attribute__((always_inline))
+#define CONSTANT const
 #else
 typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
@@ -13,6 +14,9 @@ typedef unsigned int uint32_t;
 typedef long long int64_t;
 typedef unsigned long long uint64_t;
 #define DEVICE __device__ __forceinline__
+// A kernel's parameter that stays in constant memory. Otherwise each thread copies a structure to its own local memory, if
+// the kernel indexes an array in it by a variable.
+#define CONSTANT const __grid_constant__
 // All kernels are declared with KERNEL(threads per block, name, arguments…) { … }
 #define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #endif

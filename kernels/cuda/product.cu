@@ -154,6 +154,17 @@ template <class T> struct Weights {
   }
 };
 
+// The tile of a block: its first row and column, and the layer, such as a batch or group. They all are one axis of the grid,
+// since the other axes are limited to 65535 blocks: the tiles of M first, then those of N, then the layers.
+struct Place {
+  int row, column, layer;
+};
+DEVICE uint32_t tiles_along(int length) { return (length + TILE - 1) / TILE; }
+DEVICE Place place_of_block(int rows, int columns) {
+  const uint32_t strip = blockIdx.x / tiles_along(rows), layer = strip / tiles_along(columns);
+  return {int(blockIdx.x - strip * tiles_along(rows)) * TILE, int(strip - layer * tiles_along(columns)) * TILE, int(layer)};
+}
+
 // A thread's share of staging a TILE × DEPTH piece of an operand in shared memory.
 template <class T, class Operand> struct Loader {
   static constexpr int COUNT = TILE * DEPTH / THREADS;
@@ -248,17 +259,17 @@ DEVICE void split_range(int k, int splits, int split, int& begin, int& end) {
 template <class T, bool A_K_FAST, bool B_K_FAST>
 DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrices& s, const Walk<2>& batch,
                       int64_t bias_stride, int splits) {
-  const int row = blockIdx.x * TILE, column = blockIdx.y * TILE;
+  const auto [row, column, layer] = place_of_block(s.m, s.n);
   int begin = 0, end = s.k;
   if (splits > 1) {
-    split_range(s.k, splits, blockIdx.z, begin, end);
-    c += (int64_t)blockIdx.z * s.m * s.n;
+    split_range(s.k, splits, blockIdx.y, begin, end);
+    c += (int64_t)blockIdx.y * s.m * s.n;
   } else {
     int64_t at[2];
-    locate(batch, blockIdx.z, at);
+    locate(batch, layer, at);
     a += at[0];
     b += at[1];
-    c += (int64_t)blockIdx.z * s.m * s.n;
+    c += (int64_t)layer * s.m * s.n;
   }
   T sums[PER][PER] = {};
   multiply(sums, Strided<T, A_K_FAST>{a, s.a[0], s.a[1], s.m, s.k}, Strided<T, B_K_FAST>{b, s.b[1], s.b[0], s.n, s.k}, row,
@@ -268,21 +279,21 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
   });
 }
 
-// Grid: (tiles of M, tiles of N, batch or splits of K). The partial results of the splits are stored consecutively.
+// Grid: (tiles of M · tiles of N · batch, splits of K). The partial results of the splits are stored consecutively.
 #define MATMUL(name, type, T, A_K_FAST, B_K_FAST)                                                                      \
-  KERNEL(THREADS, matmul_##name##_##type, T* c, const T* a, const T* b, const T* bias, Matrices s, Walk<2> batch,      \
-         int64_t bias_stride, int splits) {                                                                            \
+  KERNEL(THREADS, matmul_##name##_##type, T* c, const T* a, const T* b, const T* bias, Matrices s,                     \
+         CONSTANT Walk<2> batch, int64_t bias_stride, int splits) {                                                    \
     matmul_of<T, A_K_FAST, B_K_FAST>(c, a, b, bias, s, batch, bias_stride, splits);                                    \
   }
 
-// Grid: (tiles of M, tiles of N, groups or groups·splits).
+// Grid: (tiles of M · tiles of N · groups, splits of K).
 #define CONVOLUTION(type, T)                                                                                           \
   MATMUL(nn, type, T, true, false)                                                                                     \
   MATMUL(nt, type, T, true, true)                                                                                      \
   MATMUL(tn, type, T, false, false)                                                                                    \
   MATMUL(tt, type, T, false, true)                                                                                     \
   KERNEL(THREADS, conv2d_##type, T* y, const T* x, const T* w, const T* bias, Convolution s, int64_t bias_stride) {    \
-    const int row = blockIdx.x * TILE, column = blockIdx.y * TILE, group = blockIdx.z;                                 \
+    const auto [row, column, group] = place_of_block(s.n * s.oh * s.ow, s.o);                                          \
     x += group * s.c * s.x[1];                                                                                         \
     w += group * s.o * s.weight[0];                                                                                    \
     y += group * s.o * s.y[1];                                                                                         \
@@ -297,7 +308,7 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
     });                                                                                                                \
   }                                                                                                                    \
   KERNEL(THREADS, conv2d_input_gradient_##type, T* dx, const T* dy, const T* w, Convolution s) {                       \
-    const int row = blockIdx.x * TILE, column = blockIdx.y * TILE, group = blockIdx.z;                                 \
+    const auto [row, column, group] = place_of_block(s.n * s.h * s.w, s.c);                                            \
     dx += group * s.c * s.x[1];                                                                                        \
     w += group * s.o * s.weight[0];                                                                                    \
     dy += group * s.o * s.y[1];                                                                                        \
@@ -309,11 +320,12 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
       dx[image * s.x[0] + c * s.x[1] + (rest - image * s.h) * s.x[2] + (i - rest * s.w) * s.x[3]] = sum;               \
     });                                                                                                                \
   }                                                                                                                    \
-  KERNEL(THREADS, conv2d_weight_gradient_##type, T* dw, const T* x, const T* dy, Convolution s, int splits) {          \
-    const int row = blockIdx.x * TILE, column = blockIdx.y * TILE, group = blockIdx.z / splits;                        \
+  KERNEL(BOUNDS, conv2d_weight_gradient_##type, T* dw, const T* x, const T* dy, Convolution s, int splits) {           \
+    const int columns = s.kh * s.kw * s.c, split = blockIdx.y;                                                         \
+    const auto [row, column, group] = place_of_block(s.o, columns);                                                    \
     x += group * s.c * s.x[1];                                                                                         \
     dy += group * s.o * s.y[1];                                                                                        \
-    const int split = blockIdx.z - group * splits, groups = gridDim.z / splits, columns = s.kh * s.kw * s.c;           \
+    const int groups = gridDim.x / (tiles_along(s.o) * tiles_along(columns));                                          \
     dw += ((int64_t)split * groups + group) * s.o * columns;                                                           \
     int begin, end;                                                                                                    \
     split_range(s.n * s.oh * s.ow, splits, split, begin, end);                                                         \
@@ -321,8 +333,11 @@ DEVICE void matmul_of(T* c, const T* a, const T* b, const T* bias, const Matrice
     multiply(sums, Channels<T>{s, dy}, PatchesAlongPixels<T>{s, x}, row, column, begin, end);                          \
     for_results(sums, row, column, s.o, columns, [&](int o, int k, T sum) { dw[(int64_t)o * columns + k] = sum; });    \
   }
+// Registers for two blocks per multiprocessor; without this the assembler spills registers of f64 to fit a third block.
+#define BOUNDS THREADS, 2
 CONVOLUTION(f32, float)
 CONVOLUTION(f64, double)
+#undef BOUNDS
 
 // Sums the splits and adds a bias per column: y, and the elements after the first `body` to another tensor. For a small
 // result, `rows` threads of a block (a power of two) sum the splits of one element in parallel, to hide memory latency.

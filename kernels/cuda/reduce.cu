@@ -45,7 +45,8 @@ DEVICE void reduce(T* y, const S* x, const Walk<1>& kept, const Walk<1>& reduced
 }
 
 #define REDUCTION(name, Op, type, T, S)                                                                                \
-  KERNEL(THREADS, name##_##type, T* y, const S* x, Walk<1> kept, Walk<1> reduced, uint32_t stretch, uint32_t wide) {   \
+  KERNEL(THREADS, name##_##type, T* y, const S* x, CONSTANT Walk<1> kept, CONSTANT Walk<1> reduced, uint32_t stretch,  \
+         uint32_t wide) {                                                                                              \
     reduce<Op>(y, x, kept, reduced, stretch, wide);                                                                    \
   }
 REDUCTION(sum, Sum, f32, float, float)
@@ -62,8 +63,8 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
   REDUCTION(max, Largest, type, T, T)                                                                                  \
   REDUCTION(min, Smallest, type, T, T)                                                                                 \
   /* The k first elements of each line in descending order and their indices, k passes over the line. */               \
-  KERNEL(THREADS, topk_##type, T* values, int32_t* indices, const T* x, Walk<3> lines, int length, int64_t x_step,     \
-         int k, int64_t values_step, int64_t indices_step) {                                                           \
+  KERNEL(BOUNDS, topk_##type, T* values, int32_t* indices, const T* x, CONSTANT Walk<3> lines, int length,             \
+         int64_t x_step, int k, int64_t values_step, int64_t indices_step) {                                           \
     for (uint32_t line = first_element(); line < lines.numel; line += element_step()) {                                \
       int64_t at[3];                                                                                                   \
       locate(lines, line, at);                                                                                         \
@@ -82,8 +83,8 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
     }                                                                                                                  \
   }                                                                                                                    \
   /* y = x[.., index, ..] along an axis whose stride in x the walk leaves out. */                                      \
-  KERNEL(THREADS, gather_##type, T* y, const T* x, const int32_t* index, Walk<2> walk, int64_t x_step, int length,     \
-         Fault* fault) {                                                                                               \
+  KERNEL(THREADS, gather_##type, T* y, const T* x, const int32_t* index, CONSTANT Walk<2> walk, int64_t x_step,        \
+         int length, Fault* fault) {                                                                                   \
     for (uint32_t i = first_element(); i < walk.numel; i += element_step()) {                                          \
       int64_t at[2];                                                                                                   \
       locate(walk, i, at);                                                                                             \
@@ -95,10 +96,13 @@ template <class T> DEVICE bool before(T a, int i, T b, int j) {
       y[i] = x[at[0] + place * x_step];                                                                                \
     }                                                                                                                  \
   }
+// Registers for four blocks per multiprocessor; without this the assembler spills registers on sm_70 to fit a sixth block.
+#define BOUNDS THREADS, 4
 ANY(f32, float)
 ANY(f64, double)
 ANY(i32, int32_t)
 ANY(u8, uint8_t)
+#undef BOUNDS
 
 // Adds x to zeros at the indices of its line, in ascending order: one thread per line.
 template <class T>
@@ -116,7 +120,7 @@ DEVICE void scatter_lines(T* y, const T* x, const int32_t* index, const Walk<3>&
   }
 }
 #define FLOATS(type, T)                                                                                                \
-  KERNEL(THREADS, scatter_add_##type, T* y, const T* x, const int32_t* index, Walk<3> lines, int64_t y_step,           \
+  KERNEL(THREADS, scatter_add_##type, T* y, const T* x, const int32_t* index, CONSTANT Walk<3> lines, int64_t y_step,  \
          int y_length, int64_t x_step, int64_t index_step, int x_length, Fault* fault) {                               \
     scatter_lines(y, x, index, lines, y_step, y_length, x_step, index_step, x_length, fault);                          \
   }

@@ -101,20 +101,20 @@ DEVICE void cross_entropy_backward(T* dx, const T* dy, const T* x, const int32_t
   LINES(by_thread, 1, type, T)                                                                                         \
   LINES(by_warp, 32, type, T)
 #define LINES(name, LANES, type, T)                                                                                    \
-  KERNEL(THREADS, log_softmax_##name##_##type, T* y, const T* x, Walk<2> lines, int length, int64_t y_step,            \
+  KERNEL(THREADS, log_softmax_##name##_##type, T* y, const T* x, CONSTANT Walk<2> lines, int length, int64_t y_step,   \
          int64_t x_step) {                                                                                             \
     log_softmax<LANES>(y, x, lines, length, y_step, x_step);                                                           \
   }                                                                                                                    \
-  KERNEL(THREADS, log_softmax_backward_##name##_##type, T* dx, const T* dy, const T* y, Walk<3> lines, int length,     \
-         int64_t dx_step, int64_t dy_step, int64_t y_step) {                                                           \
+  KERNEL(THREADS, log_softmax_backward_##name##_##type, T* dx, const T* dy, const T* y, CONSTANT Walk<3> lines,        \
+         int length, int64_t dx_step, int64_t dy_step, int64_t y_step) {                                               \
     log_softmax_backward<LANES>(dx, dy, y, lines, length, dx_step, dy_step, y_step);                                   \
   }                                                                                                                    \
   KERNEL(THREADS, cross_entropy_##name##_##type, T* loss, T* max, T* ln, const T* x, const int32_t* labels,            \
-         Walk<2> lines, int classes, int64_t step, Fault* fault) {                                                     \
+         CONSTANT Walk<2> lines, int classes, int64_t step, Fault* fault) {                                            \
     cross_entropy<LANES>(loss, max, ln, x, labels, lines, classes, step, fault);                                       \
   }                                                                                                                    \
   KERNEL(THREADS, cross_entropy_backward_##name##_##type, T* dx, const T* dy, const T* x, const int32_t* labels,       \
-         const T* max, const T* ln, Walk<3> lines, int classes, int64_t dx_step, int64_t x_step) {                     \
+         const T* max, const T* ln, CONSTANT Walk<3> lines, int classes, int64_t dx_step, int64_t x_step) {            \
     cross_entropy_backward<LANES>(dx, dy, x, labels, max, ln, lines, classes, dx_step, x_step);                        \
   }
 FLOATS(f32, float)

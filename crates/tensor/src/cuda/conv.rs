@@ -69,7 +69,7 @@ pub(crate) fn conv2d<T: Float>(
     };
     let y = gpu.tensor(layout);
     let s = Convolution::new(x.layout(), w.layout(), y.layout(), conv);
-    let grid = tiles(out[0] * out[2] * out[3], out[1] / groups, groups);
+    let grid = tiles([out[0] * out[2] * out[3], out[1] / groups], groups, 1);
     let bias_stride = b.as_ref().map_or(0, |b| b.layout().strides()[0] as i64);
     let (to, from, weight, bias) = (address(&y), address(&x), address(&w), b.as_ref().map_or(0, address));
     let arguments: [&dyn Argument; 6] = [&to, &from, &weight, &bias, &s, &bias_stride];
@@ -101,7 +101,7 @@ pub(crate) fn input_gradient<T: Float>(
     }
     let dx = gpu.tensor(format_like(dy.layout(), [shape[0], shape[1], shape[2], shape[3]]));
     let s = Convolution::new(dx.layout(), w.layout(), dy.layout(), conv);
-    let grid = tiles(shape[0] * shape[2] * shape[3], w.shape()[1], conv.options().groups);
+    let grid = tiles([shape[0] * shape[2] * shape[3], w.shape()[1]], conv.options().groups, 1);
     let arguments: [&dyn Argument; 4] = [&address(&dx), &address(&dy), &address(&w), &s];
     // SAFETY: shapes were checked, all strides are in bounds, and the grid covers dx.
     unsafe { gpu.launch(Family::Product, ("conv2d_input_gradient", T::NAME), grid, arguments) };
@@ -149,7 +149,7 @@ fn weight_gradient<T: Float>(
     let arguments: [&dyn Argument; 5] = [&to, &address(&x), &address(&dy), &s, &count];
     // SAFETY: shapes were checked, all strides are in bounds, and the grid covers dw for each split.
     unsafe {
-        let grid = tiles(rows, columns, groups * splits);
+        let grid = tiles([rows, columns], groups, splits);
         gpu.launch(Family::Product, ("conv2d_weight_gradient", T::NAME), grid, arguments);
     }
     if let Some(partial) = partial {

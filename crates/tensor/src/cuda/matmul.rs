@@ -67,7 +67,6 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
         return c;
     }
     let layers = batch.numel as usize;
-    assert!(layers < 1 << 16, "matmul: a GPU takes at most 65535 products at once, not {layers}; use smaller batches");
     let tile_count = m.div_ceil(TILE) * n.div_ceil(TILE);
     let splits = if layers == 1 { split_count(tile_count, k) } else { 1 };
     let strides = |x: &TensorOf<T>| [x.layout().strides()[lead] as i64, x.layout().strides()[lead + 1] as i64];
@@ -81,7 +80,7 @@ fn product<T: Float>(gpu: &'static Gpu, a: &TensorOf<T>, b: &TensorOf<T>, bias: 
     // SAFETY: the strides are in bounds of a and b, and the result has m × n elements for each layer or split.
     unsafe {
         let arguments: [&dyn Argument; 8] = [&to, &from_a, &from_b, &here, &matrices, &batch, &bias_stride, &count];
-        gpu.launch(Family::Product, (name, T::NAME), tiles(m, n, layers * splits), arguments);
+        gpu.launch(Family::Product, (name, T::NAME), tiles([m, n], layers, splits), arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, &c, None, &partial, (bias, bias_stride, n));

@@ -28,10 +28,11 @@ pub(super) fn split_count(tiles: usize, terms: usize) -> usize {
     pieces.div_ceil(pieces.div_ceil(wanted))
 }
 
-/// The grid for the tiles of `layers` results of m × n elements.
-pub(super) fn tiles(m: usize, n: usize, layers: usize) -> Grid {
-    assert!(n <= TILE * 65535, "a product on a GPU has at most {} columns, not {n}", TILE * 65535);
-    Grid { blocks: [m.div_ceil(TILE) as u32, n.div_ceil(TILE) as u32, layers as u32], threads: THREADS }
+/// The grid for the tiles of `layers` results of m × n elements, each of `splits` sums. Tiles and layers share the first axis
+/// (`place_of_block` of the kernels), since the others are limited to 65535 blocks.
+pub(super) fn tiles([m, n]: [usize; 2], layers: usize, splits: usize) -> Grid {
+    let blocks = checked(m.div_ceil(TILE) * n.div_ceil(TILE) * layers);
+    Grid { blocks: [blocks, splits as u32, 1], threads: THREADS }
 }
 
 /// Adds partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column, into `y`; the
