@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 HERE = pathlib.Path(__file__).resolve().parent
 # The minimum compute capability of a file: 7.0, or 8.0 for the newer tensor core instructions.
-ARCHITECTURES = {"tensor_core": "compute_80"}
+ARCHITECTURES = {f"tensor_core_{precision}": "compute_80" for precision in ("bf16", "tf32", "tf32x3")}
 DEFAULT = "compute_70"
 GENERATIONS = [70, 80, 90, 100, 120]
 # More assemblers at once gain nothing on a small machine.

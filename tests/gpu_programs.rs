@@ -60,7 +60,13 @@ fn doctor_loads_all_kernels() {
     let output = run(&mut doctor);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}{}", stderr(&output));
-    for part in ["CUDA 12.2", "cuda:0: stand-in", "tensor_core  load", "--device auto computes on cuda:0"] {
+    for part in [
+        "CUDA 12.2",
+        "cuda:0: stand-in",
+        "kernels tensor_core_bf16   load in 0.0",
+        "all kernels load in 0.",
+        "--device auto computes on cuda:0",
+    ] {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }
 }

@@ -5,7 +5,7 @@
 
 macro_rules! families {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $capability:expr;)+) => {
-        /// A family of kernels: one source file, loaded as one module.
+        /// A family of kernels: one source file, loaded as one module when its first kernel is used.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Family {
@@ -47,8 +47,12 @@ families! {
     Reduce = "reduce", (7, 0);
     /// Matrix products and convolutions without tensor cores.
     Product = "product", (7, 0);
-    /// Matrix products and convolutions on tensor cores.
-    TensorCore = "tensor_core", (8, 0);
+    /// Matrix products and convolutions on tensor cores, in bf16.
+    TensorCoreBf16 = "tensor_core_bf16", (8, 0);
+    /// Matrix products and convolutions on tensor cores, in TF32.
+    TensorCoreTf32 = "tensor_core_tf32", (8, 0);
+    /// Matrix products and convolutions on tensor cores, in 3×TF32.
+    TensorCoreTf32x3 = "tensor_core_tf32x3", (8, 0);
     /// Pooling, resampling and im2col.
     Image = "image", (7, 0);
     /// Batch normalization.

@@ -1,5 +1,7 @@
 //! Reports the usable hardware of this machine, and how to fix what is missing.
 
+use std::time::Duration;
+
 use chainrule::tensor::cuda::{self, Family};
 use chainrule::tensor::{Device, machine};
 
@@ -33,18 +35,21 @@ pub fn run() -> Result<(), Failure> {
 
 /// Prints which kernels load on a device. Returns whether all supported kernels load.
 fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
-    let mut all = true;
+    let (mut all, mut whole) = (true, Duration::ZERO);
     for &family in Family::ALL {
         let (major, minor) = family.capability();
         if capability < (major, minor) {
-            println!("  kernels {:<12} skipped: they require compute capability {major}.{minor}", family.name());
+            println!("  kernels {:<18} skipped: they require compute capability {major}.{minor}", family.name());
             continue;
         }
         match cuda::try_load(ordinal, family) {
-            Ok(None) => println!("  kernels {:<12} load", family.name()),
-            Ok(Some(why)) => {
+            Ok(Ok(took)) => {
+                whole += took;
+                println!("  kernels {:<18} load in {:.2} s", family.name(), took.as_secs_f64());
+            }
+            Ok(Err(why)) => {
                 all = false;
-                println!("  kernels {:<12} do not load: {why}; update NVIDIA's driver to 535 or newer", family.name());
+                println!("  kernels {:<18} do not load: {why}; update NVIDIA's driver to 535 or newer", family.name());
             }
             Err(error) => {
                 println!("  {error}");
@@ -52,6 +57,10 @@ fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
             }
         }
     }
+    let seconds = whole.as_secs_f64();
+    println!(
+        "  all kernels load in {seconds:.1} s; a program loads those it uses, and the driver caches what it compiled"
+    );
     if let Ok(stats) = cuda::stats(ordinal) {
         println!("  memory free: {:.1} GiB", stats.free as f64 / f64::from(1 << 30));
     }

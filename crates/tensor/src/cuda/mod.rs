@@ -35,6 +35,8 @@ pub use crate::gpu::driver::{DeviceReport, DriverReport, report};
 pub use crate::gpu::graph::{Graph, GraphMemory};
 pub use chainrule_kernels::Family;
 
+use std::time::Duration;
+
 use crate::error::TensorError;
 use crate::gpu;
 
@@ -55,10 +57,11 @@ pub fn trim(ordinal: usize) -> Result<(), TensorError> {
     Ok(())
 }
 
-/// Why a family of kernels does not load on a device; `None` if it does.
+/// Loads a family of kernels on a device and unloads it: the time that loading took, or why it does not load. The driver
+/// compiles a family when it loads it for the first time, and caches the result.
 ///
 /// # Errors
 /// If the device cannot be used.
-pub fn try_load(ordinal: usize, family: Family) -> Result<Option<String>, TensorError> {
-    Ok(gpu::open(ordinal)?.try_load(family).err())
+pub fn try_load(ordinal: usize, family: Family) -> Result<Result<Duration, String>, TensorError> {
+    Ok(gpu::open(ordinal)?.try_load(family))
 }

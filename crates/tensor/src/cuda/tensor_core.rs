@@ -1,4 +1,4 @@
-//! Products and convolutions on the tensor cores: `kernels/cuda/tensor_core.cu`.
+//! Products and convolutions on the tensor cores: `kernels/cuda/tensor_core.cuh`.
 //!
 //! They read channels-last images, fastest if the channels are whole chunks of 16 bytes, and need compute capability 8.0.
 //! Grouped convolutions and very large tensors fall back to `kernels/cuda/product.cu`.
@@ -89,7 +89,7 @@ impl Plan {
         let (channels, outputs) = (x[1], w[0]);
         let whole = |chunk: usize| channels.is_multiple_of(chunk) && outputs.is_multiple_of(chunk);
         let fits = T::NAME == "f32"
-            && gpu.about.capability >= Family::TensorCore.capability()
+            && gpu.about.capability >= Family::TensorCoreTf32.capability()
             && conv.options().groups == 1
             && channels.max(outputs) <= TILE[1] * MAX_COLUMNS
             && [x.numel(), w.numel(), y.numel()].iter().all(|&n| n > 0 && n < 1 << 30);
@@ -112,6 +112,14 @@ impl Plan {
         match self.operands {
             Operands::Bf16 => BF16,
             Operands::Tf32 | Operands::Tf32x3 => Stored(T::NAME),
+        }
+    }
+
+    fn family(&self) -> Family {
+        match self.operands {
+            Operands::Bf16 => Family::TensorCoreBf16,
+            Operands::Tf32 => Family::TensorCoreTf32,
+            Operands::Tf32x3 => Family::TensorCoreTf32x3,
         }
     }
 
@@ -174,20 +182,6 @@ fn partial<T: Float>(gpu: &'static Gpu, numel: usize, grid: &Grid) -> Option<Ten
     (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
 }
 
-/// Launches one of the kernels.
-///
-/// # Safety
-/// As for [`Gpu::launch`].
-unsafe fn launch<const N: usize>(
-    gpu: &Gpu,
-    kernel: (&'static str, &'static str),
-    grid: Grid,
-    arguments: [&dyn Argument; N],
-) {
-    // SAFETY: promised by the caller.
-    unsafe { gpu.launch(Family::TensorCore, kernel, grid, arguments) }
-}
-
 /// y = x ∗ w + b; all in the formats of the plan. If requested, y's channel statistics are attached to it, except with
 /// split-K, where no block has complete sums.
 pub(super) fn forward<T: Float>(
@@ -213,7 +207,7 @@ pub(super) fn forward<T: Float>(
     // split, and two sums per channel for each tile.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_stats, &from, &weight, &bias, s];
-        launch(gpu, ("conv_forward", kind), grid, arguments);
+        gpu.launch(plan.family(), ("conv_forward", kind), grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, y, None, &partial, (bias, 1, s.o as usize));
@@ -233,7 +227,10 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     let to_partial = partial.as_ref().map_or(0, address);
     // SAFETY: dy, w and dx are dense and have the convolution's shapes; the grid covers dx; there is a partial result for
     // each split.
-    unsafe { launch(gpu, ("conv_input_gradient", kind), grid, [&to, &to_partial, &from, &weight, s]) };
+    unsafe {
+        let arguments: [&dyn Argument; 5] = [&to, &to_partial, &from, &weight, s];
+        gpu.launch(plan.family(), ("conv_input_gradient", kind), grid, arguments);
+    }
     if let Some(partial) = partial {
         add_splits(gpu, dx, None, &partial, (0, 0, 1));
     }
@@ -267,7 +264,7 @@ pub(super) fn weight_gradient<T: Float>(
     // result for each split.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_sums, &apart, &from_dy, &from_x, &ones, s];
-        launch(gpu, ("conv_weight_gradient", plan.kind()), grid, arguments);
+        gpu.launch(plan.family(), ("conv_weight_gradient", plan.kind()), grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, dw, sums.as_ref(), &partial, (0, 0, 1));

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use chainrule_kernels::Family;
 use cudarc::driver::result;
@@ -97,11 +98,14 @@ impl Gpu {
         }
     }
 
-    /// Loads a family of kernels, to check whether the driver accepts it.
-    pub(crate) fn try_load(&self, family: Family) -> Result<(), String> {
+    /// Loads a family of kernels, to check whether the driver accepts it. Returns the time that it took.
+    pub(crate) fn try_load(&self, family: Family) -> Result<Duration, String> {
         let _lock = self.enter();
+        let start = Instant::now();
         let module = load(family).map_err(describe)?;
+        let took = start.elapsed();
         // SAFETY: it was just loaded, and no function of it is in use.
-        unsafe { result::module::unload(module) }.map_err(describe)
+        unsafe { result::module::unload(module) }.map_err(describe)?;
+        Ok(took)
     }
 }

@@ -12,6 +12,9 @@
 //
 // With split-K, each split writes its sums to `partials` (splits, elements of the result), which add_splits of product.cu
 // sums.
+//
+// Each precision is a file of its own, since the driver compiles a file as a whole when its first kernel is used.
+#pragma once
 #include "convolution.cuh"
 #include "moments.cuh"
 
@@ -108,36 +111,20 @@ DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, co
   });
 }
 
-// The threads per block, and the blocks per multiprocessor for which registers are reserved; without this the assembler
-// spills registers to fit a fourth block of some kernels.
-#define BOUNDS_tf32 TILE_THREADS, 3
-#define BOUNDS_tf32x3 TILE_THREADS, 2
-#define BOUNDS_bf16 TILE_THREADS, 3
-#define RESULTS(kind, mode, Mode, Access, Out)                                                                         \
-  KERNEL(BOUNDS_##mode, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,          \
+// BOUNDS, which a file defines, are the threads per block and the blocks per multiprocessor for which registers are reserved;
+// without this the assembler spills registers to fit a fourth block of some kernels.
+#define RESULTS(kind, Mode, Access, Out)                                                                               \
+  KERNEL(BOUNDS, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,                 \
          const Mode::Element* w, const float* bias, Convolution s) {                                                   \
     forward<Mode, Access>(y, partials, moments, x, w, bias, s);                                                        \
   }                                                                                                                    \
-  KERNEL(BOUNDS_##mode, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                 \
+  KERNEL(BOUNDS, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                        \
          const Mode::Element* w, Convolution s) {                                                                      \
     input_gradient<Mode, Access>(dx, partials, dy, w, s);                                                              \
   }
-#define PRODUCTS(kind, mode, Mode, Access)                                                                             \
-  RESULTS(kind, mode, Mode, Access, Mode::Element)                                                                     \
-  KERNEL(BOUNDS_##mode, conv_weight_gradient_##kind, float* dw, float* db, int64_t apart, const Mode::Element* dy,     \
+#define PRODUCTS(kind, Mode, Access)                                                                                   \
+  RESULTS(kind, Mode, Access, Mode::Element)                                                                           \
+  KERNEL(BOUNDS, conv_weight_gradient_##kind, float* dw, float* db, int64_t apart, const Mode::Element* dy,            \
          const Mode::Element* x, const Mode::Element* ones, Convolution s) {                                           \
     weight_gradient<Mode, Access>(dw, db, apart, dy, x, ones, s);                                                      \
   }
-PRODUCTS(tf32, tf32, Tf32, Aligned)
-PRODUCTS(tf32_unaligned, tf32, Tf32, Unaligned)
-PRODUCTS(tf32x3, tf32x3, Tf32x3, Aligned)
-PRODUCTS(tf32x3_unaligned, tf32x3, Tf32x3, Unaligned)
-PRODUCTS(bf16, bf16, Bf16, Aligned)
-// TF32 operands, for channels that bf16 operands cannot have, with bf16 results.
-RESULTS(tf32_to_bf16, tf32, Tf32, Aligned, uint16_t)
-RESULTS(tf32_unaligned_to_bf16, tf32, Tf32, Unaligned, uint16_t)
-#undef PRODUCTS
-#undef RESULTS
-#undef BOUNDS_tf32
-#undef BOUNDS_tf32x3
-#undef BOUNDS_bf16
