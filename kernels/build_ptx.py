@@ -80,7 +80,21 @@ def assemble(path, generation):
 
 
 def findings(log):
-    """The most registers of a kernel and its name, and the faults of kernels, from what ptxas -v printed."""
+    r'''The most registers of a kernel and its name, and the faults of kernels, from what ptxas -v printed.
+
+    >>> log = """ptxas info    : Compiling entry function 'a' for 'sm_90'
+    ... ptxas info    : Function properties for a
+    ...     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+    ... ptxas info    : Used 30 registers, used 0 barriers
+    ... ptxas info    : Compiling entry function 'b' for 'sm_90'
+    ...     104 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+    ... ptxas info    : Used 24 registers, used 0 barriers
+    ... ptxas info    : Compiling entry function 'c' for 'sm_90'
+    ...     8 bytes stack frame, 4 bytes spill stores, 12 bytes spill loads
+    ... ptxas info    : Used 40 registers, used 0 barriers"""
+    >>> findings(log)
+    ((40, 'c'), ['b (stack frame of 104 bytes)', 'c (stack frame of 8 bytes)', 'c (spills 4 bytes, reloads 12)'])
+    '''
     kernel, most, faulty = "", (0, ""), []
     for line in log.splitlines():
         if entry := re.search(r"entry function '(\w+)'", line):

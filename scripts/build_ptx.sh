@@ -10,4 +10,5 @@ if [ ! -f "$venv/ready" ] || ! cmp -s kernels/requirements.txt "$venv/ready"; th
   "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r kernels/requirements.txt
   cp kernels/requirements.txt "$venv/ready"
 fi
+"$venv/bin/python" -m doctest kernels/build_ptx.py
 exec "$venv/bin/python" kernels/build_ptx.py "$@"

@@ -11,7 +11,7 @@ use chainrule_tensor::{Conv2dOptions, Tensor, TensorOf};
 use crate::GPU;
 use crate::tensors::{panic_of, twice};
 
-const N: usize = 5000;
+const N: usize = 4000;
 
 /// What other threads do to the device.
 const ACTIONS: [fn(); 4] = [
