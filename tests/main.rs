@@ -2,6 +2,8 @@
 
 mod checkpoints;
 mod gpu_programs;
+#[cfg(target_os = "linux")]
+mod gpu_scripts;
 mod lessons;
 mod ops_against_pytorch;
 mod optimizers;
