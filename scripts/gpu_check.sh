@@ -211,18 +211,18 @@ stopped() {
 
 # Later archives win where two have the same part.
 table() {
-  local all file
-  all=$(mktemp -d)
-  trap 'rm -rf "$all"' EXIT
+  local file
+  merged=$(mktemp -d) # not local: the trap runs after this function
+  trap 'rm -rf "$merged"' EXIT
   for file; do
-    mkdir "$all/one"
-    tar -xzf "$file" -C "$all/one"
-    cat "$all/one/parts.txt" >>"$all/parts"
-    cp "$all"/one/* "$all/"
-    rm -r "$all/one"
+    mkdir "$merged/one"
+    tar -xzf "$file" -C "$merged/one"
+    cat "$merged/one/parts.txt" >>"$merged/states"
+    cp "$merged"/one/* "$merged/"
+    rm -r "$merged/one"
   done
-  mv "$all/parts" "$all/parts.txt"
-  python3 scripts/gpu_table.py "$all"
+  mv "$merged/states" "$merged/parts.txt"
+  python3 scripts/gpu_table.py "$merged"
 }
 
 case ${1:-both} in
