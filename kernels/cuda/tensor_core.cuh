@@ -10,8 +10,7 @@
 // The rows of the weight gradient are the longer axis of w, since a tile has more rows than columns and o is often at most
 // 64.
 //
-// With split-K, each split writes its sums to `partials` (splits, elements of the result), which add_splits of product.cu
-// sums.
+// With split-K, each split writes its sums to `partials` (splits, elements of the result), which split_k.cu sums.
 //
 // Each precision is a file of its own, since the driver compiles a file as a whole when its first kernel is used.
 #pragma once

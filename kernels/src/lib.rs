@@ -47,6 +47,8 @@ families! {
     Reduce = "reduce", (7, 0);
     /// Matrix products and convolutions without tensor cores.
     Product = "product", (7, 0);
+    /// The sum of the partial results of a product.
+    SplitK = "split_k", (7, 0);
     /// Matrix products and convolutions on tensor cores, in bf16.
     TensorCoreBf16 = "tensor_core_bf16", (8, 0);
     /// Matrix products and convolutions on tensor cores, in TF32.

@@ -110,7 +110,6 @@ const CASES: &[Case] = &[
     Case { name: "foreign contexts", run: errors::foreign_contexts, settings: ONCE },
     Case { name: "foreign contexts guarded", run: errors::foreign_contexts, settings: GUARDED },
     Case { name: "many groups", run: products::many_groups, settings: ONCE },
-    Case { name: "many products", run: products::many_products, settings: ONCE },
     Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },

@@ -57,5 +57,28 @@ pub(super) fn add_splits<T: Float>(
     let arguments: [&dyn Argument; 10] =
         [&to, &to_rest, &body, &from, &numel, &splits, &rows, &bias, &bias_stride, &columns];
     // SAFETY: each partial result has y's elements followed by those of `rest`, and the partial results are contiguous.
-    unsafe { gpu.launch(Family::Product, ("add_splits", stored.0), grid, arguments) }
+    unsafe { gpu.launch(Family::SplitK, ("add_splits", stored.0), grid, arguments) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Only the first axis of a grid may have more than 65535 blocks.
+    #[test]
+    fn tiles_and_layers_are_on_the_first_axis() {
+        for (size, layers, splits, blocks) in [
+            ([65, 129], 5, 3, [2 * 3 * 5, 3, 1]),
+            // Batched products, the groups of a convolution and of its weight gradient, rows, and columns.
+            ([1, 1], 70_000, 1, [70_000, 1, 1]),
+            ([1, 9], 70_000, 7, [70_000, 7, 1]),
+            ([70_000 * TILE, 1], 1, 1, [70_000, 1, 1]),
+            ([1, 70_000 * TILE + 1], 2, 256, [2 * 70_001, 256, 1]),
+            ([0, 64], 3, 1, [0, 1, 1]),
+        ] {
+            assert_eq!(tiles(size, layers, splits).blocks, blocks);
+        }
+        // Splits of a product's sums, or of a group's, are few whatever the shape.
+        assert!([1, 7, 300, 70_000].iter().all(|&tiles| split_count(tiles, usize::MAX >> 8) <= BUSY));
+    }
 }
