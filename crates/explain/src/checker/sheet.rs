@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeBounds;
 use std::str::FromStr;
+
+use chainrule_tensor::ranges;
 
 use super::answer::Answer;
 use super::chain::Chain;
@@ -80,10 +83,11 @@ impl Problem {
             Some(update) if !(1..=5).contains(&update.steps) => {
                 Err(format!("update: steps = {}: expected 1 to 5", update.steps))
             }
-            Some(update) => match update.constants().into_iter().find(|(_, value)| !value.is_finite()) {
-                Some((name, value)) => Err(format!("update: {name} = {value}: expected a finite number")),
-                None => Ok(()),
-            },
+            Some(update) => update.constants().into_iter().try_for_each(|(name, value)| match name {
+                "momentum" => expect(name, value, ranges::SHARE),
+                "beta1" | "beta2" => expect(name, value, ranges::BELOW_ONE),
+                _ => expect(name, value, ranges::NOT_NEGATIVE),
+            }),
             None => Ok(()),
         }
     }
@@ -207,4 +211,12 @@ pub(super) fn names(chain: &Chain) -> Vec<Name> {
         Name { name: quantity.name.clone(), aliases, meaning }
     };
     all.into_iter().map(name).collect()
+}
+
+/// Checks a constant of the update.
+fn expect(name: &str, value: f64, range: impl RangeBounds<f64>) -> Result<(), String> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(format!("update: {name} = {value}: expected {}", ranges::rule(name, &range)))
 }

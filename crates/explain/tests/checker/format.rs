@@ -59,6 +59,14 @@ fn nets_that_make_no_sense_are_errors() {
         fails(&net(layers, activations, loss), Some(1), message);
     }
     fails(&format!("{NET}[update]\nlr = 0.1\nsteps = 9\n{GIVEN}"), Some(1), "update: steps = 9: expected 1 to 5");
+    for (settings, message) in [
+        ("lr = -0.1", "update: lr = -0.1: expected 0 ≤ lr < ∞"),
+        ("lr = nan", "update: lr = NaN: expected 0 ≤ lr < ∞"),
+        ("lr = 0.1\noptimizer = \"momentum\"\nmomentum = 1.5", "update: momentum = 1.5: expected 0 ≤ momentum ≤ 1"),
+        ("lr = 0.1\noptimizer = \"adam\"\nbeta2 = 1.0", "update: beta2 = 1: expected 0 ≤ beta2 < 1"),
+    ] {
+        fails(&format!("{NET}[update]\n{settings}\n{GIVEN}"), Some(1), message);
+    }
     fails("[matrices]\nbatch = 3\nlayers = [3, 2]\n", Some(1), "the sizes must be different");
     fails(
         "[convolution]\nactivation = \"relu\"\nkernel = [5, 2]\n",
