@@ -221,6 +221,9 @@ fn optimizer_state_that_does_not_fit_is_named_and_changes_nothing() {
     edited(adam, "  the state is of 5 parameters, this optimizer has 6", |_, header| {
         header["steps"].as_array_mut().expect("the steps").pop();
     });
+    edited(momentum, "  parameters: saved 5, this optimizer has 6", |_, header| {
+        header["parameters"].as_array_mut().expect("the names").pop();
+    });
     edited(adam, "  lr of group 0: saved -1, but 0 ≤ lr < ∞", |_, header| {
         header["groups"][0]["lr"] = (-1.0).into();
     });
@@ -250,15 +253,46 @@ fn other_hyperparameters_are_named_and_change_nothing() {
     refused(
         momentum,
         nothing,
-        |p| Box::new(Sgd::new(p[1..].to_vec(), 0.1).momentum(0.9).group(p[..1].to_vec(), 0.2)),
+        |p| Box::new(Sgd::new(p[..5].to_vec(), 0.1).momentum(0.9).group(p[5..].to_vec(), 0.2)),
         "  parameter groups: saved 1, this optimizer has 2",
     );
     refused(
-        |p| Box::new(Adam::new(p[1..].to_vec(), 0.1).group(p[..1].to_vec(), 0.2)),
+        |p| Box::new(Adam::new(p[..5].to_vec(), 0.1).group(p[5..].to_vec(), 0.2)),
         nothing,
-        |p| Box::new(Adam::new(p[2..].to_vec(), 0.1).group(p[..2].to_vec(), 0.2)),
+        |p| Box::new(Adam::new(p[..4].to_vec(), 0.1).group(p[4..].to_vec(), 0.2)),
         "  parameters of group 0: saved 5, this optimizer has 4\n  parameters of group 1: saved 1, this optimizer has 2",
     );
+}
+
+/// Groups of the same sizes with other members.
+#[test]
+fn parameters_in_another_group_are_named_and_change_nothing() {
+    refused(
+        |p| Box::new(Sgd::new(p[..5].to_vec(), 0.1).group(p[5..].to_vec(), 0.2)),
+        |_, _| {},
+        |p| Box::new(Sgd::new([&p[..4], &p[5..]].concat(), 0.1).group(p[4..5].to_vec(), 0.2)),
+        "  parameter   saved fc.weight, this optimizer has fc.bias there\n  parameter   saved fc.bias, this optimizer has fc.weight there",
+    );
+}
+
+/// A net that draws masks where the saved one did not would not resume with the same bits.
+#[test]
+fn counters_that_do_not_fit_are_named() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("state");
+    let fc = || Linear::new(2, 2, &mut Rng::seed(0));
+    let without = Sequential::<f32>::new().add(fc());
+    let with = Sequential::new().add(fc()).add(Dropout::new(0.5, &mut Rng::seed(1)));
+    for (saved, other, line) in [(&without, &with, "missing     1.draws"), (&with, &without, "unexpected  1.draws")] {
+        let sgd = |net: &Sequential| Sgd::new(net.parameters(), 0.1);
+        Checkpoint::capture(saved, &sgd(saved), &Progress::default()).save(&path).expect("it is saved");
+        let error = Checkpoint::load(&path).expect("it is read").restore(other, &mut sgd(other)).expect_err(line);
+        let text = format!(
+            "{}: does not match the net\n  {line}\nuse the same net as when the file was saved, or load what fits with LoadOptions::strict(false)",
+            path.display()
+        );
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 /// A checkpoint that is saved while the rate is 0 keeps the ratios of the groups, as the saved run had them.

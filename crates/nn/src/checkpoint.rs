@@ -44,6 +44,8 @@ struct Header {
     progress: Progress,
     optimizer: String,
     groups: Vec<GroupSettings>,
+    /// The names of the optimizer's parameters, and the number of steps of each.
+    parameters: Vec<String>,
     steps: Vec<u64>,
     counters: BTreeMap<String, u64>,
 }
@@ -100,6 +102,7 @@ impl Checkpoint {
             progress: progress.clone(),
             optimizer: optimizer.name().into(),
             groups: optimizer.groups(),
+            parameters: names,
             steps: optimizer.steps(),
             counters,
         };
@@ -167,21 +170,42 @@ impl Checkpoint {
         if !plan.fits() {
             return Err(NnError::OtherNet { path: self.path.clone(), differences: plan.differences() });
         }
+        let counters = self.other_counters(&contents(net).1);
+        if !counters.is_empty() {
+            return Err(NnError::OtherNet { path: self.path.clone(), differences: listed(&counters) });
+        }
         let other = |differences: Vec<String>| NnError::OtherOptimizerState {
             path: self.path.clone(),
             differences: listed(&differences),
         };
         // The plan has named the parameters by their paths.
-        let state = self.optimizer_state(&names(&optimizer.parameters())).map_err(other)?;
+        let parameters = names(&optimizer.parameters());
+        let state = self.optimizer_state(&parameters).map_err(other)?;
         optimizer.restore(state, &self.header.steps, &self.header.groups).map_err(other)?;
         plan.apply(net);
         set_counters(net, &self.header.counters);
         Ok(self.header.progress.clone())
     }
 
-    /// The optimizer's tensors by parameter index and name.
+    /// The counters that only the checkpoint or only the net has.
+    fn other_counters(&self, own: &BTreeMap<String, u64>) -> Vec<String> {
+        let saved = &self.header.counters;
+        let missing = own.keys().filter(|path| !saved.contains_key(*path)).map(|path| format!("missing     {path}"));
+        let unexpected = saved.keys().filter(|path| !own.contains_key(*path)).map(|path| format!("unexpected  {path}"));
+        missing.chain(unexpected).collect()
+    }
+
+    /// The optimizer's tensors by parameter index and name, if its parameters are those of the saved one.
     fn optimizer_state<T: Float>(&self, parameters: &[String]) -> Result<StateTensors<T>, Vec<String>> {
         let (mut state, mut differences) = (Vec::new(), Vec::new());
+        let saved = &self.header.parameters;
+        if saved.len() == parameters.len() {
+            let pairs = saved.iter().zip(parameters).filter(|(saved, own)| saved != own);
+            differences
+                .extend(pairs.map(|(saved, own)| format!("parameter   saved {saved}, this optimizer has {own} there")));
+        } else {
+            differences.push(format!("parameters: saved {}, this optimizer has {}", saved.len(), parameters.len()));
+        }
         let tensors = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(OPTIMIZER)?, stored)));
         for (path, stored) in tensors {
             // The names of state tensors have no dot, those of parameters may.

@@ -59,7 +59,8 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
                         slot.parameter.name(),
                         x.shape()
                     )),
-                    Some(x) => *value = Some(x),
+                    // Beside the parameter: a checkpoint is read on the CPU.
+                    Some(x) => *value = Some(x.to(slot.parameter.device())),
                 }
             }
             restored.push(values);
@@ -72,9 +73,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
             return Err(differences);
         }
         for ((slot, &steps), values) in self.slots_mut().zip(steps).zip(restored) {
-            // Beside the parameter: a checkpoint is read on the CPU.
-            let device = slot.parameter.device();
-            (slot.steps, slot.state) = (steps, values.map(|value| value.map(|value| value.to(device))));
+            (slot.steps, slot.state) = (steps, values);
         }
         for (group, saved) in self.groups.iter_mut().zip(groups) {
             (group.lr, group.initial_lr) = (saved.lr, saved.initial_lr);
