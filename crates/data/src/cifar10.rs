@@ -39,8 +39,8 @@ const REMOTE: RemoteFile<'static> = RemoteFile {
     ],
 };
 
-/// Reads CIFAR-10 from `path`: the archive, plain or gzipped, a directory that contains the archive or the batch files (directly
-/// or in `cifar-10-batches-bin`), or (feature `images`) a [folder of images](crate::image_folder).
+/// Reads CIFAR-10 from `path`: the archive, plain or gzipped, a directory that contains the archive or the batch files
+/// (directly or in `cifar-10-batches-bin`), or, with the feature `images`, a folder of images.
 ///
 /// # Errors
 /// If `path` has none of these, or a file is damaged.

@@ -1,8 +1,8 @@
 //! The IDX format of MNIST and similar datasets: a big-endian header, then the elements.
 //!
 //! The header is two zero bytes, the type of the elements, the number of dimensions, and each dimension as 32 bits.
-//! Images: magic number 0x00000803 (bytes), count, rows, columns. Labels: 0x00000801, count. Labels may also be integers of 16
-//! or 32 bits, and a table whose first column is the class, such as QMNIST's 0x00000c02 with 8 columns.
+//! Images: magic number 0x00000803 (bytes), count, rows, columns. Labels: 0x00000801, count. Labels may also be integers
+//! of 16 or 32 bits, and a table whose first column is the class, such as QMNIST's 0x00000c02 with 8 columns.
 //! Source: the MNIST database page, section "File formats".
 
 use std::io::Read;

@@ -67,8 +67,8 @@ pub(crate) fn dataset(name: &str, digits: &[&str; 10], train: Set, test: Set) ->
 
 const DIGITS: RangeInclusive<i32> = 0..=9;
 
-/// The labels of the classes: 0 to 9, or, if others occur, those from the smallest up to the first gap. A label counts if both
-/// sets have it: a damaged byte does not make a class.
+/// The labels of the classes: 0 to 9, or, if others occur, those from the smallest up to the first gap. A label counts if
+/// both sets have it: a damaged byte does not make a class.
 fn classes_of(train: &[i32], test: &[i32]) -> RangeInclusive<i32> {
     let test: BTreeSet<i32> = test.iter().copied().collect();
     let both: BTreeSet<i32> = train.iter().copied().filter(|label| test.contains(label)).collect();

@@ -1,8 +1,8 @@
 //! Folders of images: `train/<class>/*.png` and `test/<class>/…`, one folder per class, PNG or JPEG.
 //!
-//! Whether a file is an image is decided by its contents. `val`, `valid` and `validation` are accepted for `test`. A folder
-//! without this split, `<class>/*.png`, is divided into a training and a test set. What is passed over, such as images of other
-//! formats, broken links and nested folders, is counted in the [notes](Dataset::notes) of the dataset.
+//! Whether a file is an image is decided by its contents. `val`, `valid` and `validation` are accepted for `test`. A
+//! folder without this split, `<class>/*.png`, is divided into a training and a test set. What is passed over, such as
+//! images of other formats, broken links and nested folders, is counted in the [notes](Dataset::notes) of the dataset.
 
 mod class_names;
 mod save;
@@ -63,8 +63,8 @@ impl ImageFolder {
         Self { allow_empty_classes: allow, ..self }
     }
 
-    /// The share of each class that becomes the test set if the folder has no split (default 0.2); of at least two images, one
-    /// goes to each set.
+    /// The share of each class that becomes the test set if the folder has no split (default 0.2); of at least two
+    /// images, one goes to each set.
     ///
     /// # Panics
     /// If the share is not between 0 and 1.
@@ -83,8 +83,8 @@ impl ImageFolder {
 
     /// Reads the training and the test set of a folder as RGB, (3, H, W); grayscale images get three equal channels.
     ///
-    /// Classes are sorted by name, images by class and then by file name, independent of the number of decoding threads. Images
-    /// are turned and mirrored as their EXIF orientation says.
+    /// Classes are sorted by name, images by class and then by file name, independent of the number of decoding threads.
+    /// Images are turned and mirrored as their EXIF orientation says.
     ///
     /// # Errors
     /// If a set, a class or its images are missing, if a file cannot be decoded, or if images differ in size; the message

@@ -10,8 +10,8 @@ impl Orientation {
     /// As stored.
     pub const NORMAL: Self = Self(1);
 
-    /// The orientation in EXIF data (TIFF, without the "Exif" of a JPEG segment), if they can be read. Damage elsewhere in them
-    /// does not matter.
+    /// The orientation in EXIF data (TIFF, without the "Exif" of a JPEG segment), if they can be read. Damage elsewhere in
+    /// them does not matter.
     pub fn from_exif(data: &[u8]) -> Self {
         let mut reader = Reader::new();
         let parsed = reader.continue_on_error(true).read_raw(data.to_vec());
@@ -34,7 +34,8 @@ impl Orientation {
         let mut turned = Vec::with_capacity(pixels.len());
         for i in 0..rows {
             for j in 0..columns {
-                // The tag says where row 0 and column 0 of the stored image are seen: 6 means row 0 on the right and column 0 at the top.
+                // The tag says where row 0 and column 0 of the stored image are seen: 6 means row 0 on the right and
+                // column 0 at the top.
                 let (row, column) = match self.0 {
                     2 => (i, w - 1 - j),
                     3 => (h - 1 - i, w - 1 - j),

@@ -112,6 +112,40 @@ fn damaged_and_missing_files_are_named() {
 }
 
 #[test]
+fn damaged_archives_are_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("cifar-100-binary.tar");
+    let text = || {
+        let error = cifar100::from_path(directory.path(), Labels::Fine).unwrap_err().to_string();
+        error.replace(&directory.path().display().to_string(), "DIR")
+    };
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, bytes) in [("test.bin", records(&[[17, 47]])), ("train.bin", records(&[[19, 1], [0, 99]]))] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, name, &bytes[..]).unwrap();
+    }
+    let bytes = archive.into_inner().unwrap();
+    fs::write(&path, &bytes).unwrap();
+    let whole = cifar100::from_path(&path, Labels::Fine).unwrap();
+    assert_eq!((whole.train().len(), whole.test().len()), (2, 1));
+    // Truncated after a whole record of the last file, which could be taken for the end of it.
+    let start = 512 + 3074_usize.next_multiple_of(512) + 512;
+    fs::write(&path, &bytes[..start + 3074]).unwrap();
+    assert_eq!(
+        text(),
+        "cannot read DIR/cifar-100-binary.tar: unexpected EOF during skip\n  \
+         help: get a fresh copy: this file is damaged or unreadable"
+    );
+    fs::write(&path, "<!DOCTYPE html>").unwrap();
+    assert_eq!(
+        text(),
+        "DIR/cifar-100-binary.tar: this is a web page\n  \
+         help: open it in a browser to see what the server says, and download the file again"
+    );
+}
+
+#[test]
 fn the_python_version_of_cifar10_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let python = directory.path().join("cifar-10-batches-py");

@@ -240,7 +240,8 @@ fn the_exif_orientation_is_honored() {
     // Seen as 3×2: 1 2 3 over 4 5 6.
     let upright = png_of(3, 2, &[1, 2, 3, 4, 5, 6]);
     write(root.join("train/ant/a.png"), &upright);
-    // Row 0 is stored for the right column, top first (6), or for the left one, bottom first (8). The chunk may follow the pixels.
+    // Row 0 is stored for the right column, top first (6), or for the left one, bottom first (8). The chunk may follow
+    // the pixels.
     for (name, orientation, pixels) in [("b.png", 6, [3, 6, 2, 5, 1, 4]), ("c.png", 8, [4, 1, 5, 2, 6, 3])] {
         let stored = png_of(2, 3, &pixels);
         let mut exif = EXIF;

@@ -44,7 +44,7 @@ pub struct Options {
     pub seed: u64,
     #[command(flatten)]
     pub compute: ComputeOptions,
-    /// Directory that contains the dataset; for `mnist` any four IDX files, for `cifar10` also its archive, or a folder of images
+    /// The dataset: a directory of IDX files for `mnist`; of batch files or of images, or an archive, for `cifar10`
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// Never use the network
