@@ -29,7 +29,7 @@ pack() {
   rm -rf "$kit"
   mkdir -p "$kit"
   cargo build --release --locked -p chainrule-cli
-  cp target/release/chainrule "$kit/"
+  cp "${CARGO_TARGET_DIR:-target}/release/chainrule" "$kit/"
   # The executable of a test or bench has a hash in its name, which cargo reports.
   find_built() {
     "$@" --message-format json 2>/dev/null |
