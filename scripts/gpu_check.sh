@@ -12,7 +12,7 @@
 #
 # Variables of `plan` and `run`:
 #   PARTS        parts to run, by name or pattern: "doctor tests throughput_*"; by default all (see `plan`)
-#   TORCH_MODES  PyTorch's modes in torch_NET: eager, graphs or compile, or one precision of them, as "graphs bf16"
+#   TORCH_MODES  PyTorch's modes in torch_NET: eager, graphs or compile, or one precision of them, as "eager bf16"
 #                [default: eager,graphs]; torch_NET_compile has torch.compile by itself
 #   CIFAR        a directory with CIFAR-10's binary files; adds the parts cifar10_*
 #   CALL, ALL    the most minutes of one call, and of all together, for `plan` [default: 10, 15]
