@@ -66,6 +66,7 @@ template <class T> DEVICE T unary(int op, T x, T a, T b) {
   case Unary::Add: return x + a;
   case Unary::SubFrom: return a - x;
   case Unary::Mul: return a * x;
+  case Unary::Div: return x / a;
   case Unary::DivInto: return a / x;
   case Unary::Pow: return power_of(x, a);
   case Unary::Clamp: {

@@ -111,12 +111,12 @@ DEVICE void avg_pool_adjoint(S* dx, const S* dy, const Images& from, const Image
     const Span down = around_rows[place.row], right = around_columns[place.column];
     const S* plane = dy + offset(from, place.n, place.c, 0, 0);
     T sum = T(0);
-    for (int row = down.start; row < down.end; row++) {
-      T along = T(0);
+    // Not unrolled: copies of the division of doubles would spill registers.
+#pragma unroll 1
+    for (int row = down.start; row < down.end; row++)
+#pragma unroll 1
       for (int column = right.start; column < right.end; column++)
-        along += T(plane[row * from.stride[2] + column * from.stride[3]]) / T(columns[column].divisor);
-      sum += along / T(rows[row].divisor);
-    }
+        sum += T(plane[row * from.stride[2] + column * from.stride[3]]) / T(rows[row].divisor * columns[column].divisor);
     dx[i] = S(sum);
   }
 }

@@ -15,6 +15,7 @@ enum class Unary : int {
   Add,
   SubFrom,
   Mul,
+  Div,
   DivInto,
   Pow,
   Clamp,

@@ -54,7 +54,7 @@ operator!(Div, div);
 operator!(Add, add, |x, s| x.add_number(s), x.add_number(s));
 operator!(Sub, sub, |x, s| x.add_number(-s), x.subtract_from_number(s));
 operator!(Mul, mul, |x, s| x.multiply_by_number(s), x.multiply_by_number(s));
-operator!(Div, div, |x, s| x.multiply_by_number(1.0 / s), x.divide_number(s));
+operator!(Div, div, |x, s| x.divide_by_number(s), x.divide_number(s));
 
 impl<T: Float> Neg for &VarOf<T> {
     type Output = VarOf<T>;

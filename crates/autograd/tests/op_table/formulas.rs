@@ -175,6 +175,7 @@ fn elementwise_formulas_agree_with_the_kernels() {
         "add number",
         "subtract from number",
         "multiply by number",
+        "divide by number",
         "divide number by",
         "exp",
         "log",

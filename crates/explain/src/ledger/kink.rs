@@ -28,13 +28,13 @@ pub(super) fn find(f: Function, element: &Element, h: f64) -> Option<Kink> {
         let [right, left, near_right, near_left] = [0, 1, 2, 3].map(|i| steps[i][k].value().clone());
         let half = |side: &Tensor64| side.binary(Binary::Sub, &var.value());
         let bend = |right: &Tensor64, left: &Tensor64, h: f64| {
-            half(right).binary(Binary::Add, &half(left)).unary(Unary::Mul(1.0 / h))
+            half(right).binary(Binary::Add, &half(left)).unary(Unary::Div(h))
         };
         let jump = bend(&near_right, &near_left, h / 2.0)
             .unary(Unary::Mul(2.0))
             .binary(Binary::Sub, &bend(&right, &left, h))
             .unary(Unary::Abs);
-        let slope = right.binary(Binary::Sub, &left).unary(Unary::Mul(0.5 / h)).unary(Unary::Abs);
+        let slope = right.binary(Binary::Sub, &left).unary(Unary::Div(2.0 * h)).unary(Unary::Abs);
         let largest = |x: &Tensor64| x.to_vec().into_iter().enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         let ((place, jump), (_, slope)) = (largest(&jump)?, largest(&slope)?);
         if jump > CLEAR * slope.max(jump) && jump > 1e-6 {

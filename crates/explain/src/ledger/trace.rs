@@ -47,7 +47,7 @@ pub(super) fn run(f: Function, nudge: Option<&Nudge>) -> Run {
 pub(super) fn rates(at: impl Fn(f64) -> Run, h: f64) -> Vec<Tensor64> {
     let (right, left) = (at(h), at(-h));
     let rate =
-        |(right, left): (&Var64, &Var64)| right.value().binary(Binary::Sub, &left.value()).unary(Unary::Mul(0.5 / h));
+        |(right, left): (&Var64, &Var64)| right.value().binary(Binary::Sub, &left.value()).unary(Unary::Div(2.0 * h));
     right.results.iter().zip(&left.results).map(rate).collect()
 }
 

@@ -1,4 +1,4 @@
-//! A variable and a number: `x + s`, `s − x`, `s·x`, `s/x`.
+//! A variable and a number: `x + s`, `s − x`, `s·x`, `x/s`, `s/x`.
 
 use chainrule_tensor::{Float, Unary};
 
@@ -19,6 +19,11 @@ function! {
 function! {
     pub(crate) fn multiply_by_number(s "s") as "multiply by number" = "s·x", Unary::Mul(s), tangent (|x, t| s * t);
     slope() = "s", |dy| dy.multiply_by_number(s);
+}
+
+function! {
+    pub(crate) fn divide_by_number(s "s") as "divide by number" = "x/s", Unary::Div(s), tangent (|x, t| t / s);
+    slope() = "1/s", |dy| dy.divide_by_number(s);
 }
 
 function! {

@@ -1,6 +1,6 @@
 //! The largest and smallest element along axes.
 
-use chainrule_tensor::{Compare, Float, TensorOf, Unary};
+use chainrule_tensor::{Compare, Float, TensorOf};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
@@ -80,8 +80,7 @@ impl<T: Float> Rule<T> for Extreme {
         let (x, y) = (op.parent(0).value(), op.output().value());
         let one = TensorOf::scalar(T::ONE).select(&x.compare(Compare::Equal, &y), &TensorOf::scalar(T::ZERO));
         let count = VarOf::constant(&one).sum_to(y.shape());
-        let share = one.binary(chainrule_tensor::Binary::Mul, &count.value().unary(Unary::Reciprocal));
-        vec![Some(dy * VarOf::constant(share))]
+        vec![Some(dy * VarOf::constant(one) / count)]
     }
 }
 

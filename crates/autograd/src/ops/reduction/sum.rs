@@ -61,8 +61,8 @@ impl<T: Float> VarOf<T> {
     pub fn var_axes(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {
         let _scope = open_with("var", || vec![Attribute::new("correction", correction)]);
         let n = count("var", self, axes);
-        let away = self - self.mean_axes(axes, true);
-        away.square().sum_axes(axes, keepdim) / (n - correction as f64)
+        let centered = |x: &Self| x - x.mean_axes(axes, true);
+        centered(&centered(self)).square().sum_axes(axes, keepdim) / (n - correction as f64).max(0.0)
     }
 
     /// Removes the axes, each of which has length 1 (none means all).

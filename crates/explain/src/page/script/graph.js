@@ -15,9 +15,10 @@ const SIGNS = {
 function operationLabel(variable) {
   if (variable.step === null) return variable.kind === "parameter" ? "parameter" : variable.id === lossId ? "" : "constant";
   const step = data.steps[variable.step];
-  const numbered = { "multiply by number": "×", "add number": "+", "subtract from number": "−", "divide number by": "÷" }[step.op];
+  const numbered = { "multiply by number": "×", "add number": "+", "subtract from number": "−", "divide number by": "÷", "divide by number": "÷" }[step.op];
   if (numbered && step.attributes[0]) {
     const value = step.attributes[0].split(" = ")[1];
+    if (step.op === "divide by number") return `÷ ${value}`;
     return { "×": `× ${value}`, "+": `+ ${value}`, "−": `${value} − x`, "÷": `${value} ÷ x` }[numbered];
   }
   return SIGNS[step.op] ?? step.op;

@@ -128,7 +128,7 @@ struct AdamFactors<T> {
     kept2: T,
     rest2: T,
     size: T,
-    /// `1/√(1 − β₂ᵗ)`.
+    /// `√(1 − β₂ᵗ)`.
     root: T,
     eps: T,
 }
@@ -146,7 +146,7 @@ impl<T: Float> AdamFactors<T> {
             kept2: T::from_f64(step.beta2),
             rest2: T::from_f64(1.0 - step.beta2),
             size: T::from_f64(step.lr / correction(step.beta1)),
-            root: T::from_f64(1.0 / correction(step.beta2).sqrt()),
+            root: T::from_f64(correction(step.beta2).sqrt()),
             eps: T::from_f64(step.eps),
         }
     }
@@ -181,7 +181,7 @@ impl<T: Float> Vectorized for AdamPiece<'_, T> {
             // Interpolated from the closer end, as in PyTorch's lerp: with β₁ = 0 the mean is exactly the gradient.
             *m = if near { *m + rest1 * (g - *m) } else { g - (g - *m) * (T::ONE - rest1) };
             *v = *v * kept2 + rest2 * g * g;
-            *p = old - size * *m / (Real::sqrt(*v) * root + eps);
+            *p = old - size * *m / (Real::sqrt(*v) / root + eps);
         }
     }
 }

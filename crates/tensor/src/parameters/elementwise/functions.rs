@@ -44,6 +44,9 @@ macro_rules! functions { ($make:ident) => { $make! {
         /// s·x
         Mul(s) = CHEAP |x| s * x,
             test Mul(-1.7) = s * x;
+        /// x/s, correctly rounded: not a product with the rounded 1/s
+        Div(s) = CHEAP |x| x / s,
+            test Div(49.0) = x / s;
         /// s/x
         DivInto(s) = CHEAP |x| s / x,
             test DivInto(2.5) = s / x;
