@@ -96,26 +96,31 @@ template <int PACK, class T, class S> DEVICE void gate(T (&dz)[PACK], const S* d
   for (int k = 0; k < PACK; k++) dz[k] = z[k] > T(0) ? dz[k] : T(0);
 }
 
-// The sum of each stretch, and that of its squared deviations from its own mean.
+// The sum of each stretch, and that of its squared deviations from its own mean: those from the rounded mean, less what its
+// rounding adds.
 template <int PACK, class T, class S>
 DEVICE void sum_moments(T* partial, const S* x, const Channels& s, uint32_t length) {
   const Share<PACK> share(s, length);
-  T sums[PACK] = {}, squares[PACK] = {}, mean[PACK];
+  T sums[PACK] = {}, deviations[2 * PACK] = {}, mean[PACK];
   share.sum(sums, [&](int64_t i, T(&v)[PACK]) { read(v, x + i); });
   const T count = T(min(length, s.outer * s.inner - blockIdx.y * length));
 #pragma unroll
   for (int k = 0; k < PACK; k++) mean[k] = sums[k] / count;
-  share.sum(squares, [&](int64_t i, T(&v)[PACK]) {
-    read(v, x + i);
+  share.sum(deviations, [&](int64_t i, T(&v)[2 * PACK]) {
+    T value[PACK];
+    read(value, x + i);
 #pragma unroll
-    for (int k = 0; k < PACK; k++) v[k] = (v[k] - mean[k]) * (v[k] - mean[k]);
+    for (int k = 0; k < PACK; k++) {
+      v[k] = value[k] - mean[k];
+      v[PACK + k] = v[k] * v[k];
+    }
   });
   if (!share.writes()) return;
   T* to = partial + (int64_t)blockIdx.y * s.channels + share.channel;
 #pragma unroll
   for (int k = 0; k < PACK; k++) {
-    to[k] = sums[k];
-    to[(int64_t)gridDim.y * s.channels + k] = squares[k];
+    to[k] = sums[k] + deviations[k];
+    to[(int64_t)gridDim.y * s.channels + k] = deviations[PACK + k] - deviations[k] * (deviations[k] / count);
   }
 }
 
@@ -242,12 +247,16 @@ STORED(bf16x8, float, bf16, 8)
     const uint32_t c = finish.channel, count = s.outer * s.inner;                                                      \
     const T* squares = partial + (int64_t)stretches * s.channels;                                                      \
     const T center = finish.sum([&](uint32_t k) { return partial[(int64_t)k * s.channels + c]; }) / T(count);          \
-    const T spread = finish.sum([&](uint32_t k) {                                                                      \
-      const T n = T(min(length, count - k * length)), off = partial[(int64_t)k * s.channels + c] / n - center;         \
-      return squares[(int64_t)k * s.channels + c] + n * off * off;                                                     \
-    }) / T(count);                                                                                                     \
+    const auto size = [&](uint32_t k) { return T(min(length, count - k * length)); };                                  \
+    const auto off = [&](uint32_t k) { return partial[(int64_t)k * s.channels + c] / size(k) - center; };              \
+    /* The error of the rounded mean, which would add its square to the variance. */                                   \
+    const T error = finish.sum([&](uint32_t k) { return size(k) * off(k); }) / T(count);                               \
+    const T about = finish.sum([&](uint32_t k) {                                                                       \
+      return squares[(int64_t)k * s.channels + c] + size(k) * off(k) * off(k);                                         \
+    }) / T(count) - error * error;                                                                                     \
+    const T spread = about < T(0) ? T(0) : about;                                                                      \
     if (!finish.writes(s)) return;                                                                                     \
-    mean[c] = center;                                                                                                  \
+    mean[c] = center + error;                                                                                          \
     variance[c] = spread;                                                                                              \
     istd[c] = T(1) / root_of(spread + T(eps));                                                                         \
   }                                                                                                                    \

@@ -38,20 +38,24 @@ DEVICE float both_warps(const float (&shared)[WARPS_ALONG_M][TILE_N], int column
 }
 
 // Writes to moments (2, tiles, channels) each column's sum over the tile's rows, and the sum of squared deviations from its
-// mean over these rows. The overall mean is not known yet; batch_norm.cu merges the tiles.
+// mean over these rows. The overall mean is not known yet; batch_norm.cu merges the tiles. The sum of the deviations, which
+// is not 0 because the mean is rounded, corrects both.
 template <class T>
 DEVICE void write_moments(float* moments, const Sums& sums, int rows, int first_channel, int channels) {
   static_assert(WARPS_ALONG_M == 2, "both_warps adds two");
-  __shared__ float values[WARPS_ALONG_M][TILE_N], deviations[WARPS_ALONG_M][TILE_N];
+  __shared__ float values[WARPS_ALONG_M][TILE_N], errors[WARPS_ALONG_M][TILE_N], deviations[WARPS_ALONG_M][TILE_N];
   rows = min(rows, TILE_M);
   sum_columns<T>(values, sums, rows, [](float value, int) { return value; });
   float mean[WARP_N / LANES_ALONG_N];
 #pragma unroll
   for (int k = 0; k < WARP_N / LANES_ALONG_N; k++)
     mean[k] = both_warps(values, warp_column() + k / 2 * 8 + (threadIdx.x & 3) * 2 + k % 2) / (float)rows;
+  sum_columns<T>(errors, sums, rows, [&](float value, int k) { return value - mean[k]; });
   sum_columns<T>(deviations, sums, rows, [&](float value, int k) { return (value - mean[k]) * (value - mean[k]); });
   const int column = threadIdx.x, channel = first_channel + column;
   if (column >= TILE_N || channel >= channels) return;
-  moments[(int64_t)blockIdx.x * channels + channel] = both_warps(values, column);
-  moments[(int64_t)(gridDim.x + blockIdx.x) * channels + channel] = both_warps(deviations, column);
+  const float error = both_warps(errors, column);
+  moments[(int64_t)blockIdx.x * channels + channel] = both_warps(values, column) + error;
+  moments[(int64_t)(gridDim.x + blockIdx.x) * channels + channel] =
+      both_warps(deviations, column) - error * (error / (float)rows);
 }

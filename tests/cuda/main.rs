@@ -66,6 +66,7 @@ const CASES: &[Case] = &[
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
     Case { name: "batch norms", run: normalization::formats, settings: ORDERS },
     Case { name: "batch norms guarded", run: normalization::formats, settings: GUARDED },
+    Case { name: "batch norms of large numbers", run: normalization::large_nearly_equal, settings: ONCE },
     Case { name: "channel stats", run: normalization::channel_stats, settings: ORDERS },
     Case { name: "channel stats guarded", run: normalization::channel_stats, settings: GUARDED },
     Case { name: "channel stats with split-K", run: normalization::split_k, settings: ONCE },

@@ -1,7 +1,7 @@
 //! Batch normalization with all partitions among threads, compared with the CPU in `f64`.
 
 use chainrule_tensor::cuda::{Precision, set_precision, stats};
-use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Tensor, Unary};
+use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Tensor, Tensor64, Unary};
 
 use crate::GPU;
 use crate::products::{error, random};
@@ -50,6 +50,28 @@ pub fn formats() {
                 error(&gradients.3.expect("it was requested"), dr.as_ref().expect("it was requested")),
             ];
             assert!(errors.iter().all(|&error| error < 2e-5), "{shape:?}: {errors:?}");
+        }
+    }
+}
+
+/// Statistics of large numbers that are nearly equal: the rounded means of stretches and of all are corrected.
+pub fn large_nearly_equal() {
+    for center in [1e3, 1e5, 1e6] {
+        for (salt, shape) in SHAPES.into_iter().enumerate().filter(|(_, shape)| shape[0] * shape[2] * shape[3] > 30) {
+            let x = random(salt as u32, &shape).unary(Unary::Add(center));
+            let (mean, variance) = x.to_f64().batch_norm_statistics();
+            for x in [x.to(GPU), x.to(GPU).channels_last()] {
+                let (found_mean, found_variance) = x.batch_norm_statistics();
+                let worst = |found: &Tensor, exact: &Tensor64| {
+                    let pairs = found.to_f64().to_vec().into_iter().zip(exact.to_vec());
+                    pairs.map(|(found, exact)| (found / exact - 1.0).abs()).fold(0.0, f64::max)
+                };
+                // The means of stretches are rounded to f32: by center · 2⁻²⁵ on average, against a deviation of 1.
+                let rounding = (center * f64::from(f32::EPSILON)).powi(2);
+                let (of_mean, of_variance) = (worst(&found_mean, &mean), worst(&found_variance, &variance));
+                assert!(of_mean < 1.8e-7, "the mean of {shape:?} at {center}: {of_mean:.1e}");
+                assert!(of_variance < 4e-6 + rounding, "the variance of {shape:?} at {center}: {of_variance:.1e}");
+            }
         }
     }
 }

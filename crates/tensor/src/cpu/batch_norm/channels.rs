@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::format::{Format, GRAIN, MapRows, Planes};
 use super::functions::{Deviation, Gradient, InputGradient, Map, Term, Value};
 use super::lanes::{ROWS_OF_1, ROWS_OF_2};
-use super::{gradient_constants, inverse_deviation};
+use super::{gradient_constants, inverse_deviation, moments_about};
 use crate::cpu::simd::dispatch;
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for, threads};
@@ -77,9 +77,9 @@ impl<T: Float, F: Map<T, I, 3, 1>, const I: usize> Forward<'_, '_, T, F, I> {
             let channels = block * self.block..((block + 1) * self.block).min(planes.channels);
             for c in channels.clone() {
                 let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([x[0]], T::ZERO, Value, c);
-                let mean = sum / count;
-                let [sum] = planes.channel_sums::<T, 1, 1, ROWS_OF_1>([x[0]], mean, Deviation, c);
-                let variance = sum / count;
+                let center = sum / count;
+                let sums = planes.channel_sums::<T, 1, 2, ROWS_OF_2>([x[0]], center, Deviation, c);
+                let [mean, variance] = moments_about(center, sums, count);
                 let istd = inverse_deviation(variance, self.eps);
                 for (row, value) in self.statistics.iter().zip([mean, variance, istd]) {
                     // SAFETY: each channel belongs to one task.

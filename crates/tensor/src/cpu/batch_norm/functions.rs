@@ -29,14 +29,14 @@ impl<T: Float> Term<T, 1, 1> for Value {
     }
 }
 
-/// `(x − mean)²`.
+/// `x − center` and its square.
 #[derive(Clone, Copy)]
 pub(super) struct Deviation;
 
-impl<T: Float> Term<T, 1, 1> for Deviation {
+impl<T: Float> Term<T, 1, 2> for Deviation {
     #[inline(always)]
-    fn of(self, [x]: [T; 1], mean: T) -> [T; 1] {
-        [(x - mean) * (x - mean)]
+    fn of(self, [x]: [T; 1], center: T) -> [T; 2] {
+        [x - center, (x - center) * (x - center)]
     }
 }
 

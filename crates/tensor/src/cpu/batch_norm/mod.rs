@@ -25,7 +25,7 @@ use format::Format;
 use functions::{Deviation, Gradient, InputGradient, Map, Scale, ScaleRelu, Term, Value};
 use lanes::{ROWS_OF_1, ROWS_OF_2};
 
-/// The mean and the biased variance of each channel, in two passes.
+/// The mean and the biased variance of each channel, in two passes, the second of which corrects the mean.
 pub(crate) fn statistics<T: Float>(x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>) {
     let format = Format::of(x.layout());
     let values = format.read(x);
@@ -34,16 +34,29 @@ pub(crate) fn statistics<T: Float>(x: &TensorOf<T>) -> (TensorOf<T>, TensorOf<T>
 
 fn moments<T: Float>(format: &Format, x: &[T]) -> (TensorOf<T>, TensorOf<T>) {
     let count = T::from_f64(format.count() as f64);
-    let average = |sums: TensorOf<T>| {
-        let mut average = sums.reshape(format.channels());
-        for sum in average.make_mut() {
-            *sum /= count;
-        }
-        average
-    };
-    let mean = average(format.sums::<T, _, 1, 1, ROWS_OF_1>([x], TensorOf::zeros(format.channels()).buffer(), Value));
-    let variance = average(format.sums::<T, _, 1, 1, ROWS_OF_1>([x], mean.buffer(), Deviation));
+    let channels = format.channels();
+    let sums = format.sums::<T, _, 1, 1, ROWS_OF_1>([x], TensorOf::zeros(channels).buffer(), Value);
+    let mut mean = sums.reshape(channels);
+    for sum in mean.make_mut() {
+        *sum /= count;
+    }
+    let sums = format.sums::<T, _, 1, 2, ROWS_OF_2>([x], mean.buffer(), Deviation);
+    let (sums, mut variance) = (sums.buffer(), TensorOf::zeros(channels));
+    for (c, (mean, variance)) in mean.make_mut().iter_mut().zip(variance.make_mut()).enumerate() {
+        [*mean, *variance] = moments_about(*mean, [sums[c], sums[channels + c]], count);
+    }
     (mean, variance)
+}
+
+/// The mean and the biased variance from the sums of `x − center` and of `(x − center)²`.
+///
+/// `center` is the mean up to rounding; its error is the mean of the differences, which would add its square to the variance
+/// (Chan, Golub, LeVeque: "Algorithms for computing the sample variance", 1983).
+fn moments_about<T: Float>(center: T, [sum, squares]: [T; 2], count: T) -> [T; 2] {
+    let error = sum / count;
+    let variance = squares / count - error * error;
+    // Rounding makes it negative only if all x are equal. NaN stays NaN.
+    [center + error, if variance < T::ZERO { T::ZERO } else { variance }]
 }
 
 /// `1/√(var + ε)`.
