@@ -61,7 +61,7 @@ template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& 
   const double lr = s.lr * parameters->rate;
   const T shrink = T(s.decoupled ? 1.0 - lr * s.weight_decay : 1.0), decay = T(s.weight_decay);
   const T rest1 = T(1.0 - s.beta1), kept2 = T(s.beta2), rest2 = T(1.0 - s.beta2);
-  const T size = T(lr / corrections[0]), root = T(1.0 / sqrt(corrections[1])), eps = T(s.eps);
+  const T size = T(lr / corrections[0]), root = T(sqrt(corrections[1])), eps = T(s.eps);
   for_elements(list, [&](int tensor, uint32_t i) {
     T *p = list.p[tensor] + i, *m = list.state[0][tensor] + i, *v = list.state[1][tensor] + i;
     const T old = *p * shrink;
@@ -72,7 +72,7 @@ template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& 
     const T square = *v * kept2 + rest2 * g * g;
     *m = mean;
     *v = square;
-    *p = old - size * mean / (root_of(square) * root + eps);
+    *p = old - size * mean / (root_of(square) / root + eps);
   });
 }
 
@@ -88,33 +88,60 @@ DEVICE double sum_of_block(double value) {
   return shared[0];
 }
 
-// A block's part of the sum of squares. Only squares and short sums are in T; the total is wider, so that the sum of a large
-// tensor may overflow on the CPU but not here.
+// Factors of the elements, so that the squares of some multiple neither overflow nor vanish in double: 1, 2^-600, 2^600.
+constexpr int RANGES = 3;
+DEVICE double factor_of(int range) {
+  return range == 0 ? 1.0 : range == 1 ? 2.4099198651028841e-181 : 4.1495155688809930e180;
+}
+
+// A block's part of the sums of squares, in double: squares of float would overflow from 1.8e19 on.
 template <class T> DEVICE void sum_of_squares(const TensorList<T>& list, double* partial) {
-  T mine = T(0);
+  double mine[RANGES] = {};
   for_elements(list, [&](int tensor, uint32_t i) {
-    const T x = list.g[tensor][i];
-    mine += x * x;
+    const double x = list.g[tensor][i];
+    // The squares of float need no factor.
+#pragma unroll
+    for (int range = 0; range < (sizeof(T) == 8 ? RANGES : 1); range++)
+      mine[range] += (x * factor_of(range)) * (x * factor_of(range));
   });
-  const double sum = sum_of_block(mine);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+#pragma unroll
+  for (int range = 0; range < RANGES; range++) {
+    const double sum = sum_of_block(mine[range]);
+    if (threadIdx.x == 0) partial[blockIdx.x * RANGES + range] = sum;
+    __syncthreads();
+  }
 }
 
-// The sum of all parts, computed by one block.
-KERNEL(THREADS, add_partials_f64, double* y, const double* partial, uint32_t count) {
-  double mine = 0;
-  for (uint32_t i = threadIdx.x; i < count; i += THREADS) mine += partial[i];
-  const double sum = sum_of_block(mine);
-  if (threadIdx.x == 0) *y = sum;
+// The norm, from the sums of all blocks, computed by one block.
+KERNEL(THREADS, norm_of_partials_f64, double* y, const double* partial, uint32_t count) {
+  double sums[RANGES];
+#pragma unroll
+  for (int range = 0; range < RANGES; range++) {
+    double mine = 0;
+    for (uint32_t i = threadIdx.x; i < count; i += THREADS) mine += partial[i * RANGES + range];
+    sums[range] = sum_of_block(mine);
+    __syncthreads();
+  }
+  if (threadIdx.x != 0) return;
+  // The sums with a factor are 0 if the elements are float.
+  if (sums[0] > 1e300 && sums[1] > 0.0) *y = sqrt(sums[1]) / factor_of(1);
+  else if (sums[0] < 1e-250 && sums[2] > 0.0) *y = sqrt(sums[2]) / factor_of(2);
+  else *y = sqrt(sums[0]);
 }
 
-template <class T> DEVICE void scale_all(const TensorList<T>& list, T factor) {
-  for_elements(list, [&](int tensor, uint32_t i) { list.p[tensor][i] *= factor; });
+// Scales gradients of the given norm to `max_norm`, unless they are shorter or the norm is not finite.
+template <class T> DEVICE void clip_to_norm(const TensorList<T>& list, double norm, double max_norm) {
+  const double factor = norm - norm == 0.0 ? max_norm / (norm + 1e-6) : 1.0;
+  if (!(factor < 1.0)) return;
+  const double scale = factor < 0.0 ? 0.0 : factor;
+  for_elements(list, [&](int tensor, uint32_t i) { list.p[tensor][i] = T((double)list.p[tensor][i] * scale); });
 }
 
 #define FLOATS(type, T)                                                                                                \
   KERNEL(THREADS, sum_of_squares_##type, TensorList<T> list, double* partial) { sum_of_squares(list, partial); }       \
-  KERNEL(THREADS, scale_all_##type, TensorList<T> list, const double* factor) { scale_all(list, T(*factor)); }         \
+  KERNEL(THREADS, clip_to_norm_##type, TensorList<T> list, const double* norm, double max_norm) {                      \
+    clip_to_norm(list, *norm, max_norm);                                                                               \
+  }                                                                                                                    \
   KERNEL(THREADS, sgd_step_##type, TensorList<T> list, Sgd s, const StepParameters* parameters) {                      \
     sgd_step(list, s, parameters);                                                                                     \
   }                                                                                                                    \

@@ -62,7 +62,8 @@ impl<T: Float> GradientsOf<T> {
         }
     }
 
-    /// The global norm: the square root of the sum of the squares of all elements.
+    /// The global norm: the square root of the sum of the squares of all elements. It is finite unless an element is not (or
+    /// the norm exceeds 1.8e308).
     pub fn global_norm(&self) -> f64 {
         self.norm().item()
     }
@@ -70,11 +71,15 @@ impl<T: Float> GradientsOf<T> {
     /// The global norm as a scalar tensor on the device of the gradients; does not synchronize.
     fn norm(&self) -> TensorOf<f64> {
         let gradients: Vec<&TensorOf<T>> = self.entries.iter().map(|(_, gradient)| gradient).collect();
-        TensorOf::sum_of_squares(&gradients).unary(Unary::Sqrt)
+        TensorOf::norm(&gradients)
     }
 
     /// Scales all gradients by a common factor so that the global norm is at most `max_norm`. Returns the previous norm
     /// (`torch.nn.utils.clip_grad_norm_`, with the same 1e-6 in the denominator).
+    ///
+    /// If a gradient has an infinite or NaN element, all gradients stay as they are and the returned norm is infinite or NaN:
+    /// test it with `is_finite` before the optimizer's step. (`clip_grad_norm_` would replace all finite gradients by 0 or
+    /// NaN.)
     ///
     /// The norm is a scalar tensor on the device of the gradients, so this does not synchronize.
     ///
@@ -84,12 +89,11 @@ impl<T: Float> GradientsOf<T> {
     pub fn clip_norm(&mut self, max_norm: f64) -> TensorOf<f64> {
         ranges::check("clip_norm", "max_norm", max_norm, ranges::LIMIT);
         let norm = self.norm();
-        let factor = norm.unary(Unary::Add(1e-6)).unary(Unary::DivInto(max_norm)).unary(Unary::Clamp(0.0, 1.0));
-        TensorOf::scale_all(self.entries.iter_mut().map(|(_, gradient)| gradient).collect(), &factor);
+        TensorOf::clip_to_norm(self.entries.iter_mut().map(|(_, gradient)| gradient).collect(), &norm, max_norm);
         norm
     }
 
-    /// Clamps each element to ±`limit`.
+    /// Clamps each element to ±`limit`: ±∞ becomes ±`limit`, NaN stays NaN (`torch.nn.utils.clip_grad_value_`).
     ///
     /// # Panics
     /// If the limit is negative or NaN. Infinity does not clip.

@@ -181,10 +181,12 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     /// 0 with probability p, else 1/(1 − p): the mask of inverted dropout.
     fn dropout_mask(device: Device, key: Key, p: f64, shape: Shape) -> TensorOf<Self> = random::dropout_mask;
 
-    /// The sum of the squares of all elements of all tensors: a scalar ().
-    fn sum_of_squares(xs: &[&TensorOf<Self>]) -> TensorOf<f64> = clipping::sum_of_squares;
-    /// Multiplies all elements of all tensors by a scalar (), rounded to their type first.
-    fn scale_all(xs: Vec<&mut TensorOf<Self>>, factor: &TensorOf<f64>) = clipping::scale_all;
+    /// The square root of the sum of the squares of all elements of all tensors: a scalar (). Finite unless an element or the
+    /// result is not.
+    fn norm(xs: &[&TensorOf<Self>]) -> TensorOf<f64> = clipping::norm;
+    /// Multiplies all elements of all tensors, whose norm is given as a scalar (), by `max_norm / (norm + 1e-6)` if that is
+    /// below 1 and the norm is finite.
+    fn clip_to_norm(xs: Vec<&mut TensorOf<Self>>, norm: &TensorOf<f64>, max_norm: f64) = clipping::clip_to_norm;
     /// One step of stochastic gradient descent on each parameter, in place, in one pass.
     fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
     /// One step of Adam or AdamW on each parameter and its moments, in place, in one pass.

@@ -11,30 +11,38 @@ use crate::layout::Layout;
 use crate::shape::Shape;
 use crate::tensor::{TensorOf, address};
 
-pub(crate) fn sum_of_squares<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -> TensorOf<f64> {
+/// The sums of squares per block in `optimizer.cu`: of the elements, and of the elements scaled down and up.
+const RANGES: usize = 3;
+
+pub(crate) fn norm<T: Float>(gpu: &'static Gpu, xs: &[&TensorOf<T>]) -> TensorOf<f64> {
     let prepare = |x: &&TensorOf<T>| {
         let x = gpu.operand(x);
         Tensors { changed: 0, read: ordered(gpu, &x, &order_of(x.layout())), state: [0; 2] }
     };
     let slots: Vec<_> = xs.iter().map(prepare).collect();
-    // One partial sum for each block of each launch.
+    // Partial sums for each block of each launch, one for each range of magnitudes.
     let blocks: usize = slots.iter().map(Tensors::blocks).sum();
-    let partial: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::from(blocks)));
+    let partial: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::from([blocks, RANGES])));
     let mut to = address(&partial);
     for_launches(slots.iter(), |slots, grid| {
-        // SAFETY: each slot states its number of elements, and from `to` on there is one element for each block.
+        // SAFETY: each slot states its number of elements, and from `to` on there are the sums of each block.
         unsafe { gpu.launch(Family::Optimizer, ("sum_of_squares", T::NAME), grid, [slots, &to]) };
-        to += u64::from(grid.blocks[0]) * size_of::<f64>() as u64;
+        to += u64::from(grid.blocks[0]) * (RANGES * size_of::<f64>()) as u64;
     });
-    let sum: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::scalar()));
-    let (to, from, count) = (address(&sum), address(&partial), checked(blocks));
-    // SAFETY: the result has one element, and there are `count` partial sums.
-    unsafe { gpu.launch(Family::Optimizer, ("add_partials", "f64"), Grid::blocks(1), [&to, &from, &count]) };
-    sum
+    let norm: TensorOf<f64> = gpu.tensor(Layout::contiguous(Shape::scalar()));
+    let (to, from, count) = (address(&norm), address(&partial), checked(blocks));
+    // SAFETY: the result has one element, and there are the sums of `count` blocks.
+    unsafe { gpu.launch(Family::Optimizer, ("norm_of_partials", "f64"), Grid::blocks(1), [&to, &from, &count]) };
+    norm
 }
 
-pub(crate) fn scale_all<T: Float>(gpu: &'static Gpu, xs: Vec<&mut TensorOf<T>>, factor: &TensorOf<f64>) {
-    let factor = gpu.operand(factor);
+pub(crate) fn clip_to_norm<T: Float>(
+    gpu: &'static Gpu,
+    xs: Vec<&mut TensorOf<T>>,
+    norm: &TensorOf<f64>,
+    max_norm: f64,
+) {
+    let norm = gpu.operand(norm);
     let prepare = |x: &mut TensorOf<T>| {
         // As any operand: a tensor on another device is an error, a scalar from the host is filled in without a copy.
         *x = gpu.operand(x);
@@ -43,7 +51,7 @@ pub(crate) fn scale_all<T: Float>(gpu: &'static Gpu, xs: Vec<&mut TensorOf<T>>, 
     };
     let slots: Vec<_> = xs.into_iter().map(prepare).collect();
     for_launches(slots.iter(), |slots, grid| {
-        // SAFETY: each slot states its number of elements and is exclusive; the factor has one element.
-        unsafe { gpu.launch(Family::Optimizer, ("scale_all", T::NAME), grid, [slots, &address(&factor)]) };
+        // SAFETY: each slot states its number of elements and is exclusive; the norm has one element.
+        unsafe { gpu.launch(Family::Optimizer, ("clip_to_norm", T::NAME), grid, [slots, &address(&norm), &max_norm]) };
     });
 }

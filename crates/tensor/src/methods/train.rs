@@ -19,19 +19,22 @@ impl<T: Float> TensorOf<T> {
         T::dropout_mask(device, key, p, shape.into())
     }
 
-    /// The sum of squares of all elements of all tensors, as a scalar on their device. A GPU takes all tensors in one pass.
-    pub fn sum_of_squares(xs: &[&Self]) -> TensorOf<f64> {
-        T::sum_of_squares(xs)
+    /// The Euclidean norm of all elements of all tensors, `√(Σ x²)`, as a scalar on their device. It is finite unless an
+    /// element is not or the result exceeds 1.8e308. A GPU takes all tensors in one pass.
+    pub fn norm(xs: &[&Self]) -> TensorOf<f64> {
+        T::norm(xs)
     }
 
-    /// Multiplies all elements of all tensors by a scalar tensor. A GPU takes all tensors in one pass.
+    /// Scales all tensors, whose common norm is given, so that it is at most `max_norm`: multiplies by
+    /// `max_norm / (norm + 1e-6)` if that is below 1. A norm that is not finite changes nothing. A GPU takes all tensors in
+    /// one pass.
     ///
     /// # Panics
-    /// If the factor is not a scalar.
+    /// If the norm is not a scalar.
     #[track_caller]
-    pub fn scale_all(xs: Vec<&mut Self>, factor: &TensorOf<f64>) {
-        assert!(factor.rank() == 0, "scale_all: the factor has shape {}\n  rule: a scalar, shape ()", factor.shape());
-        T::scale_all(xs, factor);
+    pub fn clip_to_norm(xs: Vec<&mut Self>, norm: &TensorOf<f64>, max_norm: f64) {
+        assert!(norm.rank() == 0, "clip_to_norm: the norm has shape {}\n  rule: a scalar, shape ()", norm.shape());
+        T::clip_to_norm(xs, norm, max_norm);
     }
 
     /// One SGD step on all parameters, in place, in one pass.

@@ -64,3 +64,10 @@ pub struct AdamSlot<'a, T> {
     /// The settings.
     pub step: AdamStep,
 }
+
+/// The factor by which gradients of this norm are scaled so that it becomes at most `max_norm`, with the 1e-6 in the
+/// denominator of `torch.nn.utils.clip_grad_norm_`. 1 for a norm that is not finite: the factor 0 or NaN would replace all
+/// gradients.
+pub(crate) fn clip_factor(norm: f64, max_norm: f64) -> f64 {
+    if norm.is_finite() { (max_norm / (norm + 1e-6)).clamp(0.0, 1.0) } else { 1.0 }
+}

@@ -68,7 +68,7 @@ fn norms(
         h = if kind.residual { h + out } else { out };
     }
     let gradients = last.forward(&h).cross_entropy(labels).backward();
-    let norm = |layer: &Linear<f64>| Tensor64::sum_of_squares(&[&gradients[&layer.weight]]).item().sqrt();
+    let norm = |layer: &Linear<f64>| Tensor64::norm(&[&gradients[&layer.weight]]).item();
     layers.iter().enumerate().map(|(i, layer)| ((i + 1) as f64, norm(layer))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! Comparison, selection and conversion, elementwise kernels between element types, and addition in place.
+//! Comparison, selection and conversion, elementwise kernels between element types, scaling, and addition in place.
 
 #![expect(
     clippy::inline_always,
@@ -7,9 +7,9 @@
 
 use std::any::Any;
 
-use super::Compare;
 use super::map::{CHEAP, Function1, Function2, Function3, map1, map2, map3, update};
 use crate::element::{Element, Float};
+use crate::parameters::elementwise::Compare;
 use crate::tensor::TensorOf;
 
 pub(crate) fn compare<T: Element>(op: Compare, a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<u8> {
@@ -63,6 +63,19 @@ pub(crate) fn cast<T: Element, U: Element>(x: &TensorOf<T>) -> TensorOf<U> {
         Some(same) => same.clone(),
         None => map1(x, CHEAP, Conversion),
     }
+}
+
+/// `factor · x`, rounded once: in f32 a factor below 1e-38 would lose digits.
+pub(crate) fn scale<T: Float>(x: &TensorOf<T>, factor: f64) -> TensorOf<T> {
+    #[derive(Clone, Copy)]
+    struct Scaled(f64);
+    impl<T: Float> Function1<T, T> for Scaled {
+        #[inline(always)]
+        fn apply(self, x: T) -> T {
+            T::from_f64(x.to_f64() * self.0)
+        }
+    }
+    map1(x, CHEAP, Scaled(factor))
 }
 
 pub(crate) fn add_assign<T: Float>(y: &mut TensorOf<T>, x: &TensorOf<T>) {

@@ -15,6 +15,4 @@ mod tests;
 
 pub(crate) use formulas::{relu, relu_backward};
 pub(crate) use loops::{binary, unary};
-pub(crate) use mixed::{add_assign, cast, compare, select};
-
-pub(crate) use crate::parameters::elementwise::{Binary, Compare, Unary};
+pub(crate) use mixed::{add_assign, cast, compare, scale, select};

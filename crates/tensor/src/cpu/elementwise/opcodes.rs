@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs;
 
-use super::{Binary, Compare, Unary};
+use crate::parameters::elementwise::{Binary, Compare, Unary};
 
 const HEADER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kernels/cuda/opcodes.cuh");
 /// If this environment variable is set, the header is written instead of compared.
