@@ -97,7 +97,7 @@ template <class T> DEVICE T binary(int op, T v, T w, T a, T b) {
   case Binary::Minimum: return v <= w || is_nan(v) ? v : w;
   case Binary::ReluBackward: return w > T(0) ? v : T(0);
   case Binary::LeakyReluBackward: return w > T(0) ? v : a * v;
-  case Binary::ClampBackward: return a <= w && w <= b ? v : T(0);
+  case Binary::ClampBackward: return a < w && w < b ? v : T(0);
   case Binary::EluBackward: return w > T(0) ? v : v * (a * exp_of(w));
   case Binary::SigmoidBackward: return v * (w * (T(1) - w));
   case Binary::TanhBackward: return v * (T(1) - w * w);

@@ -48,12 +48,12 @@ function! {
 
 function! {
     fn clamp_ordered(lo "lo", hi "hi") as "clamp" = "max(lo, min(x, hi))", Unary::Clamp(lo, hi);
-    slope(x) = "s, s = 1 where lo ≤ x ≤ hi, else 0", Binary::ClampBackward(lo, hi);
+    slope(x) = "s, s = 1 where lo < x < hi, else 0", Binary::ClampBackward(lo, hi);
     curvature = 0;
 }
 
 impl<T: Float> VarOf<T> {
-    /// `y = max(lo, min(x, hi))`; `dx = dy` where lo ≤ x ≤ hi, else 0. NaN stays NaN.
+    /// `y = max(lo, min(x, hi))`; `dx = dy` where lo < x < hi, else 0: also at the bounds, as in `PyTorch`. NaN stays NaN.
     ///
     /// # Panics
     /// Unless `lo` ≤ `hi`.
@@ -102,6 +102,6 @@ mod tests {
     #[test]
     fn clamp_by_hand() {
         let x = Var64::parameter("x", [-3.0, 0.5, 1.0, 2.0]);
-        assert_eq!(x.clamp(0.0, 1.0).sum().backward()[&x].to_vec(), [0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(x.clamp(0.0, 1.0).sum().backward()[&x].to_vec(), [0.0, 1.0, 0.0, 0.0]);
     }
 }

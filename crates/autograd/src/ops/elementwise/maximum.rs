@@ -5,7 +5,8 @@ use chainrule_tensor::{Binary, Compare, Float, TensorOf};
 use crate::graph::{Operation, Rule, VarOf};
 
 impl<T: Float> VarOf<T> {
-    /// `y = max(a, b)`; dy goes to the larger, half to each where they are equal (as in `PyTorch`). NaN if either is.
+    /// `y = max(a, b)`; dy goes to the larger, half to each where they are equal, all to both where
+    /// either is NaN (as in `PyTorch`). NaN if either is.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -15,7 +16,8 @@ impl<T: Float> VarOf<T> {
         Self::record(self.value().binary(Binary::Maximum, &b.value()), [self, b], Maximum)
     }
 
-    /// `y = min(a, b)`; dy goes to the smaller, half to each where they are equal (as in `PyTorch`). NaN if either is.
+    /// `y = min(a, b)`; dy goes to the smaller, half to each where they are equal, all to both where
+    /// either is NaN (as in `PyTorch`). NaN if either is.
     ///
     /// # Panics
     /// If the shapes do not broadcast.
@@ -26,10 +28,11 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// 1 where `a op b`, ½ where they are equal, else 0: the derivative with respect to a. It is piecewise constant.
+/// 0 where `b op a`, ½ where they are equal, else 1: the derivative with respect to a. It is piecewise constant. Both
+/// comparisons are false for NaN, whose gradient goes to both as in `PyTorch`.
 fn share<T: Float>(a: &TensorOf<T>, is: Compare, b: &TensorOf<T>) -> TensorOf<T> {
     let half = TensorOf::scalar(T::from_f64(0.5));
-    let strict = TensorOf::scalar(T::ONE).select(&a.compare(is, b), &TensorOf::scalar(T::ZERO));
+    let strict = TensorOf::scalar(T::ZERO).select(&b.compare(is, a), &TensorOf::scalar(T::ONE));
     half.select(&a.compare(Compare::Equal, b), &strict)
 }
 

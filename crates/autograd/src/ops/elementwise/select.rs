@@ -6,7 +6,26 @@ use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
 
 impl<T: Float> VarOf<T> {
-    /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected.
+    /// This variable where the mask is not 0, else `other`; all three are broadcast. Each gets dy where it was selected, else
+    /// 0.
+    ///
+    /// The mask does not protect what was computed before: in `w.select(mask, &(&w / 0.0))` the quotient gets the gradient 0,
+    /// and the gradient of w through it is 0/0 = NaN, also where w was selected (`torch.where` does the same). Select a
+    /// harmless *input* first, then compute:
+    ///
+    /// ```
+    /// use chainrule_autograd::Var64;
+    /// use chainrule_tensor::{Compare, Tensor64};
+    /// let x = Var64::parameter("x", [4.0, 0.0]);
+    /// let positive = x.value().compare(Compare::Greater, &Tensor64::scalar(0.0));
+    /// let (zero, one) = (Var64::constant(0.0), Var64::constant(1.0));
+    /// // √x where x > 0, else 0. The slope of √x at 0 is ∞, and 0·∞ is NaN.
+    /// let unsafe_root = x.sqrt().select(&positive, &zero);
+    /// assert!(unsafe_root.sum().backward()[&x].to_vec()[1].is_nan());
+    /// let safe_root = x.select(&positive, &one).sqrt().select(&positive, &zero);
+    /// assert_eq!(safe_root.value().to_vec(), [2.0, 0.0]);
+    /// assert_eq!(safe_root.sum().backward()[&x].to_vec(), [0.25, 0.0]);
+    /// ```
     ///
     /// # Panics
     /// If the shapes do not broadcast.

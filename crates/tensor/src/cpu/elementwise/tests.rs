@@ -1,10 +1,10 @@
 //! Every function compared with its formula in `f64`, at kinks and in the tails, for every kind of strides, at every level
 //! of CPU features and on any number of threads.
 
-use super::*;
 use crate::cpu::simd::at_each_level;
 use crate::element::{Element, Float};
 use crate::parallel::with_threads;
+use crate::parameters::elementwise::{Binary, Compare, Unary};
 use crate::tensor::{Tensor, Tensor64, TensorOf};
 
 /// Every function, and further instances of some.
@@ -90,7 +90,9 @@ fn kinks_are_as_documented() {
     let backward = |op: Binary, x: f64| Tensor64::scalar(1.0).binary(op, &Tensor64::scalar(x)).item();
     assert_eq!(backward(Binary::ReluBackward, 0.0), 0.0);
     assert_eq!(backward(Binary::LeakyReluBackward(0.1), 0.0), 0.1);
-    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), 1.0), 1.0);
+    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), 1.0), 0.0);
+    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), -1.0), 0.0);
+    assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), 0.999), 1.0);
     assert_eq!(backward(Binary::ClampBackward(-1.0, 1.0), -1.5), 0.0);
     for op in [Binary::Maximum, Binary::Minimum] {
         let nan = Tensor64::scalar(f64::NAN);

@@ -59,8 +59,8 @@ macro_rules! functions { ($make:ident) => { $make! {
             let x = if x > hi { hi } else { x };
             if x < lo { lo } else { x }
         },
-            /// dy where lo ≤ x ≤ hi, else 0, of (dy, x)
-            gradient ClampBackward(lo, hi) = CHEAP |dy, x| if lo <= x && x <= hi { dy } else { T::ZERO },
+            /// dy where lo < x < hi, else 0, of (dy, x)
+            gradient ClampBackward(lo, hi) = CHEAP |dy, x| if lo < x && x < hi { dy } else { T::ZERO },
             test Clamp(-0.5, 0.75) = x.clamp(lo, hi);
         /// max(x, 0); NaN propagates
         Relu = CHEAP |x| relu(x),
