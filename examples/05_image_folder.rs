@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let net = net(classes.len(), &mut Rng::seed(0));
     // Checks the shapes of all layers for these images before computing anything.
-    net.output_shape(Shape::from([1, channels, height, width]))?;
+    net.output_shape(Shape::from([2, channels, height, width]))?;
 
     let (train, test) = dataset.into_parts();
     // Augmentation: in each epoch a different random half of the images is flipped.

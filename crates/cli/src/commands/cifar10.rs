@@ -77,8 +77,9 @@ fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes:
         }
     }
     net = net.add(Flatten);
-    let image = Shape::from([1, channels, height, width]);
-    let features = net.output_shape(image).map_err(|error| Failure::Usage(error.to_string()))?[1];
+    // Two, because batch normalization in training needs more than one element of each channel.
+    let images = Shape::from([2, channels, height, width]);
+    let features = net.output_shape(images).map_err(|error| Failure::Usage(error.to_string()))?[1];
     let net = net
         .add(Linear::new(features, 1024, &mut rng))
         .add(act)

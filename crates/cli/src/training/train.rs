@@ -196,13 +196,14 @@ fn evaluate(net: &dyn Module, test: &Loader, classes: &[String]) -> (f64, Confus
 /// Checks the shapes of the net for these images before computing anything.
 fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(), Failure> {
     let [_, c, h, w] = images;
+    // Two, because batch normalization in training needs more than one element of each channel.
     let out = net
-        .output_shape(Shape::from([1, c, h, w]))
+        .output_shape(Shape::from([2, c, h, w]))
         .map_err(|error| Failure::Usage(format!("the net does not accept images of {c}×{h}×{w}\n{error}")))?;
-    if out == [1, classes] {
+    if out == [2, classes] {
         return Ok(());
     }
-    Err(Failure::Usage(format!("the output of the net is {out} for one image, but the dataset has {classes} classes")))
+    Err(Failure::Usage(format!("the output of the net is {out} for two images, but the dataset has {classes} classes")))
 }
 
 /// Checks before the first epoch, not after it, that the checkpoint can be written.

@@ -64,16 +64,22 @@ impl<T: Float> BatchNorm<T> {
         visitor.item("training", Item::Mode(&self.mode));
     }
 
-    /// Checks the rank of x and its number of channels.
+    /// Checks the rank of x, its number of channels and, in training, the number of elements of each.
     fn check(&self, x: Shape) -> Result<Shape, ShapeError> {
         let About { name, ranks, form } = self.about;
         let channels = self.weight.shape()[0];
-        if ranks.contains(&x.rank()) && x[1] == channels {
-            return Ok(x);
+        if !ranks.contains(&x.rank()) || x[1] != channels {
+            return Err(ShapeError::new(format!(
+                "{name}: the shape of the input does not match\n  input = {x}\n  rule: input {form} with C == {channels}"
+            )));
         }
-        Err(ShapeError::new(format!(
-            "{name}: the shape of the input does not match\n  input = {x}\n  rule: input {form} with C == {channels}"
-        )))
+        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
+        if self.mode.is_training() && x.numel() <= channels {
+            return Err(ShapeError::new(format!(
+                "{name}: training needs more than one element of each channel\n  input = {x}\n  rule: a larger batch, or eval() first"
+            )));
+        }
+        Ok(x)
     }
 }
 
@@ -92,13 +98,6 @@ impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
             let (mean, variance) = (self.running_mean.get(), self.running_var.get());
             return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
-        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
-        let shape = x.shape();
-        assert!(
-            shape.numel() != shape[1],
-            "{}: training needs more than one element of each channel\n  input = {shape}\n  rule: a larger batch, or eval() first",
-            self.about.name
-        );
         let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
         self.track(&batch);
         y

@@ -31,7 +31,11 @@ impl<T: Float> VarOf<T> {
             let padding = Attribute::new("output_padding", output_padding);
             super::attributes(options).into_iter().chain([padding]).collect()
         });
-        let y = self.conv2d_input_gradient(w, [shape[2], shape[3]], options);
+        // An output padding of a stride or more (below the dilation) has room for further windows in the output. They belong
+        // to pixels of the input that do not exist, so zeros are appended.
+        let missing = [0, 1].map(|i| (0, output_padding[i] / options.stride[i]));
+        let x = if missing == [(0, 0); 2] { self.clone() } else { self.pad(&[(0, 0), (0, 0), missing[0], missing[1]], 0.0) };
+        let y = x.conv2d_input_gradient(w, [shape[2], shape[3]], options);
         match b {
             Some(b) => y + b.reshape([1, shape[1], 1, 1]),
             None => y,
@@ -57,5 +61,18 @@ mod tests {
         assert_eq!(g[&x].to_vec(), [43.0, 4300.0]);
         assert_eq!(g[&w].to_vec(), [201.0, 2010.0]);
         assert_eq!(g[&b].to_vec(), [1111.0]);
+    }
+
+    #[test]
+    fn an_output_padding_of_a_stride_by_hand() {
+        // Dilation 2 over a row of one: y = (x·w0, 0, x·w1, 0) + b, the last by the output padding of 1.
+        let (x, b) = (Var64::parameter("x", 2.0), Var64::parameter("b", [0.5]));
+        let w = Var64::parameter("w", [3.0, 4.0]);
+        let options = Conv2dOptions { dilation: [1, 2], ..Conv2dOptions::default() };
+        let x4 = x.reshape([1, 1, 1, 1]);
+        let y = x4.conv_transpose2d(&w.reshape([1, 1, 1, 2]), Some(&b), options, [0, 1]);
+        assert_eq!(y.value().to_vec(), [6.5, 0.5, 8.5, 0.5]);
+        let g = (y.flatten() * Var64::constant([[1.0, 10.0, 100.0, 1000.0]])).sum().backward();
+        assert_eq!((g[&x].item(), g[&w].to_vec(), g[&b].to_vec()), (403.0, vec![2.0, 200.0], vec![1111.0]));
     }
 }

@@ -100,6 +100,22 @@ pub fn images() -> Vec<Row> {
                 r::zip(&[y, x[2].reshape([2, 1, 1])], &[1, 2, 4, 5], |a, b| a + b)
             }
         ),
+        // 3 is at least the vertical stride, 1 at least the horizontal one.
+        row!(
+            "conv_transpose2d, an output padding above the stride",
+            [[1, 2, 2, 3], [2, 1, 2, 3], [1]],
+            WIDE,
+            |x| {
+                let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], dilation: [4, 2], groups: 1 };
+                x[0].conv_transpose2d(&x[1], Some(&x[2]), options, [3, 1])
+            },
+            |x| {
+                let options = Conv2dOptions { stride: [2, 1], padding: [1, 0], dilation: [4, 2], groups: 1 };
+                let y =
+                    Tensor64::from_slice(&r::conv2d_input_gradient(&x[0], &x[1], &[1, 1, 8, 8], options), [1, 1, 8, 8]);
+                r::zip(&[y, x[2].reshape([1, 1, 1])], &[1, 1, 8, 8], |a, b| a + b)
+            }
+        ),
         row!("im2col", [[2, 2, 4, 5]], WIDE, |x| x[0].im2col([3, 2], CONV), |x| {
             let mut y = vec![0.0; 2 * 12 * 14];
             // A one-hot weight for each kernel element selects its row of the columns.
