@@ -213,6 +213,21 @@ fn kinks_are_named_and_no_errors() {
 }
 
 #[test]
+fn the_end_of_a_domain_is_named_and_no_error() {
+    let w = Var64::parameter("w", [0.0, 1.0]);
+    let root = ledger(|| w.sqrt().sum(), &LedgerOptions::default()).unwrap();
+    assert!(root.passed(), "{root}");
+    assert_eq!([Verdict::Edge, Verdict::Agree].map(|v| root.count(v)), [1, 1], "{root}");
+    assert!(root.to_string().contains("\n1 edge: the function is not finite beside the point\n"), "{root}");
+    let w = Var64::parameter("w", [1e-9, 1.0]);
+    let log = ledger(|| w.log().sum(), &LedgerOptions::default()).unwrap();
+    assert_eq!([Verdict::Edge, Verdict::Agree].map(|v| log.count(v)), [1, 1], "{log}");
+    // A gradient that is not finite, of a function that is finite all around, is wrong.
+    let nan = |_, dx: Var64| dx * f64::NAN;
+    assert!(!ledger(|| plant("exp", nan, || w.exp().sum()), &LedgerOptions::default()).unwrap().passed());
+}
+
+#[test]
 fn functions_that_cannot_be_checked_are_errors() {
     let w = Var64::parameter("w", [1.0, 0.0]);
     let error = |f: &dyn Fn() -> Var64| ledger(f, &LedgerOptions::default()).expect_err("no ledger");

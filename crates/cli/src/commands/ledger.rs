@@ -131,6 +131,7 @@ fn row_to_json(row: &Row) -> Value {
             Verdict::Agree => "agree",
             Verdict::Kink => "kink",
             Verdict::Unresolved => "unresolved",
+            Verdict::Edge => "edge",
             Verdict::ReverseWrong => "reverse is wrong",
             Verdict::ForwardWrong => "forward is wrong",
         },

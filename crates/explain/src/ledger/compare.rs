@@ -12,6 +12,8 @@ pub enum Verdict {
     Kink,
     /// The differences are too inexact to tell: the function is noisy, or has kinks very near.
     Unresolved,
+    /// The function is not finite beside the point, such as √x at 0: there are no differences.
+    Edge,
     /// Reverse mode differs from the differences by more than their error.
     ReverseWrong,
     /// Reverse mode agrees with the differences, and forward mode does not.
@@ -31,6 +33,7 @@ pub(super) enum Match {
     Agrees,
     Kink,
     Unresolved,
+    Edge,
     Wrong,
 }
 
@@ -41,10 +44,11 @@ pub(super) fn compare(derivative: f64, difference: &Difference, options: &Ledger
     let Difference { value, error, jump, .. } = *difference;
     let gap = (derivative - value).abs();
     let allowed = options.tolerance * derivative.abs().max(value.abs()) + options.floor;
-    if !derivative.is_finite() {
+    // Differences of finite values always have a finite error.
+    if !error.is_finite() {
+        Match::Edge
+    } else if !derivative.is_finite() {
         Match::Wrong
-    } else if !error.is_finite() {
-        Match::Unresolved
     } else if gap <= allowed {
         Match::Agrees
     } else if gap <= allowed + jump / 2.0 + error && jump > 0.0 {
@@ -62,6 +66,7 @@ pub(super) fn verdict(reverse: f64, forward: f64, difference: &Difference, optio
         Match::Wrong => Verdict::ReverseWrong,
         Match::Kink => Verdict::Kink,
         Match::Unresolved => Verdict::Unresolved,
+        Match::Edge => Verdict::Edge,
         Match::Agrees if compare(forward, difference, options) == Match::Wrong => Verdict::ForwardWrong,
         Match::Agrees => Verdict::Agree,
     }
@@ -84,9 +89,10 @@ mod tests {
         assert_eq!(at(1.0, 1e-9, 2.0), Match::Kink, "the slope on one side");
         assert_eq!(at(3.0, 1e-9, 2.0), Match::Kink, "the slope on the other side");
         assert_eq!(at(3.02, 1e-9, 2.0), Match::Wrong, "outside of both");
-        assert_eq!(at(2.0, f64::INFINITY, 0.0), Match::Unresolved);
+        assert_eq!(at(2.0, f64::INFINITY, 0.0), Match::Edge);
         assert_eq!(at(f64::NAN, 1e-9, 2.0), Match::Wrong);
-        assert_eq!(at(f64::INFINITY, f64::INFINITY, 0.0), Match::Wrong);
+        assert_eq!(at(f64::INFINITY, 1e-9, 0.0), Match::Wrong);
+        assert_eq!(at(f64::INFINITY, f64::INFINITY, 0.0), Match::Edge, "as of √x at 0");
     }
 
     #[test]

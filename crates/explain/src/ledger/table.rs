@@ -26,6 +26,7 @@ impl Verdict {
             Self::Agree => "",
             Self::Kink => "kink",
             Self::Unresolved => "rough",
+            Self::Edge => "edge",
             Self::ReverseWrong | Self::ForwardWrong => "WRONG",
         }
     }
@@ -108,6 +109,7 @@ impl Ledger {
         for (verdict, text) in [
             (Verdict::Kink, "at a kink: the slopes on both sides differ, and reverse mode is between them"),
             (Verdict::Unresolved, "rough: the differences are too inexact to tell"),
+            (Verdict::Edge, "edge: the function is not finite beside the point"),
             (Verdict::ReverseWrong, "WRONG: reverse mode differs from the differences"),
             (Verdict::ForwardWrong, "WRONG: forward mode differs from both others"),
         ] {

@@ -34,7 +34,11 @@ impl<T: Float> VarOf<T> {
         // An output padding of a stride or more (below the dilation) has room for further windows in the output. They belong
         // to pixels of the input that do not exist, so zeros are appended.
         let missing = [0, 1].map(|i| (0, output_padding[i] / options.stride[i]));
-        let x = if missing == [(0, 0); 2] { self.clone() } else { self.pad(&[(0, 0), (0, 0), missing[0], missing[1]], 0.0) };
+        let x = if missing == [(0, 0); 2] {
+            self.clone()
+        } else {
+            self.pad(&[(0, 0), (0, 0), missing[0], missing[1]], 0.0)
+        };
         let y = x.conv2d_input_gradient(w, [shape[2], shape[3]], options);
         match b {
             Some(b) => y + b.reshape([1, shape[1], 1, 1]),

@@ -3,9 +3,16 @@
 //! A derivative is compared with the central difference `(f(x + h) − f(x − h)) / 2h`, whose truncation error is of the
 //! order h² · f‴ and whose rounding error is ε·|f|/h; in `f64` with h ≈ 6e-6 both are near 1e-10. For small functions
 //! all entries of the Jacobian are checked, for large ones directional derivatives along random directions.
+//!
+//! A difference proves a rule wrong only if the function has a derivative there that differences can show. So the function
+//! is called twice at the point, its values beside the point must be finite, and before an entry is reported, the slopes to
+//! its left and right are compared.
+
+mod error;
 
 use chainrule_tensor::{Binary, Key, Purpose, Shape, Tensor64, Unary};
-use thiserror::Error;
+
+pub use error::CheckError;
 
 use crate::graph::Var64;
 
@@ -43,51 +50,6 @@ impl Default for CheckOptions {
     }
 }
 
-/// The reason why a gradient check failed.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// The rule and the finite difference disagree.
-    #[error(
-        "gradcheck: {name} has a wrong gradient\n  of {} with respect to input {input} at {index:?}\n  analytic  {analytic:.12e}\n  numeric   {numeric:.12e}\n  error     {error:.3e} relative to the largest entry, step {step:.1e}",
-        output.as_ref().map_or("a random combination of the outputs".into(), |index| format!("output {index:?}"))
-    )]
-    Mismatch {
-        /// The function.
-        name: String,
-        /// The index of the input.
-        input: usize,
-        /// The position in the input.
-        index: Vec<usize>,
-        /// The position in the output, or `None` for a random linear combination of all outputs.
-        output: Option<Vec<usize>>,
-        /// The derivative by the rule.
-        analytic: f64,
-        /// The central difference.
-        numeric: f64,
-        /// Their difference, relative to the largest entry of the Jacobian.
-        error: f64,
-        /// The step of the central difference.
-        step: f64,
-    },
-    /// The gradient with respect to an input is zero everywhere.
-    #[error(
-        "gradcheck: the gradient of {name} with respect to input {input} is zero everywhere\n  help: check at another point, or set allow_zero if this is intended"
-    )]
-    Zero {
-        /// The function.
-        name: String,
-        /// The index of the input.
-        input: usize,
-    },
-    /// An element of the output is infinite or NaN.
-    #[error("gradcheck: {name} is not finite at or near the checked point\n  help: check at another point")]
-    NotFinite {
-        /// The function.
-        name: String,
-    },
-}
-
 /// Checks the gradient of a function with respect to all inputs, with the default options.
 ///
 /// ```
@@ -96,7 +58,7 @@ pub enum CheckError {
 /// ```
 ///
 /// # Errors
-/// [`CheckError`], with the worst entry, if the gradient is wrong, zero everywhere or not finite.
+/// [`CheckError`], if the gradient is wrong or zero everywhere, or if differences cannot tell.
 pub fn gradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Result<(), CheckError> {
     gradcheck_with(f, inputs, &CheckOptions::default())
 }
@@ -104,7 +66,7 @@ pub fn gradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Result<(
 /// Checks the gradient of a function with respect to all inputs.
 ///
 /// # Errors
-/// [`CheckError`], with the worst entry, if the gradient is wrong, zero everywhere or not finite.
+/// [`CheckError`], if the gradient is wrong or zero everywhere, or if differences cannot tell.
 pub fn gradcheck_with(
     f: impl Fn(&[Var64]) -> Var64,
     inputs: &[Tensor64],
@@ -112,8 +74,12 @@ pub fn gradcheck_with(
 ) -> Result<(), CheckError> {
     let y = f(&variables(inputs));
     let (name, y) = (name(options, &y), &*y.value());
-    if !y.to_vec().iter().all(|v| v.is_finite()) {
-        return Err(CheckError::NotFinite { name });
+    if let Some((output, value)) = not_finite(y) {
+        return Err(CheckError::NotFinite { name, output, value });
+    }
+    let again = f(&variables(inputs));
+    if let Some((output, [first, second])) = different(y, &again.value()) {
+        return Err(CheckError::NotRepeatable { name, output, first, second });
     }
     let entries = y.numel() * inputs.iter().map(Tensor64::numel).max().unwrap_or(0);
     for (input, x) in inputs.iter().enumerate() {
@@ -130,7 +96,7 @@ pub fn gradcheck_with(
 /// Checks the gradient of the gradient, with the default options: `∇ₓ ⟨v, f(x)⟩` as a function of x and v.
 ///
 /// # Errors
-/// [`CheckError`], with the worst entry, if the second gradient is wrong, zero everywhere or not finite.
+/// [`CheckError`], if the second gradient is wrong or zero everywhere, or if differences cannot tell.
 pub fn gradgradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Result<(), CheckError> {
     gradgradcheck_with(f, inputs, &CheckOptions { tolerance: 1e-5, ..CheckOptions::default() })
 }
@@ -138,7 +104,7 @@ pub fn gradgradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Resu
 /// Checks the gradient of the gradient: `∇ₓ ⟨v, f(x)⟩` as a function of x and a random v.
 ///
 /// # Errors
-/// [`CheckError`], with the worst entry, if the second gradient is wrong, zero everywhere or not finite.
+/// [`CheckError`], if the second gradient is wrong or zero everywhere, or if differences cannot tell.
 pub fn gradgradcheck_with(
     f: impl Fn(&[Var64]) -> Var64,
     inputs: &[Tensor64],
@@ -147,6 +113,10 @@ pub fn gradgradcheck_with(
     let y = f(&variables(inputs));
     let v = Tensor64::random_normal(key(options, u32::MAX), y.shape());
     let n = inputs.len();
+    let again = f(&variables(inputs));
+    if let Some((output, [first, second])) = different(&y.value(), &again.value()) {
+        return Err(CheckError::NotRepeatable { name: name(options, &y), output, first, second });
+    }
     let gradient = |point: &[Var64]| {
         let (x, v) = (&point[..n], &point[n]);
         let parts = (f(x) * v).sum().gradients(&x.iter().collect::<Vec<_>>());
@@ -207,19 +177,35 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         gradients.get(&x[self.input]).cloned().unwrap_or_else(zeros)
     }
 
-    /// `(f(x + h·u) − f(x − h·u)) / 2h`, elementwise.
-    fn central(&self, u: &Tensor64, h: f64) -> Tensor64 {
-        let at = |h: f64| {
-            let mut moved = self.inputs.to_vec();
-            moved[self.input] = self.x.binary(Binary::Add, &u.unary(Unary::Mul(h)));
-            (self.f)(&variables(&moved)).value().clone()
-        };
-        at(h).binary(Binary::Sub, &at(-h)).unary(Unary::Mul(0.5 / h))
+    /// `f(x + h·u)`.
+    fn moved(&self, u: &Tensor64, h: f64) -> Tensor64 {
+        let mut moved = self.inputs.to_vec();
+        moved[self.input] = self.x.binary(Binary::Add, &u.unary(Unary::Mul(h)));
+        (self.f)(&variables(&moved)).value().clone()
+    }
+
+    /// `(f(x + h·u) − f(x − h·u)) / 2h`, elementwise. An error names element `index` of x, or none if u is not one axis.
+    fn central(&self, u: &Tensor64, h: f64, index: Option<usize>) -> Result<Tensor64, CheckError> {
+        let mut sides = [h, -h].map(|h| (h, self.moved(u, h)));
+        for (moved, y) in &sides {
+            if let Some((output, value)) = not_finite(y) {
+                return Err(CheckError::NotFiniteBeside {
+                    name: self.name.into(),
+                    input: self.input,
+                    index: index.map(|i| unravel(i, &self.x.shape())),
+                    moved: *moved,
+                    output,
+                    value,
+                });
+            }
+        }
+        let [(_, right), (_, left)] = &mut sides;
+        Ok(right.binary(Binary::Sub, left).unary(Unary::Div(2.0 * h)))
     }
 
     /// The derivatives with respect to element i of x, by [`central`](Self::central).
-    fn column(&self, i: usize) -> Tensor64 {
-        self.central(&one_hot(self.x.shape(), i), self.step(i))
+    fn column(&self, i: usize) -> Result<Tensor64, CheckError> {
+        self.central(&one_hot(self.x.shape(), i), self.step(i), Some(i))
     }
 
     /// The step h for element i of x.
@@ -229,7 +215,8 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
 
     /// Compares all entries of the Jacobian and reports the one with the largest error.
     fn whole_jacobian(&self) -> Result<(), CheckError> {
-        let columns: Vec<Vec<f64>> = (0..self.x.numel()).map(|i| self.column(i).to_vec()).collect();
+        let columns: Vec<Vec<f64>> =
+            (0..self.x.numel()).map(|i| Ok(self.column(i)?.to_vec())).collect::<Result<_, CheckError>>()?;
         let mut entries = Vec::new();
         for j in 0..self.y.numel() {
             let row = self.analytic(&one_hot(self.y.shape(), j)).to_vec();
@@ -239,16 +226,18 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
             }));
         }
         let zero = |e: &Entry| e.analytic == 0.0 && e.numeric.abs() <= f64::EPSILON.sqrt();
+        let of_output = |j: usize| one_hot(self.y.shape(), j);
         if !entries.is_empty() && entries.iter().all(zero) {
-            return self.zero();
+            // Of |x| at 0 both are 0.
+            let kink = |e: &Entry| self.kink_of(e, &of_output(e.output.unwrap_or_default()));
+            return entries.iter().take(MOST_KINKS).find_map(kink).map_or_else(|| self.zero(), Err);
         }
-        self.worst(&entries, self.options.tolerance).map_or(Ok(()), Err)
+        self.worst(&entries, self.options.tolerance, of_output).map_or(Ok(()), Err)
     }
 
     /// Compares directional derivatives of random combinations of all outputs. If they disagree, reports the entry with
     /// the largest error, among up to 256 evenly spaced ones.
     fn random_directions(&self) -> Result<(), CheckError> {
-        let dot = |a: &Tensor64, b: &Tensor64| a.binary(Binary::Mul, b).sum(&[], false).item();
         let normal = |step, like: &Tensor64| {
             Tensor64::random_normal(key(self.options, step).for_sample(self.input as u32), like.shape())
         };
@@ -259,34 +248,94 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
             let scale = dot(&gradient, &gradient).sqrt();
             all_zero &= scale == 0.0;
             let exact = dot(&gradient, &u);
-            let numeric = dot(&self.central(&u, self.options.step), &c);
+            let numeric = dot(&self.central(&u, self.options.step, None)?, &c);
             // The component of a random u along the gradient is about 1, so |exact| is about the norm of the gradient.
             if relative(exact, numeric, scale.max(numeric.abs())) > self.options.tolerance {
                 let every = self.x.numel().div_ceil(256);
+                let gradient = gradient.to_vec();
                 let entry =
-                    |x| Entry { output: None, x, analytic: gradient.to_vec()[x], numeric: dot(&self.column(x), &c) };
-                let entries: Vec<Entry> = (0..self.x.numel()).step_by(every).map(entry).collect();
-                return Err(self.worst(&entries, f64::NEG_INFINITY).expect("a checked input has elements"));
+                    |x: usize| Ok(Entry { output: None, x, analytic: gradient[x], numeric: dot(&self.column(x)?, &c) });
+                let entries: Vec<Entry> =
+                    (0..self.x.numel()).step_by(every).map(entry).collect::<Result<_, CheckError>>()?;
+                if let Some([left, right]) = self.kink(&u, self.options.step, &c, exact) {
+                    let clear = self.worst(&entries, self.options.tolerance, |_| c.clone());
+                    return Err(clear.unwrap_or_else(|| CheckError::Kink {
+                        name: self.name.into(),
+                        input: self.input,
+                        index: None,
+                        output: None,
+                        analytic: exact,
+                        left,
+                        right,
+                        step: self.options.step,
+                    }));
+                }
+                return Err(self
+                    .worst(&entries, f64::NEG_INFINITY, |_| c.clone())
+                    .expect("a checked input has elements"));
             }
         }
         if all_zero && self.options.directions > 0 { self.zero() } else { Ok(()) }
     }
 
-    /// The entry with the largest error, if it is above a limit.
-    fn worst(&self, entries: &[Entry], limit: f64) -> Option<CheckError> {
+    /// The entry with the largest error, if it is above a limit: of those that are no kink, if there are any. `combination`
+    /// gives the factors of the outputs in an entry.
+    fn worst(&self, entries: &[Entry], limit: f64, combination: impl Fn(usize) -> Tensor64) -> Option<CheckError> {
         let largest = entries.iter().flat_map(|e| [e.analytic, e.numeric]).fold(0.0f64, |m, v| m.max(v.abs()));
         let error = |e: &Entry| relative(e.analytic, e.numeric, largest);
-        let worst = entries.iter().reduce(|a, b| if error(b) > error(a) { b } else { a })?;
-        (error(worst) > limit).then(|| CheckError::Mismatch {
+        let mut wrong: Vec<&Entry> = entries.iter().filter(|e| error(e) > limit).collect();
+        wrong.sort_by(|a, b| error(b).total_cmp(&error(a)));
+        let kink = |e: &Entry| self.kink_of(e, &combination(e.output.unwrap_or_default()));
+        let worst = *wrong.first()?;
+        let certain = wrong.iter().copied().take(MOST_KINKS).find(|e| kink(e).is_none());
+        let Some(e) = certain else { return kink(worst) };
+        Some(CheckError::Mismatch {
             name: self.name.into(),
             input: self.input,
-            index: unravel(worst.x, &self.x.shape()),
-            output: worst.output.map(|j| unravel(j, &self.y.shape())),
-            analytic: worst.analytic,
-            numeric: worst.numeric,
-            error: error(worst),
-            step: self.step(worst.x),
+            index: unravel(e.x, &self.x.shape()),
+            output: e.output.map(|j| unravel(j, &self.y.shape())),
+            analytic: e.analytic,
+            numeric: e.numeric,
+            error: error(e),
+            step: self.step(e.x),
         })
+    }
+
+    /// The error that says that an entry may be a kink, if [`kink`](Self::kink) finds one.
+    fn kink_of(&self, e: &Entry, combination: &Tensor64) -> Option<CheckError> {
+        let step = self.step(e.x);
+        let [left, right] = self.kink(&one_hot(self.x.shape(), e.x), step, combination, e.analytic)?;
+        Some(CheckError::Kink {
+            name: self.name.into(),
+            input: self.input,
+            index: Some(unravel(e.x, &self.x.shape())),
+            output: e.output.map(|j| unravel(j, &self.y.shape())),
+            analytic: e.analytic,
+            left,
+            right,
+            step,
+        })
+    }
+
+    /// The slopes of a combination of the outputs to the left and to the right along u, if they differ and the analytic
+    /// derivative is one of them or between them.
+    fn kink(&self, u: &Tensor64, h: f64, combination: &Tensor64, analytic: f64) -> Option<[f64; 2]> {
+        let at = |h: f64| dot(&self.moved(u, h), combination);
+        let center = dot(self.y, combination);
+        let slopes = |h: f64| [(center - at(-h)) / h, (at(h) - center) / h];
+        // The error of a slope of a smooth function is proportional to the step: twice that of half the step less that of the
+        // step is without it. From three steps, since a kink at a third of one looks smooth to the first two.
+        let steps = [h, h / 2.0, h / 4.0].map(slopes);
+        let sides = [0, 1].map(|i| [0, 1].map(|side| 2.0 * steps[i + 1][side] - steps[i][side]));
+        let jump = sides.map(|[left, right]| (right - left).abs()).into_iter().fold(0.0, f64::max);
+        let (low, high) = sides
+            .as_flattened()
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &slope| (slope.min(low), slope.max(high)));
+        let size = low.abs().max(high.abs()).max(1e-3);
+        let slack = self.options.tolerance * size;
+        let between = low - slack <= analytic && analytic <= high + slack;
+        (between && jump > 1e-3 * size).then_some(sides[0])
     }
 
     fn zero(&self) -> Result<(), CheckError> {
@@ -295,6 +344,26 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         }
         Err(CheckError::Zero { name: self.name.into(), input: self.input })
     }
+}
+
+/// The number of entries that are examined for a kink.
+const MOST_KINKS: usize = 16;
+
+fn dot(a: &Tensor64, b: &Tensor64) -> f64 {
+    a.binary(Binary::Mul, b).sum(&[], false).item()
+}
+
+/// The first element that is infinite or NaN, and its index.
+fn not_finite(y: &Tensor64) -> Option<(Vec<usize>, f64)> {
+    let (i, value) = y.to_vec().into_iter().enumerate().find(|(_, v)| !v.is_finite())?;
+    Some((unravel(i, &y.shape()), value))
+}
+
+/// The first element in which two results of one function differ, and both values.
+fn different(a: &Tensor64, b: &Tensor64) -> Option<(Vec<usize>, [f64; 2])> {
+    let pairs = a.to_vec().into_iter().zip(b.to_vec());
+    let (i, (a_i, b_i)) = pairs.enumerate().find(|(_, (a, b))| a.to_bits() != b.to_bits())?;
+    Some((unravel(i, &a.shape()), [a_i, b_i]))
 }
 
 fn one_hot(shape: Shape, i: usize) -> Tensor64 {
