@@ -3,9 +3,12 @@
 //! Allocating and freeing large blocks through the system costs a page fault per 4 KiB in every training step. With the
 //! pool, a step allocates only the first time it runs.
 
-use std::alloc::{Layout as Memory, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout as Memory, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::scalar::Scalar;
+use crate::shape::Shape;
 
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
@@ -33,9 +36,27 @@ pub struct PoolStats {
     pub allocated: u64,
 }
 
+impl PoolStats {
+    /// Counts a block that is now in use.
+    fn count(&mut self, size: usize) {
+        self.in_use += size;
+        self.peak_in_use = self.peak_in_use.max(self.in_use);
+    }
+}
+
 struct Pool {
     free: [Vec<NonNull<u8>>; CLASSES],
     stats: PoolStats,
+}
+
+impl Pool {
+    fn reuse(&mut self, class: usize, size: usize) -> Option<NonNull<u8>> {
+        let block = self.free[class].pop()?;
+        self.stats.held -= size;
+        self.stats.reused += 1;
+        self.stats.count(size);
+        Some(block)
+    }
 }
 
 // SAFETY: the pool exclusively owns its free blocks.
@@ -77,8 +98,11 @@ fn size_of_class(class: usize) -> usize {
     }
 }
 
-fn memory(size: usize) -> Memory {
-    Memory::from_size_align(size, ALIGN).expect("a shape's bytes fit in isize")
+const ALLOCATED: &str = "the block was allocated with this size";
+
+/// `None` if no system could have so many bytes.
+fn memory(size: usize) -> Option<Memory> {
+    Memory::from_size_align(size, ALIGN).ok()
 }
 
 /// Whether the pool is bypassed and each buffer has its exact size, so that valgrind detects out-of-bounds accesses:
@@ -88,25 +112,30 @@ pub(crate) fn is_exact() -> bool {
     *EXACT.get_or_init(|| std::env::var_os("CHAINRULE_POOL").is_some_and(|value| value == "exact"))
 }
 
-/// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros if new, old contents if reused.
-pub(crate) fn take(bytes: usize) -> NonNull<u8> {
-    let (class, mut size) = class_of(bytes);
+/// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros if new, old contents if reused. `None` if the
+/// system has no memory for it, not even after the pool has returned its free blocks.
+pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
+    let allocate = |size| {
+        let memory = memory(size)?;
+        // SAFETY: `size` is not zero.
+        NonNull::new(unsafe { alloc_zeroed(memory) })
+    };
     if is_exact() {
-        size = bytes.max(1);
-    } else {
-        let mut pool = pool();
-        pool.stats.in_use += size;
-        pool.stats.peak_in_use = pool.stats.peak_in_use.max(pool.stats.in_use);
-        if let Some(block) = pool.free[class].pop() {
-            pool.stats.held -= size;
-            pool.stats.reused += 1;
-            return block;
-        }
-        pool.stats.allocated += 1;
+        return allocate(bytes.max(1));
     }
-    // SAFETY: `size` is not zero.
-    let block = unsafe { alloc_zeroed(memory(size)) };
-    NonNull::new(block).unwrap_or_else(|| handle_alloc_error(memory(size)))
+    memory(bytes)?;
+    let (class, size) = class_of(bytes);
+    if let Some(block) = pool().reuse(class, size) {
+        return Some(block);
+    }
+    let block = allocate(size).or_else(|| {
+        free_all();
+        allocate(size)
+    })?;
+    let stats = &mut pool().stats;
+    stats.allocated += 1;
+    stats.count(size);
+    Some(block)
 }
 
 /// Returns a block from [`take`] to the pool.
@@ -127,7 +156,32 @@ pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
         }
     }
     // SAFETY: by this function's contract `block` was allocated with the same layout.
-    unsafe { dealloc(block.as_ptr(), memory(size)) }
+    unsafe { dealloc(block.as_ptr(), memory(size).expect(ALLOCATED)) }
+}
+
+/// Panics because there is no memory for a tensor or for a copy of its elements; the text has what was asked.
+#[cold]
+pub(crate) fn out_of_memory<T: Scalar>(shape: &Shape) -> ! {
+    let gib = |bytes: f64| bytes / f64::from(1 << 30);
+    panic!(
+        "cpu: out of memory: {:.1} GiB requested for a tensor of shape {shape} of {}, {:.1} GiB in use by tensors\n  \
+         rule: use a smaller batch or a smaller net, or close other programs",
+        gib(shape.numel() as f64 * size_of::<T>() as f64),
+        T::NAME,
+        gib(stats().in_use as f64)
+    )
+}
+
+/// An empty vector with room for the elements of a tensor.
+///
+/// # Panics
+/// If there is no memory for them, where `Vec::with_capacity` would end the process.
+pub(crate) fn vec_for<T: Scalar>(shape: &Shape) -> Vec<T> {
+    let mut vec = Vec::new();
+    match vec.try_reserve_exact(shape.numel()) {
+        Ok(()) => vec,
+        Err(_) => out_of_memory::<T>(shape),
+    }
 }
 
 /// The statistics of the pool since program start.
@@ -137,15 +191,20 @@ pub fn stats() -> PoolStats {
 
 /// Returns all free blocks to the system and resets the peak.
 pub fn trim() {
+    free_all();
+    let mut pool = pool();
+    pool.stats.peak_in_use = pool.stats.in_use;
+}
+
+fn free_all() {
     let mut pool = pool();
     let free = std::mem::replace(&mut pool.free, [const { Vec::new() }; CLASSES]);
     pool.stats.held = 0;
-    pool.stats.peak_in_use = pool.stats.in_use;
     drop(pool);
     for (class, blocks) in free.into_iter().enumerate() {
         for block in blocks {
             // SAFETY: a free block belongs to the pool and has the size of its class.
-            unsafe { dealloc(block.as_ptr(), memory(size_of_class(class))) }
+            unsafe { dealloc(block.as_ptr(), memory(size_of_class(class)).expect(ALLOCATED)) }
         }
     }
 }
@@ -153,6 +212,37 @@ pub fn trim() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Tensor, TensorOf};
+
+    /// More bytes than any machine can address.
+    const TOO_MANY: usize = 1 << 52;
+
+    #[test]
+    #[should_panic(
+        expected = "cpu: out of memory: 16777216.0 GiB requested for a tensor of shape (4503599627370496,) of f32"
+    )]
+    fn memory_that_cannot_be_had_is_a_panic_that_says_what_was_asked() {
+        Tensor::zeros(TOO_MANY);
+    }
+
+    #[test]
+    #[should_panic(expected = "17179869184.0 GiB requested for a tensor of shape (1073741824, 1073741824, 2) of f64")]
+    fn more_bytes_than_a_number_can_hold_are_out_of_memory() {
+        TensorOf::<f64>::zeros([1 << 30, 1 << 30, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "GiB requested for a tensor of shape (4503599627370496,) of f32")]
+    fn elements_of_a_broadcast_that_have_no_room_are_a_panic() {
+        let _ = Tensor::ones(1).broadcast_to(TOO_MANY).to_vec();
+    }
+
+    #[test]
+    fn a_refused_request_is_not_counted() {
+        let before = stats().peak_in_use;
+        assert!(take(TOO_MANY).is_none());
+        assert!(stats().peak_in_use < before + (1 << 40), "the peak is of memory that was there");
+    }
 
     #[test]
     fn classes_are_large_enough_with_little_waste() {

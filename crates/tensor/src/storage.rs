@@ -23,13 +23,14 @@ pub(crate) enum Storage<T> {
 }
 
 impl<T: Scalar> Storage<T> {
-    /// Storage for `len` elements with unspecified values.
+    /// Storage for `len` elements with unspecified values; `None` if there is no memory for them.
     #[inline]
-    pub(crate) fn new(len: usize) -> Self {
-        if len * size_of::<T>() <= size_of::<[u64; WORDS]>() {
-            Self::Few(Few { words: [0; WORDS], len, element: PhantomData })
+    pub(crate) fn new(len: usize) -> Option<Self> {
+        let bytes = len.checked_mul(size_of::<T>())?;
+        if bytes <= size_of::<[u64; WORDS]>() {
+            Some(Self::Few(Few { words: [0; WORDS], len, element: PhantomData }))
         } else {
-            Self::Many(Shared::new(Buffer::new(len)))
+            Some(Self::Many(Shared::new(Buffer::new(len)?)))
         }
     }
 
@@ -115,9 +116,9 @@ unsafe impl<T: Scalar> Send for Buffer<T> {}
 unsafe impl<T: Scalar> Sync for Buffer<T> {}
 
 impl<T: Scalar> Buffer<T> {
-    /// A buffer of `len` elements with unspecified values.
-    fn new(len: usize) -> Self {
-        Self { block: buffer_pool::take(len * size_of::<T>()), len, element: PhantomData }
+    /// A buffer of `len` elements with unspecified values; `None` if there is no memory for them.
+    fn new(len: usize) -> Option<Self> {
+        Some(Self { block: buffer_pool::take(len * size_of::<T>())?, len, element: PhantomData })
     }
 
     #[inline]

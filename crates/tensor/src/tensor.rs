@@ -1,5 +1,6 @@
 //! The tensor: an immutable value over shared storage.
 
+use crate::buffer_pool::out_of_memory;
 use crate::device::Device;
 use crate::gpu::{CudaBuffer, Gpu};
 use crate::layout::Layout;
@@ -58,9 +59,12 @@ impl<T> TensorOf<T> {
 
 impl<T: Scalar> TensorOf<T> {
     /// A dense tensor with unspecified elements, for a kernel that writes all of them.
+    ///
+    /// # Panics
+    /// If there is no memory for it; the message has the shape, and the bytes requested and in use.
     #[inline]
     pub(crate) fn uninitialized(layout: Layout) -> Self {
-        let storage = Storage::new(layout.numel());
+        let storage = Storage::new(layout.numel()).unwrap_or_else(|| out_of_memory::<T>(layout.shape_ref()));
         Self(Shared::new(Parts { layout, storage }))
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use crate::buffer_pool::vec_for;
 use crate::element::Element;
 use crate::layout::Layout;
 use crate::shape::MAX_RANK;
@@ -18,7 +19,7 @@ pub(crate) fn in_order<'a, T: Element>(x: &'a TensorOf<T>, order: &[usize]) -> C
     }
     let Some((&inner, outer)) = order.split_last() else { unreachable!("a scalar lies in order") };
     let (buffer, strides) = (x.buffer(), from.strides());
-    let mut out = Vec::with_capacity(shape.numel());
+    let mut out = vec_for(&shape);
     let mut index = [0; MAX_RANK];
     while out.len() < shape.numel() {
         let start = from.position(&index[..shape.rank()]) as isize;

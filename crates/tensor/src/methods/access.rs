@@ -1,5 +1,6 @@
 //! Element access: reading, and writing in place.
 
+use crate::buffer_pool::vec_for;
 use crate::device::Device;
 use crate::element::Element;
 use crate::layout::Layout;
@@ -45,7 +46,11 @@ impl<T: Element> TensorOf<T> {
     /// The elements in row-major order; synchronizes with a GPU.
     pub fn to_vec(&self) -> Vec<T> {
         match self.as_slice() {
-            Some(slice) => slice.to_vec(),
+            Some(slice) => {
+                let mut elements = vec_for(&self.shape());
+                elements.extend_from_slice(slice);
+                elements
+            }
             None => self.to(Device::Cpu).contiguous().to_vec(),
         }
     }
