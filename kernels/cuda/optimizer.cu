@@ -24,12 +24,17 @@ template <class T, class Change> DEVICE void for_elements(const TensorList<T>& l
   for (uint32_t i = first + threadIdx.x; i < end; i += THREADS) change(tensor, i);
 }
 
+// Sets the flag if x is infinite or NaN, whose difference from itself is NaN. Threads that race write the same value.
+template <class T> DEVICE void flag_non_finite(T x, T* non_finite) {
+  if (x - x != T(0)) *non_finite = T(1);
+}
+
 struct Sgd {
   double lr, momentum, dampening, weight_decay;
   int32_t nesterov, first;
 };
 
-template <class T> DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s, const StepParameters* parameters) {
+template <class T> DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s, const StepParameters* parameters, T* non_finite) {
   const T lr = T(s.lr * parameters->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
   for_elements(list, [&](int tensor, uint32_t i) {
     T* p = list.p[tensor] + i;
@@ -41,7 +46,9 @@ template <class T> DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s,
       buffer[i] = direction;
       g = s.nesterov ? g + kept * direction : direction;
     }
-    *p -= lr * g;
+    const T changed = *p - lr * g;
+    *p = changed;
+    flag_non_finite(changed, non_finite);
   });
 }
 
@@ -51,7 +58,7 @@ struct Adam {
   int32_t decoupled;
 };
 
-template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& s, const StepParameters* parameters) {
+template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& s, const StepParameters* parameters, T* non_finite) {
   __shared__ double corrections[2];
   if (threadIdx.x < 2) {
     const double beta = threadIdx.x ? s.beta2 : s.beta1;
@@ -72,7 +79,10 @@ template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& 
     const T square = *v * kept2 + rest2 * g * g;
     *m = mean;
     *v = square;
-    *p = old - size * mean / (root_of(square) / root + eps);
+    const T changed = old - size * mean / (root_of(square) / root + eps);
+    *p = changed;
+    flag_non_finite(changed, non_finite);
+    flag_non_finite(square, non_finite);
   });
 }
 
@@ -142,11 +152,11 @@ template <class T> DEVICE void clip_to_norm(const TensorList<T>& list, double no
   KERNEL(THREADS, clip_to_norm_##type, TensorList<T> list, const double* norm, double max_norm) {                      \
     clip_to_norm(list, *norm, max_norm);                                                                               \
   }                                                                                                                    \
-  KERNEL(THREADS, sgd_step_##type, TensorList<T> list, Sgd s, const StepParameters* parameters) {                      \
-    sgd_step(list, s, parameters);                                                                                     \
+  KERNEL(THREADS, sgd_step_##type, TensorList<T> list, Sgd s, const StepParameters* parameters, T* non_finite) {       \
+    sgd_step(list, s, parameters, non_finite);                                                                         \
   }                                                                                                                    \
-  KERNEL(THREADS, adam_step_##type, TensorList<T> list, Adam s, const StepParameters* parameters) {                    \
-    adam_step(list, s, parameters);                                                                                    \
+  KERNEL(THREADS, adam_step_##type, TensorList<T> list, Adam s, const StepParameters* parameters, T* non_finite) {     \
+    adam_step(list, s, parameters, non_finite);                                                                        \
   }
 FLOATS(f32, float)
 FLOATS(f64, double)

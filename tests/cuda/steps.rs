@@ -250,6 +250,28 @@ pub fn kept_results() {
     assert_eq!(run(true), run(false));
 }
 
+/// The optimizer tells of a step that is not finite, also of a replayed one.
+pub fn not_finite() {
+    for work in WORK {
+        let net = (work.net)(&mut Rng::seed(5));
+        Module::<f32>::to(&net, GPU);
+        let mut optimizer = (work.optimizer)(net.parameters());
+        let mut replay = Replay::new(&net, GPU);
+        let [c, h, w] = work.image;
+        for (i, pixel) in [0.5, 0.5, 0.5, 0.5, f32::NAN, 0.5].into_iter().enumerate() {
+            let images = Tensor::full_on(GPU, [2, c, h, w], pixel);
+            let labels = TensorOf::from([1, 2]).to(GPU);
+            let before = cuda::stats(0).unwrap().replays;
+            replay.run(&images, &labels, &mut *optimizer, &mut [], |step| {
+                let loss = net.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
+                step.optimizer.step(&loss.backward());
+            });
+            assert_eq!(cuda::stats(0).unwrap().replays - before, u64::from(i > 1), "step {i}");
+            assert_eq!(optimizer.is_finite(), i < 4, "step {i}");
+        }
+    }
+}
+
 /// Filters are in the memory format of the device's convolutions, also after a step and after loading from a file.
 pub fn filter_formats() {
     let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));

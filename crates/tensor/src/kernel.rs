@@ -187,10 +187,12 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     /// Multiplies all elements of all tensors, whose norm is given as a scalar (), by `max_norm / (norm + 1e-6)` if that is
     /// below 1 and the norm is finite.
     fn clip_to_norm(xs: Vec<&mut TensorOf<Self>>, norm: &TensorOf<f64>, max_norm: f64) = clipping::clip_to_norm;
-    /// One step of stochastic gradient descent on each parameter, in place, in one pass.
-    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>) = optimizer::sgd_step;
-    /// One step of Adam or AdamW on each parameter and its moments, in place, in one pass.
-    fn adam_step(slots: Vec<AdamSlot<'_, Self>>) = optimizer::adam_step;
+    /// One step of stochastic gradient descent on each parameter, in place, in one pass. The scalar () becomes 1 if a new
+    /// value is not finite.
+    fn sgd_step(slots: Vec<SgdSlot<'_, Self>>, non_finite: &mut TensorOf<Self>) = optimizer::sgd_step;
+    /// One step of Adam or AdamW on each parameter and its moments, in place, in one pass. The scalar () becomes 1 if a new
+    /// value is not finite.
+    fn adam_step(slots: Vec<AdamSlot<'_, Self>>, non_finite: &mut TensorOf<Self>) = optimizer::adam_step;
 } } }
 float_kernels!(declare);
 

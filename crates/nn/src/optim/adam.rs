@@ -27,8 +27,11 @@ impl Hyperparameters<2> for Settings {
         true
     }
 
-    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 2>)>) {
-        TensorOf::adam_step(updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect());
+    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 2>)>, non_finite: &mut TensorOf<T>) {
+        TensorOf::adam_step(
+            updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect(),
+            non_finite,
+        );
     }
 }
 

@@ -15,8 +15,8 @@ pub(super) trait Hyperparameters<const N: usize>: Copy {
     /// Whether a step with these hyperparameters keeps state.
     fn keeps_state(&self) -> bool;
 
-    /// Updates all parameters.
-    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, N>)>);
+    /// Updates all parameters. Sets `non_finite` to 1 if a new value is not finite.
+    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, N>)>, non_finite: &mut TensorOf<T>);
 }
 
 /// A parameter with its N state tensors, which are allocated at its first step.
@@ -40,6 +40,8 @@ pub(super) struct Groups<T: Float, H, const N: usize> {
     /// The optimizer's name.
     pub(super) name: &'static str,
     pub(super) groups: Vec<Group<T, H, N>>,
+    /// 1 if a step made a value that is not finite, else 0; on the device of the parameters from the first step on.
+    pub(super) non_finite: Option<TensorOf<T>>,
 }
 
 /// The update of one parameter: its gradient, settings and state.
@@ -64,7 +66,7 @@ impl<'a, T: Float, H, const N: usize> Update<'a, T, H, N> {
 impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
     #[track_caller]
     pub(super) fn new(name: &'static str, parameters: Vec<VarOf<T>>, lr: f64, hyperparameters: H) -> Self {
-        let mut groups = Self { name, groups: Vec::new() };
+        let mut groups = Self { name, groups: Vec::new(), non_finite: None };
         groups.push(parameters, lr, hyperparameters);
         groups
     }
@@ -132,7 +134,12 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
     }
 
     pub(super) fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
-        self.slots_mut().flat_map(|slot| &mut slot.state).flatten().for_each(visit);
+        self.slots_mut().flat_map(|slot| &mut slot.state).flatten().for_each(&mut *visit);
+        self.non_finite.iter_mut().for_each(visit);
+    }
+
+    pub(super) fn is_finite(&self) -> bool {
+        self.non_finite.as_ref().is_none_or(|flag| flag.item() == T::ZERO)
     }
 
     pub(super) fn count_step(&mut self) {
@@ -155,9 +162,13 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
             "step: no gradient for {}\n  rule: the loss depends on every parameter; freeze parameters that are not trained",
             missing.join(", ")
         );
-        let apply_all = |updates: Vec<Update<'_, T, H, N>>| {
+        let non_finite = &mut self.non_finite;
+        let mut apply_all = |updates: Vec<Update<'_, T, H, N>>| {
+            let Some(first) = updates.first() else { return };
+            let flag = || TensorOf::full_on(first.gradient.device(), (), T::ZERO);
+            let non_finite = non_finite.get_or_insert_with(flag);
             let parameters: Vec<&VarOf<T>> = updates.iter().map(|update| update.parameter).collect();
-            VarOf::update_all(&parameters, |values| H::apply(values.into_iter().zip(updates).collect()));
+            VarOf::update_all(&parameters, |values| H::apply(values.into_iter().zip(updates).collect(), non_finite));
         };
         let mut updates: Vec<Update<'_, T, H, N>> = Vec::new();
         for Group { lr, hyperparameters, slots, .. } in &mut self.groups {

@@ -48,7 +48,11 @@ pub trait Optimizer<T: Float = f32> {
     /// The number of steps of each parameter.
     fn steps(&self) -> Vec<u64>;
 
-    /// Visits all state tensors mutably.
+    /// Whether all new values were finite in all steps since this optimizer was created or restored. A step with a gradient
+    /// that is infinite or NaN, or whose update overflows, makes values that are not. Synchronizes with a GPU.
+    fn is_finite(&self) -> bool;
+
+    /// Visits all tensors that a step changes, except the parameters, mutably.
     fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>));
 
     /// Increments the step count of every parameter that is not frozen, after the replay of a captured step.
@@ -118,6 +122,10 @@ macro_rules! optimizer {
                 self.0.steps()
             }
 
+            fn is_finite(&self) -> bool {
+                self.0.is_finite()
+            }
+
             fn visit_state(&mut self, visit: &mut dyn FnMut(&mut TensorOf<T>)) {
                 self.0.visit_state(visit);
             }
@@ -139,3 +147,40 @@ macro_rules! optimizer {
 }
 
 use optimizer;
+
+#[cfg(test)]
+mod tests {
+    use chainrule_autograd::VarOf;
+
+    use super::*;
+
+    /// One step on the gradient `slope`, and whether all values are still finite.
+    fn step(optimizer: impl FnOnce(Vec<VarOf<f32>>) -> Box<dyn Optimizer>, slope: f32) -> bool {
+        let p = VarOf::<f32>::parameter("p", [1.0, 2.0]);
+        let mut optimizer = optimizer(vec![p.clone()]);
+        optimizer.step(&(p * VarOf::constant([1.0, slope])).sum().backward());
+        optimizer.is_finite()
+    }
+
+    #[test]
+    fn optimizers_tell_of_steps_that_are_not_finite() {
+        for slope in [f32::NAN, f32::INFINITY] {
+            assert!(!step(|p| Box::new(Sgd::new(p, 0.1)), slope));
+            assert!(!step(|p| Box::new(Sgd::new(p, 0.0).momentum(0.9)), slope));
+            assert!(!step(|p| Box::new(Adam::new(p, 0.1)), slope));
+            assert!(!step(|p| Box::new(AdamW::new(p, 0.0)), slope));
+        }
+        assert!(step(|p| Box::new(Sgd::new(p, 0.1)), 1e30) && step(|p| Box::new(Adam::new(p, 0.1)), 1e15));
+        assert!(!step(|p| Box::new(Adam::new(p, 0.1)), 1e30), "its square is not finite");
+    }
+
+    #[test]
+    fn a_restored_optimizer_is_finite_again() {
+        let p = VarOf::<f32>::parameter("p", 1.0);
+        let mut sgd = Sgd::new(vec![p.clone()], f64::from(f32::MAX));
+        sgd.step(&(&p * 10.0).backward());
+        assert!(!sgd.is_finite());
+        sgd.restore(Vec::new(), &[0], &sgd.groups()).unwrap();
+        assert!(sgd.is_finite());
+    }
+}

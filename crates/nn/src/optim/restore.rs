@@ -72,6 +72,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
         if !differences.is_empty() {
             return Err(differences);
         }
+        self.non_finite = None;
         for ((slot, &steps), values) in self.slots_mut().zip(steps).zip(restored) {
             (slot.steps, slot.state) = (steps, values);
         }

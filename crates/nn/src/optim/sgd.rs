@@ -123,8 +123,11 @@ impl Hyperparameters<1> for Settings {
         self.momentum != 0.0
     }
 
-    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 1>)>) {
-        TensorOf::sgd_step(updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect());
+    fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 1>)>, non_finite: &mut TensorOf<T>) {
+        TensorOf::sgd_step(
+            updates.into_iter().map(|(parameter, update)| slot(parameter, update)).collect(),
+            non_finite,
+        );
     }
 }
 

@@ -8,6 +8,7 @@ use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
 use crate::kernel::{AdamSlot, SgdSlot};
+use crate::tensor::TensorOf;
 
 /// `Sgd` of the kernels.
 #[repr(C)]
@@ -45,7 +46,8 @@ fn for_alike<T: Float, S: PartialEq + Copy>(slots: &[(Tensors<T>, S)], launch: i
     }
 }
 
-pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>) {
+pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>, non_finite: &mut TensorOf<T>) {
+    let non_finite = owned(gpu, non_finite, &[]);
     let prepare = |slot: SgdSlot<'_, T>| {
         let order = order_of(slot.parameter.layout());
         let momentum = slot.momentum.map_or(0, |momentum| owned(gpu, momentum, &order));
@@ -68,13 +70,14 @@ pub(crate) fn sgd_step<T: Float>(gpu: &'static Gpu, slots: Vec<SgdSlot<'_, T>>) 
                 Family::Optimizer,
                 ("sgd_step", T::NAME),
                 grid,
-                [slots, &settings, &gpu.step_block.parameters()],
+                [slots, &settings, &gpu.step_block.parameters(), &non_finite],
             );
         }
     });
 }
 
-pub(crate) fn adam_step<T: Float>(gpu: &'static Gpu, slots: Vec<AdamSlot<'_, T>>) {
+pub(crate) fn adam_step<T: Float>(gpu: &'static Gpu, slots: Vec<AdamSlot<'_, T>>, non_finite: &mut TensorOf<T>) {
+    let non_finite = owned(gpu, non_finite, &[]);
     let prepare = |slot: AdamSlot<'_, T>| {
         let order = order_of(slot.parameter.layout());
         let state = [slot.mean, slot.square].map(|state| owned(gpu, state, &order));
@@ -98,7 +101,7 @@ pub(crate) fn adam_step<T: Float>(gpu: &'static Gpu, slots: Vec<AdamSlot<'_, T>>
                 Family::Optimizer,
                 ("adam_step", T::NAME),
                 grid,
-                [slots, &settings, &gpu.step_block.parameters()],
+                [slots, &settings, &gpu.step_block.parameters(), &non_finite],
             );
         }
     });

@@ -37,34 +37,45 @@ impl<T: Float> TensorOf<T> {
         T::clip_to_norm(xs, norm, max_norm);
     }
 
-    /// One SGD step on all parameters, in place, in one pass.
+    /// One SGD step on all parameters, in place, in one pass. `non_finite`, a scalar on the parameters' device, becomes 1
+    /// if a new value of a parameter is infinite or NaN; else it is unchanged. A gradient that is not finite
+    /// makes such a value. A GPU is not synchronized.
     ///
     /// # Panics
     /// If a shape differs.
     #[track_caller]
-    pub fn sgd_step(slots: Vec<SgdSlot<'_, T>>) {
+    pub fn sgd_step(slots: Vec<SgdSlot<'_, T>>, non_finite: &mut Self) {
+        scalar_flag("sgd_step", non_finite);
         for slot in &slots {
             same_shape("sgd_step", slot.parameter, slot.gradient, "gradient");
             if let Some(momentum) = &slot.momentum {
                 same_shape("sgd_step", slot.parameter, momentum, "momentum");
             }
         }
-        T::sgd_step(slots);
+        T::sgd_step(slots, non_finite);
     }
 
-    /// One Adam or `AdamW` step on all parameters and their moments, in place, in one pass.
+    /// One Adam or `AdamW` step on all parameters and their moments, in place, in one pass. `non_finite`, a scalar on the parameters' device, becomes 1
+    /// if a new value of a parameter or of its second moment is infinite or NaN; else it is unchanged. A gradient that is not finite
+    /// makes such a value. A GPU is not synchronized.
     ///
     /// # Panics
     /// If a shape differs.
     #[track_caller]
-    pub fn adam_step(slots: Vec<AdamSlot<'_, T>>) {
+    pub fn adam_step(slots: Vec<AdamSlot<'_, T>>, non_finite: &mut Self) {
+        scalar_flag("adam_step", non_finite);
         for slot in &slots {
             same_shape("adam_step", slot.parameter, slot.gradient, "gradient");
             same_shape("adam_step", slot.parameter, slot.mean, "mean");
             same_shape("adam_step", slot.parameter, slot.square, "square");
         }
-        T::adam_step(slots);
+        T::adam_step(slots, non_finite);
     }
+}
+
+#[track_caller]
+fn scalar_flag<T: Element>(op: &str, flag: &TensorOf<T>) {
+    assert!(flag.rank() == 0, "{op}: the flag has shape {}\n  rule: a scalar, shape ()", flag.shape());
 }
 
 #[track_caller]

@@ -8,6 +8,7 @@ mod tests;
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cpu::math::Elementary;
 use crate::cpu::simd::{Vectorized, dispatch};
@@ -34,20 +35,35 @@ fn for_writing<'a, T: Float>(x: &'a mut TensorOf<T>, order: &[usize]) -> Disjoin
     Disjoint::new(&mut buffer[layout.offset()..][..numel])
 }
 
-/// Calls `body` with ranges of elements that cover each job's gradient once.
-fn for_elements<J: Sync>(jobs: &[J], len: impl Fn(&J) -> usize + Sync, body: impl Fn(&J, Range<usize>) + Sync) {
+/// Whether `x` is neither infinite nor NaN, without a branch.
+#[inline(always)]
+fn is_finite<T: Float>(x: T) -> bool {
+    Real::abs(x) < T::HIGHEST
+}
+
+/// Calls `body` with ranges of elements that cover each job's gradient once. Sets the flag to 1 if a call returns false.
+fn for_elements<J: Sync, T: Float>(
+    jobs: &[J],
+    non_finite: &mut TensorOf<T>,
+    len: impl Fn(&J) -> usize + Sync,
+    body: impl Fn(&J, Range<usize>) -> bool + Sync,
+) {
     let total = jobs.iter().map(&len).sum();
+    let all_finite = AtomicBool::new(true);
     parallel_for(total, GRAIN, |range| {
         let mut start = 0;
         for job in jobs {
             let end = start + len(job);
             let (from, to) = (range.start.max(start), range.end.min(end));
-            if from < to {
-                body(job, from - start..to - start);
+            if from < to && !body(job, from - start..to - start) {
+                all_finite.store(false, Ordering::Relaxed);
             }
             start = end;
         }
     });
+    if !all_finite.into_inner() {
+        non_finite.fill(T::ONE);
+    }
 }
 
 struct SgdJob<'a, T: Float> {
@@ -66,31 +82,37 @@ struct SgdPiece<'a, T> {
 
 impl<T: Float> Vectorized for SgdPiece<'_, T> {
     type Element = T;
-    type Output = ();
+    /// Whether all new values are finite.
+    type Output = bool;
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> bool {
         let Self { p, g, momentum, step } = self;
         let [lr, factor, rest, decay] =
             [step.lr, step.momentum, 1.0 - step.dampening, step.weight_decay].map(T::from_f64);
         // A decay of 0 is skipped, as in PyTorch: 0·∞ would be NaN.
         let decayed = |g: T, p: T| if step.weight_decay == 0.0 { g } else { g + decay * p };
+        let mut finite = true;
         let Some(buf) = momentum else {
             for (p, &g) in p.iter_mut().zip(g) {
                 *p -= lr * decayed(g, *p);
+                finite &= is_finite(*p);
             }
-            return;
+            return finite;
         };
         for ((p, &g), buf) in p.iter_mut().zip(g).zip(buf) {
             let g = decayed(g, *p);
             *buf = if step.first { g } else { *buf * factor + rest * g };
             *p -= lr * if step.nesterov { g + factor * *buf } else { *buf };
+            // Not finite if the momentum is not.
+            finite &= is_finite(*p);
         }
+        finite
     }
 }
 
 /// `g += weight_decay·p`; `buf = g` at the first step, then `buf·momentum + (1 − dampening)·g`; `g = buf`, or
 /// `g + momentum·buf` with Nesterov; `p −= lr·g`. Without momentum g stays the gradient.
-pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>) {
+pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>, non_finite: &mut TensorOf<T>) {
     let job = |slot: SgdSlot<'a, T>| {
         let (order, rank) = slot.parameter.layout().memory_order();
         let order = &order[..rank];
@@ -104,13 +126,14 @@ pub(crate) fn sgd_step<'a, T: Float>(slots: Vec<SgdSlot<'a, T>>) {
     let jobs: Vec<SgdJob<'_, T>> = slots.into_iter().map(job).collect();
     for_elements(
         &jobs,
+        non_finite,
         |job| job.g.len(),
         |job, range| {
             // SAFETY: ranges of a job do not overlap.
             let (p, momentum) = unsafe {
                 (job.p.slice(range.clone()), job.momentum.as_ref().map(|momentum| momentum.slice(range.clone())))
             };
-            dispatch(SgdPiece { p, g: &job.g[range], momentum, step: job.step });
+            dispatch(SgdPiece { p, g: &job.g[range], momentum, step: job.step })
         },
     );
 }
@@ -170,11 +193,13 @@ struct AdamPiece<'a, T> {
 
 impl<T: Float> Vectorized for AdamPiece<'_, T> {
     type Element = T;
-    type Output = ();
+    /// Whether all new values are finite.
+    type Output = bool;
     #[inline(always)]
-    fn run(self) {
+    fn run(self) -> bool {
         let Self { p, g, m, v, factors } = self;
         let AdamFactors { shrink, decay, rest1, near, kept2, rest2, size, root, eps } = factors;
+        let mut finite = true;
         for (((p, &g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
             let old = *p * shrink;
             let g = if let Some(decay) = decay { g + decay * old } else { g };
@@ -182,13 +207,16 @@ impl<T: Float> Vectorized for AdamPiece<'_, T> {
             *m = if near { *m + rest1 * (g - *m) } else { g - (g - *m) * (T::ONE - rest1) };
             *v = *v * kept2 + rest2 * g * g;
             *p = old - size * *m / (Real::sqrt(*v) / root + eps);
+            // A square may overflow where the gradient does not: then the parameter would never change again.
+            finite &= is_finite(*p) & is_finite(*v);
         }
+        finite
     }
 }
 
 /// `g += weight_decay·p`, or decoupled `p *= 1 − lr·weight_decay`; `m += (g − m)(1 − β₁)`; `v = v·β₂ + (1 − β₂)·g²`;
 /// `p −= lr/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`.
-pub(crate) fn adam_step<'a, T: Float>(slots: Vec<AdamSlot<'a, T>>) {
+pub(crate) fn adam_step<'a, T: Float>(slots: Vec<AdamSlot<'a, T>>, non_finite: &mut TensorOf<T>) {
     // Most parameters share settings and step count with the previous one, and powers are expensive.
     let mut before: Option<(AdamStep, AdamFactors<T>)> = None;
     let job = |slot: AdamSlot<'a, T>| {
@@ -210,12 +238,13 @@ pub(crate) fn adam_step<'a, T: Float>(slots: Vec<AdamSlot<'a, T>>) {
     let jobs: Vec<AdamJob<'_, T>> = slots.into_iter().map(job).collect();
     for_elements(
         &jobs,
+        non_finite,
         |job| job.g.len(),
         |job, range| {
             let all = || range.clone();
             // SAFETY: ranges of a job do not overlap.
             let (p, m, v) = unsafe { (job.p.slice(all()), job.m.slice(all()), job.v.slice(all())) };
-            dispatch(AdamPiece { p, g: &job.g[all()], m, v, factors: job.factors });
+            dispatch(AdamPiece { p, g: &job.g[all()], m, v, factors: job.factors })
         },
     );
 }

@@ -5,14 +5,24 @@ use crate::cpu::images::testing::{elements, layouts};
 use crate::cpu::simd::at_each_level;
 use crate::parallel::with_threads;
 
-/// The kernel on one parameter.
-fn sgd_step<T: Float>(p: &mut TensorOf<T>, g: &TensorOf<T>, momentum: Option<&mut TensorOf<T>>, step: SgdStep) {
-    sgd_steps(vec![SgdSlot { parameter: p, gradient: g, momentum, step }]);
+/// The kernel on one parameter; whether all new values are finite.
+fn sgd_step<T: Float>(p: &mut TensorOf<T>, g: &TensorOf<T>, momentum: Option<&mut TensorOf<T>>, step: SgdStep) -> bool {
+    let mut non_finite = TensorOf::scalar(T::ZERO);
+    sgd_steps(vec![SgdSlot { parameter: p, gradient: g, momentum, step }], &mut non_finite);
+    non_finite.item() == T::ZERO
 }
 
-/// The kernel on one parameter.
-fn adam_step<T: Float>(p: &mut TensorOf<T>, g: &TensorOf<T>, m: &mut TensorOf<T>, v: &mut TensorOf<T>, step: AdamStep) {
-    adam_steps(vec![AdamSlot { parameter: p, gradient: g, mean: m, square: v, step }]);
+/// The kernel on one parameter; whether all new values are finite.
+fn adam_step<T: Float>(
+    p: &mut TensorOf<T>,
+    g: &TensorOf<T>,
+    m: &mut TensorOf<T>,
+    v: &mut TensorOf<T>,
+    step: AdamStep,
+) -> bool {
+    let mut non_finite = TensorOf::scalar(T::ZERO);
+    adam_steps(vec![AdamSlot { parameter: p, gradient: g, mean: m, square: v, step }], &mut non_finite);
+    non_finite.item() == T::ZERO
 }
 
 const SGD: SgdStep =
@@ -156,6 +166,35 @@ fn any_number_of_threads_gives_the_same_bits() {
     assert!(with_threads(1, all) == with_threads(3, all));
 }
 
+#[test]
+fn a_value_that_is_not_finite_is_flagged_wherever_it_is() {
+    const N: usize = 50_000;
+    let with = |at: usize, x: f32| TensorOf::<f32>::from_fn(N, |i| if i == at { x } else { 0.5 });
+    let ones = || TensorOf::<f32>::ones(N);
+    let sgd = |g: &TensorOf<f32>, momentum: bool| sgd_step(&mut ones(), g, momentum.then_some(&mut ones()), SGD);
+    let adam = |g: &TensorOf<f32>| adam_step(&mut ones(), g, &mut ones(), &mut ones(), ADAM);
+    at_each_level(|level| {
+        for at in [0, 1, 7, 16_384, N - 1] {
+            for x in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let g = with(at, x);
+                assert!(!sgd(&g, false) && !sgd(&g, true) && !adam(&g), "{level:?}: {x} at {at}");
+            }
+            let g = with(at, -1e19);
+            assert!(sgd(&g, false) && sgd(&g, true), "{level:?}: large gradients are finite");
+        }
+    });
+}
+
+#[test]
+fn an_update_that_overflows_is_flagged_though_the_gradient_is_finite() {
+    let step = SgdStep { lr: 1e20, ..SGD };
+    assert!(!sgd_step(&mut TensorOf::<f32>::ones(3), &TensorOf::full(3, 1e19), None, step), "1e20 · 1e19");
+    let [mut m, mut v] = [TensorOf::<f32>::zeros(3), TensorOf::zeros(3)];
+    assert!(!adam_step(&mut TensorOf::ones(3), &TensorOf::full(3, 1e21), &mut m, &mut v, ADAM), "1e21 squared");
+    let [mut m, mut v] = [TensorOf::<f64>::zeros(3), TensorOf::zeros(3)];
+    assert!(adam_step(&mut TensorOf::ones(3), &TensorOf::full(3, 1e21), &mut m, &mut v, ADAM), "not in f64");
+}
+
 /// Parameters of these many elements after a step of each optimizer on all of them at once, or one by one.
 fn steps(lengths: &[usize], at_once: bool) -> Vec<Vec<f32>> {
     let make = |salt: usize| -> Vec<TensorOf<f32>> {
@@ -167,23 +206,25 @@ fn steps(lengths: &[usize], at_once: bool) -> Vec<Vec<f32>> {
         v.make_mut().iter_mut().for_each(|v| *v = v.abs());
     }
     let (mut sgd, mut adam) = (Vec::new(), Vec::new());
+    let mut non_finite = TensorOf::scalar(0.0);
     for (i, ((p, g), m)) in p.iter_mut().zip(&g).zip(&mut m).enumerate() {
         // Not all alike, as in groups with settings of their own.
         let step = SgdStep { first: i == 1, nesterov: i == 2, ..SGD };
         sgd.push(SgdSlot { parameter: p, gradient: g, momentum: (i != 3).then_some(m), step });
         if !at_once {
-            sgd_steps(std::mem::take(&mut sgd));
+            sgd_steps(std::mem::take(&mut sgd), &mut non_finite);
         }
     }
-    sgd_steps(sgd);
+    sgd_steps(sgd, &mut non_finite);
     for (i, (((p, g), m), v)) in p.iter_mut().zip(&g).zip(&mut m).zip(&mut v).enumerate() {
         let step = AdamStep { step: 1 + i as u64 / 2, weight_decay: i as f64 * 0.01, decoupled: i == 3, ..ADAM };
         adam.push(AdamSlot { parameter: p, gradient: g, mean: m, square: v, step });
         if !at_once {
-            adam_steps(std::mem::take(&mut adam));
+            adam_steps(std::mem::take(&mut adam), &mut non_finite);
         }
     }
-    adam_steps(adam);
+    adam_steps(adam, &mut non_finite);
+    assert_eq!(non_finite.item(), 0.0);
     [p, m, v].concat().iter().map(elements).collect()
 }
 
