@@ -1,0 +1,223 @@
+//! Where a computation stops being finite: the first operation whose value, or whose gradient, is infinite or NaN.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
+use chainrule_tensor::{Float, Scalar, Shape, TensorOf};
+
+use crate::gradients::GradientsOf;
+use crate::graph::{Operation, VarOf};
+use crate::hooks::map_records;
+use crate::observer::Observer;
+
+/// The elements of a tensor in a few numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extent {
+    /// The shape.
+    pub shape: Shape,
+    /// The smallest and the largest finite element, if there is one.
+    pub range: Option<(f64, f64)>,
+    /// The number of infinite elements.
+    pub infinite: usize,
+    /// The number of elements that are NaN.
+    pub nan: usize,
+}
+
+impl Extent {
+    /// The extent of `x`; synchronizes with a GPU.
+    pub fn of<T: Float>(x: &TensorOf<T>) -> Self {
+        let mut extent = Self { shape: x.shape(), range: None, infinite: 0, nan: 0 };
+        for element in x.to_vec().into_iter().map(Scalar::to_f64) {
+            if element.is_finite() {
+                let (min, max) = extent.range.unwrap_or((element, element));
+                extent.range = Some((min.min(element), max.max(element)));
+            } else if element.is_nan() {
+                extent.nan += 1;
+            } else {
+                extent.infinite += 1;
+            }
+        }
+        extent
+    }
+
+    /// Whether no element is infinite or NaN.
+    pub fn is_finite(&self) -> bool {
+        self.infinite + self.nan == 0
+    }
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.shape)?;
+        let mut separator = ": ";
+        if let Some((min, max)) = self.range {
+            write!(f, ": from {min:.3e} to {max:.3e}")?;
+            separator = ", ";
+        }
+        for (count, what) in
+            [(self.infinite, "infinite"), (self.nan, "NaN")].into_iter().filter(|(count, _)| *count > 0)
+        {
+            write!(f, "{separator}{count} {what}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// The pass in which a value that is not finite appeared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Forward: the output of an operation.
+    Forward,
+    /// Backward: the gradient of an input of an operation.
+    Backward,
+}
+
+/// The first operation whose result is not finite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NonFinite {
+    /// The name of the operation.
+    pub op: String,
+    /// The path of its layer, if its parameters tell.
+    pub layer: Option<String>,
+    /// The pass.
+    pub pass: Pass,
+    /// The result that is not finite: its output or, in the backward pass, the gradient of an input.
+    pub result: Extent,
+    /// The values that it was computed from, by name: the inputs and, in the backward pass, `dy`, the gradient of the output.
+    pub inputs: Vec<(String, Extent)>,
+}
+
+impl NonFinite {
+    fn new<T: Float>(op: &Operation<'_, T>, pass: Pass, result: Extent) -> Self {
+        let inputs = (0..op.parents()).map(|i| (op.parent(i).name(), Extent::of(&op.parent(i).value()))).collect();
+        Self { op: op.rule().name().into(), layer: op.layer(), pass, result, inputs }
+    }
+}
+
+impl fmt::Display for NonFinite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.op)?;
+        if let Some(layer) = &self.layer {
+            write!(f, " of {layer}")?;
+        }
+        match self.pass {
+            Pass::Forward => write!(f, ": output {}", self.result)?,
+            Pass::Backward => write!(f, ", backward: gradient {}", self.result)?,
+        }
+        self.inputs.iter().try_for_each(|(name, extent)| write!(f, "\n  {name} {extent}"))
+    }
+}
+
+/// A forward and a backward pass, and where they stopped being finite.
+#[derive(Debug)]
+pub struct Trace<T: Float> {
+    /// The scalar that the forward pass returned.
+    pub loss: VarOf<T>,
+    /// The gradients of the parameters.
+    pub gradients: GradientsOf<T>,
+    /// The first operation whose result is not finite; `None` if all are finite.
+    pub non_finite: Option<NonFinite>,
+}
+
+/// Runs a forward pass and its backward pass and looks at the result of every operation, in the order of their computation.
+/// Values that are not finite are found at the operation that made them, before they spread.
+///
+/// Only recorded operations are seen: not those on constants alone.
+///
+/// ```
+/// use chainrule_autograd::{Pass, Var64, trace_non_finite};
+/// let x = Var64::parameter("x", [0.0, 4.0]);
+/// // The square root is finite at 0, but its slope is not.
+/// let found = trace_non_finite(|| x.sqrt().sum()).non_finite.unwrap();
+/// assert_eq!((&*found.op, found.pass), ("sqrt", Pass::Backward));
+/// assert_eq!(found.inputs[0].1.range, Some((0.0, 4.0)));
+/// ```
+///
+/// # Panics
+/// As [`VarOf::backward`].
+#[track_caller]
+pub fn trace_non_finite<T: Float>(forward: impl FnOnce() -> VarOf<T>) -> Trace<T> {
+    let found = Rc::new(RefCell::new(None));
+    let seen = found.clone();
+    let look = move |var: VarOf<T>| {
+        let mut seen = seen.borrow_mut();
+        if let (None, Some(op)) = (&*seen, var.operation()) {
+            let result = Extent::of(&var.value());
+            *seen = (!result.is_finite()).then(|| NonFinite::new(&op, Pass::Forward, result));
+        }
+        drop(seen);
+        var
+    };
+    let loss = map_records(look, forward);
+    let mut finder = Finder(found.take());
+    let gradients = loss.backward_observed(&[], &mut finder);
+    Trace { loss, gradients, non_finite: finder.0 }
+}
+
+/// Finds the first gradient that is not finite.
+struct Finder(Option<NonFinite>);
+
+impl<T: Float> Observer<T> for Finder {
+    fn node_done(&mut self, op: &Operation<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
+        if self.0.is_some() {
+            return;
+        }
+        let results = gradients.iter().flatten().map(|gradient| Extent::of(&gradient.value()));
+        if let Some(result) = results.into_iter().find(|result| !result.is_finite()) {
+            let mut found = NonFinite::new(op, Pass::Backward, result);
+            found.inputs.push(("dy".into(), Extent::of(&dy.value())));
+            self.0 = Some(found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Var;
+
+    #[test]
+    fn the_first_operation_that_is_not_finite_is_named_with_its_inputs() {
+        let w = Var::parameter("fc.weight", [[3e38], [-3e38]]);
+        let x = Var::parameter("x", [[10.0]]);
+        // Later operations are not finite either: relu, and a product that is NaN.
+        let trace = trace_non_finite(|| (x.linear(&w, None).relu() * 0.0).sum());
+        assert!(trace.loss.item().is_nan());
+        assert_eq!(
+            trace.non_finite.unwrap().to_string(),
+            "linear of fc: output (1, 2): 2 infinite\n  \
+             x (1, 1): from 1.000e1 to 1.000e1\n  \
+             fc.weight (2, 1): from -3.000e38 to 3.000e38"
+        );
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_found_where_it_appears() {
+        let x = Var::parameter("x", [0.0, 1.0]);
+        let trace = trace_non_finite(|| (&x * 2.0).sqrt().sum());
+        assert_eq!(
+            trace.non_finite.unwrap().to_string(),
+            "sqrt, backward: gradient (2,): from 3.536e-1 to 3.536e-1, 1 infinite\n  \
+             multiply by number (2,): from 0.000e0 to 2.000e0\n  \
+             dy (2,): from 1.000e0 to 1.000e0"
+        );
+    }
+
+    #[test]
+    fn an_input_that_is_not_finite_shows_in_the_first_operation() {
+        let x = Var::constant([f32::NAN, 1.0]);
+        let w = Var::parameter("w", [1.0, 1.0]);
+        let found = trace_non_finite(|| (&x * &w).sum()).non_finite.unwrap();
+        assert_eq!((found.inputs[0].1.nan, found.inputs[1].1.is_finite()), (1, true));
+    }
+
+    #[test]
+    fn a_finite_pass_has_its_gradients_and_nothing_else() {
+        let x = Var::parameter("x", [1.0, 2.0]);
+        let trace = trace_non_finite(|| x.square().sum());
+        assert_eq!((trace.loss.item(), trace.non_finite), (5.0, None));
+        assert_eq!(trace.gradients[&x].to_vec(), [2.0, 4.0]);
+    }
+}
