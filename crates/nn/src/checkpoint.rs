@@ -4,8 +4,7 @@
 //! `optimizer.<path>.<name>`; counters, progress and settings are JSON in the header's metadata.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use chainrule_autograd::VarOf;
@@ -14,6 +13,7 @@ use safetensors::tensor::{SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::atomic_file;
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
 use crate::optim::{GroupSettings, Optimizer, StateTensors};
@@ -114,10 +114,21 @@ impl Checkpoint {
         &self.header.progress
     }
 
-    /// Writes the checkpoint atomically: the file is always either the complete old one or the complete new one.
+    /// Checks that [`save`](Self::save) can write this file, without changing it, so that a run need not train for an hour
+    /// to find out.
     ///
     /// # Errors
-    /// [`NnError::Write`], with the path; a previous file is unchanged.
+    /// As [`save`](Self::save). A disk may still become full later.
+    pub fn check_target(path: &Path) -> Result<(), NnError> {
+        atomic_file::check(path).map_err(|source| NnError::Write { path: path.into(), source })
+    }
+
+    /// Writes the checkpoint atomically: the file is always either the complete old one or the complete new one. A symbolic
+    /// link stays one, and what it links to is written.
+    ///
+    /// # Errors
+    /// [`NnError::Write`], with the path; a previous file is unchanged. Also if it is a directory, a device, a pipe or a
+    /// socket.
     pub fn save(&self, path: &Path) -> Result<(), NnError> {
         let failed = |source| NnError::Write { path: path.into(), source };
         let header = serde_json::to_string(&self.header).map_err(|e| failed(e.into()))?;
@@ -129,7 +140,7 @@ impl Checkpoint {
             .map_err(|e| failed(io::Error::other(e)))?;
         let metadata = [(HEADER.to_owned(), header)].into_iter().collect();
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(io::Error::other(e)))?;
-        write_atomically(path, &bytes).map_err(failed)
+        atomic_file::write(path, &bytes).map_err(failed)
     }
 
     /// Reads a checkpoint.
@@ -241,28 +252,4 @@ fn listed(differences: &[String]) -> String {
     let more = differences.len().saturating_sub(10);
     let lines = differences.iter().take(10).map(|line| format!("  {line}"));
     lines.chain((more > 0).then(|| format!("  and {more} more"))).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes a temporary file next to the target, syncs it to disk, and renames it.
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let name =
-        path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-    let mut part = name.to_owned();
-    part.push(".part");
-    let part = path.with_file_name(part);
-    let written = File::create(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    if let Err(error) = written.and_then(|()| fs::rename(&part, path)) {
-        // Report the first error; a failure to remove the temporary file is ignored.
-        let _ = fs::remove_file(&part);
-        return Err(error);
-    }
-    // Sync the rename as well. Not every system allows opening a directory for that.
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if let Ok(directory) = File::open(directory) {
-        directory.sync_all()?;
-    }
-    Ok(())
 }
