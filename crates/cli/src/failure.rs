@@ -12,6 +12,8 @@ pub enum Failure {
     Found,
     /// An input file is wrong: exit code 2.
     Input(String),
+    /// The user interrupted the run, which was ended in good order: exit code 130.
+    Interrupted(String),
 }
 
 impl<E: std::error::Error> From<E> for Failure {
@@ -20,16 +22,24 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// The exit code after Ctrl-C, as in shells: 128 + SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
 /// The exit code after a broken pipe, as in shells: 128 + SIGPIPE.
 const BROKEN_PIPE: i32 = 141;
 
-/// Makes `chainrule mnist | head` exit silently when `head` does: `println!` panics with this message on a broken pipe.
-fn exit_silently_on_broken_pipe() {
+/// Ends the program where a panic is not a fault of the program. `println!` panics on a broken pipe: `chainrule mnist | head`
+/// exits silently when `head` does. Tensors panic where there is no memory: the text of the panic is the error.
+fn handle_expected_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        let text = panic.payload().downcast_ref::<String>();
-        if text.is_some_and(|text| text.starts_with("failed printing to stdout: Broken pipe")) {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if text.starts_with("failed printing to stdout: Broken pipe") {
             std::process::exit(BROKEN_PIPE);
+        }
+        if text.contains(": out of memory: ") {
+            eprintln!("error: {text}");
+            std::process::exit(1);
         }
         report(panic);
     }));
@@ -40,7 +50,7 @@ pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     if cfg!(debug_assertions) {
         eprintln!("note: this is an unoptimized build; `cargo run --release -- …` is faster");
     }
-    exit_silently_on_broken_pipe();
+    handle_expected_panics();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(text)) => {
@@ -55,6 +65,10 @@ pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         Err(Failure::Input(text)) => {
             eprintln!("error: {text}");
             ExitCode::from(2)
+        }
+        Err(Failure::Interrupted(text)) => {
+            eprintln!("{text}");
+            ExitCode::from(INTERRUPTED)
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The command as its users run it, and the derivations that it prints.
 
+#[path = "../src/training/control_group.rs"]
+mod control_group;
 mod derivations;
 mod explain;
 mod laws;
 mod ledger;
 mod plots;
 mod programs;
+mod running;
 mod training;
 mod two_neurons;

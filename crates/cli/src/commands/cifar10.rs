@@ -44,7 +44,7 @@ pub fn run(Arguments { net, augment, options }: &Arguments) -> Result<(), Failur
     let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut report::download)?;
     let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
     let model: Box<dyn Module> = match net {
-        NetKind::Small => Box::new(SmallCnn::new(options, shape, classes)),
+        NetKind::Small => Box::new(SmallCnn::new(options, shape, classes)?),
         NetKind::Report => Box::new(report_net(options, shape, classes)?),
     };
     let transforms: Vec<Box<dyn Transform>> = match augment {

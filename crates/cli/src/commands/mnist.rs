@@ -19,7 +19,7 @@ pub struct Arguments {
 pub fn run(Arguments { options }: &Arguments) -> Result<(), Failure> {
     let device = options.compute.prepare()?;
     let dataset = mnist::load(options.data_dir.as_deref(), options.offline, &mut report::download)?;
-    let net = SmallCnn::new(options, dataset.train().image_shape(), dataset.train().classes().len());
+    let net = SmallCnn::new(options, dataset.train().image_shape(), dataset.train().classes().len())?;
     let task = Task { program: "mnist", net: &net, dataset, augment: Vec::new(), settings: Vec::new() };
     train(task, options, device)
 }

@@ -59,7 +59,10 @@ pub struct Options {
     /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Write JSON lines to this file: start, each epoch, result
+    /// Go on when a loss or a weight is not finite, instead of saying where it happened
+    #[arg(long)]
+    pub allow_nan: bool,
+    /// Write JSON lines to this file: start, each epoch, result; a resumed run appends
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -77,6 +80,17 @@ pub enum OptimizerKind {
     Momentum,
     /// SGD with Nesterov momentum 0.9
     Nesterov,
+}
+
+impl OptimizerKind {
+    /// The number of tensors of each parameter's size that the optimizer keeps.
+    pub fn state_tensors(self) -> usize {
+        match self {
+            Self::Adam | Self::Adamw => 2,
+            Self::Momentum | Self::Nesterov => 1,
+            Self::Sgd => 0,
+        }
+    }
 }
 
 /// The output channels of the two convolutions.

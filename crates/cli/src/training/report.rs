@@ -1,7 +1,7 @@
 //! Output of the subcommands that train: a progress bar, tables, JSON lines.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,10 +16,14 @@ pub struct Events {
 }
 
 impl Events {
-    /// Creates the file.
-    pub fn create(path: Option<&Path>) -> Result<Self, Failure> {
+    /// Creates the file. If the run goes on after `completed` epochs of an earlier one, appends to that run's lines.
+    pub fn open(path: Option<&Path>, completed: Option<u64>) -> Result<Self, Failure> {
         let Some(path) = path else { return Ok(Self { file: None }) };
-        match File::create(path) {
+        let opened = match completed {
+            None => File::create(path),
+            Some(epochs) => append(path, epochs),
+        };
+        match opened {
             Ok(file) => Ok(Self { file: Some((file, path.into())) }),
             Err(error) => Err(Failure::Run(format!("--json {}: cannot be written: {error}", path.display()))),
         }
@@ -31,6 +35,26 @@ impl Events {
         writeln!(file, "{event}")
             .map_err(|error| Failure::Run(format!("--json {}: cannot be written: {error}", path.display())))
     }
+}
+
+/// Opens a file of JSON lines at its end, after removing what the resumed run writes again: a line that was cut off when the
+/// run was killed, and epochs after the completed ones.
+fn append(path: &Path, completed: u64) -> io::Result<File> {
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+    // A pipe or a terminal has no end to go to.
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let stays = |line: &&[u8]| {
+        let event = line.strip_suffix(b"\n").and_then(|line| serde_json::from_slice::<Value>(line).ok());
+        event.is_some_and(|event| event["epoch"].as_u64().is_none_or(|epoch| epoch <= completed))
+    };
+    let kept: usize = text.split_inclusive(|&byte| byte == b'\n').take_while(stays).map(<[u8]>::len).sum();
+    file.set_len(kept as u64)?;
+    file.seek(SeekFrom::End(0))?;
+    Ok(file)
 }
 
 /// Shows the progress of an epoch: a bar on a terminal, four lines per epoch otherwise.
@@ -73,8 +97,8 @@ impl Progress {
     }
 
     /// Removes the bar.
-    pub fn finish(self) {
-        if let Some(bar) = self.bar {
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
     }

@@ -2,7 +2,9 @@
 
 use chainrule::prelude::*;
 
+use super::memory;
 use super::options::Options;
+use crate::failure::Failure;
 
 /// conv · act · maxpool 2 · conv · act · maxpool 2 · flatten · linear 128 · act · dropout · linear.
 pub struct SmallCnn {
@@ -17,20 +19,31 @@ pub struct SmallCnn {
 
 impl SmallCnn {
     /// The net for images of `[channels, height, width]`, sides divisible by 4 or rounded down.
-    pub fn new(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Self {
-        let mut rng = Rng::seed(options.seed);
+    ///
+    /// # Errors
+    /// If its weights do not fit into memory.
+    pub fn new(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Result<Self, Failure> {
         let [first, second] = options.channels.0;
+        let features = second.saturating_mul((height / 4) * (width / 4));
+        let area = (options.kernel * options.kernel) as f64;
+        // In floats: the product may exceed an integer.
+        let inputs = [channels as f64 * area, first as f64 * area, features as f64, 128.0];
+        let outputs = [first, second, 128, classes].map(|n| n as f64);
+        let weights: f64 = inputs.iter().zip(outputs).map(|(from, to)| (from + 1.0) * to).sum();
+        let bytes = weights * size_of::<f32>() as f64;
+        memory::require(&format!("a net of {weights:.0} weights"), bytes, "use fewer --channels")?;
+        let mut rng = Rng::seed(options.seed);
         let conv =
             |from, to, rng: &mut Rng| Conv2d::builder(from, to, options.kernel).padding(options.kernel / 2).build(rng);
-        Self {
+        Ok(Self {
             conv1: conv(channels, first, &mut rng),
             conv2: conv(first, second, &mut rng),
-            fc1: Linear::new(second * (height / 4) * (width / 4), 128, &mut rng),
+            fc1: Linear::new(features, 128, &mut rng),
             fc2: Linear::new(128, classes, &mut rng),
             dropout: Dropout::new(options.dropout.unwrap_or(0.0), &mut rng),
             conv_activation: options.conv_activation(),
             activation: options.activation,
-        }
+        })
     }
 }
 

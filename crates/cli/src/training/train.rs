@@ -1,15 +1,16 @@
 //! The training loop.
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Instant;
 
 use chainrule::data::{Batch, Dataset, Loader, Transform};
 use chainrule::prelude::*;
 use serde_json::json;
 
+use super::finite::Finite;
 use super::options::Options;
 use super::report::{Confusion, Events, Progress as Bar};
+use super::state::{Identity, Sums};
+use super::{interrupt, memory};
 use crate::failure::Failure;
 
 /// A net and its dataset.
@@ -26,24 +27,6 @@ pub struct Task<'a> {
     pub settings: Vec<(&'static str, String)>,
 }
 
-/// Running sums over the batches of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
-#[derive(Default)]
-struct Sums {
-    loss: f64,
-    batches: u64,
-    correct: u64,
-    images: u64,
-}
-
-impl Sums {
-    fn loss(&self) -> f64 {
-        self.loss / self.batches.max(1) as f64
-    }
-    fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.images.max(1) as f64
-    }
-}
-
 /// Trains, reports, saves.
 pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Failure> {
     let Task { program, net, dataset, augment, mut settings } = task;
@@ -53,96 +36,206 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
     }
     let classes = dataset.train().classes().to_vec();
     check_net(net, dataset.train().shape(), classes.len())?;
-    let (train, test) = dataset.into_parts();
-    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
-    let (train, test) = (train.device(device), Loader::new(test, 250).prefetch(1).device(device));
-    net.to(device);
-
-    check_save(options)?;
-    let parameters = net.parameters();
-    let mut optimizer = options.optimizer(parameters);
-    let mut events = Events::create(options.json.as_deref())?;
-    let mut sums = Sums::default();
-    let arithmetic = options.compute.arithmetic(device);
-    let recorded = [settings.clone(), vec![(ARITHMETIC, arithmetic.clone())]].concat();
-    let mut at = Progress { seed: options.seed, ..Progress::default() };
-    if let Some(path) = &options.resume {
-        at = resume(path, net, &mut *optimizer, &settings, &mut sums)?;
-        if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != arithmetic) {
-            println!("note: saved by a run on {before}, this one is on {arithmetic}: the results will have other bits");
-        }
-        println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
+    if let Some(path) = &options.save {
+        Checkpoint::check_target(path)?;
     }
-    let threads = chainrule::tensor::threads();
-    println!(
-        "{program}: {} parameters, {} + {} images, {device}, {threads} threads",
-        net.parameter_count(),
-        train.images().len(),
-        test.images().len()
-    );
-    events.write(&json!({
-        "event": "start", "program": program, "device": device.to_string(), "threads": threads,
-        "seed": options.seed, "parameters": net.parameter_count(),
-    }))?;
+    let (train, test) = dataset.into_parts();
+    let identity = Identity::new(settings, options.compute.arithmetic(device), &train);
+    net.to(device);
+    let mut optimizer = options.optimizer(net.parameters());
+    if device == Device::Cpu {
+        let batches = [(options.batch_size as usize).min(train.len()), EVALUATED.min(test.len())];
+        memory::check_step(net, &mut *optimizer, options.optimizer.state_tensors(), train.image_shape(), batches)?;
+    }
+    let (mut at, mut sums) = (Progress { seed: options.seed, ..Progress::default() }, Sums::default());
+    if let Some(path) = &options.resume {
+        (at, sums) = identity.resume(path, net, &mut *optimizer)?;
+    }
+    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
+    let test = Loader::new(test, EVALUATED).prefetch(1).device(device);
+    let events = Events::open(options.json.as_deref(), options.resume.as_ref().map(|_| at.epoch))?;
+    let train = train.device(device);
+    let mut run = Run { net, options, identity, optimizer, train, test, classes, at, sums, events, saved: None };
+    run.start(program, device)?;
+    interrupt::watch()?;
 
     let started = Instant::now();
     let mut tested = None;
-    let mut replay = Replay::new(net, device);
-    let mut totals = Totals::new(device);
-    while at.epoch < u64::from(options.epochs) {
-        net.train();
-        let epoch = at.epoch as u32;
-        let bar = Bar::new(epoch + 1, options.epochs, train.batches() as u64, at.batch);
-        let (begun, seen) = (Instant::now(), sums.images);
-        totals.begin(&sums);
-        for batch in train.epoch_from(epoch, at.batch as usize) {
-            step(net, &batch, &mut replay, &mut *optimizer, &mut totals);
-            (sums.batches, sums.images) = (sums.batches + 1, sums.images + batch.labels.numel() as u64);
-            at.step += 1;
-            at.batch = batch.index as u64 + 1;
-            let save_now = options.save_every.is_some_and(|n| at.step.is_multiple_of(n));
-            if at.batch.is_multiple_of(READ_EVERY) || save_now || at.batch as usize == train.batches() {
-                totals.read(&mut sums);
-                bar.step(at.batch, sums.loss(), sums.images - seen);
+    let (mut replay, mut totals) = (Replay::new(net, device), Totals::new(device));
+    while run.at.epoch < u64::from(options.epochs) {
+        tested = Some(run.epoch(&mut replay, &mut totals)?);
+    }
+    let confusion = match tested {
+        Some(confusion) => confusion,
+        None => run.evaluate()?.1,
+    };
+    run.finish(&confusion, started)
+}
+
+/// Images in a batch of the evaluation.
+const EVALUATED: usize = 250;
+/// Steps between two copies of the state, from which a step that is not finite is found again: a copy takes about as long
+/// as an optimizer step, and the steps since the last one are run twice.
+const STEPS_OF_A_COPY: u64 = 100;
+
+/// A run and its progress.
+struct Run<'a> {
+    net: &'a dyn Module,
+    options: &'a Options,
+    identity: Identity,
+    optimizer: Box<dyn Optimizer>,
+    train: Loader,
+    test: Loader,
+    classes: Vec<String>,
+    at: Progress,
+    sums: Sums,
+    events: Events,
+    /// The step after which the run was last saved.
+    saved: Option<u64>,
+}
+
+impl Run<'_> {
+    fn start(&mut self, program: &str, device: Device) -> Result<(), Failure> {
+        let (threads, parameters) = (chainrule::tensor::threads(), self.net.parameter_count());
+        println!(
+            "{program}: {parameters} parameters, {} + {} images, {device}, {threads} threads",
+            self.train.images().len(),
+            self.test.images().len()
+        );
+        let mut event = json!({
+            "event": "start", "program": program, "device": device.to_string(), "threads": threads,
+            "seed": self.options.seed, "parameters": parameters,
+        });
+        if self.options.resume.is_some() {
+            (event["event"], event["step"]) = ("resume".into(), self.at.step.into());
+        }
+        self.events.write(&event)
+    }
+
+    /// The rest of the current epoch: training, evaluation, report, checkpoint.
+    fn epoch(&mut self, replay: &mut Replay<'_>, totals: &mut Totals) -> Result<Confusion, Failure> {
+        self.net.train();
+        let epoch = self.at.epoch as u32;
+        let train = self.train.clone();
+        let bar = Bar::new(epoch + 1, self.options.epochs, train.batches() as u64, self.at.batch);
+        let (begun, seen) = (Instant::now(), self.sums.images);
+        totals.begin(&self.sums);
+        let mut finite = self.finite();
+        for batch in train.epoch_from(epoch, self.at.batch as usize) {
+            step(self.net, &batch, replay, &mut *self.optimizer, totals);
+            self.sums.batches += 1;
+            self.sums.images += batch.labels.numel() as u64;
+            self.at.step += 1;
+            self.at.batch = batch.index as u64 + 1;
+            let last = self.at.batch as usize == train.batches();
+            let save_now = !last && self.options.save_every.is_some_and(|n| self.at.step.is_multiple_of(n));
+            let stop = interrupt::requested();
+            if self.at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
+                totals.read(&mut self.sums);
+                self.check_finite(finite.as_ref(), &bar)?;
+                bar.step(self.at.batch, self.sums.loss(), self.sums.images - seen);
             }
-            if save_now && (at.batch as usize) < train.batches() {
-                save(options, net, &*optimizer, &at, &recorded, &sums)?;
+            if save_now || stop {
+                self.save()?;
+            }
+            if stop {
+                bar.clear();
+                return Err(self.interrupted());
+            }
+            if self.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
+                finite = self.finite();
             }
         }
-        bar.finish();
+        bar.clear();
         let seconds = begun.elapsed().as_secs_f64();
-        let rate = (sums.images - seen) as f64 / seconds;
-        let (test_loss, confusion) = evaluate(net, &test, &classes);
+        let rate = (self.sums.images - seen) as f64 / seconds;
+        let (test_loss, confusion) = self.evaluate()?;
         println!(
             "epoch {:>2}: train loss {:.4}, accuracy {:.2} %; test loss {test_loss:.4}, accuracy {:.2} %; {seconds:.1} s, {rate:.0} images/s",
             epoch + 1,
-            sums.loss(),
-            100.0 * sums.accuracy(),
+            self.sums.loss(),
+            100.0 * self.sums.accuracy(),
             100.0 * confusion.accuracy()
         );
-        events.write(&json!({
+        self.events.write(&json!({
             "event": "epoch", "epoch": epoch + 1,
-            "train_loss": sums.loss(), "train_accuracy": sums.accuracy(),
+            "train_loss": self.sums.loss(), "train_accuracy": self.sums.accuracy(),
             "test_loss": test_loss, "test_accuracy": confusion.accuracy(),
             "seconds": seconds, "images_per_second": rate,
         }))?;
-        (sums, at.epoch, at.batch) = (Sums::default(), at.epoch + 1, 0);
-        tested = Some(confusion);
-        save(options, net, &*optimizer, &at, &recorded, &sums)?;
+        (self.sums, self.at.epoch, self.at.batch) = (Sums::default(), self.at.epoch + 1, 0);
+        self.save()?;
+        Ok(confusion)
     }
 
-    let confusion = tested.unwrap_or_else(|| evaluate(net, &test, &classes).1);
-    confusion.print();
-    let sha256 = weights_sha256(net);
-    println!(
-        "\ntest accuracy {:.2} %, {:.1} s\nweights sha256 {sha256}",
-        100.0 * confusion.accuracy(),
-        started.elapsed().as_secs_f64()
-    );
-    events.write(&json!({
-        "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
-        "weights_sha256": sha256, "seconds": started.elapsed().as_secs_f64(),
-    }))
+    /// A copy of the state, unless the run goes on when it is not finite.
+    fn finite(&self) -> Option<Finite> {
+        (!self.options.allow_nan).then(|| Finite::take(self.net, &*self.optimizer, &self.at))
+    }
+
+    /// Checks that all steps since the copy were finite. If one was not, the file of the last checkpoint stays as it is.
+    fn check_finite(&mut self, finite: Option<&Finite>, bar: &Bar) -> Result<(), Failure> {
+        let Some(finite) = finite else { return Ok(()) };
+        if self.sums.loss.is_finite() && self.optimizer.is_finite() {
+            return Ok(());
+        }
+        bar.clear();
+        let what = finite.explain(self.net, &mut *self.optimizer, &self.train);
+        let saved = match (&self.options.save, self.saved) {
+            (Some(path), Some(step)) => format!("{} has the state after step {step}", path.display()),
+            (Some(path), None) => format!("this run has not written {}", path.display()),
+            (None, _) => "nothing was saved".to_owned(),
+        };
+        Err(Failure::Run(format!("{what}\n  {saved}; try a smaller --lr, or go on all the same with --allow-nan")))
+    }
+
+    /// Saves a checkpoint, if `--save` is given.
+    fn save(&mut self) -> Result<(), Failure> {
+        let Some(path) = &self.options.save else { return Ok(()) };
+        self.identity.save(path, self.net, &*self.optimizer, &self.at, &self.sums)?;
+        self.saved = Some(self.at.step);
+        Ok(())
+    }
+
+    /// What to say of an interrupted run.
+    fn interrupted(&mut self) -> Failure {
+        if let Err(failure) = self.events.write(&json!({"event": "interrupted", "step": self.at.step})) {
+            return failure;
+        }
+        let place = format!("epoch {}, batch {} of {}", self.at.epoch + 1, self.at.batch, self.train.batches());
+        let next = match &self.options.save {
+            None => "nothing was saved; with --save FILE the run could go on".to_owned(),
+            Some(path) => format!("saved; to go on:\n  {}", interrupt::command_to_resume(path)),
+        };
+        Failure::Interrupted(format!("interrupted after {place}: {next}"))
+    }
+
+    /// The mean loss over the test images, and their confusion matrix.
+    fn evaluate(&mut self) -> Result<(f64, Confusion), Failure> {
+        self.net.eval();
+        let mut confusion = Confusion::new(&self.classes);
+        let mut sum = 0.0;
+        for batch in self.test.clone().epoch(0) {
+            let (loss, logits) = no_grad(|| loss(self.net, &batch.images, &batch.labels));
+            sum += f64::from(loss.item()) * batch.labels.numel() as f64;
+            confusion.add(&batch.labels.to_vec(), &logits.value().argmax(1).to_vec());
+            if interrupt::requested() {
+                self.save()?;
+                return Err(self.interrupted());
+            }
+        }
+        Ok((sum / self.test.images().len() as f64, confusion))
+    }
+
+    fn finish(mut self, confusion: &Confusion, started: Instant) -> Result<(), Failure> {
+        confusion.print();
+        let (sha256, seconds) = (weights_sha256(self.net), started.elapsed().as_secs_f64());
+        println!("\ntest accuracy {:.2} %, {seconds:.1} s\nweights sha256 {sha256}", 100.0 * confusion.accuracy());
+        self.events.write(&json!({
+            "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
+            "weights_sha256": sha256, "seconds": seconds,
+        }))
+    }
 }
 
 /// Steps between two reads of the sums: reading synchronizes a GPU.
@@ -168,29 +261,21 @@ impl Totals {
     }
 }
 
+/// The mean loss of a batch, and its logits.
+pub fn loss(net: &dyn Module, images: &Tensor, labels: &TensorOf<i32>) -> (Var, Var) {
+    let logits = net.forward(&Var::constant(images));
+    (logits.cross_entropy(labels), logits)
+}
+
 /// One step of training: forward, backward, update.
 fn step(net: &dyn Module, batch: &Batch, replay: &mut Replay<'_>, optimizer: &mut dyn Optimizer, totals: &mut Totals) {
     replay.run(&batch.images, &batch.labels, optimizer, &mut totals.0, |step| {
-        let logits = net.forward(&Var::constant(step.inputs));
-        let loss = logits.cross_entropy(step.labels);
+        let (loss, logits) = loss(net, step.inputs, step.labels);
         let gradients = loss.backward();
         step.optimizer.step(&gradients);
         step.totals[0].add_assign(&loss.value().to_f64());
         step.totals[1].add_assign(&logits.hits(step.labels));
     });
-}
-
-/// The mean loss over the test images, and their confusion matrix.
-fn evaluate(net: &dyn Module, test: &Loader, classes: &[String]) -> (f64, Confusion) {
-    net.eval();
-    let mut confusion = Confusion::new(classes);
-    let mut loss = 0.0;
-    for batch in test.epoch(0) {
-        let logits = no_grad(|| net.forward(&Var::constant(&batch.images)));
-        loss += f64::from(logits.cross_entropy(&batch.labels).item()) * batch.labels.numel() as f64;
-        confusion.add(&batch.labels.to_vec(), &logits.value().argmax(1).to_vec());
-    }
-    (loss / test.images().len() as f64, confusion)
 }
 
 /// Checks the shapes of the net for these images before computing anything.
@@ -204,76 +289,4 @@ fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(),
         return Ok(());
     }
     Err(Failure::Usage(format!("the output of the net is {out} for two images, but the dataset has {classes} classes")))
-}
-
-/// Checks before the first epoch, not after it, that the checkpoint can be written.
-fn check_save(options: &Options) -> Result<(), Failure> {
-    let Some(path) = &options.save else { return Ok(()) };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if directory.is_dir() && !path.is_dir() {
-        return Ok(());
-    }
-    let what = if path.is_dir() {
-        "is a directory; give a file name"
-    } else {
-        "the directory does not exist; create it first"
-    };
-    Err(Failure::Run(format!("--save {}: {what}", path.display())))
-}
-
-/// The key in a checkpoint of what determines the bits of a result besides the settings.
-const ARITHMETIC: &str = "arithmetic";
-
-/// The keys of an epoch's sums in a checkpoint.
-const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
-
-/// Saves a checkpoint, if `--save` is given.
-fn save(
-    options: &Options,
-    net: &dyn Module,
-    optimizer: &dyn Optimizer,
-    at: &Progress,
-    settings: &[(&'static str, String)],
-    sums: &Sums,
-) -> Result<(), Failure> {
-    let Some(path) = &options.save else { return Ok(()) };
-    let mut at = at.clone();
-    at.settings = settings.iter().map(|(flag, value)| ((*flag).to_owned(), value.clone())).collect();
-    // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
-    let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
-    at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| ((*key).to_owned(), value.to_string())));
-    Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
-}
-
-/// Loads a checkpoint into the net and the optimizer.
-fn resume(
-    path: &Path,
-    net: &dyn Module,
-    optimizer: &mut dyn Optimizer,
-    settings: &[(&'static str, String)],
-    sums: &mut Sums,
-) -> Result<Progress, Failure> {
-    let checkpoint = Checkpoint::load(path)?;
-    let saved: &BTreeMap<String, String> = &checkpoint.progress().settings;
-    for (flag, value) in settings {
-        match saved.get(*flag) {
-            Some(before) if before == value => {}
-            Some(before) => {
-                return Err(Failure::Usage(format!(
-                    "{} was saved by a run with {flag} {before}, this one has {flag} {value}; give the same flags",
-                    path.display()
-                )));
-            }
-            None => {
-                return Err(Failure::Run(format!(
-                    "{} was not saved by this command: it has no {flag}",
-                    path.display()
-                )));
-            }
-        }
-    }
-    let number = |key: &str| saved.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-    let [loss, batches, correct, images] = SUMS.map(number);
-    *sums = Sums { loss: f64::from_bits(loss), batches, correct, images };
-    Ok(checkpoint.restore(net, optimizer)?)
 }

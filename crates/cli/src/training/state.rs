@@ -1,0 +1,147 @@
+//! The saved state of a run: what a checkpoint holds besides the net and the optimizer, and which run may go on from it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chainrule::data::Images;
+use chainrule::prelude::*;
+
+use crate::failure::Failure;
+
+/// Running sums over the batches of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
+#[derive(Clone, Default)]
+pub struct Sums {
+    /// The sum of the mean losses of the batches.
+    pub loss: f64,
+    pub batches: u64,
+    /// The number of correctly classified images.
+    pub correct: u64,
+    pub images: u64,
+}
+
+impl Sums {
+    /// The mean loss.
+    pub fn loss(&self) -> f64 {
+        self.loss / self.batches.max(1) as f64
+    }
+
+    /// The share of correctly classified images.
+    pub fn accuracy(&self) -> f64 {
+        self.correct as f64 / self.images.max(1) as f64
+    }
+}
+
+/// The keys of an epoch's sums in a checkpoint.
+const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
+/// The key of what determines the bits of a result besides the settings and the data.
+const ARITHMETIC: &str = "arithmetic";
+/// The keys of the training data: the number of images, and a checksum of their pixels and labels.
+const COUNT: &str = "training images";
+const CHECKSUM: &str = "checksum of the training images";
+
+/// What determines the bits of a run.
+pub struct Identity {
+    /// The flags that a resumed run must share with the saved one.
+    settings: Vec<(&'static str, String)>,
+    arithmetic: String,
+    images: usize,
+    checksum: String,
+}
+
+impl Identity {
+    pub fn new(settings: Vec<(&'static str, String)>, arithmetic: String, train: &Images) -> Self {
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(train.pixels());
+        checksum.update(train.labels());
+        let checksum = format!("crc32 {:08x}", checksum.finalize());
+        Self { settings, arithmetic, images: train.len(), checksum }
+    }
+
+    /// Saves a checkpoint.
+    pub fn save(
+        &self,
+        path: &Path,
+        net: &dyn Module,
+        optimizer: &dyn Optimizer,
+        at: &Progress,
+        sums: &Sums,
+    ) -> Result<(), Failure> {
+        let mut at = at.clone();
+        let entry = |key: &str, value: String| (key.to_owned(), value);
+        at.settings = self.settings.iter().map(|(flag, value)| entry(flag, value.clone())).collect();
+        at.settings.extend([
+            entry(ARITHMETIC, self.arithmetic.clone()),
+            entry(COUNT, self.images.to_string()),
+            entry(CHECKSUM, self.checksum.clone()),
+        ]);
+        // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
+        let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
+        at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
+        Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
+    }
+
+    /// Loads a checkpoint into the net and the optimizer, and prints what makes this run another one.
+    pub fn resume(
+        &self,
+        path: &Path,
+        net: &dyn Module,
+        optimizer: &mut dyn Optimizer,
+    ) -> Result<(Progress, Sums), Failure> {
+        let checkpoint = Checkpoint::load(path)?;
+        let at = checkpoint.progress().clone();
+        self.check_settings(path, &at.settings)?;
+        self.check_data(path, &at)?;
+        checkpoint.restore(net, optimizer)?;
+        if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != self.arithmetic) {
+            println!(
+                "note: saved by a run on {before}, this one is on {}: the results will have other bits",
+                self.arithmetic
+            );
+        }
+        if at.settings.get(CHECKSUM).is_some_and(|before| *before != self.checksum) {
+            println!("note: saved by a run on other training images: the results will be others");
+        }
+        println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
+        let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+        let [loss, batches, correct, images] = SUMS.map(number);
+        Ok((at, Sums { loss: f64::from_bits(loss), batches, correct, images }))
+    }
+
+    fn check_settings(&self, path: &Path, saved: &BTreeMap<String, String>) -> Result<(), Failure> {
+        for (flag, value) in &self.settings {
+            match saved.get(*flag) {
+                Some(before) if before == value => {}
+                Some(before) => {
+                    return Err(Failure::Usage(format!(
+                        "{} was saved by a run with {flag} {before}, this one has {flag} {value}; give the same flags",
+                        path.display()
+                    )));
+                }
+                None => {
+                    return Err(Failure::Run(format!(
+                        "{} was not saved by this command: it has no {flag}",
+                        path.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An epoch that has begun cannot go on with another number of images: its batches are others.
+    fn check_data(&self, path: &Path, at: &Progress) -> Result<(), Failure> {
+        let Some(before) = at.settings.get(COUNT).filter(|before| **before != self.images.to_string()) else {
+            return Ok(());
+        };
+        if at.batch == 0 {
+            return Ok(());
+        }
+        Err(Failure::Run(format!(
+            "{} was saved after batch {} of an epoch over {before} training images, and this dataset has {}\n  \
+             rule: an epoch goes on with the images that it began with; give the same data, or a checkpoint from the end of an epoch",
+            path.display(),
+            at.batch,
+            self.images
+        )))
+    }
+}
