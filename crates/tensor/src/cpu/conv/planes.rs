@@ -116,6 +116,10 @@ impl<'a> Planes<'a> {
                     let (columns, left) = horizontal.inside(h, 0, self.pitch, x.hw[1]);
                     let plane = &mut out[start..start + self.rows * self.pitch];
                     start += self.step;
+                    // An image without columns: all is padding, and its rows have no place in the buffer.
+                    if columns.is_empty() {
+                        continue;
+                    }
                     for t in (0..inside.start).chain(inside.end..self.rows) {
                         plane[t * self.pitch..][columns.clone()].fill(T::ZERO);
                     }
