@@ -4,8 +4,104 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chainrule_autograd::{Var, VarOf};
-use chainrule_nn::{Add, BatchNorm1d, BatchNorm2d, ConvTranspose2d, Module};
+use chainrule_nn::{
+    Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Dropout, Flatten,
+    Linear, MaxPool2d, Module, Sequential, Upsample,
+};
 use chainrule_tensor::{Rng, Shape, Tensor};
+
+/// Small numbers in a fixed random order.
+struct Draw(u64);
+
+impl Draw {
+    /// From `low` to `high`, both included.
+    fn of(&mut self, low: usize, high: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        low + (self.0 >> 33) as usize % (high - low + 1)
+    }
+    fn pair(&mut self, low: usize, high: usize) -> [usize; 2] {
+        [self.of(low, high), self.of(low, high)]
+    }
+}
+
+fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module>) {
+    let [groups, inputs, outputs] = [draw.of(1, 2), draw.of(1, 2), draw.of(1, 2)];
+    let channels = [groups * inputs, groups * outputs];
+    let (kernel, stride, padding, dilation) = (draw.pair(1, 4), draw.pair(0, 3), draw.pair(0, 3), draw.pair(0, 3));
+    let (extra, size, bias) = (draw.pair(0, 3), draw.of(0, 3), draw.of(0, 1) == 1);
+    let options = format!(
+        "{channels:?} groups {groups} kernel {kernel:?} stride {stride:?} padding {padding:?} dilation {dilation:?} output padding {extra:?} size {size}"
+    );
+    let training = |layer: &dyn Module, draw: &mut Draw| {
+        if draw.of(0, 1) == 1 {
+            layer.eval();
+        }
+    };
+    let layer: Box<dyn Module> = match kind {
+        0 => Box::new(
+            Conv2d::builder(channels[0], channels[1], kernel)
+                .stride(stride)
+                .padding(padding)
+                .dilation(dilation)
+                .groups(groups)
+                .bias(bias)
+                .build(rng),
+        ),
+        1 => Box::new(
+            ConvTranspose2d::builder(channels[0], channels[1], kernel)
+                .stride(stride)
+                .padding(padding)
+                .dilation(dilation)
+                .groups(groups)
+                .bias(bias)
+                .output_padding(extra)
+                .build(rng),
+        ),
+        2 => Box::new(MaxPool2d::new(kernel).stride(stride).padding(padding)),
+        3 => Box::new(AvgPool2d::new(kernel).stride(stride).padding(padding).count_include_pad(bias)),
+        4 => Box::new(AdaptiveAvgPool2d(extra)),
+        5 => Box::new(Upsample::Nearest(size)),
+        6 => Box::new(Upsample::Bilinear(size)),
+        7 => Box::new(Linear::new(inputs, outputs, rng)),
+        8 => Box::new(Flatten),
+        9 => {
+            let layer = BatchNorm2d::new(inputs);
+            training(&layer, draw);
+            Box::new(layer)
+        }
+        10 => {
+            let layer = BatchNorm1d::new(inputs);
+            training(&layer, draw);
+            Box::new(layer)
+        }
+        11 => Box::new(Dropout::new(0.5, rng)),
+        12 => Box::new(Activation::Gelu),
+        // What fuses into one op.
+        _ => Box::new(
+            Sequential::new()
+                .add(Conv2d::builder(channels[0], channels[1], kernel).padding(padding).bias(bias).build(rng))
+                .add(Activation::Relu)
+                .add(MaxPool2d::new(draw.pair(1, 3)).padding(draw.pair(0, 1))),
+        ),
+    };
+    (format!("layer {kind}, {options}"), layer)
+}
+
+const KINDS: usize = 14;
+
+/// Mostly images, of any number, also 0; axes of length 0 and other ranks too.
+fn shape(kind: usize, draw: &mut Draw) -> Shape {
+    let usual = match kind {
+        7 => 2,
+        10 => draw.of(2, 3),
+        _ => 4,
+    };
+    let rank = if draw.of(0, 15) == 0 { draw.of(0, 5) } else { usual };
+    let least = usize::from(draw.of(0, 7) != 0);
+    let lengths: Vec<usize> =
+        (0..rank).map(|axis| draw.of(if axis == 0 { 0 } else { least }, [2, 4, 7, 7, 3][axis])).collect();
+    Shape::new(&lengths)
+}
 
 /// The shape that `forward` computes, or the text of its panic.
 fn forward(layer: &dyn Module, x: Shape) -> Result<Shape, String> {
@@ -21,6 +117,33 @@ fn forward(layer: &dyn Module, x: Shape) -> Result<Shape, String> {
         Ok(text) => *text,
         Err(panic) => panic.downcast::<&str>().map_or_else(|_| "no text".into(), |text| (*text).to_owned()),
     })
+}
+
+#[test]
+fn output_shape_agrees_with_forward_for_all_layers() {
+    let (draw, rng) = (&mut Draw(7), &mut Rng::seed(1));
+    let (mut accepted, mut refused) = ([0; KINDS], [0; KINDS]);
+    for case in 0..KINDS * 500 {
+        let kind = case % KINDS;
+        let (name, layer) = layer(kind, draw, rng);
+        let x = shape(kind, draw);
+        let said = layer.output_shape(x).map_err(|error| error.to_string());
+        let done = forward(&*layer, x);
+        // A sequence says in which layer; the panic of the layer itself does not.
+        let said = said.map_err(|text| match text.strip_prefix("layer ") {
+            Some(rest) => rest[3..].to_owned(),
+            None => text,
+        });
+        // Fused layers name the op that computes them.
+        let rest = |text: String| text.split_once(": ").map_or(text.clone(), |(_, rest)| rest.to_owned());
+        let (said, done) = if kind == KINDS - 1 { (said.map_err(rest), done.map_err(rest)) } else { (said, done) };
+        assert_eq!(said, done, "{name} of {x}");
+        if done.is_ok() { accepted[kind] += 1 } else { refused[kind] += 1 }
+    }
+    assert!(accepted.iter().all(|&n| n >= 3), "{accepted:?}");
+    // Dropout and activations take any shape.
+    let picky = |kind: &usize| ![11, 12].contains(kind);
+    assert!((0..KINDS).filter(picky).all(|kind| refused[kind] >= 3), "{refused:?}");
 }
 
 #[test]

@@ -10,7 +10,11 @@ use crate::module::{Module, Visitor};
 pub struct Flatten;
 
 impl<T: Float> Module<T> for Flatten {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+        if let Err(error) = Module::<T>::output_shape(self, x.shape()) {
+            panic!("{error}");
+        }
         x.flatten()
     }
     fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
