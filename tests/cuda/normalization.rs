@@ -66,8 +66,10 @@ pub fn large_nearly_equal() {
                     let pairs = found.to_f64().to_vec().into_iter().zip(exact.to_vec());
                     pairs.map(|(found, exact)| (found / exact - 1.0).abs()).fold(0.0, f64::max)
                 };
-                // The means of stretches are rounded to f32: by center · 2⁻²⁵ on average, against a deviation of 1.
-                let rounding = (center * f64::from(f32::EPSILON)).powi(2);
+                // The means of stretches are rounded to f32, and their distances from the mean of all enter the variance:
+                // some tenths of the deviation of 1, with an error of a quarter of center · ε on average, as by PyTorch.
+                let rounding = center * f64::from(f32::EPSILON);
+                let rounding = rounding / 20.0 + rounding.powi(2);
                 let (of_mean, of_variance) = (worst(&found_mean, &mean), worst(&found_variance, &variance));
                 assert!(of_mean < 1.8e-7, "the mean of {shape:?} at {center}: {of_mean:.1e}");
                 assert!(of_variance < 4e-6 + rounding, "the variance of {shape:?} at {center}: {of_variance:.1e}");
