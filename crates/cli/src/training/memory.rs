@@ -28,12 +28,15 @@ pub fn require(what: &str, bytes: f64, help: &str) -> Result<(), Failure> {
     if bytes <= available as f64 {
         return Ok(());
     }
-    let gigabytes = |bytes: f64| bytes / 1e9;
     Err(Failure::Run(format!(
-        "{what} needs about {:.1} GB of memory, and {limit} has {:.1} GB left\n  {help}",
-        gigabytes(bytes),
-        gigabytes(available as f64)
+        "{what} needs about {} of memory, and {limit} has {} left\n  {help}",
+        size(bytes),
+        size(available as f64)
     )))
+}
+
+fn size(bytes: f64) -> String {
+    if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) }
 }
 
 /// Checks that a training step on `batch` images and the evaluation of `evaluated` images fit, by measuring both for two
