@@ -151,11 +151,8 @@ pub fn image_batches() {
     ] {
         for transforms in [0, 1, 2, 3] {
             let loader = || {
-                let all: [Box<dyn Transform>; 3] = [
-                    Box::new(RandomCrop { padding: 2 }),
-                    Box::new(RandomHorizontalFlip),
-                    Box::new(RandomCrop { padding: 1 }),
-                ];
+                let all: [Box<dyn Transform>; 3] =
+                    [Box::new(RandomCrop::padded(2)), Box::new(RandomHorizontalFlip), Box::new(RandomCrop::padded(1))];
                 let some = all.into_iter().take(transforms).collect();
                 Loader::new(set.clone(), 5).shuffle(3).normalize(normalize.clone()).transforms(some)
             };

@@ -34,4 +34,7 @@ pub use download::{Downloader, Progress, RemoteFile};
 pub use epoch::Epoch;
 pub use error::{DataError, Result};
 pub use loader::{Batch, Loader};
-pub use transform::{Normalize, RandomCrop, RandomHorizontalFlip, Sample, Transform};
+pub use transform::{
+    CenterCrop, ColorJitter, Cutout, Interpolation, Invert, Normalize, PaddingMode, RandomAffine, RandomCrop,
+    RandomHorizontalFlip, RandomRotation, Resize, Sample, Transform,
+};

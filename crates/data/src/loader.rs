@@ -111,9 +111,16 @@ impl Loader {
 
     /// Applies the transforms to each image, in this order, before normalization. Their random numbers depend on the seed
     /// of [`shuffle`](Self::shuffle).
+    ///
+    /// # Panics
+    /// If a transform cannot take images of the shape that it is given.
     #[must_use]
+    #[track_caller]
     pub fn transforms(self, transforms: Vec<Box<dyn Transform>>) -> Self {
-        Self { transforms: transforms.into(), ..self }
+        let loader = Self { transforms: transforms.into(), ..self };
+        // For its panics: now, not in a worker.
+        loader.image_shape();
+        loader
     }
 
     /// Replaces the default normalization to [−1, 1].

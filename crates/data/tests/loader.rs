@@ -21,7 +21,7 @@ fn bits(batches: impl Iterator<Item = Batch>) -> Vec<(usize, Vec<u32>, Vec<i32>)
 fn augmented(images: &Arc<Images>, batch_size: usize, seed: u64) -> Loader {
     Loader::new(Arc::clone(images), batch_size)
         .shuffle(seed)
-        .transforms(vec![Box::new(RandomCrop { padding: 1 }), Box::new(RandomHorizontalFlip)])
+        .transforms(vec![Box::new(RandomCrop::padded(1)), Box::new(RandomHorizontalFlip)])
 }
 
 proptest! {
@@ -112,7 +112,7 @@ fn the_kernel_for_batches_does_what_transforms_do() {
     let table = Loader::new(bytes, 1).epoch(0).next().expect("a batch").images.to_vec();
     let loader = Loader::new(Arc::clone(&images), 5)
         .shuffle(11)
-        .transforms(vec![Box::new(RandomCrop { padding: 3 }), Box::new(RandomHorizontalFlip)]);
+        .transforms(vec![Box::new(RandomCrop::padded(3)), Box::new(RandomHorizontalFlip)]);
     let purpose = |position: u32| Purpose(Purpose::AUGMENT.0 | position << 8);
     let steps = [(ImageStep::Crop { padding: 3 }, purpose(0)), (ImageStep::Flip, purpose(1))];
     let order: Vec<i32> = loader.order(2).iter().map(|&sample| sample as i32).collect();

@@ -9,3 +9,4 @@ mod image_folder_found;
 mod image_kinds;
 mod loader;
 mod sources;
+mod transforms;

@@ -49,7 +49,7 @@ pub fn run(Arguments { net, augment, options }: &Arguments) -> Result<(), Failur
     };
     let transforms: Vec<Box<dyn Transform>> = match augment {
         Augment::None => Vec::new(),
-        Augment::CropFlip => vec![Box::new(RandomCrop { padding: 4 }), Box::new(RandomHorizontalFlip)],
+        Augment::CropFlip => vec![Box::new(RandomCrop::padded(4)), Box::new(RandomHorizontalFlip)],
     };
     let settings =
         vec![("--net", format!("{net:?}").to_lowercase()), ("--augment", format!("{augment:?}").to_lowercase())];
