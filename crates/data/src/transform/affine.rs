@@ -49,27 +49,46 @@ impl Affine {
     }
 
     /// Applies the map. Pixels from beyond the border are 0.
+    pub fn apply(&self, sample: &mut Sample, interpolation: Interpolation) {
+        let [_, h, w] = sample.shape();
+        match interpolation {
+            Interpolation::Nearest => self.sample(sample, |y, x| [tap(round(y), round(x), [h, w], 1.0)]),
+            Interpolation::Bilinear => self.sample(sample, |y, x| {
+                let (top, left) = (floor(y), floor(x));
+                let (down, right) = (y - top as f32, x - left as f32);
+                [
+                    tap(top, left, [h, w], (1.0 - down) * (1.0 - right)),
+                    tap(top, left + 1, [h, w], (1.0 - down) * right),
+                    tap(top + 1, left, [h, w], down * (1.0 - right)),
+                    tap(top + 1, left + 1, [h, w], down * right),
+                ]
+            }),
+        }
+    }
+
+    /// Replaces each pixel by the weighted sum of the pixels that `taps(row, column)` gives for its input position.
     ///
     /// Positions are computed in `f32` in torchvision's order, so that a tie between two pixels goes the same way.
-    pub fn apply(&self, sample: &mut Sample, interpolation: Interpolation) {
+    fn sample<const N: usize>(&self, sample: &mut Sample, taps: impl Fn(f32, f32) -> [(usize, f32); N]) {
         let [c, h, w] = sample.shape();
-        let half = [w, h].map(|side| 0.5 * side as f32);
         // The input position, in units of half an image.
         let mut theta = self.inverse().map(|row| row.map(|x| x as f32));
-        for (row, half) in theta.iter_mut().zip(half) {
-            *row = row.map(|x| x / half);
+        for (row, side) in theta.iter_mut().zip([w, h]) {
+            *row = row.map(|x| x / (0.5 * side as f32));
         }
         let centered = |i: usize, side: usize| i as f32 - 0.5 * side as f32 + 0.5;
         let pixel = |at: f32, side: usize| ((at + 1.0) * side as f32 - 1.0) / 2.0;
         sample.rebuild([c, h, w], |old, new| {
-            for i in 0..h {
-                let y = centered(i, h);
-                for j in 0..w {
-                    let x = centered(j, w);
-                    let [at_x, at_y] = theta.map(|[p, q, t]| x * p + y * q + t);
-                    let taps = Taps::new(pixel(at_y, h), pixel(at_x, w), [h, w], interpolation);
-                    for channel in 0..c {
-                        new[(channel * h + i) * w + j] = taps.of(&old[channel * h * w..][..h * w]);
+            for (i, j) in (0..h).flat_map(|i| (0..w).map(move |j| (i, j))) {
+                let (y, x) = (centered(i, h), centered(j, w));
+                let [x, y] = theta.map(|[p, q, t]| x * p + y * q + t);
+                let (y, x) = (pixel(y, h), pixel(x, w));
+                // Otherwise neither the nearest pixel nor a neighbor is inside.
+                if (-1.0..h as f32).contains(&y) && (-1.0..w as f32).contains(&x) {
+                    let taps = taps(y, x);
+                    for channel in (0..c).map(|channel| channel * h * w) {
+                        let sum: f32 = taps.iter().map(|&(at, weight)| f32::from(old[channel + at]) * weight).sum();
+                        new[channel + i * w + j] = round(sum) as u8;
                     }
                 }
             }
@@ -77,39 +96,24 @@ impl Affine {
     }
 }
 
-/// The pixels that make an output pixel, as indices into a channel with weights.
-struct Taps {
-    taps: [(usize, f32); 4],
-    len: usize,
+/// The index of a pixel in a channel of (h, w), with its weight: 0 if it is beyond the border.
+fn tap(y: i32, x: i32, [h, w]: [usize; 2], weight: f32) -> (usize, f32) {
+    // A negative number is a large one.
+    let (y, x) = (y as usize, x as usize);
+    if y < h && x < w { (y * w + x, weight) } else { (0, 0.0) }
 }
 
-impl Taps {
-    fn new(y: f32, x: f32, [h, w]: [usize; 2], interpolation: Interpolation) -> Self {
-        let mut taps = Self { taps: [(0, 0.0); 4], len: 0 };
-        let mut push = |y: f32, x: f32, weight: f32| {
-            if (0.0..h as f32).contains(&y) && (0.0..w as f32).contains(&x) {
-                taps.taps[taps.len] = (y as usize * w + x as usize, weight);
-                taps.len += 1;
-            }
-        };
-        match interpolation {
-            Interpolation::Nearest => push(y.round_ties_even(), x.round_ties_even(), 1.0),
-            Interpolation::Bilinear => {
-                let (top, left) = (y.floor(), x.floor());
-                let (down, right) = (y - top, x - left);
-                push(top, left, (1.0 - down) * (1.0 - right));
-                push(top, left + 1.0, (1.0 - down) * right);
-                push(top + 1.0, left, down * (1.0 - right));
-                push(top + 1.0, left + 1.0, down * right);
-            }
-        }
-        taps
-    }
+/// x to the nearest integer, a tie to the even one, for |x| < 2²². `f32::round_ties_even` and `floor` are calls of the C
+/// library on x86-64.
+fn round(x: f32) -> i32 {
+    // Between 2²³ and 2²⁴ the numbers are integers: the sum rounds.
+    const SHIFT: f32 = 1.5 * (1 << 23) as f32;
+    ((x + SHIFT) - SHIFT) as i32
+}
 
-    fn of(&self, channel: &[u8]) -> u8 {
-        let taps = self.taps[..self.len].iter();
-        taps.map(|&(at, weight)| f32::from(channel[at]) * weight).sum::<f32>().round_ties_even() as u8
-    }
+fn floor(x: f32) -> i32 {
+    let towards_zero = x as i32;
+    towards_zero - i32::from(towards_zero as f32 > x)
 }
 
 #[cfg(test)]
@@ -143,6 +147,16 @@ mod tests {
         let differing: Vec<usize> = (0..400).filter(|&i| sample.pixels()[i] != pixels(shape)[i]).collect();
         assert!(differing.iter().all(|&i| sample.pixels()[i] == 0 && !(3..17).contains(&(i % 20))), "{differing:?}");
         assert!((1..40).contains(&differing.len()), "{differing:?}");
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_standard_library() {
+        for k in -400..=400 {
+            for x in [k as f32 / 8.0, (k as f32 / 8.0).next_up(), (k as f32 / 8.0).next_down()] {
+                assert_eq!(round(x), x.round_ties_even() as i32, "{x}");
+                assert_eq!(floor(x), x.floor() as i32, "{x}");
+            }
+        }
     }
 
     #[test]

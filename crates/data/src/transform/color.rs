@@ -55,9 +55,19 @@ pub(super) fn adjust_hue(sample: &mut Sample, turns: f64) {
     if sample.shape()[0] == 3 {
         map_colors(sample, |color| {
             let [h, s, v] = hsv(color.map(|x| f32::from(x) / 255.0));
-            let h = (h + turns as f32).rem_euclid(1.0);
-            rgb([h, s, v]).map(|x| (x * (255.0 + 1.0 - 1e-3)) as u8)
+            rgb([wrap(h + turns as f32), s, v]).map(|x| (x * (255.0 + 1.0 - 1e-3)) as u8)
         });
+    }
+}
+
+/// x modulo 1 for −1 ≤ x < 2, exactly. `%` is a call of the C library.
+fn wrap(x: f32) -> f32 {
+    if x < 0.0 {
+        x + 1.0
+    } else if x < 1.0 {
+        x
+    } else {
+        x - 1.0
     }
 }
 
@@ -75,14 +85,15 @@ fn hsv([r, g, b]: [f32; 3]) -> [f32; 3] {
     } else {
         4.0 + gc - rc
     };
-    [(sixths / 6.0 + 1.0) % 1.0, (most - least) / most, most]
+    [wrap(sixths / 6.0 + 1.0), (most - least) / most, most]
 }
 
 fn rgb([h, s, v]: [f32; 3]) -> [f32; 3] {
-    let sector = (h * 6.0).floor();
-    let f = h * 6.0 - sector;
+    // Truncation is the floor: h is not negative.
+    let sector = (h * 6.0) as u32;
+    let f = h * 6.0 - sector as f32;
     let [p, q, t] = [v * (1.0 - s), v * (1.0 - s * f), v * (1.0 - s * (1.0 - f))].map(|x| x.clamp(0.0, 1.0));
-    match sector as u32 % 6 {
+    match sector % 6 {
         0 => [v, t, p],
         1 => [q, v, p],
         2 => [p, v, t],
