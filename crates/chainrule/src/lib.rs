@@ -14,6 +14,7 @@
 pub use chainrule_autograd as autograd;
 pub use chainrule_data as data;
 pub use chainrule_nn as nn;
+pub use chainrule_nn::nets;
 pub use chainrule_tensor as tensor;
 
 /// The items that most programs use.

@@ -10,6 +10,7 @@ mod error;
 pub mod init;
 mod layers;
 mod module;
+pub mod nets;
 mod optim;
 mod replay;
 mod safetensors_file;
