@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Float, Pool2dOptions, Shape, ShapeError};
 
+use crate::parameter_table::{self, Note, Row};
 use crate::state::{BufferOf, Counter, Mode};
-use crate::summary::{self, Note, Row};
 
 /// A layer or a model: a forward pass, parameters and state.
 ///
@@ -117,7 +117,8 @@ pub trait Module<T: Float = f32>: Send + Sync {
         }));
     }
 
-    /// A table of all parameters and buffers with path, shape and number of elements, and the totals.
+    /// A table of all parameters and buffers with path, shape and number of elements, and the totals. For the shapes of the
+    /// outputs and the cost of each operation see [`Summary`](crate::Summary).
     ///
     /// ```
     /// use chainrule_nn::{Linear, Module};
@@ -140,7 +141,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
             };
             rows.push(Row { path: path.into(), shape, note });
         }));
-        summary::table(&rows)
+        parameter_table::table(&rows)
     }
 
     /// The number of elements of all parameters.
