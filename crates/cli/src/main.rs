@@ -13,7 +13,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{break_law, check, cifar10, doctor, explain, ledger, mnist, throughput, two_neurons, worksheet};
+use commands::{
+    break_law, check, cifar10, doctor, explain, ledger, mnist, summary, throughput, two_neurons, worksheet,
+};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
@@ -31,6 +33,7 @@ enum Command {
     Explain(explain::Arguments),
     Ledger(ledger::Arguments),
     Break(break_law::Arguments),
+    Summary(summary::Arguments),
     Throughput(throughput::Arguments),
     #[cfg(feature = "plots")]
     Plot(plot::Arguments),
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),
         Command::Break(arguments) => break_law::run(&arguments),
+        Command::Summary(arguments) => summary::run(&arguments),
         Command::Throughput(arguments) => throughput::run(&arguments),
         #[cfg(feature = "plots")]
         Command::Plot(arguments) => plot::run(&arguments),

@@ -6,6 +6,7 @@ mod derivations;
 mod explain;
 mod laws;
 mod ledger;
+mod nets;
 mod plots;
 mod programs;
 mod running;

@@ -111,13 +111,6 @@ fn flags_out_of_range_are_usage_errors() {
 }
 
 #[test]
-fn a_setting_that_the_net_does_not_have_is_rejected() {
-    for setting in [["--kernel", "5"], ["--channels", "4,8"]] {
-        fails(program("cifar10").args(["--net", "report"]).args(setting), 2, &["settings of `--net small`"]);
-    }
-}
-
-#[test]
 fn a_missing_device_or_directory_is_named() {
     // Hides a GPU, if there is one.
     let mut mnist = program("mnist");
@@ -266,7 +259,7 @@ fn version_and_subcommands_are_listed() {
     assert_eq!(String::from_utf8_lossy(&version.stdout), concat!("chainrule ", env!("CARGO_PKG_VERSION"), "\n"));
     let help = run(&mut program("--help"));
     let help = String::from_utf8_lossy(&help.stdout);
-    for subcommand in ["mnist", "cifar10", "two-neurons", "explain", "throughput", "doctor", "completions"] {
+    for subcommand in ["mnist", "cifar10", "two-neurons", "explain", "summary", "throughput", "doctor", "completions"] {
         assert!(help.contains(subcommand), "{help}");
     }
     fails(&mut program("minst"), 2, &["'mnist'"]);

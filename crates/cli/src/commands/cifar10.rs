@@ -1,19 +1,20 @@
 //! Trains a CNN on CIFAR-10.
 
 use chainrule::data::{RandomCrop, RandomHorizontalFlip, Transform, cifar10};
+use chainrule::nets::{self, ReportOptions};
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
 use crate::training::options::Options;
 use crate::training::report;
-use crate::training::small_cnn::SmallCnn;
+use crate::training::small_cnn::small_cnn;
 use crate::training::train::{Task, train};
 
 /// Trains a CNN on the images of CIFAR-10
 #[derive(Args)]
 pub struct Arguments {
-    /// The net: `small` is the one of `chainrule mnist`, `report` is deeper and uses batch normalization
+    /// The net
     #[arg(long, value_enum, default_value_t = NetKind::Small)]
     net: NetKind,
     /// Augmentation; crop-flip: a random crop after padding by 4, and a horizontal flip with probability 0.5
@@ -25,8 +26,16 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum NetKind {
+    /// The net of `chainrule mnist`: two convolutions and two linear layers
     Small,
+    /// Six convolutions, batch normalization and three linear layers
     Report,
+    /// ResNet-18 with a first convolution of 3×3 and no max pooling
+    Resnet18,
+    /// ResNet-20 for CIFAR, of the paper that introduced residual nets
+    Resnet20,
+    /// VGG-16 with batch normalization and a single linear layer
+    Vgg16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,56 +45,56 @@ enum Augment {
 }
 
 pub fn run(Arguments { net, augment, options }: &Arguments) -> Result<(), Failure> {
-    if *net == NetKind::Report && (options.kernel != 3 || options.channels.0 != [8, 16]) {
-        let text = "--kernel and --channels are settings of `--net small`; the report net has its own";
-        return Err(Failure::Usage(text.into()));
-    }
+    net.check(options)?;
     let device = options.compute.prepare()?;
     let dataset = cifar10::load(options.data_dir.as_deref(), options.offline, &mut report::download)?;
-    let (shape, classes) = (dataset.train().image_shape(), dataset.train().classes().len());
-    let model: Box<dyn Module> = match net {
-        NetKind::Small => Box::new(SmallCnn::new(options, shape, classes)?),
-        NetKind::Report => Box::new(report_net(options, shape, classes)?),
-    };
+    let model = net.build(options, dataset.train().image_shape(), dataset.train().classes().len())?;
     let transforms: Vec<Box<dyn Transform>> = match augment {
         Augment::None => Vec::new(),
         Augment::CropFlip => vec![Box::new(RandomCrop::padded(4)), Box::new(RandomHorizontalFlip)],
     };
-    let settings =
-        vec![("--net", format!("{net:?}").to_lowercase()), ("--augment", format!("{augment:?}").to_lowercase())];
+    let settings = vec![("--net", net.name()), ("--augment", format!("{augment:?}").to_lowercase())];
     train(Task { program: "cifar10", net: &*model, dataset, augment: transforms, settings }, options, device)
 }
 
-/// Six convolutions in three blocks, each of which halves the image, then three linear layers. Dropout is 0.1
-/// unless the options say otherwise.
-fn report_net(options: &Options, [channels, height, width]: [usize; 3], classes: usize) -> Result<Sequential, Failure> {
-    let mut rng = Rng::seed(options.seed);
-    let p = options.dropout.unwrap_or(0.1);
-    let (act, conv_act) = (options.activation, options.conv_activation());
-    let mut net = Sequential::new();
-    for (block, (from, middle, to)) in [(channels, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
-        let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
-        net = net
-            .add(Conv2d::builder(from, middle, 3).padding(first).build(&mut rng))
-            .add(BatchNorm2d::new(middle))
-            .add(conv_act)
-            .add(Conv2d::builder(middle, to, 3).padding(second).build(&mut rng))
-            .add(conv_act)
-            .add(MaxPool2d::new(2));
-        if block > 0 {
-            net = net.add(Dropout::new(p, &mut rng));
-        }
+impl NetKind {
+    /// The name in flags.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
     }
-    net = net.add(Flatten);
-    // Two, because batch normalization in training needs more than one element of each channel.
-    let images = Shape::from([2, channels, height, width]);
-    let features = net.output_shape(images).map_err(|error| Failure::Usage(error.to_string()))?[1];
-    let net = net
-        .add(Linear::new(features, 1024, &mut rng))
-        .add(act)
-        .add(Linear::new(1024, 128, &mut rng))
-        .add(act)
-        .add(Dropout::new(p, &mut rng))
-        .add(Linear::new(128, classes, &mut rng));
-    Ok(net)
+
+    /// Checks that the flags that change a net are given only with a net that has such a setting.
+    fn check(self, options: &Options) -> Result<(), Failure> {
+        if self != Self::Small && (options.kernel != 3 || options.channels.0 != [8, 16]) {
+            let text = "--kernel and --channels are settings of `--net small`; the {} net has its own";
+            return Err(Failure::Usage(text.replace("{}", &self.name())));
+        }
+        let activations = [options.activation, options.conv_activation()];
+        let other = options.dropout.is_some() || activations != [Activation::Relu; 2];
+        if other && !matches!(self, Self::Small | Self::Report) {
+            let text = "--activation, --conv-activation and --dropout are settings of `--net small` and `--net report`; the {} net has ReLU and no dropout";
+            return Err(Failure::Usage(text.replace("{}", &self.name())));
+        }
+        Ok(())
+    }
+
+    /// The net for images of `[channels, height, width]`. Whether it accepts their size is checked before training.
+    fn build(self, options: &Options, image: [usize; 3], classes: usize) -> Result<Box<dyn Module>, Failure> {
+        let rng = &mut Rng::seed(options.seed);
+        Ok(match self {
+            Self::Small => Box::new(small_cnn(options, image, classes)?),
+            Self::Report => {
+                let settings = ReportOptions {
+                    conv_activation: options.conv_activation(),
+                    activation: options.activation,
+                    dropout: options.dropout.unwrap_or(ReportOptions::default().dropout),
+                };
+                let net = nets::report(image, classes, settings, rng);
+                Box::new(net.map_err(|error| Failure::Usage(error.to_string()))?)
+            }
+            Self::Resnet18 => Box::new(nets::resnet18_cifar(classes, rng)),
+            Self::Resnet20 => Box::new(nets::resnet20(classes, rng)),
+            Self::Vgg16 => Box::new(nets::vgg16_bn_cifar(classes, rng)),
+        })
+    }
 }

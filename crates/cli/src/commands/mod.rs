@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod mnist;
 #[cfg(feature = "plots")]
 pub mod plot;
+pub mod summary;
 pub mod throughput;
 pub mod two_neurons;
 pub mod worksheet;

@@ -1,5 +1,6 @@
 //! The nets that are timed: those of MNIST and CIFAR-10 tutorials, ResNet-18 and a U-Net, with synthetic data.
 
+use chainrule::nets::{self, ReportOptions, Small, SmallOptions};
 use chainrule::prelude::*;
 use clap::ValueEnum;
 
@@ -38,9 +39,12 @@ impl Net {
     pub fn work(self, batch: usize, device: Device) -> Work {
         let mut rng = Rng::seed(0);
         let model: Box<dyn Module> = match self {
-            Self::Mnist => Box::new(mnist(&mut rng)),
-            Self::Cifar => Box::new(cifar(&mut rng)),
-            Self::Resnet18 => Box::new(Resnet18::new(&mut rng)),
+            Self::Mnist => Box::new(Small::new([1, 28, 28], 10, SmallOptions::default(), &mut rng)),
+            Self::Cifar => {
+                let net = nets::report([3, 32, 32], 10, ReportOptions::default(), &mut rng);
+                Box::new(net.expect("it is for images of this size"))
+            }
+            Self::Resnet18 => Box::new(nets::resnet18_cifar(10, &mut rng)),
             Self::Unet => Box::new(Unet::new(&mut rng)),
         };
         let (channels, side) = match self {
@@ -65,117 +69,13 @@ impl Net {
     }
 }
 
-fn conv(from: usize, to: usize, padding: usize, rng: &mut Rng) -> Conv2d {
-    Conv2d::builder(from, to, 3).padding(padding).build(rng)
-}
-
-fn mnist(rng: &mut Rng) -> Sequential {
-    Sequential::new()
-        .add(conv(1, 8, 1, rng))
-        .add(Relu)
-        .add(MaxPool2d::new(2))
-        .add(conv(8, 16, 1, rng))
-        .add(Relu)
-        .add(MaxPool2d::new(2))
-        .add(Flatten)
-        .add(Linear::new(16 * 7 * 7, 128, rng))
-        .add(Relu)
-        .add(Linear::new(128, 10, rng))
-}
-
-fn cifar(rng: &mut Rng) -> Sequential {
-    let mut net = Sequential::new();
-    for (block, (from, middle, to)) in [(3, 6, 10), (10, 20, 40), (40, 80, 160)].into_iter().enumerate() {
-        let [first, second] = [[1, 1], [1, 2], [2, 2]][block];
-        net = net
-            .add(conv(from, middle, first, rng))
-            .add(BatchNorm2d::new(middle))
-            .add(Relu)
-            .add(conv(middle, to, second, rng))
-            .add(Relu)
-            .add(MaxPool2d::new(2));
-        if block > 0 {
-            net = net.add(Dropout::new(0.1, rng));
-        }
-    }
-    net.add(Flatten)
-        .add(Linear::new(160 * 6 * 6, 1024, rng))
-        .add(Relu)
-        .add(Linear::new(1024, 128, rng))
-        .add(Relu)
-        .add(Dropout::new(0.1, rng))
-        .add(Linear::new(128, 10, rng))
-}
-
-/// A convolution without bias.
-fn unbiased(from: usize, to: usize, kernel: usize, stride: usize, rng: &mut Rng) -> Conv2d {
-    Conv2d::builder(from, to, kernel).stride(stride).padding(kernel / 2).bias(false).build(rng)
-}
-
-/// A residual block: two convolutions and a shortcut, with a 1×1 convolution where shapes differ (He and others: "Deep
-/// residual learning for image recognition", 2016).
-struct Block {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
-    conv2: Conv2d,
-    bn2: BatchNorm2d,
-    shortcut: Option<Sequential>,
-}
-
-impl Block {
-    fn new(from: usize, to: usize, stride: usize, rng: &mut Rng) -> Self {
-        Self {
-            conv1: unbiased(from, to, 3, stride, rng),
-            bn1: BatchNorm2d::new(to),
-            conv2: unbiased(to, to, 3, 1, rng),
-            bn2: BatchNorm2d::new(to),
-            shortcut: (stride != 1 || from != to)
-                .then(|| Sequential::new().add(unbiased(from, to, 1, stride, rng)).add(BatchNorm2d::new(to))),
-        }
-    }
-}
-
-impl Module for Block {
-    children!(conv1, bn1, conv2, bn2, shortcut);
-
-    fn forward(&self, x: &Var) -> Var {
-        let shortcut = self.shortcut.forward(x);
-        chain(x, &[&self.conv1, &self.bn1, &Relu, &self.conv2, &self.bn2, &Add(&shortcut), &Relu])
-    }
-}
-
-struct Resnet18 {
-    conv1: Conv2d,
-    bn1: BatchNorm2d,
-    blocks: Sequential,
-    fc: Linear,
-}
-
-impl Resnet18 {
-    fn new(rng: &mut Rng) -> Self {
-        let conv1 = unbiased(3, 64, 3, 1, rng);
-        let mut blocks = Sequential::new();
-        let mut from = 64;
-        for (to, stride) in [(64, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1)] {
-            blocks = blocks.add(Block::new(from, to, stride, rng));
-            from = to;
-        }
-        Self { conv1, bn1: BatchNorm2d::new(64), blocks, fc: Linear::new(512, 10, rng) }
-    }
-}
-
-impl Module for Resnet18 {
-    children!(conv1, bn1, blocks, fc);
-
-    fn forward(&self, x: &Var) -> Var {
-        let pool = AdaptiveAvgPool2d([1, 1]);
-        chain(x, &[&self.conv1, &self.bn1, &Relu, &self.blocks, &pool, &Flatten, &self.fc])
-    }
+fn conv(from: usize, to: usize, rng: &mut Rng) -> Conv2d {
+    Conv2d::builder(from, to, 3).padding(1).build(rng)
 }
 
 /// Convolution, batch normalization, ReLU.
 fn stage(from: usize, to: usize, rng: &mut Rng) -> Sequential {
-    Sequential::new().add(conv(from, to, 1, rng)).add(BatchNorm2d::new(to)).add(Relu)
+    Sequential::new().add(conv(from, to, rng)).add(BatchNorm2d::new(to)).add(Relu)
 }
 
 /// Two levels of downsampling and upsampling with skip connections (Ronneberger and others: "U-Net: convolutional networks
@@ -199,7 +99,7 @@ impl Unet {
             bottom: stage(2 * FILTERS, 2 * FILTERS, rng),
             up1: stage(4 * FILTERS, FILTERS, rng),
             up2: stage(2 * FILTERS, CLASSES, rng),
-            last: conv(CLASSES + 1, CLASSES, 1, rng),
+            last: conv(CLASSES + 1, CLASSES, rng),
         }
     }
 }
