@@ -47,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{}: {} + {} images of {width}×{height}", classes.join(", "), dataset.train().len(), dataset.test().len());
 
     let net = net(classes.len(), &mut Rng::seed(0));
-    // Checks the shapes of all layers for these images before computing anything.
+    // Checks the shapes of all layers before computing anything, for two images, because batch normalization needs more than
+    // one element of each channel.
     net.output_shape(Shape::from([2, channels, height, width]))?;
 
     let (train, test) = dataset.into_parts();
