@@ -137,10 +137,14 @@ plan() {
     rest+=("$name") rest_seconds=$((rest_seconds + seconds))
   }
   all_parts
-  local i
+  local i name with=
+  # The calls need what the plan was made with.
+  for name in TORCH_MODES CIFAR SECONDS_EACH LIMIT; do
+    if [ -n "${!name:-}" ]; then with+=$(printf '%s=%q ' "$name" "${!name}"); fi
+  done
   for i in "${!calls[@]}"; do
     printf '# call %d, about %s minutes\n' $((i + 1)) "$(minutes "${took[i]}")"
-    printf 'PARTS="%s" scripts/gpu_check.sh run RESULTS\n' "${calls[i]}"
+    printf 'PARTS="%s" %sscripts/gpu_check.sh run RESULTS\n' "${calls[i]}" "$with"
   done
   printf '# together about %s of %s minutes, with the start of the machine\n' "$(minutes $total)" "$(minutes $all)"
   if ((${#rest[@]})); then
@@ -177,10 +181,12 @@ run() {
     child=$!
     wait $child || status=$?
     child=
-    case $status in
-    0) status=ok ;;
-    124 | 137) status="stopped (its limit is $limit s)" ;;
-    127) status="not found" ;;
+    # A part may also end with these by itself, such as 137 when it is killed for memory.
+    case $status,$((SECONDS - start >= limit)) in
+    0,*) status=ok ;;
+    124,1 | 137,1) status="stopped (its limit is $limit s)" ;;
+    137,0) status="killed after $((SECONDS - start)) of $limit s, as for want of memory" ;;
+    127,*) status="not found" ;;
     *) status="failed ($status)" ;;
     esac
     printf '%s %s, %d s\n' "$name" "$status" $((SECONDS - start)) >>"$work/parts.txt"
@@ -235,5 +241,5 @@ both)
   if command -v cargo >/dev/null; then pack; fi
   run
   ;;
-*) sed -n '2,27p' "$0" && exit 2 ;;
+*) sed -n '2,${/^#/!q;p}' "$0" && exit 2 ;; # the comment at the top
 esac

@@ -126,6 +126,16 @@ fn the_plan_keeps_to_the_minutes() {
                     # together about 7.5 of 8.0 minutes, with the start of the machine\n\
                     # left out, about 6.0 minutes: torch_cifar_compile torch_unet_compile torch_mnist_compile\n";
     assert_eq!(few, expected);
+    // The calls have the settings of the plan.
+    let mut with_settings = kit.command(&["plan"]);
+    with_settings.env("PARTS", "torch_mnist cifar10_fp32").env("CIFAR", "/my data/cifar").env("SECONDS_EACH", "1");
+    assert_eq!(
+        text(&with_settings.env("TORCH_MODES", "eager bf16").output().expect("bash")).lines().nth(1),
+        Some(
+            "PARTS=\"torch_mnist cifar10_fp32\" TORCH_MODES=eager\\ bf16 CIFAR=/my\\ data/cifar SECONDS_EACH=1 \
+             scripts/gpu_check.sh run RESULTS"
+        )
+    );
     let refused = kit.command(&["run"]).env("PARTS", "doctor throughput").output().expect("bash");
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(
@@ -136,13 +146,31 @@ fn the_plan_keeps_to_the_minutes() {
 }
 
 #[test]
+fn the_usage_is_the_comment_at_the_top() {
+    if !possible() {
+        return;
+    }
+    let output = Kit::new().command(&["help"]).output().expect("bash");
+    let usage = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{usage}");
+    assert!(usage.lines().all(|line| line.starts_with('#')), "{usage}");
+    assert!(
+        usage.starts_with("# All checks and measurements that need a GPU") && usage.contains("#   KIT  "),
+        "{usage}"
+    );
+}
+
+#[test]
 fn a_part_that_fails_hangs_or_is_missing_loses_no_other() {
     if !possible() {
         return;
     }
     let kit = Kit::new();
     kit.program("cuda_tests", "echo begun; sleep 1000");
-    let parts = "gpu tests layers throughput_mnist_* memcheck torch_mnist torch_layers ncu";
+    // Killed by something else, as for memory; and a status that `timeout` has too.
+    kit.program("compute-sanitizer", "case $* in *memcheck*) exit 9 ;; *) kill -9 $$ ;; esac");
+    kit.program("nvidia-smi", "echo 'a pretended GPU'; exit 124");
+    let parts = "gpu tests racecheck layers throughput_mnist_* memcheck torch_mnist torch_layers ncu";
     fs::remove_file(kit.path("ncu")).expect("it was there");
     assert!(kit.run(parts).env("LIMIT", "3").status().expect("bash").success());
     let left: Vec<_> =
@@ -155,11 +183,17 @@ fn a_part_that_fails_hangs_or_is_missing_loses_no_other() {
         "| tests | stopped (its limit is 3 s) | begun |",
         "| throughput_mnist_bf16 | ok | all is well |",
         "| memcheck | failed (9) |  |",
+        "| gpu | failed (124) | a pretended GPU |",
         "| mnist, 64 | fp32 | 2000 | 32.000 | 2.00× graphs fp32 |",
         "| 3x32x32 | forward | tf32 | 10.0 | 5.0 | 20.0 | 2.00 |",
     ] {
         assert!(table.lines().any(|found| found == line), "{line:?} is missing in:\n{table}");
     }
+    let killed = "s, as for want of memory |";
+    assert!(
+        table.lines().any(|line| line.starts_with("| racecheck | killed after ") && line.contains(killed)),
+        "{table}"
+    );
     assert!(table.contains("| ncu | not found | timeout: failed to run command"), "{table}");
 }
 
