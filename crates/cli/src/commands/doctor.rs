@@ -57,10 +57,12 @@ fn kernels(ordinal: usize, capability: (i32, i32)) -> bool {
             }
         }
     }
-    let seconds = whole.as_secs_f64();
-    println!(
-        "  all kernels load in {seconds:.1} s; a program loads those it uses, and the driver caches what it compiled"
-    );
+    if all {
+        let seconds = whole.as_secs_f64();
+        println!(
+            "  all kernels load in {seconds:.1} s; a program loads those it uses, and the driver caches what it compiled"
+        );
+    }
     if let Ok(stats) = cuda::stats(ordinal) {
         println!("  memory free: {:.1} GiB", stats.free as f64 / f64::from(1 << 30));
     }

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::compute::ComputeOptions;
 use crate::failure::Failure;
+use crate::numbers::positive;
 
 /// Measures training throughput on synthetic data
 #[derive(Args)]
@@ -26,7 +27,7 @@ pub struct Arguments {
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Seconds to measure, divided among the repeats
-    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 5.0, value_parser = positive)]
     seconds: f64,
     /// Number of repeats, of which the median is reported
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..))]
@@ -45,13 +46,6 @@ pub struct Arguments {
     /// Disable fusion: each layer runs its own ops, as in a forward pass without `chain`
     #[arg(long)]
     unfused: bool,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(x) if x > 0.0 && f64::is_finite(x) => Ok(x),
-        _ => Err("expected a positive number of seconds".into()),
-    }
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
