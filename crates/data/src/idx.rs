@@ -2,7 +2,7 @@
 //!
 //! The header is two zero bytes, the type of the elements, the number of dimensions, and each dimension as 32 bits.
 //! Images: magic number 0x00000803 (bytes), count, rows, columns. Labels: 0x00000801, count. Labels may also be integers
-//! of 16 or 32 bits, and a table whose first column is the class, such as QMNIST's 0x00000c02 with 8 columns.
+//! of 16 or 32 bits, and QMNIST's table of 8 columns, 0x00000c02, whose first column is the class.
 //! Source: the MNIST database page, section "File formats".
 
 use std::io::Read;
@@ -54,6 +54,17 @@ pub fn read_labels(mut file: impl Read, path: &Path) -> Result<Vec<i32>> {
         (1, read_elements(&mut file, path, ["labels"], size)?.1)
     } else {
         let ([_, columns], elements) = read_elements(&mut file, path, ["labels", "columns"], size)?;
+        // Of any other table, such as one-hot labels, the first column may not be the class.
+        if columns != 1 && (size, columns) != (4, QMNIST_COLUMNS) {
+            return Err(DataError::Inconsistent {
+                what: path.display().to_string(),
+                problem: format!(
+                    "labels with {columns} columns of {} bits; expected one column, or QMNIST's {QMNIST_COLUMNS} of 32 bits",
+                    8 * size
+                ),
+                help: "store one number per image, the index of its class",
+            });
+        }
         (columns, elements)
     };
     // Big-endian: the sign is in the first byte. Bytes are unsigned.
@@ -69,6 +80,9 @@ pub fn read_labels(mut file: impl Read, path: &Path) -> Result<Vec<i32>> {
 const BYTES: u32 = 0x08;
 const SHORTS: u32 = 0x0b;
 const INTS: u32 = 0x0c;
+
+/// Class, NIST's partition, writer, …
+const QMNIST_COLUMNS: usize = 8;
 
 /// Reads the magic number. It is checked before the length, so that a file of another kind is reported as such.
 fn read_magic(
@@ -170,10 +184,28 @@ mod tests {
             read_labels(&idx(magic, dimensions, data)[..], Path::new("l")).unwrap()
         };
         assert_eq!(labels(LABELS_MAGIC, &[3], &[0, 9, 200]), [0, 9, 200]);
-        assert_eq!(labels(0x0802, &[2, 3], &[7, 0, 0, 5, 1, 1]), [7, 5]);
+        assert_eq!(labels(0x0802, &[2, 1], &[7, 5]), [7, 5]);
         assert_eq!(labels(0x0b01, &[2], &[1, 2, 255, 254]), [258, -2]);
         assert_eq!(labels(0x0c01, &[1], &[0, 1, 0, 2]), [65538]);
-        assert_eq!(labels(0x0c02, &[2, 2], &[0, 0, 0, 9, 1, 1, 1, 1, 255, 255, 255, 255, 0, 0, 0, 0]), [9, -1]);
+        let rows =
+            [[0, 0, 0, 9], [255; 4]].map(|class| [class, [1; 4], [2; 4], [3; 4], [4; 4], [5; 4], [6; 4], [7; 4]]);
+        assert_eq!(labels(0x0c02, &[2, 8], rows.as_flattened().as_flattened()), [9, -1]);
+    }
+
+    #[test]
+    fn tables_other_than_qmnist_are_rejected() {
+        for (magic, columns, size, bits) in
+            [(0x0802, 10, 1, 8), (0x0802, 8, 1, 8), (0x0b02, 8, 2, 16), (0x0c02, 10, 4, 32)]
+        {
+            let bytes = idx(magic, &[2, columns], &vec![0; (2 * columns * size) as usize]);
+            assert_eq!(
+                read_labels(&bytes[..], Path::new("dir/labels")).unwrap_err().to_string(),
+                format!(
+                    "dir/labels: labels with {columns} columns of {bits} bits; expected one column, or QMNIST's 8 of 32 bits\n  \
+                     help: store one number per image, the index of its class"
+                )
+            );
+        }
     }
 
     #[test]
