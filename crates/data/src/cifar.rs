@@ -74,10 +74,10 @@ impl Cifar {
     /// Reads the files of a directory.
     pub fn load_dir(&self, directory: &Path) -> Result<Dataset> {
         let mut contents = BTreeMap::new();
-        for Wanted { name, .. } in self.wanted() {
+        for Wanted { name, limit } in self.wanted() {
             let path = directory.join(name);
             if path.is_file() {
-                contents.insert(name, files::read(&path)?);
+                contents.insert(name, files::read_within(&path, limit, &self.limited())?);
             }
         }
         self.parse(&contents, directory)
@@ -85,7 +85,12 @@ impl Cifar {
 
     /// Reads an archive; the name of its top folder does not matter.
     pub fn load_archive(&self, path: &Path) -> Result<Dataset> {
-        self.parse(&archive::read(path, &self.wanted(), &format!("a file of {}", self.name))?, path)
+        self.parse(&archive::read(path, &self.wanted(), &self.limited())?, path)
+    }
+
+    /// What has the limits of `wanted`, for errors.
+    fn limited(&self) -> String {
+        format!("a file of {}", self.name)
     }
 
     fn wanted(&self) -> Vec<Wanted> {

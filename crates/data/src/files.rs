@@ -25,6 +25,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| cannot_read(path, source))
 }
 
+/// The bytes of a file of at most `limit` bytes; `of` says in the error what has the limit.
+pub(crate) fn read_within(path: &Path, limit: u64, of: &str) -> Result<Vec<u8>> {
+    let found = std::fs::metadata(path).map_err(|source| cannot_read(path, source))?.len();
+    if found > limit {
+        return Err(DataError::TooLong { path: path.into(), of: of.into(), found, limit });
+    }
+    read(path)
+}
+
 /// A reader of a file's contents, decompressed if they are gzipped.
 ///
 /// The caller reads no more than the format allows: a few MB of gzip can inflate to several GB.

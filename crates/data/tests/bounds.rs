@@ -162,6 +162,27 @@ fn entries_of_an_archive_are_not_longer_than_the_published_ones() {
     assert!(error.starts_with("CIFAR-10: data_batch_1.bin, "), "{error}");
 }
 
+#[test]
+fn files_of_a_directory_are_not_longer_than_the_published_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    // Sparse: it needs no space on the disk.
+    let set_length =
+        |name: &str, length| fs::File::create(directory.path().join(name)).unwrap().set_len(length).unwrap();
+    set_length("data_batch_1.bin", BOMB);
+    assert_eq!(
+        error_within(MB, directory.path(), || cifar10::from_path(directory.path())),
+        "DIR/data_batch_1.bin: 33554432 bytes, but a file of CIFAR-10 has at most 30730000\n  \
+         help: get a fresh copy of the file"
+    );
+    set_length("train.bin", 1);
+    set_length("fine_label_names.txt", BOMB);
+    assert_eq!(
+        error_within(MB, directory.path(), || cifar100::from_path(directory.path(), cifar100::Labels::Fine)),
+        "DIR/fine_label_names.txt: 33554432 bytes, but a file of CIFAR-100 has at most 65536\n  \
+         help: get a fresh copy of the file"
+    );
+}
+
 /// A fixture whose header says 6000×6000 pixels, 108 MB.
 #[cfg(feature = "images")]
 fn lying_image(name: &str) -> Vec<u8> {
