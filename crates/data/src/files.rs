@@ -67,7 +67,11 @@ pub(crate) fn check_start(start: &[u8], path: &Path) -> Result<()> {
     ];
     let found = STARTS.into_iter().find(|(magic, ..)| start.starts_with(magic));
     let found = found.map(|(_, what, help)| (what, help)).or_else(|| {
-        is_web_page(start)
+        let markup = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
+        if is_svg(markup) {
+            return Some(("an SVG drawing", "convert it to PNG"));
+        }
+        is_web_page(markup)
             .then_some(("a web page", "open it in a browser to see what the server says, and download the file again"))
     });
     match found {
@@ -78,8 +82,22 @@ pub(crate) fn check_start(start: &[u8], path: &Path) -> Result<()> {
 
 /// Whether it starts as HTML does, or as the XML error of a storage server.
 fn is_web_page(start: &[u8]) -> bool {
-    let start = start.strip_prefix(b"\xef\xbb\xbf").unwrap_or(start).trim_ascii_start();
     [&b"<!doctype"[..], b"<html", b"<head", b"<body", b"<?xml", b"<script", b"<!--"]
         .into_iter()
-        .any(|tag| start.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag)))
+        .any(|tag| begins_with(start, tag))
+}
+
+/// Whether its first element is `svg`, after declarations and comments.
+fn is_svg(start: &[u8]) -> bool {
+    // The declarations and comments that programs write are shorter.
+    let start = &start[..start.len().min(4096)];
+    let mut tags = (0..start.len()).filter(|&i| start[i] == b'<').map(|i| &start[i..]);
+    begins_with(start, b"<")
+        && tags
+            .find(|tag| !begins_with(tag, b"<?") && !begins_with(tag, b"<!"))
+            .is_some_and(|tag| begins_with(tag, b"<svg"))
+}
+
+fn begins_with(text: &[u8], tag: &[u8]) -> bool {
+    text.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag))
 }

@@ -337,3 +337,17 @@ fn an_image_that_is_something_else_is_named() {
         "cannot decode DIR/train/ant/a.png: the file is empty\n  help: replace the file, or remove it from the folder"
     );
 }
+    for (bytes, what) in [
+        ("<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "an SVG drawing\n  help: convert it to PNG"),
+        (
+            "\u{feff}<?xml version=\"1.0\"?>\n<!-- drawn > by hand -->\n<!DOCTYPE svg PUBLIC \"-\">\n<SVG width=\"3\">",
+            "an SVG drawing\n  help: convert it to PNG",
+        ),
+        (
+            "<!doctype html><!-- a page with a drawing --><html><svg/></html>",
+            "a web page\n  help: open it in a browser to see what the server says, and download the file again",
+        ),
+    ] {
+        write(&path, bytes.as_bytes());
+        assert_eq!(text(root, image_folder::load("toy", root)), format!("DIR/train/ant/a.png: this is {what}"));
+    }
