@@ -2,7 +2,7 @@
 //! not applied, and alpha is dropped. The EXIF orientation is applied.
 
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use zune_jpeg::JpegDecoder;
@@ -40,11 +40,13 @@ pub(crate) enum Kind {
 }
 
 /// The kind of a file. The contents decide, since files with another extension than their format's are common; the extension
-/// decides where they say nothing.
+/// decides where they say nothing, or may not be read: that fails when an image is decoded, and not for other files.
 pub(crate) fn kind(path: &Path) -> Result<Kind> {
     let mut start = Vec::new();
-    let file = File::open(path).map_err(|source| files::cannot_read(path, source))?;
-    file.take(16).read_to_end(&mut start).map_err(|source| files::cannot_read(path, source))?;
+    match File::open(path).and_then(|file| file.take(16).read_to_end(&mut start)) {
+        Err(source) if source.kind() != ErrorKind::PermissionDenied => return Err(files::cannot_read(path, source)),
+        _ => {}
+    }
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     Ok(match format(&start) {
         Some("PNG" | "JPEG") => Kind::Readable,

@@ -18,7 +18,7 @@ use crate::error::{DataError, Result};
 use crate::files;
 use crate::image_file::ImageFile;
 pub use save::save;
-use scan::{Class, Scan, file_name, folders, scan};
+use scan::{Class, Scan, file_name, folders, folders_only, scan};
 
 /// Labels are stored as bytes.
 const MAX_CLASSES: usize = 256;
@@ -204,7 +204,7 @@ struct Split {
 /// `train` and `test` may be classes as well, such as the train of CIFAR-100: they are sets if both exist, or if there are
 /// folders in them.
 fn find_split(directory: &Path) -> Result<Option<Split>> {
-    let folders_here = folders(directory)?;
+    let (folders_here, passed_over) = folders_only(directory)?;
     let named = |name: &str| folders_here.iter().find(|path| file_name(path).eq_ignore_ascii_case(name));
     let has_folders = |path: &Path| folders(path).map(|found| !found.is_empty());
     let train = named("train");
@@ -215,14 +215,14 @@ fn find_split(directory: &Path) -> Result<Option<Split>> {
             with_classes = Some(*test);
         }
     }
-    let absent = |names: &str, or: &str| Err(missing(names.into(), directory, "", or));
+    let absent = |names: &str, or: &str| Err(missing(names.into(), directory, &passed_over.reason(), or));
     match (train, with_classes.or(tests.first().copied())) {
         (Some(train), Some(test)) => {
             let stands_in = !file_name(test).eq_ignore_ascii_case(TEST[0]);
             let used = stands_in.then(|| format!("{} is used as the test set", file_name(test)));
             let unused = tests.iter().filter(|path| **path != test);
             let unused = unused.map(|path| format!("{} is not used", file_name(path)));
-            let notes = used.into_iter().chain(unused).collect();
+            let notes = used.into_iter().chain(unused).chain(passed_over.notes()).collect();
             Ok(Some(Split { train: train.clone(), test: test.clone(), notes }))
         }
         (Some(train), None) if has_folders(train)? || folders_here.len() == 1 => {

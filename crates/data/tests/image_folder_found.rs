@@ -101,11 +101,15 @@ fn what_is_not_read_is_said() {
     write(root.join("train/ant/more/c.png"), &png(3, 2, 3));
     write(root.join("train/bee/more/deep/c.png"), &png(3, 2, 3));
     write(root.join("test/loose.png"), &png(3, 2, 3));
+    write(root.join("first.png"), &png(3, 2, 3));
+    write(root.join("second.bmp"), BMP);
+    write(root.join("notes.txt"), b"no image");
     for system in ["__MACOSX", "train/__MACOSX", "train/ant/__MACOSX", "train/.ipynb_checkpoints", "test/@eaDir"] {
         write(root.join(system).join("._a.png"), b"no image");
     }
     write(root.join("train/ant/._a.png"), b"AppleDouble");
     let expected = [
+        "2 images outside the class folders were not read, such as DIR/first.png",
         "2 folders inside class folders were not read, such as DIR/train/ant/more",
         "1 image outside the class folders was not read: DIR/test/loose.png",
     ];
@@ -133,6 +137,54 @@ fn links_are_followed_and_broken_ones_are_said() {
     assert_eq!((dataset.train().labels(), dataset.test().labels()), (&[0, 0, 1][..], &[0, 0, 1][..]));
     let said = "3 broken links were passed over, such as DIR";
     assert_eq!(notes(root, &dataset), [format!("{said}/train/cow"), format!("{said}/test/cow")]);
+    // Beside the sets.
+    symlink("/nowhere/extra", root.join("extra")).unwrap();
+    assert_eq!(notes(root, &load(root))[0], "1 broken link was passed over: DIR/extra");
+    fs::remove_file(root.join("extra")).unwrap();
+    fs::remove_file(root.join("test")).unwrap();
+    symlink("/nowhere/test", root.join("test")).unwrap();
+    assert_eq!(
+        text(root, image_folder::load("toy", root)),
+        "image folder: test (or val, valid, validation) not found in DIR\n  \
+         help: arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg), \
+         or pass the folder train itself, which is then divided\n  \
+         note: 1 broken link was passed over: DIR/test"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_may_not_be_read_matters_if_it_is_an_image() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    write_part(&root.join("train"));
+    write_part(&root.join("test"));
+    let lock = |name: &str| {
+        write(root.join(name), b"secret");
+        fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::read(root.join(name)).is_err()
+    };
+    if !lock("train/ant/notes.txt") {
+        println!("this user may read every file: nothing is tested");
+        return;
+    }
+    lock("notes.txt");
+    lock("train/ant/old.bmp");
+    lock("loose.png");
+    assert_eq!(
+        notes(root, &load(root)),
+        [
+            "1 image outside the class folders was not read: DIR/loose.png",
+            "1 BMP image was passed over, since only PNG and JPEG are read: DIR/train/ant/old.bmp"
+        ]
+    );
+    lock("train/ant/z.png");
+    assert_eq!(
+        text(root, image_folder::load("toy", root)),
+        "cannot read DIR/train/ant/z.png: Permission denied (os error 13)\n  help: make it readable for this user"
+    );
 }
 
 #[test]
@@ -331,12 +383,6 @@ fn an_image_that_is_something_else_is_named() {
     let path = root.join("train/ant/a.png");
     write(&path, b"<!doctype html>");
     assert!(text(root, image_folder::load("toy", root)).starts_with("DIR/train/ant/a.png: this is a web page\n"));
-    write(&path, b"");
-    assert_eq!(
-        text(root, image_folder::load("toy", root)),
-        "cannot decode DIR/train/ant/a.png: the file is empty\n  help: replace the file, or remove it from the folder"
-    );
-}
     for (bytes, what) in [
         ("<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "an SVG drawing\n  help: convert it to PNG"),
         (
@@ -351,3 +397,9 @@ fn an_image_that_is_something_else_is_named() {
         write(&path, bytes.as_bytes());
         assert_eq!(text(root, image_folder::load("toy", root)), format!("DIR/train/ant/a.png: this is {what}"));
     }
+    write(&path, b"");
+    assert_eq!(
+        text(root, image_folder::load("toy", root)),
+        "cannot decode DIR/train/ant/a.png: the file is empty\n  help: replace the file, or remove it from the folder"
+    );
+}

@@ -31,7 +31,7 @@ pub(super) struct Scan {
 
 /// How many things of each kind were passed over, and the first of them.
 #[derive(Default)]
-struct PassedOver(BTreeMap<Thing, (usize, PathBuf)>);
+pub(super) struct PassedOver(BTreeMap<Thing, (usize, PathBuf)>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
@@ -47,13 +47,7 @@ enum Thing {
 
 /// Reads the names in `directory` and its class folders, and the first bytes of the files.
 pub(super) fn scan(directory: &Path) -> Result<Scan> {
-    let mut passed_over = PassedOver::default();
-    let (folders, files) = entries(directory, &mut passed_over)?;
-    for (path, kind) in kinds(files)? {
-        if kind != Kind::Other {
-            passed_over.add(Thing::Outside, path);
-        }
-    }
+    let (folders, mut passed_over) = folders_only(directory)?;
     let mut classes = Vec::new();
     for class in folders {
         let mut in_class = PassedOver::default();
@@ -78,7 +72,29 @@ pub(super) fn scan(directory: &Path) -> Result<Scan> {
 impl Scan {
     /// One note for each kind of thing that was passed over.
     pub fn notes(&self) -> impl Iterator<Item = String> {
-        self.passed_over.0.iter().map(|(thing, (n, first))| {
+        self.passed_over.notes()
+    }
+
+    /// An error if there are no classes, or a class without images that is not allowed.
+    pub fn check(&self, directory: &Path, allow_empty: bool) -> Result<()> {
+        let reason = self.passed_over.reason();
+        if self.classes.is_empty() {
+            return Err(missing("class folders".into(), directory, &reason, ""));
+        }
+        match self.classes.iter().find(|class| class.images.is_empty()) {
+            Some(empty) if !allow_empty => {
+                let or = ", or remove the folder, or allow empty classes (ImageFolder::allow_empty_classes)";
+                Err(missing("images (PNG or JPEG)".into(), &empty.directory, &reason, or))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl PassedOver {
+    /// One note for each kind of thing.
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(thing, (n, first))| {
             let (was, were) = match thing {
                 Thing::Image(format) => (
                     format!("{format} image was passed over, since only PNG and JPEG are read"),
@@ -99,23 +115,11 @@ impl Scan {
         })
     }
 
-    /// An error if there are no classes, or a class without images that is not allowed.
-    pub fn check(&self, directory: &Path, allow_empty: bool) -> Result<()> {
-        let reason = self.notes().fold(String::new(), |all, note| all + "\n  note: " + &note);
-        if self.classes.is_empty() {
-            return Err(missing("class folders".into(), directory, &reason, ""));
-        }
-        match self.classes.iter().find(|class| class.images.is_empty()) {
-            Some(empty) if !allow_empty => {
-                let or = ", or remove the folder, or allow empty classes (ImageFolder::allow_empty_classes)";
-                Err(missing("images (PNG or JPEG)".into(), &empty.directory, &reason, or))
-            }
-            _ => Ok(()),
-        }
+    /// The notes, as lines after an error's help.
+    pub fn reason(&self) -> String {
+        self.notes().fold(String::new(), |all, note| all + "\n  note: " + &note)
     }
-}
 
-impl PassedOver {
     fn add(&mut self, thing: Thing, path: PathBuf) {
         self.0.entry(thing).or_insert((0, path)).0 += 1;
     }
@@ -149,6 +153,18 @@ fn entries(directory: &Path, passed_over: &mut PassedOver) -> Result<(Vec<PathBu
     folders.sort();
     plain.sort();
     Ok((folders, plain))
+}
+
+/// The folders in a directory whose files are not used, with what was passed over.
+pub(super) fn folders_only(directory: &Path) -> Result<(Vec<PathBuf>, PassedOver)> {
+    let mut passed_over = PassedOver::default();
+    let (folders, files) = entries(directory, &mut passed_over)?;
+    for (path, kind) in kinds(files)? {
+        if kind != Kind::Other {
+            passed_over.add(Thing::Outside, path);
+        }
+    }
+    Ok((folders, passed_over))
 }
 
 /// The folders in a directory.
