@@ -50,12 +50,13 @@ const REMOTE: [RemoteFile<'static>; 4] = {
     ]
 };
 
-/// Reads the four IDX files of a directory, in any of the forms that [`mnist::from_dir`](crate::mnist::from_dir) accepts.
+/// Reads the four IDX files of a directory, in any of the forms that [`mnist::from_dir`](crate::mnist::from_dir) accepts;
+/// torchvision's folder is `FashionMNIST/raw`.
 ///
 /// # Errors
 /// If a file is missing, damaged or of another kind; the message lists all missing files.
 pub fn from_dir(directory: &Path) -> Result<Dataset> {
-    idx_dataset::from_dir(NAME, &CLASSES, directory)
+    idx_dataset::from_dir(NAME, &CLASSES, "FashionMNIST/raw", directory)
 }
 
 /// Reads the files from the downloader's cache, and downloads missing ones first.

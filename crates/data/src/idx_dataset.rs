@@ -15,9 +15,6 @@ use crate::idx::{self, IdxImages};
 pub(crate) const FILES: [[&str; 2]; 2] =
     [["train-images-idx3-ubyte", "train-labels-idx1-ubyte"], ["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]];
 
-/// Where the files are looked for: in the directory, then where torchvision puts them.
-const FOLDERS: [&str; 4] = ["", "raw", "MNIST/raw", "FashionMNIST/raw"];
-
 /// Labels are stored as bytes.
 const MAX_CLASSES: i32 = 256;
 
@@ -29,9 +26,10 @@ pub(crate) struct Set {
     pub paths: [PathBuf; 2],
 }
 
-/// Reads the dataset `name` from a directory; `digits` are its class names if the labels are 0 to 9.
-pub(crate) fn from_dir(name: &'static str, digits: &[&str; 10], directory: &Path) -> Result<Dataset> {
-    let (prefix, files) = find(name, directory)?;
+/// Reads the dataset `name` from a directory; `digits` are its class names if the labels are 0 to 9, and `folder` is where
+/// torchvision puts its files.
+pub(crate) fn from_dir(name: &'static str, digits: &[&str; 10], folder: &str, directory: &Path) -> Result<Dataset> {
+    let (prefix, files) = find(name, folder, directory)?;
     let read = |[images, labels]: [PathBuf; 2]| {
         Ok(Set {
             images: idx::read_images(files::open(&images)?, &images)?,
@@ -96,10 +94,11 @@ fn images(set: Set, classes: &RangeInclusive<i32>, names: &[String]) -> Result<I
 /// The files that were found, by (set, contents), both 0 or 1 as in [`FILES`].
 type Found = BTreeMap<(usize, usize), PathBuf>;
 
-/// Finds the four files; returns what their names begin with, such as "emnist-letters", and their paths.
-fn find(dataset: &'static str, directory: &Path) -> Result<(String, [[PathBuf; 2]; 2])> {
+/// Finds the four files; returns what their names begin with, such as "emnist-letters", and their paths. Folders of other
+/// datasets are not searched: their files have the same names.
+fn find(dataset: &'static str, folder: &str, directory: &Path) -> Result<(String, [[PathBuf; 2]; 2])> {
     let mut by_prefix = BTreeMap::new();
-    for folder in FOLDERS {
+    for folder in ["", "raw", folder] {
         by_prefix = files_in(&directory.join(folder))?;
         if !by_prefix.is_empty() {
             break;

@@ -78,7 +78,7 @@ pub fn embedded() -> Dataset {
 /// # Errors
 /// If a file is missing, damaged or of another kind; the message lists all missing files.
 pub fn from_dir(directory: &Path) -> Result<Dataset> {
-    idx_dataset::from_dir(NAME, &DIGITS, directory)
+    idx_dataset::from_dir(NAME, &DIGITS, "MNIST/raw", directory)
 }
 
 /// Reads the files from the downloader's cache, and downloads missing ones first.

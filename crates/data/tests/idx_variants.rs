@@ -260,10 +260,7 @@ fn the_files_of_several_datasets_are_named() {
 #[test]
 fn fashion_mnist_has_the_files_of_mnist_and_its_own_classes() {
     let directory = tempfile::tempdir().unwrap();
-    write_all(
-        directory.path(),
-        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
-    );
+    write_all(directory.path(), NAMES);
     let dataset = fashion_mnist::from_dir(directory.path()).unwrap();
     check(&dataset);
     assert_eq!((dataset.name(), &*dataset.train().classes()[9]), ("Fashion-MNIST", "Ankle boot"));
@@ -273,3 +270,20 @@ fn fashion_mnist_has_the_files_of_mnist_and_its_own_classes() {
             .starts_with("Fashion-MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, ")
     );
 }
+    const NAMES: [&str; 4] =
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+    // torchvision puts both datasets into one directory.
+    let both = tempfile::tempdir().unwrap();
+    let folder = |name: &str| both.path().join(name).join("raw");
+    write_all(&folder("MNIST"), NAMES);
+    write_all(&folder("FashionMNIST"), NAMES);
+    write(&folder("FashionMNIST").join(NAMES[3]), &labels(&[6]));
+    assert_eq!(fashion_mnist::from_dir(both.path()).unwrap().test().labels(), [6]);
+    assert_eq!(mnist::from_dir(both.path()).unwrap().test().labels(), [5]);
+    fs::remove_dir_all(folder("FashionMNIST")).unwrap();
+    assert!(
+        text(fashion_mnist::from_dir(both.path()), both.path()).starts_with("Fashion-MNIST: train-images-idx3-ubyte, ")
+    );
+    fs::rename(folder("MNIST"), both.path().join("FashionMNIST/raw")).unwrap();
+    assert!(text(mnist::from_dir(both.path()), both.path()).starts_with("MNIST: train-images-idx3-ubyte, "));
+    check(&fashion_mnist::from_dir(both.path()).unwrap());
