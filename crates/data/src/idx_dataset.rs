@@ -46,12 +46,12 @@ pub(crate) fn from_dir(name: &'static str, digits: &[&str; 10], folder: &str, di
 
 /// Builds the dataset, with the classes that the labels of both sets have.
 pub(crate) fn dataset(name: &str, digits: &[&str; 10], train: Set, test: Set) -> Result<Dataset> {
-    let classes = classes_of(&train.labels, &test.labels);
+    let (classes, gap) = classes_of(&train.labels, &test.labels);
     let names: Vec<String> = match classes {
         DIGITS => digits.map(str::to_owned).to_vec(),
         _ => classes.clone().map(|label| label.to_string()).collect(),
     };
-    let dataset = Dataset::new(name, images(train, &classes, &names)?, images(test, &classes, &names)?)?;
+    let dataset = Dataset::new(name, images(train, &classes, gap, &names)?, images(test, &classes, gap, &names)?)?;
     let (first, last) = (*classes.start(), *classes.end());
     Ok(match first {
         _ if classes == DIGITS => dataset,
@@ -67,24 +67,46 @@ const DIGITS: RangeInclusive<i32> = 0..=9;
 
 /// The labels of the classes: 0 to 9, or, if others occur, those from the smallest up to the first gap. A label counts if
 /// both sets have it: a damaged byte does not make a class.
-fn classes_of(train: &[i32], test: &[i32]) -> RangeInclusive<i32> {
-    let test: BTreeSet<i32> = test.iter().copied().collect();
-    let both: BTreeSet<i32> = train.iter().copied().filter(|label| test.contains(label)).collect();
+///
+/// Also the label of the gap, if it looks like a class that a set lacks: one set has it, or both have labels beyond it.
+fn classes_of(train: &[i32], test: &[i32]) -> (RangeInclusive<i32>, Option<i32>) {
+    let [train, test] = [train, test].map(|labels| labels.iter().copied().collect::<BTreeSet<i32>>());
+    let both: BTreeSet<i32> = train.intersection(&test).copied().collect();
     let first = both.first().copied().unwrap_or(0);
     let expected = i64::from(first)..;
     let run = expected.zip(&both).take_while(|&(expected, &label)| expected == i64::from(label)).count() as i32;
     let last = first + (run.min(MAX_CLASSES) - 1);
-    if first < 0 || last <= *DIGITS.end() { DIGITS } else { first..=last }
+    let classes = if first < 0 || last <= *DIGITS.end() { DIGITS } else { first..=last };
+    let gap = first.checked_add(run).filter(|gap| {
+        let beyond = both.last() > Some(classes.end().max(gap));
+        let of_one_set = classes != DIGITS && (train.contains(gap) || test.contains(gap));
+        first >= 0 && run <= MAX_CLASSES && (beyond || of_one_set)
+    });
+    (classes, gap)
 }
 
-/// Numbers the labels of a set from 0.
-fn images(set: Set, classes: &RangeInclusive<i32>, names: &[String]) -> Result<Images> {
+/// Numbers the labels of a set from 0; `gap` explains the end of the classes.
+fn images(set: Set, classes: &RangeInclusive<i32>, gap: Option<i32>, names: &[String]) -> Result<Images> {
     let Set { images, labels, paths: [images_path, labels_path] } = set;
     if images.count != labels.len() {
         return Err(DataError::CountMismatch { images_path, images: images.count, labels_path, labels: labels.len() });
     }
     if let Some(sample) = labels.iter().position(|label| !classes.contains(label)) {
         let (label, expected) = (labels[sample], classes.clone());
+        let (absent, bound) = if label < *classes.start() {
+            (Some(label).filter(|_| *classes != DIGITS), format!("begin at {}", classes.start()))
+        } else {
+            (gap, format!("end at {}", classes.end()))
+        };
+        if let Some(absent) = absent {
+            return Err(DataError::Inconsistent {
+                what: labels_path.display().to_string(),
+                problem: format!(
+                    "label {absent} is not in both sets, so the classes {bound}; sample {sample} has the label {label}"
+                ),
+                help: "each class needs images in both sets; if this label is wrong, get a fresh copy of the file",
+            });
+        }
         return Err(DataError::LabelOutOfRange { path: labels_path, sample, label, expected });
     }
     let labels = labels.iter().map(|label| (label - classes.start()) as u8).collect();
@@ -217,7 +239,7 @@ mod tests {
 
     #[test]
     fn classes_are_those_up_to_the_first_gap() {
-        let both = |labels: &[i32]| classes_of(labels, labels);
+        let both = |labels: &[i32]| classes_of(labels, labels).0;
         assert_eq!(both(&[9, 4, 4]), DIGITS);
         assert_eq!(both(&[0, 9, 10]), DIGITS);
         assert_eq!(both(&[3, -1]), DIGITS);
@@ -228,9 +250,22 @@ mod tests {
         assert_eq!(both(&[&letters[..], &[200]].concat()), 1..=26);
         assert_eq!(both(&(0..1000).collect::<Vec<_>>()), 0..=255);
         // A label of one of the sets alone.
-        assert_eq!(classes_of(&letters, &[&letters[..], &[27]].concat()), 1..=26);
+        assert_eq!(classes_of(&letters, &[&letters[..], &[27]].concat()), (1..=26, Some(27)));
         let digits: Vec<i32> = (0..10).collect();
-        assert_eq!(classes_of(&[&digits[..], &[10]].concat(), &digits), DIGITS);
-        assert_eq!(classes_of(&[7], &[5]), DIGITS);
+        assert_eq!(classes_of(&[&digits[..], &[10]].concat(), &digits), (DIGITS, None));
+        assert_eq!(classes_of(&[7], &[5]), (DIGITS, None));
+    }
+
+    #[test]
+    fn a_gap_that_looks_like_a_class_is_told() {
+        let all: Vec<i32> = (0..47).collect();
+        let without = |absent: i32| all.iter().copied().filter(|&label| label != absent).collect::<Vec<_>>();
+        assert_eq!(classes_of(&all, &all), (0..=46, None));
+        assert_eq!(classes_of(&all, &without(20)), (0..=19, Some(20)));
+        assert_eq!(classes_of(&without(46), &all), (0..=45, Some(46)));
+        assert_eq!(classes_of(&all, &without(5)), (DIGITS, Some(5)));
+        // A damaged byte.
+        assert_eq!(classes_of(&[&all[..], &[200]].concat(), &all), (0..=46, None));
+        assert_eq!(classes_of(&[i32::MAX], &[i32::MAX]), (i32::MAX..=i32::MAX, None));
     }
 }

@@ -197,10 +197,26 @@ fn classes_beyond_ten_are_found_from_the_labels() {
     write_letters(directory.path(), &[&letters[..], &[27]].concat());
     assert_eq!(
         text(mnist::from_dir(directory.path()), directory.path()),
-        "DIR/emnist-letters-test-labels-idx1-ubyte.gz: label 27 of sample 26 is out of range\n  \
-         expected 1 to 26, for 26 classes\n  \
-         help: check that this is the labels file of this dataset, or get a fresh copy"
+        "DIR/emnist-letters-test-labels-idx1-ubyte.gz: label 27 is not in both sets, so the classes end at 26; \
+         sample 26 has the label 27\n  \
+         help: each class needs images in both sets; if this label is wrong, get a fresh copy of the file"
     );
+    // A class that the test set lacks.
+    for (absent, problem) in [
+        (20, "label 20 is not in both sets, so the classes end at 19; sample 0 has the label 26"),
+        (26, "label 26 is not in both sets, so the classes end at 25; sample 0 has the label 26"),
+        (1, "label 1 is not in both sets, so the classes begin at 2; sample 25 has the label 1"),
+    ] {
+        let test: Vec<u8> = letters.iter().copied().filter(|&letter| letter != absent).collect();
+        write_letters(directory.path(), &test);
+        assert_eq!(
+            text(mnist::from_dir(directory.path()), directory.path()),
+            format!(
+                "DIR/emnist-letters-train-labels-idx1-ubyte.gz: {problem}\n  \
+                 help: each class needs images in both sets; if this label is wrong, get a fresh copy of the file"
+            )
+        );
+    }
 }
 
 #[test]
@@ -259,19 +275,13 @@ fn the_files_of_several_datasets_are_named() {
 
 #[test]
 fn fashion_mnist_has_the_files_of_mnist_and_its_own_classes() {
+    const NAMES: [&str; 4] =
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
     let directory = tempfile::tempdir().unwrap();
     write_all(directory.path(), NAMES);
     let dataset = fashion_mnist::from_dir(directory.path()).unwrap();
     check(&dataset);
     assert_eq!((dataset.name(), &*dataset.train().classes()[9]), ("Fashion-MNIST", "Ankle boot"));
-    let empty = tempfile::tempdir().unwrap();
-    assert!(
-        text(fashion_mnist::from_dir(empty.path()), empty.path())
-            .starts_with("Fashion-MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, ")
-    );
-}
-    const NAMES: [&str; 4] =
-        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
     // torchvision puts both datasets into one directory.
     let both = tempfile::tempdir().unwrap();
     let folder = |name: &str| both.path().join(name).join("raw");
@@ -287,3 +297,9 @@ fn fashion_mnist_has_the_files_of_mnist_and_its_own_classes() {
     fs::rename(folder("MNIST"), both.path().join("FashionMNIST/raw")).unwrap();
     assert!(text(mnist::from_dir(both.path()), both.path()).starts_with("MNIST: train-images-idx3-ubyte, "));
     check(&fashion_mnist::from_dir(both.path()).unwrap());
+    let empty = tempfile::tempdir().unwrap();
+    assert!(
+        text(fashion_mnist::from_dir(empty.path()), empty.path())
+            .starts_with("Fashion-MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, ")
+    );
+}
