@@ -118,6 +118,7 @@ const CASES: &[Case] = &[
     Case { name: "steps with freezing and evaluation", run: steps::freezing, settings: ONCE },
     Case { name: "steps with kept results", run: steps::kept_results, settings: ONCE },
     Case { name: "steps that are not finite", run: steps::not_finite, settings: ONCE },
+    Case { name: "steps across devices", run: steps::across_devices, settings: ONCE },
     Case { name: "steps' filter formats", run: steps::filter_formats, settings: ONCE },
     Case { name: "steps' launches", run: steps::launches, settings: ONCE },
 ];

@@ -272,6 +272,42 @@ pub fn not_finite() {
     }
 }
 
+/// An optimizer goes on where its net goes: from the CPU to the GPU and back, with its state and its flag.
+pub fn across_devices() {
+    let optimizers: [fn(Vec<Var>) -> Box<dyn Optimizer>; 3] =
+        [|p| Box::new(Sgd::new(p, 0.1)), |p| Box::new(Sgd::new(p, 0.1).momentum(0.9)), |p| Box::new(Adam::new(p, 0.1))];
+    for new in optimizers {
+        let run = |devices: [Device; 3]| {
+            let mut rng = Rng::seed(1);
+            let nets: Vec<Linear> = vec![Linear::new(3, 2, &mut rng), Linear::new(3, 2, &mut rng)];
+            let mut optimizer = new(nets.parameters());
+            let loss = |i: usize, device: Device| {
+                nets[i].forward(&Var::constant(Tensor::from([[1.0, -0.5, 0.25]]).to(device))).square().sum()
+            };
+            for device in devices {
+                nets.to(device);
+                for _ in 0..2 {
+                    optimizer.step(&(loss(0, device) + loss(1, device)).backward());
+                }
+                assert!(optimizer.is_finite());
+                assert!(optimizer.state().iter().all(|(_, _, state)| state.device() == device));
+            }
+            let weights = nets[1].weight.value().to_vec();
+            // A step that is not finite is remembered on the other device, where the next step is finite.
+            optimizer.step(&(loss(0, devices[2]) * f64::NAN + loss(1, devices[2])).backward());
+            nets.to(devices[1]);
+            nets[0].parameters().iter().for_each(|p| p.set_frozen(true));
+            optimizer.step(&loss(1, devices[1]).backward());
+            assert!(!optimizer.is_finite());
+            weights
+        };
+        let (moved, stayed) = (run([Device::Cpu, GPU, Device::Cpu]), run([Device::Cpu; 3]));
+        for (moved, stayed) in moved.iter().zip(&stayed) {
+            assert!((moved - stayed).abs() <= 1e-5, "{moved} after moves, {stayed} on the CPU");
+        }
+    }
+}
+
 /// Filters are in the memory format of the device's convolutions, also after a step and after loading from a file.
 pub fn filter_formats() {
     let net: Conv2d = Conv2d::builder(8, 16, 3).bias(false).build(&mut Rng::seed(1));

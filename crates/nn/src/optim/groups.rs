@@ -1,7 +1,7 @@
 //! Parameter groups and the step that is common to all optimizers.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{Float, TensorOf, ranges};
+use chainrule_tensor::{Device, Float, Shape, TensorOf, ranges};
 
 /// The hyperparameters of an optimizer besides the learning rate, and what it does with them; N is the number of state
 /// tensors of a parameter.
@@ -40,7 +40,7 @@ pub(super) struct Groups<T: Float, H, const N: usize> {
     /// The optimizer's name.
     pub(super) name: &'static str,
     pub(super) groups: Vec<Group<T, H, N>>,
-    /// 1 if a step made a value that is not finite, else 0; on the device of the parameters from the first step on.
+    /// 1 if a step made a value that is not finite, else 0; on the device of the last step's gradients.
     pub(super) non_finite: Option<TensorOf<T>>,
 }
 
@@ -56,11 +56,19 @@ pub(super) struct Update<'a, T: Float, H, const N: usize> {
 }
 
 impl<'a, T: Float, H, const N: usize> Update<'a, T, H, N> {
-    /// The state tensors, initially zero.
+    /// The state tensors, initially zero, on the device of the gradient.
     pub(super) fn state(self) -> [&'a mut TensorOf<T>; N] {
-        let zeros = || TensorOf::full_on(self.gradient.device(), self.gradient.shape(), T::ZERO);
-        self.state.each_mut().map(|state| state.get_or_insert_with(zeros))
+        self.state.each_mut().map(|state| zero_or_moved(state, self.gradient.shape(), self.gradient.device()))
     }
+}
+
+/// The tensor, initially zero, on a device: `Module::to` moves a net's parameters, but not what its optimizer keeps.
+fn zero_or_moved<T: Float>(kept: &mut Option<TensorOf<T>>, shape: Shape, device: Device) -> &mut TensorOf<T> {
+    let kept = kept.get_or_insert_with(|| TensorOf::full_on(device, shape, T::ZERO));
+    if kept.device() != device {
+        *kept = kept.to(device);
+    }
+    kept
 }
 
 impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
@@ -165,8 +173,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
         let non_finite = &mut self.non_finite;
         let mut apply_all = |updates: Vec<Update<'_, T, H, N>>| {
             let Some(first) = updates.first() else { return };
-            let flag = || TensorOf::full_on(first.gradient.device(), (), T::ZERO);
-            let non_finite = non_finite.get_or_insert_with(flag);
+            let non_finite = zero_or_moved(non_finite, Shape::scalar(), first.gradient.device());
             let parameters: Vec<&VarOf<T>> = updates.iter().map(|update| update.parameter).collect();
             VarOf::update_all(&parameters, |values| H::apply(values.into_iter().zip(updates).collect(), non_finite));
         };
