@@ -222,13 +222,9 @@ impl Checkpoint {
             // The names of state tensors have no dot, those of parameters may.
             let (parameter, name) = path.rsplit_once('.').unwrap_or(("", path));
             match (parameters.iter().position(|known| known == parameter), stored.tensor()) {
-                (Some(i), Some(x)) => state.push((i, name.to_owned(), x)),
+                (Some(i), Ok(x)) => state.push((i, name.to_owned(), x)),
                 (None, _) => differences.push(format!("unexpected  {path}: the optimizer has no such parameter")),
-                (_, None) => differences.push(format!(
-                    "mismatch    {path}: saved as {:?}, the net has {}",
-                    stored.dtype,
-                    T::NAME
-                )),
+                (_, Err(why)) => differences.push(format!("mismatch    {path}: {why}")),
             }
         }
         if differences.is_empty() { Ok(state) } else { Err(differences) }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use chainrule_autograd::Var;
 use chainrule_nn::{
-    BatchNorm1d, Checkpoint, Linear, LoadOptions, LoadReport, Module, Progress, Sequential, Sgd, Visitor, children,
-    load_weights, weights_sha256,
+    BatchNorm1d, Checkpoint, Linear, LoadOptions, LoadReport, Module, Optimizer, Progress, Sequential, Sgd, Visitor,
+    children, load_weights, weights_sha256,
 };
 use chainrule_tensor::{Float, Rng, Tensor};
 use tempfile::TempDir;
@@ -216,14 +216,71 @@ fn counters_may_be_missing_but_are_integers() {
     let statistics = vec![f32s("running_mean", &[1], &[5.0]), f32s("running_var", &[1], &[6.0])];
     load_weights(&net, &file(&directory, &statistics)).unwrap();
     assert_eq!(count(&net), 0);
-    for (dtype, shape, bytes) in
-        [("F32", vec![], 1f32.to_le_bytes().to_vec()), ("I64", vec![2], vec![0; 16]), ("I64", vec![], vec![255; 8])]
-    {
+    for (dtype, shape, bytes) in [
+        ("F32", vec![], 1f32.to_le_bytes().to_vec()),
+        ("I64", vec![2], vec![0; 16]),
+        ("I64", vec![], vec![255; 8]),
+        ("I16", vec![], vec![0, 128]),
+        ("I8", vec![], vec![255]),
+        ("U8", vec![0], vec![]),
+        ("U8", vec![8], vec![0; 8]),
+        ("BOOL", vec![], vec![1]),
+    ] {
         let text = format!("  mismatch    num_batches_tracked: saved as {dtype}");
         let tensors = [statistics.clone(), vec![entry("num_batches_tracked", dtype, &shape, bytes)]].concat();
         let error = load_weights(&net, &file(&directory, &tensors)).unwrap_err().to_string();
         assert!(error.contains(&text) && error.contains(", the net has a count\n"), "{error}");
     }
+}
+
+#[test]
+fn counters_are_integers_of_any_format() {
+    let directory = directory();
+    let net = BatchNorm1d::<f32>::new(1).without_affine();
+    let statistics = [f32s("running_mean", &[1], &[5.0]), f32s("running_var", &[1], &[6.0])];
+    for (dtype, bytes, expected) in [
+        ("I8", 127i8.to_le_bytes().to_vec(), 127),
+        ("U8", 200u8.to_le_bytes().to_vec(), 200),
+        ("I16", 0x1234i16.to_le_bytes().to_vec(), 0x1234),
+        ("U16", 0xfedcu16.to_le_bytes().to_vec(), 0xfedc),
+        ("I32", 0x1234_5678i32.to_le_bytes().to_vec(), 0x1234_5678),
+        ("U32", 0xfedc_ba98u32.to_le_bytes().to_vec(), 0xfedc_ba98),
+        ("I64", 0x1234_5678_9abci64.to_le_bytes().to_vec(), 0x1234_5678_9abc),
+        ("U64", u64::MAX.to_le_bytes().to_vec(), u64::MAX),
+    ] {
+        let tensors = [statistics.to_vec(), vec![entry("num_batches_tracked", dtype, &[], bytes)]].concat();
+        load_weights(&net, &file(&directory, &tensors)).unwrap();
+        assert_eq!(count(&net), expected, "{dtype}");
+    }
+}
+
+/// A file may have tensors with more axes than this engine.
+#[test]
+fn tensors_with_nine_axes_do_not_fit() {
+    let (directory, nine) = (directory(), [1, 1, 1, 1, 1, 1, 1, 1, 2]);
+    let check = |net: &dyn Module, tensors: &[Entry], line: &str| {
+        let (path, before) = (file(&directory, tensors), weights_sha256(net));
+        let error = load_weights(net, &path).unwrap_err().to_string();
+        assert_eq!(weights_sha256(net), before);
+        assert!(error.lines().any(|found| found == line), "{error}");
+        let report = LoadOptions::new().strict(false).load(net, &path).unwrap().to_string();
+        assert!(report.lines().any(|found| found == line), "{report}");
+        assert_eq!(count(net), 0);
+    };
+    check(
+        &linear(2, 1),
+        &[f32s("weight", &nine, &[1.0, 2.0]), f32s("bias", &[1], &[3.0])],
+        "  mismatch    weight: saved [1, 1, 1, 1, 1, 1, 1, 1, 2], the net has (1, 2)",
+    );
+    check(
+        &BatchNorm1d::<f32>::new(1).without_affine(),
+        &[
+            f32s("running_mean", &[1], &[5.0]),
+            f32s("running_var", &[1], &[6.0]),
+            entry("num_batches_tracked", "I64", &nine, vec![0; 16]),
+        ],
+        "  mismatch    num_batches_tracked: saved as I64 [1, 1, 1, 1, 1, 1, 1, 1, 2], the net has a count",
+    );
 }
 
 fn one_number<T: Float>(dtype: &'static str, bytes: Vec<u8>) -> Result<(f64, LoadReport), String> {
@@ -346,12 +403,16 @@ fn numbers_in_a_checkpoint_keep_their_bits() {
     let directory = directory();
     let path = directory.path().join("state");
     let rate = |k: u32| 0.1 * 0.97f64.powi(k as i32) / f64::from(k + 3);
-    let build = || {
-        (0..500).fold(Sgd::<f32>::new(Vec::new(), rate(500)), |sgd, k| {
-            sgd.group(Vec::new(), rate(k)).weight_decay(rate(k + 7))
+    let build = |scale: f64| {
+        (0..500).fold(Sgd::<f32>::new(Vec::new(), scale * rate(500)), |sgd, k| {
+            sgd.group(Vec::new(), scale * rate(k)).weight_decay(rate(k + 7))
         })
     };
     let net = Sequential::<f32>::new();
-    Checkpoint::capture(&net, &build(), &Progress::default()).save(&path).unwrap();
-    Checkpoint::load(&path).unwrap().restore(&net, &mut build()).unwrap();
+    let (saved, mut again) = (build(1.0), build(0.3));
+    assert_ne!(again.groups(), saved.groups());
+    Checkpoint::capture(&net, &saved, &Progress::default()).save(&path).unwrap();
+    Checkpoint::load(&path).unwrap().restore(&net, &mut again).unwrap();
+    assert_eq!(again.groups(), saved.groups());
+    assert_eq!(again.groups()[1].lr.to_bits(), rate(0).to_bits());
 }

@@ -109,7 +109,7 @@ impl<T: Float> Plan<T> {
             },
         };
         let value = if stored.shape[..] != *shape {
-            Err(format!("saved {}, the net has {shape}", Shape::from(stored.shape.clone())))
+            Err(format!("saved {}, the net has {shape}", stored.shape_text()))
         } else if convert || stored.dtype == dtype::<T>() {
             stored.converted()
         } else {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chainrule_tensor::{Float, Shape, TensorOf};
+use chainrule_tensor::{Float, MAX_RANK, Shape, TensorOf};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 /// A tensor as stored in a file.
@@ -24,16 +24,25 @@ impl Stored<'_> {
         Stored { bytes: Cow::Owned(self.bytes.into_owned()), ..self }
     }
 
-    /// The tensor, if its numbers are `T`s.
-    pub(crate) fn tensor<T: Float>(&self) -> Option<TensorOf<T>> {
-        (self.dtype == dtype::<T>()).then(|| self.converted().ok()).flatten()
+    /// The tensor, whose numbers are `T`s.
+    ///
+    /// # Errors
+    /// If they are not, or if it has too many axes; the text says what it has.
+    pub(crate) fn tensor<T: Float>(&self) -> Result<TensorOf<T>, String> {
+        if self.dtype != dtype::<T>() {
+            return Err(format!("saved as {:?}, the net has {}", self.dtype, T::NAME));
+        }
+        self.converted()
     }
 
     /// The tensor, with its numbers converted from any of the formats f16, bf16, f32 and f64.
     ///
     /// # Errors
-    /// If the numbers have another format, or one is too large for `T`; the text says which.
+    /// If it has too many axes, if the numbers have another format, or one is too large for `T`; the text says which.
     pub(crate) fn converted<T: Float>(&self) -> Result<TensorOf<T>, String> {
+        if self.shape.len() > MAX_RANK {
+            return Err(format!("saved {}, but a tensor has at most {MAX_RANK} axes", self.shape_text()));
+        }
         let two = |number: fn(u16) -> f64| {
             self.bytes.as_chunks().0.iter().map(|b| T::from_f64(number(u16::from_le_bytes(*b)))).collect()
         };
@@ -58,14 +67,27 @@ impl Stored<'_> {
     /// # Errors
     /// If it is not one; the text says what it is.
     pub(crate) fn count(&self) -> Result<u64, String> {
-        let count = match (self.dtype, &*self.bytes) {
-            (Dtype::I64, &[a, b, c, d, e, f, g, h]) => u64::try_from(i64::from_le_bytes([a, b, c, d, e, f, g, h])).ok(),
-            (Dtype::I32, &[a, b, c, d]) => u64::try_from(i32::from_le_bytes([a, b, c, d])).ok(),
-            (Dtype::U8, &[a]) => Some(a.into()),
-            _ => None,
+        let signed = match self.dtype {
+            Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => true,
+            Dtype::U8 | Dtype::U16 | Dtype::U32 | Dtype::U64 => false,
+            _ => return Err(self.no_count()),
         };
-        let saved = || format!("saved as {:?} {}, the net has a count", self.dtype, Shape::from(self.shape.clone()));
-        count.ok_or_else(saved)
+        // A format has 1 to 8 bytes, so a single integer is one if its bytes are as many.
+        let single = self.shape.iter().product::<usize>() == 1;
+        let negative = signed && self.bytes.last().is_some_and(|&high| high > i8::MAX as u8);
+        if !single || negative {
+            return Err(self.no_count());
+        }
+        Ok(self.bytes.iter().rev().fold(0, |count, &byte| count << 8 | u64::from(byte)))
+    }
+
+    fn no_count(&self) -> String {
+        format!("saved as {:?} {}, the net has a count", self.dtype, self.shape_text())
+    }
+
+    /// The shape as text. In a file it can have more axes than a [`Shape`].
+    pub(crate) fn shape_text(&self) -> String {
+        if self.shape.len() > MAX_RANK { format!("{:?}", self.shape) } else { Shape::from(&*self.shape).to_string() }
     }
 }
 
@@ -106,6 +128,15 @@ pub(crate) fn read_tensors<'a>(bytes: &'a [u8]) -> Result<BTreeMap<String, Store
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn too_many_axes_are_an_error() {
+        let stored = Stored { dtype: Dtype::F32, shape: vec![1; 9], bytes: vec![0; 4].into() };
+        let text = "saved [1, 1, 1, 1, 1, 1, 1, 1, 1], but a tensor has at most 8 axes";
+        assert_eq!(stored.tensor::<f32>().unwrap_err(), text);
+        assert_eq!(stored.converted::<f64>().unwrap_err(), text);
+        assert_eq!(stored.tensor::<f64>().unwrap_err(), "saved as F32, the net has f64");
+    }
 
     #[test]
     fn halves_are_the_numbers_of_the_standard() {
