@@ -2,8 +2,11 @@
 //! twice. It must not say that a right rule is wrong, nor that a wrong one is a kink.
 
 use std::cell::Cell;
+use std::panic::catch_unwind;
 
-use chainrule_autograd::{CheckError, CheckOptions, Operation, Rule, Var64, gradcheck, gradcheck_with, gradgradcheck};
+use chainrule_autograd::{
+    CheckError, CheckOptions, Operation, Rule, Var64, gradcheck, gradcheck_with, gradgradcheck, gradgradcheck_with,
+};
 use chainrule_tensor::{Key, Purpose, Tensor64};
 
 type Checked = fn(&[Var64]) -> Var64;
@@ -28,11 +31,13 @@ fn a_kink_at_the_point() {
 /// Kinks, ties and jumps of other ops, at the point and within a step of it, alone and with nonlinear functions around.
 #[test]
 fn kinks_of_all_kinds() {
-    let kinks: [(&str, Checked, f64); 7] = [
-        ("abs", |x| x[0].abs(), 0.0),
-        ("abs, within a step", |x| x[0].abs().exp(), 4e-6),
-        ("clamp at its bound", |x| x[0].clamp(-1.0, 0.5), 0.5),
-        ("leaky_relu", |x| x[0].leaky_relu(0.1).exp(), 0.0),
+    let h = CheckOptions::default().step;
+    // Each with the difference quotients to the left and to the right.
+    let kinks: [(&str, Checked, f64, [f64; 2]); 7] = [
+        ("abs", |x| x[0].abs(), 0.0, [-1.0, 1.0]),
+        ("abs, within a step", |x| x[0].abs().exp(), 4e-6, [(8e-6 - h) / h, 1.0]),
+        ("clamp at its bound", |x| x[0].clamp(-1.0, 0.5), 0.5, [1.0, 0.0]),
+        ("leaky_relu", |x| x[0].leaky_relu(0.1).exp(), 0.0, [0.1, 1.0]),
         (
             "max pooling of equal pixels",
             |x| {
@@ -40,17 +45,20 @@ fn kinks_of_all_kinds() {
                 (pixels * Var64::constant([2.0, 1.0, 0.0, 0.0])).reshape([1, 1, 2, 2]).max_pool2d(2)
             },
             0.5,
+            [1.0, 2.0],
         ),
-        ("relu, just beside", |x| x[0].relu().square().sqrt(), 2e-6),
-        ("a large slope", |x| 1e6 * x[0].relu(), 0.0),
+        ("relu, just beside", |x| x[0].relu().square().sqrt(), 2e-6, [2e-6 / h, 1.0]),
+        ("a large slope", |x| 1e6 * x[0].relu(), 0.0, [0.0, 1e6]),
     ];
-    for (name, f, x) in kinks {
+    for (name, f, x, [left_quotient, right_quotient]) in kinks {
         let error = gradcheck(f, &[[x].into()]).expect_err(name);
-        assert!(matches!(error, CheckError::Kink { .. }), "{name}: {error}");
+        let CheckError::Kink { left, right, .. } = error else { panic!("{name}: {error}") };
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-4 * b.abs();
+        assert!(near(left, left_quotient) && near(right, right_quotient), "{name}: {left} and {right}");
     }
     // The derivative of relu jumps.
-    let error = gradgradcheck(|x| x[0].relu().square(), &[[0.0].into()]);
-    assert!(error.is_ok() || matches!(error, Err(CheckError::Kink { .. })), "{error:?}");
+    let error = gradgradcheck(|x| x[0].relu().square(), &[[0.0].into()]).expect_err("2·relu has a kink");
+    assert!(matches!(error, CheckError::Kink { .. }), "{error}");
     let error = gradgradcheck(|x| x[0].abs() * &x[0], &[[1e-6].into()]).expect_err("2|x| has a kink");
     assert!(matches!(error, CheckError::Kink { .. }), "{error}");
 }
@@ -168,4 +176,23 @@ fn a_step_that_leaves_the_domain() {
     large.make_mut()[7] = 1e-9;
     let text = text(gradcheck(|x| x[0].log(), &[large]));
     assert!(text.contains("output [7] is NaN where a random direction in input 0 is moved by"), "{text}");
+}
+
+#[test]
+fn options_outside_their_ranges_are_refused() {
+    let check = |second: bool, options: CheckOptions| {
+        let run = if second { gradgradcheck_with } else { gradcheck_with };
+        let panic = catch_unwind(|| run(|x: &[Var64]| x[0].square(), &[[1.0].into()], &options)).unwrap_err();
+        *panic.downcast::<String>().expect("a formatted text")
+    };
+    for second in [false, true] {
+        for step in [0.0, -1e-6, f64::NAN, f64::INFINITY] {
+            let text = check(second, CheckOptions { step, ..CheckOptions::default() });
+            assert_eq!(text, format!("gradcheck: step is {step}\n  rule: 0 < step < ∞"));
+        }
+        for tolerance in [-1.0, f64::NAN, f64::INFINITY] {
+            let text = check(second, CheckOptions { tolerance, ..CheckOptions::default() });
+            assert_eq!(text, format!("gradcheck: tolerance is {tolerance}\n  rule: 0 ≤ tolerance < ∞"));
+        }
+    }
 }

@@ -9,10 +9,12 @@
 //! its left and right are compared.
 
 mod error;
+mod kink;
 
-use chainrule_tensor::{Binary, Key, Purpose, Shape, Tensor64, Unary};
+use chainrule_tensor::{Binary, Key, Purpose, Shape, Tensor64, Unary, ranges};
 
 pub use error::CheckError;
+use kink::MOST_KINKS;
 
 use crate::graph::Var64;
 
@@ -21,9 +23,9 @@ use crate::graph::Var64;
 pub struct CheckOptions {
     /// The name of the function, for messages. By default that of its result, if it is a single op.
     pub name: Option<String>,
-    /// The step h of the central difference, relative to max(1, |x|).
+    /// The step h of the central difference, relative to max(1, |x|); above 0.
     pub step: f64,
-    /// The maximum error, relative to the largest entry of the input's Jacobian.
+    /// The maximum error, relative to the largest entry of the input's Jacobian; at least 0.
     pub tolerance: f64,
     /// The maximum number of Jacobian entries that are all checked. Larger functions are checked along random directions.
     pub full_below: usize,
@@ -50,6 +52,14 @@ impl Default for CheckOptions {
     }
 }
 
+impl CheckOptions {
+    #[track_caller]
+    fn check(&self) {
+        ranges::check("gradcheck", "step", self.step, ranges::POSITIVE);
+        ranges::check("gradcheck", "tolerance", self.tolerance, ranges::NOT_NEGATIVE);
+    }
+}
+
 /// Checks the gradient of a function with respect to all inputs, with the default options.
 ///
 /// ```
@@ -67,11 +77,16 @@ pub fn gradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Result<(
 ///
 /// # Errors
 /// [`CheckError`], if the gradient is wrong or zero everywhere, or if differences cannot tell.
+///
+/// # Panics
+/// If the step is not above 0 or the tolerance is negative, or one is infinite or NaN.
+#[track_caller]
 pub fn gradcheck_with(
     f: impl Fn(&[Var64]) -> Var64,
     inputs: &[Tensor64],
     options: &CheckOptions,
 ) -> Result<(), CheckError> {
+    options.check();
     let y = f(&variables(inputs));
     let (name, y) = (name(options, &y), &*y.value());
     if let Some((output, value)) = not_finite(y) {
@@ -105,11 +120,16 @@ pub fn gradgradcheck(f: impl Fn(&[Var64]) -> Var64, inputs: &[Tensor64]) -> Resu
 ///
 /// # Errors
 /// [`CheckError`], if the second gradient is wrong or zero everywhere, or if differences cannot tell.
+///
+/// # Panics
+/// If the step is not above 0 or the tolerance is negative, or one is infinite or NaN.
+#[track_caller]
 pub fn gradgradcheck_with(
     f: impl Fn(&[Var64]) -> Var64,
     inputs: &[Tensor64],
     options: &CheckOptions,
 ) -> Result<(), CheckError> {
+    options.check();
     let y = f(&variables(inputs));
     let v = Tensor64::random_normal(key(options, u32::MAX), y.shape());
     let n = inputs.len();
@@ -301,43 +321,6 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         })
     }
 
-    /// The error that says that an entry may be a kink, if [`kink`](Self::kink) finds one.
-    fn kink_of(&self, e: &Entry, combination: &Tensor64) -> Option<CheckError> {
-        let step = self.step(e.x);
-        let [left, right] = self.kink(&one_hot(self.x.shape(), e.x), step, combination, e.analytic)?;
-        Some(CheckError::Kink {
-            name: self.name.into(),
-            input: self.input,
-            index: Some(unravel(e.x, &self.x.shape())),
-            output: e.output.map(|j| unravel(j, &self.y.shape())),
-            analytic: e.analytic,
-            left,
-            right,
-            step,
-        })
-    }
-
-    /// The slopes of a combination of the outputs to the left and to the right along u, if they differ and the analytic
-    /// derivative is one of them or between them.
-    fn kink(&self, u: &Tensor64, h: f64, combination: &Tensor64, analytic: f64) -> Option<[f64; 2]> {
-        let at = |h: f64| dot(&self.moved(u, h), combination);
-        let center = dot(self.y, combination);
-        let slopes = |h: f64| [(center - at(-h)) / h, (at(h) - center) / h];
-        // The error of a slope of a smooth function is proportional to the step: twice that of half the step less that of the
-        // step is without it. From three steps, since a kink at a third of one looks smooth to the first two.
-        let steps = [h, h / 2.0, h / 4.0].map(slopes);
-        let sides = [0, 1].map(|i| [0, 1].map(|side| 2.0 * steps[i + 1][side] - steps[i][side]));
-        let jump = sides.map(|[left, right]| (right - left).abs()).into_iter().fold(0.0, f64::max);
-        let (low, high) = sides
-            .as_flattened()
-            .iter()
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), &slope| (slope.min(low), slope.max(high)));
-        let size = low.abs().max(high.abs()).max(1e-3);
-        let slack = self.options.tolerance * size;
-        let between = low - slack <= analytic && analytic <= high + slack;
-        (between && jump > 1e-3 * size).then_some(sides[0])
-    }
-
     fn zero(&self) -> Result<(), CheckError> {
         if self.options.allow_zero {
             return Ok(());
@@ -345,9 +328,6 @@ impl<F: Fn(&[Var64]) -> Var64> Check<'_, F> {
         Err(CheckError::Zero { name: self.name.into(), input: self.input })
     }
 }
-
-/// The number of entries that are examined for a kink.
-const MOST_KINKS: usize = 16;
 
 fn dot(a: &Tensor64, b: &Tensor64) -> f64 {
     a.binary(Binary::Mul, b).sum(&[], false).item()
