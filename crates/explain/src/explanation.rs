@@ -256,12 +256,27 @@ impl Numbers {
         };
         Self {
             count,
-            norm: accurate_sum(values.iter().map(|x| x * x)).sqrt(),
+            norm: TensorOf::norm(&[tensor]).item(),
             min: extreme(|a, b| a <= b),
             max: extreme(|a, b| a >= b),
             mean: accurate_sum(values.iter().copied()) / count.max(1) as f64,
             zeros: values.iter().filter(|&&x| x == 0.0).count(),
             elements: (count <= Self::LISTED).then_some(values),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chainrule_tensor::Tensor64;
+
+    use super::Numbers;
+
+    #[test]
+    fn the_norm_of_large_and_small_numbers_is_exact() {
+        for scale in [1e200, 1.0, 1e-200] {
+            let norm = Numbers::of(&Tensor64::from([3.0 * scale, 4.0 * scale])).norm;
+            assert!((norm / scale - 5.0).abs() < 1e-14, "{norm:e}");
         }
     }
 }

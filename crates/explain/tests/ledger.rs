@@ -1,5 +1,7 @@
 //! The ledger on small functions, and on a CNN with a wrong rule planted in each op in turn.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use chainrule_autograd::{Operation, Rule, Tangent, TangentSource, Var64, VarOf};
 use chainrule_explain::ledger::{Column, Ledger, LedgerError, LedgerOptions, Verdict, ledger, plant};
 use chainrule_tensor::{Conv2dOptions, Float, Key, Purpose, Tensor64, TensorOf, Unary};
@@ -250,4 +252,19 @@ fn parameters_have_their_values_afterwards() {
     let before = net.conv2.value().clone();
     let _ = ledger(|| net.loss(true), &few(20)).unwrap();
     assert_eq!(net.conv2.value().to_vec(), before.to_vec());
+}
+
+#[test]
+fn limits_outside_their_ranges_are_refused() {
+    let w = Var64::parameter("w", [0.5, -1.5]);
+    let text = |options: LedgerOptions| {
+        let panic = catch_unwind(AssertUnwindSafe(|| ledger(|| w.square().sum(), &options))).unwrap_err();
+        *panic.downcast::<String>().expect("a formatted text")
+    };
+    for x in [-1.0, f64::NAN, f64::INFINITY] {
+        let tolerance = text(LedgerOptions { tolerance: x, ..LedgerOptions::default() });
+        assert_eq!(tolerance, format!("ledger: tolerance is {x}\n  rule: 0 ≤ tolerance < ∞"));
+        let floor = text(LedgerOptions { floor: x, ..LedgerOptions::default() });
+        assert_eq!(floor, format!("ledger: floor is {x}\n  rule: 0 ≤ floor < ∞"));
+    }
 }

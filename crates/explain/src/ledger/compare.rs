@@ -44,7 +44,8 @@ pub(super) fn compare(derivative: f64, difference: &Difference, options: &Ledger
     let Difference { value, error, jump, .. } = *difference;
     let gap = (derivative - value).abs();
     let allowed = options.tolerance * derivative.abs().max(value.abs()) + options.floor;
-    // Differences of finite values always have a finite error.
+    // The error is infinite where the function has infinite or NaN values beside the point, or a difference of its values
+    // overflows.
     if !error.is_finite() {
         Match::Edge
     } else if !derivative.is_finite() {

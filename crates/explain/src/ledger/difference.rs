@@ -2,8 +2,9 @@
 //!
 //! Ridders' method (Ridders: "Accurate computation of F′(x) and F′(x)F″(x)", Advances in Engineering Software 4, 1982; the
 //! table as in Press and others: "Numerical Recipes", section 5.7): central differences for steps h, h/2, h/4, … are
-//! extrapolated to step 0, and the entry of the table that differs least from its neighbors is taken. Unlike theirs, an entry is also compared with that of the same
-//! order one step before, and all steps are tried: kinks make a table that converges only below some step.
+//! extrapolated to step 0, and the entry of the table that differs least from its neighbors is taken. Unlike theirs, an
+//! entry is also compared with that of the same order one step before, and all steps are tried: kinks make a table that
+//! converges only below some step.
 
 /// A derivative by differences.
 #[derive(Clone, Copy, Debug, PartialEq)]

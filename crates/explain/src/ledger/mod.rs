@@ -16,7 +16,7 @@ mod table;
 mod trace;
 
 use chainrule_autograd::{TangentSource, Var64, no_grad};
-use chainrule_tensor::Tensor64;
+use chainrule_tensor::{Tensor64, ranges};
 
 pub use compare::Verdict;
 pub use difference::{Difference, difference};
@@ -36,9 +36,9 @@ pub struct LedgerOptions {
     pub samples: usize,
     /// The seed of the sample.
     pub seed: u64,
-    /// The largest difference of two columns, relative to the larger number.
+    /// The largest difference of two columns, relative to the larger number; at least 0.
     pub tolerance: f64,
-    /// The difference of two columns that is always accepted, since sums in `f64` are not exact.
+    /// The difference of two columns that is always accepted, since sums in `f64` are not exact; at least 0.
     pub floor: f64,
 }
 
@@ -131,7 +131,13 @@ pub enum LedgerError {
 ///
 /// # Errors
 /// [`LedgerError`], if the value is not a finite scalar that depends on parameters alone.
+///
+/// # Panics
+/// If the tolerance or the floor is negative, infinite or NaN.
+#[track_caller]
 pub fn ledger(f: impl Fn() -> Var64, options: &LedgerOptions) -> Result<Ledger, LedgerError> {
+    ranges::check("ledger", "tolerance", options.tolerance, ranges::NOT_NEGATIVE);
+    ranges::check("ledger", "floor", options.floor, ranges::NOT_NEGATIVE);
     let f: &dyn Fn() -> Var64 = &f;
     let loss = f();
     if loss.shape().numel() != 1 {
