@@ -34,7 +34,8 @@ struct Sgd {
   int32_t nesterov, first;
 };
 
-template <class T> DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s, const StepParameters* parameters, T* non_finite) {
+template <class T>
+DEVICE void sgd_step(const TensorList<T>& list, const Sgd& s, const StepParameters* parameters, T* non_finite) {
   const T lr = T(s.lr * parameters->rate), kept = T(s.momentum), rest = T(1.0 - s.dampening), decay = T(s.weight_decay);
   for_elements(list, [&](int tensor, uint32_t i) {
     T* p = list.p[tensor] + i;
@@ -58,7 +59,8 @@ struct Adam {
   int32_t decoupled;
 };
 
-template <class T> DEVICE void adam_step(const TensorList<T>& list, const Adam& s, const StepParameters* parameters, T* non_finite) {
+template <class T>
+DEVICE void adam_step(const TensorList<T>& list, const Adam& s, const StepParameters* parameters, T* non_finite) {
   __shared__ double corrections[2];
   if (threadIdx.x < 2) {
     const double beta = threadIdx.x ? s.beta2 : s.beta1;

@@ -162,14 +162,19 @@ pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
 /// Panics because there is no memory for a tensor or for a copy of its elements; the text has what was asked.
 #[cold]
 pub(crate) fn out_of_memory<T: Scalar>(shape: &Shape) -> ! {
-    let gib = |bytes: f64| bytes / f64::from(1 << 30);
     panic!(
-        "cpu: out of memory: {:.1} GiB requested for a tensor of shape {shape} of {}, {:.1} GiB in use by tensors\n  \
+        "cpu: out of memory: {} requested for a tensor of shape {shape} of {}, {} in use by tensors\n  \
          rule: use a smaller batch or a smaller net, or close other programs",
-        gib(shape.numel() as f64 * size_of::<T>() as f64),
+        size_text(shape.numel() as f64 * size_of::<T>() as f64),
         T::NAME,
-        gib(stats().in_use as f64)
+        size_text(stats().in_use as f64)
     )
+}
+
+/// A number of bytes in GiB, or in MiB if that is less than one.
+fn size_text(bytes: f64) -> String {
+    let (mib, gib) = (bytes / f64::from(1 << 20), bytes / f64::from(1 << 30));
+    if gib < 1.0 { format!("{mib:.1} MiB") } else { format!("{gib:.1} GiB") }
 }
 
 /// An empty vector with room for the elements of a tensor.
@@ -235,6 +240,12 @@ mod tests {
     #[should_panic(expected = "GiB requested for a tensor of shape (4503599627370496,) of f32")]
     fn elements_of_a_broadcast_that_have_no_room_are_a_panic() {
         let _ = Tensor::ones(1).broadcast_to(TOO_MANY).to_vec();
+    }
+
+    #[test]
+    fn sizes_below_a_gibibyte_are_in_mebibytes() {
+        let sizes = [0.0, 1e5, f64::from(1 << 20), f64::from(1 << 29), f64::from(1 << 30), 1.5 * f64::from(1 << 30)];
+        assert_eq!(sizes.map(size_text), ["0.0 MiB", "0.1 MiB", "1.0 MiB", "512.0 MiB", "1.0 GiB", "1.5 GiB"]);
     }
 
     #[test]

@@ -49,7 +49,8 @@ impl GraphMemory {
     /// Captures a step and launches it once. Every replay overwrites the tensors that it returns.
     ///
     /// No other thread uses the device between the capture and that launch: it could take memory that the step has freed,
-    /// and write what the step is yet to read.
+    /// and write what the step is yet to read. A step that waits for another thread which uses the device, such as a loader
+    /// that uploads a batch, therefore deadlocks: wait before the call.
     ///
     /// # Panics
     /// If the step panics, or transfers data between host and device. What it did until then is launched, so that the device

@@ -6,6 +6,7 @@ use crate::error::OrPanic;
 use crate::geometry::ConvGeometry;
 use crate::kernel::{BatchNormGradients, ByteKernels, Epilogue, ImageStep, MAX_IMAGE_STEPS, PoolIndices, Tap};
 use crate::random::{Key, Purpose};
+use crate::ranges;
 use crate::shape::Shape;
 use crate::shape_rules::{Conv2dOptions, Window};
 use crate::tensor::TensorOf;
@@ -249,9 +250,10 @@ impl<T: Float> TensorOf<T> {
     /// in the same pass; also the mean, the biased variance and 1/√(var + ε), each (C).
     ///
     /// # Panics
-    /// If x has fewer than two axes or no elements, or a shape does not match.
+    /// If x has fewer than two axes or no elements, a shape does not match, or ε is negative or not finite.
     #[track_caller]
     pub fn batch_norm(&self, gamma: &Self, beta: &Self, eps: f64, epilogue: Epilogue<'_, Self>) -> (Self, [Self; 3]) {
+        ranges::check("batch_norm", "eps", eps, ranges::NOT_NEGATIVE);
         not_empty("batch_norm", self);
         check_channels(self.shape(), &[("gamma", gamma), ("beta", beta)]);
         check_residual("batch_norm", self.shape(), epilogue);

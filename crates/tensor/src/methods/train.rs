@@ -30,16 +30,17 @@ impl<T: Float> TensorOf<T> {
     /// one pass.
     ///
     /// # Panics
-    /// If the norm is not a scalar.
+    /// If the norm is not a scalar, or `max_norm` is negative or NaN; infinity does not clip.
     #[track_caller]
     pub fn clip_to_norm(xs: Vec<&mut Self>, norm: &TensorOf<f64>, max_norm: f64) {
+        ranges::check("clip_to_norm", "max_norm", max_norm, ranges::LIMIT);
         assert!(norm.rank() == 0, "clip_to_norm: the norm has shape {}\n  rule: a scalar, shape ()", norm.shape());
         T::clip_to_norm(xs, norm, max_norm);
     }
 
     /// One SGD step on all parameters, in place, in one pass. `non_finite`, a scalar on the parameters' device, becomes 1
-    /// if a new value of a parameter is infinite or NaN; else it is unchanged. A gradient that is not finite
-    /// makes such a value. A GPU is not synchronized.
+    /// if a new value of a parameter is infinite or NaN; else it is unchanged. A gradient that is not finite makes such a
+    /// value. A GPU is not synchronized.
     ///
     /// # Panics
     /// If a shape differs.
@@ -55,9 +56,9 @@ impl<T: Float> TensorOf<T> {
         T::sgd_step(slots, non_finite);
     }
 
-    /// One Adam or `AdamW` step on all parameters and their moments, in place, in one pass. `non_finite`, a scalar on the parameters' device, becomes 1
-    /// if a new value of a parameter or of its second moment is infinite or NaN; else it is unchanged. A gradient that is not finite
-    /// makes such a value. A GPU is not synchronized.
+    /// One Adam or `AdamW` step on all parameters and their moments, in place, in one pass. `non_finite`, a scalar on the
+    /// parameters' device, becomes 1 if a new value of a parameter or of its second moment is infinite or NaN; else it is
+    /// unchanged. A gradient that is not finite makes such a value. A GPU is not synchronized.
     ///
     /// # Panics
     /// If a shape differs.
@@ -86,4 +87,40 @@ fn same_shape<T: Element>(op: &str, parameter: &TensorOf<T>, other: &TensorOf<T>
         parameter.shape(),
         other.shape()
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Tensor, Tensor64};
+
+    fn clip(max_norm: f64) -> Vec<f32> {
+        let mut x = Tensor::from([3.0, 4.0]);
+        Tensor::clip_to_norm(vec![&mut x], &Tensor64::scalar(5.0), max_norm);
+        x.to_vec()
+    }
+
+    #[test]
+    fn a_limit_of_0_or_infinity_is_valid() {
+        assert_eq!(clip(0.0), [0.0, 0.0]);
+        assert_eq!(clip(f64::INFINITY), [3.0, 4.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "clip_to_norm: max_norm is -1\n  rule: 0 ≤ max_norm ≤ ∞")]
+    fn a_negative_limit_is_refused() {
+        clip(-1.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "clip_to_norm: max_norm is NaN\n  rule: 0 ≤ max_norm ≤ ∞")]
+    fn a_limit_that_is_nan_is_refused() {
+        clip(f64::NAN);
+    }
+
+    #[test]
+    #[should_panic(expected = "batch_norm: eps is -0.00001\n  rule: 0 ≤ eps < ∞")]
+    fn a_negative_eps_of_batch_norm_is_refused() {
+        let (x, one) = (Tensor::ones([2, 1]), Tensor::ones(1));
+        x.batch_norm(&one, &one, -1e-5, crate::Epilogue::NONE);
+    }
 }
