@@ -1,7 +1,7 @@
 //! Parameter groups keep the ratios of their learning rates.
 
 use chainrule_autograd::VarOf;
-use chainrule_nn::{Adam, AdamW, Optimizer, Schedule, Sgd};
+use chainrule_nn::{Adam, AdamW, GroupSettings, Optimizer, Schedule, Sgd};
 
 type Parameters = [VarOf<f64>; 2];
 
@@ -74,4 +74,16 @@ fn rates_that_are_all_0_stay_equal() {
 fn without_a_ratio_the_rates_cannot_be_scaled() {
     let [mut sgd, ..] = optimizers(&parameters(), 0.0, 0.1);
     sgd.set_lr(0.2);
+}
+
+#[test]
+fn settings_that_only_one_side_has_are_named() {
+    let [p, _] = parameters();
+    let mut sgd = Sgd::new(vec![p.clone()], 0.1);
+    let (mut more, mut less) = (sgd.groups(), sgd.groups());
+    more[0].hyperparameters.insert("rho".into(), 0.9);
+    less[0].hyperparameters.remove("momentum");
+    let mut differences = |groups: &[GroupSettings]| sgd.restore(Vec::new(), &[0], groups).unwrap_err();
+    assert_eq!(differences(&more), ["rho of group 0: saved 0.9, this optimizer has none"]);
+    assert_eq!(differences(&less), ["momentum of group 0: not saved, this optimizer has 0"]);
 }

@@ -105,6 +105,11 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
                     None => differences.push(format!("{name} of group {i}: not saved, this optimizer has {value}")),
                 }
             }
+            for (name, before) in &saved.hyperparameters {
+                if !own.hyperparameters.contains_key(name) {
+                    differences.push(format!("{name} of group {i}: saved {before}, this optimizer has none"));
+                }
+            }
             for (name, rate) in [("lr", saved.lr), ("initial_lr", saved.initial_lr)] {
                 if !ranges::NOT_NEGATIVE.contains(&rate) {
                     let rule = ranges::rule(name, &ranges::NOT_NEGATIVE);
