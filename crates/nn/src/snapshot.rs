@@ -1,5 +1,6 @@
 //! Copies in memory of all that training changes.
 
+use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::module::{Item, Module, Visitor};
@@ -60,11 +61,26 @@ impl<T: Float> Snapshot<T> {
     /// Returns the net and the optimizer, the same as were copied, to this state.
     ///
     /// # Panics
-    /// If it is another net or another optimizer.
+    /// If it is another net or another optimizer; neither is changed then.
     #[track_caller]
     pub fn restore(&self, net: &dyn Module<T>, optimizer: &mut dyn Optimizer<T>) {
         let parameters = net.parameters();
-        assert!(parameters.len() == self.parameters.len(), "Snapshot: it is of another net");
+        let (mut buffers, mut counters) = (Vec::new(), 0);
+        net.visit(&mut Visitor::new(&mut |_, item| match item {
+            Item::Buffer(buffer) => buffers.push(buffer.get().shape()),
+            Item::Counter(_) => counters += 1,
+            _ => {}
+        }));
+        assert!(
+            parameters.iter().map(VarOf::shape).eq(self.parameters.iter().map(TensorOf::shape))
+                && buffers.into_iter().eq(self.buffers.iter().map(TensorOf::shape))
+                && counters == self.counters.len(),
+            "Snapshot: it is of another net\n  rule: restore the net that it was taken of"
+        );
+        let state = self.state.iter().map(|(i, name, x)| (*i, name.clone(), copy(x))).collect();
+        if let Err(differences) = optimizer.restore(state, &self.steps, &self.groups) {
+            panic!("Snapshot: it is of another optimizer\n  {}", differences.join("\n  "));
+        }
         for (parameter, saved) in parameters.iter().zip(&self.parameters) {
             parameter.update(|value| value.copy_from(saved));
         }
@@ -74,20 +90,18 @@ impl<T: Float> Snapshot<T> {
             Item::Counter(counter) => counter.set(*counters.next().expect("the net is the same")),
             _ => {}
         }));
-        let state = self.state.iter().map(|(i, name, x)| (*i, name.clone(), copy(x))).collect();
-        if let Err(differences) = optimizer.restore(state, &self.steps, &self.groups) {
-            panic!("Snapshot: it is of another optimizer\n  {}", differences.join("\n  "));
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use chainrule_autograd::Var;
     use chainrule_tensor::{Rng, Tensor};
 
     use super::*;
-    use crate::{Adam, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, Sequential, Sgd};
+    use crate::{Adam, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, Sequential, Sgd};
 
     fn net() -> Sequential {
         let mut rng = Rng::seed(1);
@@ -126,5 +140,42 @@ mod tests {
         check(&nets[0], &mut Adam::new(p, 0.1));
         check(&nets[1], &mut Sgd::new(q, 0.1).momentum(0.9));
         check(&nets[2], &mut Sgd::new(r, 0.1));
+    }
+
+    /// Asserts that a snapshot is refused, and that the net stays as it was.
+    fn refused(snapshot: &Snapshot, net: &Sequential, optimizer: &mut dyn Optimizer, text: &str) {
+        let before = crate::weights_sha256(net);
+        let panic = catch_unwind(AssertUnwindSafe(|| snapshot.restore(net, optimizer))).unwrap_err();
+        let constant = panic.downcast_ref::<&str>().copied();
+        assert_eq!(panic.downcast_ref::<String>().map(String::as_str).or(constant), Some(text));
+        assert_eq!(crate::weights_sha256(net), before);
+    }
+
+    #[test]
+    fn another_optimizer_leaves_the_net_as_it_is() {
+        let net = net();
+        let snapshot = Snapshot::take(&net, &Sgd::new(net.parameters(), 0.1));
+        train(&net, &mut Sgd::new(net.parameters(), 0.1));
+        let text = "Snapshot: it is of another optimizer\n  momentum of group 0: saved 0, this optimizer has 0.9";
+        refused(&snapshot, &net, &mut Sgd::new(net.parameters(), 0.1).momentum(0.9), text);
+    }
+
+    #[test]
+    fn another_net_is_left_as_it_is() {
+        let (net, text) = (net(), "Snapshot: it is of another net\n  rule: restore the net that it was taken of");
+        let sgd = |net: &Sequential| Sgd::new(net.parameters(), 0.1);
+        let snapshot = Snapshot::take(&net, &sgd(&net));
+        let mut rng = Rng::seed(2);
+        // With as many parameters of other shapes, and with another buffer.
+        let others = [
+            Sequential::new()
+                .add(Conv2d::builder(1, 2, 3).build(&mut rng))
+                .add(BatchNorm2d::new(2))
+                .add(Linear::new(3, 3, &mut rng)),
+            self::net().add(BatchNorm1d::new(3).without_affine()),
+        ];
+        for other in &others {
+            refused(&snapshot, other, &mut sgd(other), text);
+        }
     }
 }
