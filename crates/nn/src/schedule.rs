@@ -137,12 +137,40 @@ impl Curve {
             Self::OneCycle { peak, steps, rising, start_divisor, end_divisor } => {
                 let (start, last) = (peak / start_divisor, (steps - 1) as f64);
                 let (step, top) = ((step as f64).min(last), rising * steps as f64 - 1.0);
-                if step <= top {
+                // With `step <= top`, a top of 0 would be 0/0; with `step < top` alone, one of the last step would be.
+                if step < top || top >= last {
                     half_cosine(start, peak, step / top)
                 } else {
                     half_cosine(peak, start / end_divisor, (step - top) / (last - top))
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file can have any share of rising steps.
+    #[test]
+    fn one_cycle_is_finite_and_reaches_its_peak_for_every_share() {
+        for steps in 2..=9 {
+            for rising in [0.0, 0.25, 0.3, 0.5, 1.0 / steps as f64, 1.0] {
+                let curve = Curve::OneCycle { peak: 0.1, steps, rising, start_divisor: 25.0, end_divisor: 1e4 };
+                curve.checked().unwrap();
+                for step in 0..steps + 2 {
+                    let lr = curve.lr(step);
+                    assert!(lr > 0.0 && lr <= 0.1 * (1.0 + 1e-12), "step {step} of {steps}, rising {rising}: {lr}");
+                }
+            }
+        }
+        let lrs = |rising| {
+            let curve = Curve::OneCycle { peak: 0.1, steps: 2, rising, start_divisor: 25.0, end_divisor: 1e4 };
+            [0, 1].map(|step| curve.lr(step))
+        };
+        let near = |found: [f64; 2], expected: [f64; 2]| found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15);
+        assert!(near(lrs(0.5), [0.1, 4e-7]), "{:?}", lrs(0.5));
+        assert!(near(lrs(1.0), [4e-3, 0.1]), "{:?}", lrs(1.0));
     }
 }
