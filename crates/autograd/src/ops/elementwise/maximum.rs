@@ -48,7 +48,7 @@ impl<T: Float> Rule<T> for Maximum {
     describe! {
         name: "maximum",
         formula: "y = max(a, b)",
-        derivative: "da = dy where a > b, dy/2 where a = b, else 0; db = dy where b > a, dy/2 where a = b, else 0",
+        derivative: "da = 0 where a < b, dy/2 where a = b, else dy; db = 0 where b < a, dy/2 where a = b, else dy",
         saved: "a, b",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
@@ -62,7 +62,7 @@ impl<T: Float> Rule<T> for Minimum {
     describe! {
         name: "minimum",
         formula: "y = min(a, b)",
-        derivative: "da = dy where a < b, dy/2 where a = b, else 0; db = dy where b < a, dy/2 where a = b, else 0",
+        derivative: "da = 0 where a > b, dy/2 where a = b, else dy; db = 0 where b > a, dy/2 where a = b, else dy",
         saved: "a, b",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
@@ -82,5 +82,11 @@ mod tests {
         assert_eq!(g[&b].item(), 1.5);
         let g = a.minimum(&b).sum().backward();
         assert_eq!(g[&a].to_vec(), [1.0, 0.5, 0.0]);
+        // Where one is NaN, all of dy goes to both.
+        let nan = Var64::parameter("nan", f64::NAN);
+        for y in [a.maximum(&nan), nan.minimum(&a)] {
+            let g = y.sum().backward();
+            assert_eq!((g[&a].to_vec(), g[&nan].item()), (vec![1.0; 3], 3.0));
+        }
     }
 }
