@@ -72,39 +72,56 @@ pub enum Pass {
     Forward,
     /// Backward: the gradient of an input of an operation.
     Backward,
+    /// Backward: the sum of the gradients of a variable that has several uses, each of which is finite.
+    Sum,
 }
 
 /// The first operation whose result is not finite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NonFinite {
-    /// The name of the operation.
+    /// The name of the operation; that of the variable's own operation for a sum of gradients.
     pub op: String,
     /// The path of its layer, if its parameters tell.
     pub layer: Option<String>,
     /// The pass.
     pub pass: Pass,
-    /// The result that is not finite: its output or, in the backward pass, the gradient of an input.
+    /// The name of the variable whose value or gradient is not finite.
+    pub variable: String,
+    /// That value or gradient.
     pub result: Extent,
-    /// The values that it was computed from, by name: the inputs and, in the backward pass, `dy`, the gradient of the output.
+    /// What it was computed from, by name: the inputs and, in the backward pass, `dy`, the gradient of the output; nothing for
+    /// a sum.
     pub inputs: Vec<(String, Extent)>,
 }
 
 impl NonFinite {
-    fn new<T: Float>(op: &Operation<'_, T>, pass: Pass, result: Extent) -> Self {
+    fn new<T: Float>(op: &Operation<'_, T>, pass: Pass, variable: &VarOf<T>, result: Extent) -> Self {
         let inputs = (0..op.parents()).map(|i| (op.parent(i).name(), Extent::of(&op.parent(i).value()))).collect();
-        Self { op: op.rule().name().into(), layer: op.layer(), pass, result, inputs }
+        Self { op: op.rule().name().into(), layer: op.layer(), pass, variable: variable.name(), result, inputs }
+    }
+
+    /// The sum of the gradients of a variable.
+    fn sum<T: Float>(variable: &VarOf<T>, result: Extent) -> Self {
+        let op = variable.operation();
+        Self {
+            op: op.as_ref().map_or("parameter", |op| op.rule().name()).into(),
+            layer: op.and_then(|op| op.layer()),
+            pass: Pass::Sum,
+            variable: variable.name(),
+            result,
+            inputs: Vec::new(),
+        }
     }
 }
 
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.op)?;
-        if let Some(layer) = &self.layer {
-            write!(f, " of {layer}")?;
-        }
-        match self.pass {
-            Pass::Forward => write!(f, ": output {}", self.result)?,
-            Pass::Backward => write!(f, ", backward: gradient {}", self.result)?,
+        let Self { op, pass, variable, result, .. } = self;
+        let layer = self.layer.as_ref().map_or(String::new(), |layer| format!(" of {layer}"));
+        match pass {
+            Pass::Forward => write!(f, "{op}{layer}: output {result}")?,
+            Pass::Backward => write!(f, "{op}{layer}, backward: gradient of {variable} {result}")?,
+            Pass::Sum => write!(f, "sum of the gradients of {variable}{layer} {result}")?,
         }
         self.inputs.iter().try_for_each(|(name, extent)| write!(f, "\n  {name} {extent}"))
     }
@@ -127,10 +144,11 @@ pub struct Trace<T: Float> {
 /// Only recorded operations are seen: not those on constants alone.
 ///
 /// ```
-/// use chainrule_autograd::{Pass, Var64, trace_non_finite};
+/// use chainrule_autograd::Var64;
+/// use chainrule_autograd::non_finite::{Pass, trace};
 /// let x = Var64::parameter("x", [0.0, 4.0]);
 /// // The square root is finite at 0, but its slope is not.
-/// let found = trace_non_finite(|| x.sqrt().sum()).non_finite.unwrap();
+/// let found = trace(|| x.sqrt().sum()).non_finite.unwrap();
 /// assert_eq!((&*found.op, found.pass), ("sqrt", Pass::Backward));
 /// assert_eq!(found.inputs[0].1.range, Some((0.0, 4.0)));
 /// ```
@@ -138,14 +156,14 @@ pub struct Trace<T: Float> {
 /// # Panics
 /// As [`VarOf::backward`].
 #[track_caller]
-pub fn trace_non_finite<T: Float>(forward: impl FnOnce() -> VarOf<T>) -> Trace<T> {
+pub fn trace<T: Float>(forward: impl FnOnce() -> VarOf<T>) -> Trace<T> {
     let found = Rc::new(RefCell::new(None));
     let seen = found.clone();
     let look = move |var: VarOf<T>| {
         let mut seen = seen.borrow_mut();
         if let (None, Some(op)) = (&*seen, var.operation()) {
             let result = Extent::of(&var.value());
-            *seen = (!result.is_finite()).then(|| NonFinite::new(&op, Pass::Forward, result));
+            *seen = (!result.is_finite()).then(|| NonFinite::new(&op, Pass::Forward, &var, result));
         }
         drop(seen);
         var
@@ -161,14 +179,29 @@ struct Finder(Option<NonFinite>);
 
 impl<T: Float> Observer<T> for Finder {
     fn node_done(&mut self, op: &Operation<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
-        if self.0.is_some() {
-            return;
+        self.arrived(op.output(), dy);
+        for (i, gradient) in gradients.iter().enumerate() {
+            let (None, Some(gradient)) = (&self.0, gradient) else { continue };
+            let result = Extent::of(&gradient.value());
+            if !result.is_finite() {
+                let mut found = NonFinite::new(op, Pass::Backward, op.parent(i), result);
+                found.inputs.push(("dy".into(), Extent::of(&dy.value())));
+                self.0 = Some(found);
+            }
         }
-        let results = gradients.iter().flatten().map(|gradient| Extent::of(&gradient.value()));
-        if let Some(result) = results.into_iter().find(|result| !result.is_finite()) {
-            let mut found = NonFinite::new(op, Pass::Backward, result);
-            found.inputs.push(("dy".into(), Extent::of(&dy.value())));
-            self.0 = Some(found);
+    }
+
+    fn gradient_final(&mut self, parameter: &VarOf<T>, gradient: &VarOf<T>) {
+        self.arrived(parameter, gradient);
+    }
+}
+
+impl Finder {
+    /// The gradient of a variable is complete. What its uses contributed was finite, if nothing was found before.
+    fn arrived<T: Float>(&mut self, variable: &VarOf<T>, gradient: &VarOf<T>) {
+        if self.0.is_none() {
+            let result = Extent::of(&gradient.value());
+            self.0 = (!result.is_finite()).then(|| NonFinite::sum(variable, result));
         }
     }
 }
@@ -181,14 +214,14 @@ mod tests {
     #[test]
     fn the_first_operation_that_is_not_finite_is_named_with_its_inputs() {
         let w = Var::parameter("fc.weight", [[3e38], [-3e38]]);
-        let x = Var::parameter("x", [[10.0]]);
+        let x = Var::constant([[10.0]]);
         // Later operations are not finite either: relu, and a product that is NaN.
-        let trace = trace_non_finite(|| (x.linear(&w, None).relu() * 0.0).sum());
+        let trace = trace(|| (x.linear(&w, None).relu() * 0.0).sum());
         assert!(trace.loss.item().is_nan());
         assert_eq!(
             trace.non_finite.unwrap().to_string(),
             "linear of fc: output (1, 2): 2 infinite\n  \
-             x (1, 1): from 1.000e1 to 1.000e1\n  \
+             constant (1, 1): from 1.000e1 to 1.000e1\n  \
              fc.weight (2, 1): from -3.000e38 to 3.000e38"
         );
     }
@@ -196,10 +229,10 @@ mod tests {
     #[test]
     fn a_gradient_that_is_not_finite_is_found_where_it_appears() {
         let x = Var::parameter("x", [0.0, 1.0]);
-        let trace = trace_non_finite(|| (&x * 2.0).sqrt().sum());
+        let trace = trace(|| (&x * 2.0).sqrt().sum());
         assert_eq!(
             trace.non_finite.unwrap().to_string(),
-            "sqrt, backward: gradient (2,): from 3.536e-1 to 3.536e-1, 1 infinite\n  \
+            "sqrt, backward: gradient of multiply by number (2,): from 3.536e-1 to 3.536e-1, 1 infinite\n  \
              multiply by number (2,): from 0.000e0 to 2.000e0\n  \
              dy (2,): from 1.000e0 to 1.000e0"
         );
@@ -209,14 +242,27 @@ mod tests {
     fn an_input_that_is_not_finite_shows_in_the_first_operation() {
         let x = Var::constant([f32::NAN, 1.0]);
         let w = Var::parameter("w", [1.0, 1.0]);
-        let found = trace_non_finite(|| (&x * &w).sum()).non_finite.unwrap();
+        let found = trace(|| (&x * &w).sum()).non_finite.unwrap();
         assert_eq!((found.inputs[0].1.nan, found.inputs[1].1.is_finite()), (1, true));
+    }
+
+    #[test]
+    fn a_sum_of_finite_gradients_that_overflows_is_found() {
+        let x = Var::parameter("x", [0.0]);
+        let found = trace(|| (&x * 2e38 + &x * 2e38).sum()).non_finite.unwrap();
+        assert_eq!(found.to_string(), "sum of the gradients of x (1,): 1 infinite");
+        let y = Var::parameter("y", [0.0]);
+        let tanh = || {
+            let h = y.tanh().named("h");
+            (&h * 2e38 + &h * 2e38).sum()
+        };
+        assert_eq!(trace(tanh).non_finite.unwrap().to_string(), "sum of the gradients of h (1,): 1 infinite");
     }
 
     #[test]
     fn a_finite_pass_has_its_gradients_and_nothing_else() {
         let x = Var::parameter("x", [1.0, 2.0]);
-        let trace = trace_non_finite(|| x.square().sum());
+        let trace = trace(|| x.square().sum());
         assert_eq!((trace.loss.item(), trace.non_finite), (5.0, None));
         assert_eq!(trace.gradients[&x].to_vec(), [2.0, 4.0]);
     }
