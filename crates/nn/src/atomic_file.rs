@@ -22,8 +22,10 @@ fn target(path: &Path) -> io::Result<PathBuf> {
             Ok(found) if found.is_dir() => return invalid("it is a directory; give the name of a file"),
             Ok(_) => return invalid("it is a device, a pipe or a socket; give the name of a file"),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if target.file_name().is_none() {
-                    return invalid("it has no file name; give the name of a file");
+                // `state/` and `state/.` have the file name `state`, but no file can be renamed to them.
+                let names_a_directory = target.as_os_str().as_encoded_bytes().ends_with(b"/");
+                if target.file_name().is_none() || names_a_directory || target.to_string_lossy().ends_with("/.") {
+                    return invalid("it names a directory; give the name of a file");
                 }
                 let directory = directory(&target);
                 if !directory.is_dir() {
@@ -112,7 +114,7 @@ mod tests {
     fn what_is_no_regular_file_is_refused_and_stays() {
         let place = tempfile::tempdir().unwrap();
         let device = "it is a device, a pipe or a socket; give the name of a file";
-        assert_eq!(error(Path::new("/dev/full")), device);
+        assert_eq!(error(Path::new("/dev/null")), device);
         let socket = place.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         assert_eq!(error(&socket), device);
@@ -130,7 +132,12 @@ mod tests {
             "the directory /no/such/place does not exist; create it first"
         );
         assert_eq!(error(Path::new("/")), "it is a directory; give the name of a file");
+        let place = tempfile::tempdir().unwrap();
+        for name in ["new/", "new/."] {
+            assert_eq!(error(&place.path().join(name)), "it names a directory; give the name of a file");
+        }
         // A file system on which no file can be created, also for root.
+        #[cfg(target_os = "linux")]
         check(Path::new("/proc/state")).unwrap_err();
     }
 
