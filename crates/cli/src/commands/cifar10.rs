@@ -6,6 +6,7 @@ use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
+use crate::training::memory;
 use crate::training::options::Options;
 use crate::training::report;
 use crate::training::small_cnn::small_cnn;
@@ -89,6 +90,10 @@ impl NetKind {
                     activation: options.activation,
                     dropout: options.dropout.unwrap_or(ReportOptions::default().dropout),
                 };
+                // Its first linear layer has most of the weights; each block halves the image, and pads it.
+                let inputs = image[1..].iter().map(|&side| side as f64 / 8.0 + 2.0).product::<f64>() * 160.0;
+                let bytes = inputs * 1024.0 * size_of::<f32>() as f64;
+                memory::require(options, "the report net for these images", bytes, "use smaller images")?;
                 let net = nets::report(image, classes, settings, rng);
                 Box::new(net.map_err(|error| Failure::Usage(error.to_string()))?)
             }

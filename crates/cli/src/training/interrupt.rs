@@ -1,5 +1,6 @@
 //! Ctrl-C: the first asks the run to end after its step, the second ends the program at once.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,15 +8,20 @@ use crate::failure::{Failure, INTERRUPTED};
 
 static REQUESTED: AtomicBool = AtomicBool::new(false);
 
-/// Starts to watch for Ctrl-C, and on Unix for SIGTERM and SIGHUP, which end programs of a batch system or a closed terminal.
+/// Starts to watch for Ctrl-C.
 pub fn watch() -> Result<(), Failure> {
-    ctrlc::set_handler(|| {
+    let handle = || {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("\ninterrupted: ending after this step; once more ends at once");
-    })?;
-    Ok(())
+        // The terminal may be gone, and a panic would end the thread that handles the second Ctrl-C.
+        let _ = writeln!(io::stderr(), "\ninterrupted: ending after this step; once more ends at once");
+    };
+    match ctrlc::try_set_handler(handle) {
+        // A shell starts a job in the background so that it ignores Ctrl-C, and so it stays.
+        Ok(()) | Err(ctrlc::Error::MultipleHandlers) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether the run should end.
@@ -26,7 +32,7 @@ pub fn requested() -> bool {
 /// The command line of this run with `--resume`, to be pasted into a shell.
 pub fn command_to_resume(saved: &Path) -> String {
     let mut arguments = Vec::new();
-    let mut given = std::env::args();
+    let mut given = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     while let Some(argument) = given.next() {
         // The file that this run itself was resumed from is older.
         if argument == "--resume" {

@@ -7,11 +7,15 @@ use chainrule::tensor::buffer_pool;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::control_group;
-use super::train::loss;
+use super::options::Options;
+use super::recipe::Recipe;
 use crate::failure::Failure;
 
-/// The bytes that this program can still take, and what limits them.
-fn available() -> (u64, String) {
+/// The bytes that the run can still take, and what limits them.
+fn available(options: &Options) -> (u64, String) {
+    if let Some(megabytes) = options.memory {
+        return (megabytes.saturating_mul(1_000_000), "--memory".into());
+    }
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
     let machine = (system.available_memory() + system.free_swap(), "this machine".to_owned());
     let group = std::fs::read_to_string("/proc/self/cgroup").ok();
@@ -23,13 +27,13 @@ fn available() -> (u64, String) {
 ///
 /// # Errors
 /// What needs them, how much there is, and what to do.
-pub fn require(what: &str, bytes: f64, help: &str) -> Result<(), Failure> {
-    let (available, limit) = available();
+pub fn require(options: &Options, what: &str, bytes: f64, help: &str) -> Result<(), Failure> {
+    let (available, limit) = available(options);
     if bytes <= available as f64 {
         return Ok(());
     }
     Err(Failure::Run(format!(
-        "{what} needs about {} of memory, and {limit} has {} left\n  {help}",
+        "{what} needs about {} of memory, and {limit} has {} left\n  {help}, or tell by --memory how much there is",
         size(bytes),
         size(available as f64)
     )))
@@ -39,44 +43,58 @@ fn size(bytes: f64) -> String {
     if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) }
 }
 
-/// Checks that a training step on `batch` images and the evaluation of `evaluated` images fit, by measuring both for two
-/// and for three images.
+/// Checks that a training step on `batch` images and the evaluation of `evaluated` images fit.
 ///
 /// # Errors
 /// As [`require`].
-pub fn check_step(
+pub fn check_run(
     net: &dyn Module,
+    recipe: &Recipe,
     optimizer: &mut dyn Optimizer,
-    state_tensors: usize,
+    options: &Options,
     image: [usize; 3],
     [batch, evaluated]: [usize; 2],
 ) -> Result<(), Failure> {
     let before = Snapshot::take(net, optimizer);
-    let run = |images: usize, training: bool| {
-        let [c, h, w] = image;
-        let (x, labels) = (Tensor::zeros([images, c, h, w]), TensorOf::<i32>::zeros(images));
-        buffer_pool::trim();
-        let start = buffer_pool::stats().in_use;
-        if training {
-            net.train();
-            drop(loss(net, &x, &labels).0.backward());
-        } else {
-            net.eval();
-            no_grad(|| drop(loss(net, &x, &labels)));
-        }
-        (buffer_pool::stats().peak_in_use - start) as f64
-    };
+    let pass = |images: usize, training: bool| measured(|| forward_and_backward(net, recipe, image, images, training));
+    // At 2 and 4 images: memory comes in sizes that repeat at each doubling, so between these the slope has no steps.
     let predicted = |images: usize, training| {
-        let [two, three] = [2, 3].map(|n| run(n, training));
-        two + (images as f64 - 2.0) * (three - two)
+        let [two, four] = [2, 4].map(|n| pass(n, training));
+        two + (images as f64 - 2.0) * (four - two) / 2.0
     };
+    let (step, evaluation) = (predicted(batch, true), predicted(evaluated, false));
+    before.restore(net, optimizer);
+    net.train();
+
     // The batches themselves: one in use, one waiting, one being prepared.
     let batches = |images: usize| 3.0 * (images * image.iter().product::<usize>() * size_of::<f32>()) as f64;
     let weights = (net.parameter_count() * size_of::<f32>()) as f64;
-    let step = predicted(batch, true) + batches(batch) + state_tensors as f64 * weights;
-    let evaluation = predicted(evaluated, false) + batches(evaluated) + state_tensors as f64 * weights;
-    before.restore(net, optimizer);
-    net.train();
-    require(&format!("a training step on {batch} images"), step, "use a smaller --batch-size or a smaller net")?;
-    require(&format!("the evaluation of {evaluated} images at a time"), evaluation, "use a smaller net")
+    let state = options.optimizer.state_tensors() as f64 * weights;
+    // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
+    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.save.is_some()));
+    let held = state + copies * (weights + state);
+    let training = step + batches(batch) + held;
+    let what = format!("training on {batch} images at a time");
+    require(options, &what, training, "use a smaller --batch-size or a smaller net")?;
+    let what = format!("the evaluation of {evaluated} images at a time");
+    require(options, &what, evaluation + batches(evaluated) + held, "use a smaller net")
+}
+
+/// The memory that `body` takes from the system beyond what is in use: also what it leaves to be reused.
+fn measured(body: impl FnOnce()) -> f64 {
+    buffer_pool::trim();
+    let before = buffer_pool::stats().in_use;
+    body();
+    let after = buffer_pool::stats();
+    ((after.in_use + after.held).max(after.peak_in_use) - before) as f64
+}
+
+fn forward_and_backward(net: &dyn Module, recipe: &Recipe, [c, h, w]: [usize; 3], images: usize, training: bool) {
+    let (x, labels) = (Tensor::zeros([images, c, h, w]), TensorOf::<i32>::zeros(images));
+    net.set_training(training);
+    if training {
+        drop(recipe.loss(net, &x, &labels).0.backward());
+    } else {
+        no_grad(|| drop(recipe.loss(net, &x, &labels)));
+    }
 }

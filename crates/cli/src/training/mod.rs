@@ -5,6 +5,7 @@ mod finite;
 mod interrupt;
 pub mod memory;
 pub mod options;
+mod recipe;
 pub mod report;
 pub mod small_cnn;
 mod state;

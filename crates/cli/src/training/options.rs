@@ -6,6 +6,7 @@ use std::str::FromStr;
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
+use super::recipe::RecipeOptions;
 use crate::compute::ComputeOptions;
 use crate::numbers::positive;
 
@@ -43,6 +44,8 @@ pub struct Options {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
+    pub recipe: RecipeOptions,
+    #[command(flatten)]
     pub compute: ComputeOptions,
     /// The dataset: a directory of IDX files for `mnist`; of batch files or of images, or an archive, for `cifar10`
     #[arg(long, value_name = "DIR")]
@@ -59,10 +62,13 @@ pub struct Options {
     /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
+    #[arg(long, value_name = "MB")]
+    pub memory: Option<u64>,
     /// Go on when a loss or a weight is not finite, instead of saying where it happened
     #[arg(long)]
     pub allow_nan: bool,
-    /// Write JSON lines to this file: start, each epoch, result; a resumed run appends
+    /// Write JSON lines to this file: start or resume, each epoch, result, failed or interrupted; a resumed run appends
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
 }
@@ -132,18 +138,23 @@ impl Options {
 
     /// Creates the optimizer of `parameters`.
     pub fn optimizer(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
+        let (lr, decay) = (self.lr, self.recipe.weight_decay());
+        let sgd = Sgd::new(parameters.clone(), lr).weight_decay(decay.unwrap_or(0.0));
         match self.optimizer {
-            OptimizerKind::Adam => Box::new(Adam::new(parameters, self.lr)),
-            OptimizerKind::Adamw => Box::new(AdamW::new(parameters, self.lr)),
-            OptimizerKind::Sgd => Box::new(Sgd::new(parameters, self.lr)),
-            OptimizerKind::Momentum => Box::new(Sgd::new(parameters, self.lr).momentum(0.9)),
-            OptimizerKind::Nesterov => Box::new(Sgd::new(parameters, self.lr).momentum(0.9).nesterov(true)),
+            OptimizerKind::Adam => Box::new(Adam::new(parameters, lr).weight_decay(decay.unwrap_or(0.0))),
+            OptimizerKind::Adamw => {
+                let adamw = AdamW::new(parameters, lr);
+                Box::new(if let Some(decay) = decay { adamw.weight_decay(decay) } else { adamw })
+            }
+            OptimizerKind::Sgd => Box::new(sgd),
+            OptimizerKind::Momentum => Box::new(sgd.momentum(0.9)),
+            OptimizerKind::Nesterov => Box::new(sgd.momentum(0.9).nesterov(true)),
         }
     }
 
     /// The flags that a resumed run must share with the saved one, and their values.
     pub fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let mut settings = vec![
             ("--batch-size", self.batch_size.to_string()),
             ("--lr", self.lr.to_string()),
             ("--optimizer", format!("{:?}", self.optimizer).to_lowercase()),
@@ -153,6 +164,8 @@ impl Options {
             ("--dropout", self.dropout.map_or("default of the net".into(), |p| p.to_string())),
             ("--channels", format!("{},{}", self.channels.0[0], self.channels.0[1])),
             ("--seed", self.seed.to_string()),
-        ]
+        ];
+        settings.extend(self.recipe.settings(self.epochs));
+        settings
     }
 }

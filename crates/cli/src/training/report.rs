@@ -32,7 +32,8 @@ impl Events {
     /// Writes an object as one line.
     pub fn write(&mut self, event: &Value) -> Result<(), Failure> {
         let Some((file, path)) = &mut self.file else { return Ok(()) };
-        writeln!(file, "{event}")
+        // In one call, so that a reader sees whole lines.
+        file.write_all(format!("{event}\n").as_bytes())
             .map_err(|error| Failure::Run(format!("--json {}: cannot be written: {error}", path.display())))
     }
 }
@@ -52,6 +53,9 @@ fn append(path: &Path, completed: u64) -> io::Result<File> {
         event.is_some_and(|event| event["epoch"].as_u64().is_none_or(|epoch| epoch <= completed))
     };
     let kept: usize = text.split_inclusive(|&byte| byte == b'\n').take_while(stays).map(<[u8]>::len).sum();
+    if kept < text.len() {
+        println!("note: what {} has after epoch {completed} is removed: it is run again", path.display());
+    }
     file.set_len(kept as u64)?;
     file.seek(SeekFrom::End(0))?;
     Ok(file)

@@ -21,6 +21,6 @@ pub fn small_cnn(options: &Options, image: [usize; 3], classes: usize) -> Result
     };
     let weights = small.parameter_count(image, classes);
     let bytes = weights * size_of::<f32>() as f64;
-    memory::require(&format!("a net of {weights:.0} weights"), bytes, "use fewer --channels")?;
+    memory::require(options, &format!("a net of {weights:.0} weights"), bytes, "use fewer --channels")?;
     Ok(Small::new(image, classes, small, &mut Rng::seed(options.seed)))
 }

@@ -80,7 +80,7 @@ impl Identity {
         Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
     }
 
-    /// Loads a checkpoint into the net and the optimizer, and prints what makes this run another one.
+    /// Loads a checkpoint into the net and the optimizer, and prints what differs from the saved run.
     pub fn resume(
         &self,
         path: &Path,
@@ -99,7 +99,7 @@ impl Identity {
             );
         }
         if at.settings.get(CHECKSUM).is_some_and(|before| *before != self.checksum) {
-            println!("note: saved by a run on other training images: the results will be others");
+            println!("note: saved by a run on other training images: the results will differ");
         }
         println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
         let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);

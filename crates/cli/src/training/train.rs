@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::finite::Finite;
 use super::options::Options;
+use super::recipe::Recipe;
 use super::report::{Confusion, Events, Progress as Bar};
 use super::state::{Identity, Sums};
 use super::{interrupt, memory};
@@ -40,24 +41,31 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
         Checkpoint::check_target(path)?;
     }
     let (train, test) = dataset.into_parts();
-    let identity = Identity::new(settings, options.compute.arithmetic(device), &train);
+    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
+    let (train, test) = (train.device(device), Loader::new(test, EVALUATED).prefetch(1).device(device));
+    let recipe = Recipe::new(options, train.batches())?;
+    let identity = Identity::new(settings, options.compute.arithmetic(device), train.images());
     net.to(device);
     let mut optimizer = options.optimizer(net.parameters());
     if device == Device::Cpu {
-        let batches = [(options.batch_size as usize).min(train.len()), EVALUATED.min(test.len())];
-        memory::check_step(net, &mut *optimizer, options.optimizer.state_tensors(), train.image_shape(), batches)?;
+        let sizes = [(options.batch_size as usize).min(train.images().len()), EVALUATED.min(test.images().len())];
+        memory::check_run(net, &recipe, &mut *optimizer, options, train.images().image_shape(), sizes)?;
     }
     let (mut at, mut sums) = (Progress { seed: options.seed, ..Progress::default() }, Sums::default());
     if let Some(path) = &options.resume {
         (at, sums) = identity.resume(path, net, &mut *optimizer)?;
+        if !sums.loss.is_finite() && !options.allow_nan {
+            return Err(Failure::Run(format!(
+                "{} was saved after a step that was not finite; use an earlier checkpoint, or go on with --allow-nan",
+                path.display()
+            )));
+        }
     }
-    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
-    let test = Loader::new(test, EVALUATED).prefetch(1).device(device);
     let events = Events::open(options.json.as_deref(), options.resume.as_ref().map(|_| at.epoch))?;
-    let train = train.device(device);
-    let mut run = Run { net, options, identity, optimizer, train, test, classes, at, sums, events, saved: None };
-    run.start(program, device)?;
+    let mut run =
+        Run { net, options, identity, recipe, optimizer, train, test, classes, at, sums, events, saved: None };
     interrupt::watch()?;
+    run.start(program, device)?;
 
     let started = Instant::now();
     let mut tested = None;
@@ -75,14 +83,16 @@ pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Fa
 /// Images in a batch of the evaluation.
 const EVALUATED: usize = 250;
 /// Steps between two copies of the state, from which a step that is not finite is found again: a copy takes about as long
-/// as an optimizer step, and the steps since the last one are run twice.
+/// as an optimizer step, and after a step that was not finite those since the last copy are run again.
 const STEPS_OF_A_COPY: u64 = 100;
+const _: () = assert!(STEPS_OF_A_COPY.is_multiple_of(READ_EVERY), "a copy is taken right after a check");
 
 /// A run and its progress.
 struct Run<'a> {
     net: &'a dyn Module,
     options: &'a Options,
     identity: Identity,
+    recipe: Recipe,
     optimizer: Box<dyn Optimizer>,
     train: Loader,
     test: Loader,
@@ -122,7 +132,8 @@ impl Run<'_> {
         totals.begin(&self.sums);
         let mut finite = self.finite();
         for batch in train.epoch_from(epoch, self.at.batch as usize) {
-            step(self.net, &batch, replay, &mut *self.optimizer, totals);
+            self.recipe.set_lr(&mut *self.optimizer, self.at.step);
+            step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, totals);
             self.sums.batches += 1;
             self.sums.images += batch.labels.numel() as u64;
             self.at.step += 1;
@@ -143,6 +154,8 @@ impl Run<'_> {
                 return Err(self.interrupted());
             }
             if self.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
+                // The old copy goes first, so that there is only one at a time.
+                drop(finite.take());
                 finite = self.finite();
             }
         }
@@ -180,12 +193,13 @@ impl Run<'_> {
             return Ok(());
         }
         bar.clear();
-        let what = finite.explain(self.net, &mut *self.optimizer, &self.train);
+        let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, self.at.step);
         let saved = match (&self.options.save, self.saved) {
             (Some(path), Some(step)) => format!("{} has the state after step {step}", path.display()),
             (Some(path), None) => format!("this run has not written {}", path.display()),
             (None, _) => "nothing was saved".to_owned(),
         };
+        self.events.write(&json!({"event": "failed", "step": self.at.step}))?;
         Err(Failure::Run(format!("{what}\n  {saved}; try a smaller --lr, or go on all the same with --allow-nan")))
     }
 
@@ -216,7 +230,8 @@ impl Run<'_> {
         let mut confusion = Confusion::new(&self.classes);
         let mut sum = 0.0;
         for batch in self.test.clone().epoch(0) {
-            let (loss, logits) = no_grad(|| loss(self.net, &batch.images, &batch.labels));
+            let logits = no_grad(|| self.net.forward(&Var::constant(&batch.images)));
+            let loss = logits.cross_entropy(&batch.labels);
             sum += f64::from(loss.item()) * batch.labels.numel() as f64;
             confusion.add(&batch.labels.to_vec(), &logits.value().argmax(1).to_vec());
             if interrupt::requested() {
@@ -261,18 +276,18 @@ impl Totals {
     }
 }
 
-/// The mean loss of a batch, and its logits.
-pub fn loss(net: &dyn Module, images: &Tensor, labels: &TensorOf<i32>) -> (Var, Var) {
-    let logits = net.forward(&Var::constant(images));
-    (logits.cross_entropy(labels), logits)
-}
-
 /// One step of training: forward, backward, update.
-fn step(net: &dyn Module, batch: &Batch, replay: &mut Replay<'_>, optimizer: &mut dyn Optimizer, totals: &mut Totals) {
+fn step(
+    net: &dyn Module,
+    batch: &Batch,
+    recipe: &Recipe,
+    replay: &mut Replay<'_>,
+    optimizer: &mut dyn Optimizer,
+    totals: &mut Totals,
+) {
     replay.run(&batch.images, &batch.labels, optimizer, &mut totals.0, |step| {
-        let (loss, logits) = loss(net, step.inputs, step.labels);
-        let gradients = loss.backward();
-        step.optimizer.step(&gradients);
+        let (loss, logits) = recipe.loss(net, step.inputs, step.labels);
+        recipe.update(step.optimizer, loss.backward());
         step.totals[0].add_assign(&loss.value().to_f64());
         step.totals[1].add_assign(&logits.hits(step.labels));
     });
