@@ -274,7 +274,8 @@ pub fn not_finite() {
 
 /// An optimizer goes on where its net goes: from the CPU to the GPU and back, with its state and its flag.
 pub fn across_devices() {
-    let optimizers: [fn(Vec<Var>) -> Box<dyn Optimizer>; 3] =
+    type New = fn(Vec<Var>) -> Box<dyn Optimizer>;
+    let optimizers: [New; 3] =
         [|p| Box::new(Sgd::new(p, 0.1)), |p| Box::new(Sgd::new(p, 0.1).momentum(0.9)), |p| Box::new(Adam::new(p, 0.1))];
     for new in optimizers {
         let run = |devices: [Device; 3]| {

@@ -12,7 +12,8 @@ pub enum Verdict {
     Kink,
     /// The differences are too inexact to tell: the function is noisy, or has kinks very near.
     Unresolved,
-    /// The function is not finite beside the point, such as √x at 0: there are no differences.
+    /// The function is not finite beside the point, such as √x at 0: there are no differences. Or forward mode met ∞·0, the
+    /// infinite slope of another element of the tensor.
     Edge,
     /// Reverse mode differs from the differences by more than their error.
     ReverseWrong,
@@ -68,6 +69,7 @@ pub(super) fn verdict(reverse: f64, forward: f64, difference: &Difference, optio
         Match::Kink => Verdict::Kink,
         Match::Unresolved => Verdict::Unresolved,
         Match::Edge => Verdict::Edge,
+        Match::Agrees if forward.is_nan() => Verdict::Edge,
         Match::Agrees if compare(forward, difference, options) == Match::Wrong => Verdict::ForwardWrong,
         Match::Agrees => Verdict::Agree,
     }
@@ -102,6 +104,9 @@ mod tests {
         let of = |reverse, forward| verdict(reverse, forward, &exact, &LedgerOptions::default());
         assert_eq!(of(2.0, 2.0), Verdict::Agree);
         assert_eq!(of(2.0, 2.1), Verdict::ForwardWrong);
+        assert_eq!(of(2.0, f64::INFINITY), Verdict::ForwardWrong);
+        assert_eq!(of(2.0, f64::NAN), Verdict::Edge, "∞·0 of another element");
+        assert_eq!(of(f64::NAN, f64::NAN), Verdict::ReverseWrong);
         assert_eq!(of(2.1, 2.0), Verdict::ReverseWrong);
         assert_eq!(of(2.1, 2.1), Verdict::ReverseWrong, "also if forward mode uses the same rule");
     }

@@ -109,7 +109,7 @@ impl Ledger {
         for (verdict, text) in [
             (Verdict::Kink, "at a kink: the slopes on both sides differ, and reverse mode is between them"),
             (Verdict::Unresolved, "rough: the differences are too inexact to tell"),
-            (Verdict::Edge, "edge: the function is not finite beside the point"),
+            (Verdict::Edge, "edge: the function or a slope is not finite there"),
             (Verdict::ReverseWrong, "WRONG: reverse mode differs from the differences"),
             (Verdict::ForwardWrong, "WRONG: forward mode differs from both others"),
         ] {
