@@ -8,7 +8,8 @@ use super::{Sample, Transform, check_size};
 ///
 /// The pixels are exactly those of torchvision on PIL images with Pillow 11 (`Resample.c`: a triangle filter as wide as the
 /// scale, fixed-point weights, first horizontally, then vertically, rounded to 8 bits in between). Pillow 13 does the vertical
-/// pass first at some sizes, and torchvision on 8-bit tensors has weights of fewer bits; either differs by at most 1.
+/// pass first at some sizes, and torchvision on 8-bit tensors has weights of fewer bits; either differs by at most 1. A result of
+/// one column is an exception: there torchvision on tensors repeats the first row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
     to: Size,
