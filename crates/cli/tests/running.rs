@@ -218,9 +218,22 @@ fn other_images_of_the_same_number_are_noted() {
     assert!(resumed(&data).contains(note));
 }
 
+/// The command in a process that does not ignore Ctrl-C, as a job in the background does, and all that it starts.
+#[cfg(unix)]
+fn interruptible(command: &Command) -> Command {
+    if !cfg!(target_os = "linux") {
+        let mut same = Command::new(command.get_program());
+        same.args(command.get_args());
+        return same;
+    }
+    let mut env = Command::new("env");
+    env.arg("--default-signal=INT").arg(command.get_program()).args(command.get_args());
+    env
+}
+
 /// Starts a run and waits until its JSON lines contain a word.
 #[cfg(unix)]
-fn started(command: &mut Command, json: &Path, word: &str) -> Child {
+fn started(mut command: Command, json: &Path, word: &str) -> Child {
     let _ = fs::remove_file(json);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let patience = Instant::now() + Duration::from_secs(120);
@@ -257,7 +270,7 @@ fn a_run_goes_on_after_ctrl_c_with_the_command_that_it_prints() {
     command.args(["--schedule", "cosine", "--clip-norm", "0.5", "--save"]).arg(&state);
     // On a busy machine the run may end first; then try again.
     let output = (0..10).find_map(|_| {
-        let child = started(&mut command, &json, "\"epoch\"");
+        let child = started(interruptible(&command), &json, "\"epoch\"");
         interrupt(&child);
         Some(child.wait_with_output().unwrap()).filter(|output| !output.status.success())
     });
@@ -284,7 +297,7 @@ fn a_second_ctrl_c_ends_the_run_at_once() {
     command
         .args(["--batch-size", "1600", "--channels", "256,256", "--memory", "100000", "--data-dir"])
         .arg(data.path());
-    let child = started(command.arg("--json").arg(&json), &json, "start");
+    let child = started(interruptible(command.arg("--json").arg(&json)), &json, "start");
     // The second is sent when the first has been seen: its message is on the pipe.
     interrupt(&child);
     std::thread::sleep(Duration::from_millis(100));
@@ -301,7 +314,7 @@ fn a_job_that_ignores_ctrl_c_goes_on_ignoring_it() {
     let (ignoring, json) = run_of(&data, "ignoring.json", "3");
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' INT; exec \"$@\"", "sh"]).arg(ignoring.get_program()).args(ignoring.get_args());
-    let child = started(&mut command, &json, "\"epoch\"");
+    let child = started(command, &json, "\"epoch\"");
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
@@ -314,13 +327,13 @@ fn half_an_epoch_goes_on_only_with_as_many_images() {
     let state = data.path().join("state.safetensors");
     // A signal may also come between two epochs; then try again.
     let batch = (0..10).find_map(|_| {
-        let (mut command, json) = run_of(&data, "interrupted.json", "1000");
-        let child = started(command.arg("--save").arg(&state), &json, "\"epoch\"");
+        let (mut command, json) = run_of(&data, "interrupted.json", "100");
+        let child = started(interruptible(command.arg("--save").arg(&state)), &json, "\"epoch\"");
         interrupt(&child);
         batch_of(&stderr(&child.wait_with_output().unwrap())).filter(|&batch| batch > 0)
     });
     let fewer = digits(480, 10);
-    let (mut command, _) = run_of(&fewer, "resumed.json", "1000");
+    let (mut command, _) = run_of(&fewer, "resumed.json", "100");
     fails_with(
         command.arg("--resume").arg(&state),
         1,
