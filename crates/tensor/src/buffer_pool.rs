@@ -7,9 +7,6 @@ use std::alloc::{Layout as Memory, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::scalar::Scalar;
-use crate::shape::Shape;
-
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
 /// Four size classes per doubling: a block is at most 25 % larger than requested.
@@ -159,36 +156,6 @@ pub(crate) unsafe fn give_back(block: NonNull<u8>, bytes: usize) {
     unsafe { dealloc(block.as_ptr(), memory(size).expect(ALLOCATED)) }
 }
 
-/// Panics because there is no memory for a tensor or for a copy of its elements; the text has what was asked.
-#[cold]
-pub(crate) fn out_of_memory<T: Scalar>(shape: &Shape) -> ! {
-    panic!(
-        "cpu: out of memory: {} requested for a tensor of shape {shape} of {}, {} in use by tensors\n  \
-         rule: use a smaller batch or a smaller net, or close other programs",
-        size_text(shape.numel() as f64 * size_of::<T>() as f64),
-        T::NAME,
-        size_text(stats().in_use as f64)
-    )
-}
-
-/// A number of bytes in GiB, or in MiB if that is less than one.
-fn size_text(bytes: f64) -> String {
-    let (mib, gib) = (bytes / f64::from(1 << 20), bytes / f64::from(1 << 30));
-    if gib < 1.0 { format!("{mib:.1} MiB") } else { format!("{gib:.1} GiB") }
-}
-
-/// An empty vector with room for the elements of a tensor.
-///
-/// # Panics
-/// If there is no memory for them, where `Vec::with_capacity` would end the process.
-pub(crate) fn vec_for<T: Scalar>(shape: &Shape) -> Vec<T> {
-    let mut vec = Vec::new();
-    match vec.try_reserve_exact(shape.numel()) {
-        Ok(()) => vec,
-        Err(_) => out_of_memory::<T>(shape),
-    }
-}
-
 /// The statistics of the pool since program start.
 pub fn stats() -> PoolStats {
     pool().stats
@@ -240,12 +207,6 @@ mod tests {
     #[should_panic(expected = "GiB requested for a tensor of shape (4503599627370496,) of f32")]
     fn elements_of_a_broadcast_that_have_no_room_are_a_panic() {
         let _ = Tensor::ones(1).broadcast_to(TOO_MANY).to_vec();
-    }
-
-    #[test]
-    fn sizes_below_a_gibibyte_are_in_mebibytes() {
-        let sizes = [0.0, 1e5, f64::from(1 << 20), f64::from(1 << 29), f64::from(1 << 30), 1.5 * f64::from(1 << 30)];
-        assert_eq!(sizes.map(size_text), ["0.0 MiB", "0.1 MiB", "1.0 MiB", "512.0 MiB", "1.0 GiB", "1.5 GiB"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The tensor: an immutable value over shared storage.
 
-use crate::buffer_pool::out_of_memory;
+use crate::buffer_pool;
 use crate::device::Device;
 use crate::gpu::{CudaBuffer, Gpu};
 use crate::layout::Layout;
@@ -54,6 +54,36 @@ impl<T> TensorOf<T> {
             Storage::Cuda(buffer) => Some(buffer.gpu()),
             Storage::Few(_) | Storage::Many(_) => None,
         }
+    }
+}
+
+/// Panics because there is no memory for a tensor or for a copy of its elements; the text has what was asked.
+#[cold]
+pub(crate) fn out_of_memory<T: Scalar>(shape: &Shape) -> ! {
+    panic!(
+        "cpu: out of memory: {} requested for a tensor of shape {shape} of {}, {} in use by tensors\n  \
+         rule: use a smaller batch or a smaller net, or close other programs",
+        size_text(shape.numel() as f64 * size_of::<T>() as f64),
+        T::NAME,
+        size_text(buffer_pool::stats().in_use as f64)
+    )
+}
+
+/// A number of bytes in GiB, or in MiB if that is less than one.
+fn size_text(bytes: f64) -> String {
+    let (mib, gib) = (bytes / f64::from(1 << 20), bytes / f64::from(1 << 30));
+    if gib < 1.0 { format!("{mib:.1} MiB") } else { format!("{gib:.1} GiB") }
+}
+
+/// An empty vector with room for the elements of a tensor.
+///
+/// # Panics
+/// If there is no memory for them, where `Vec::with_capacity` would end the process.
+pub(crate) fn vec_for<T: Scalar>(shape: &Shape) -> Vec<T> {
+    let mut vec = Vec::new();
+    match vec.try_reserve_exact(shape.numel()) {
+        Ok(()) => vec,
+        Err(_) => out_of_memory::<T>(shape),
     }
 }
 
@@ -237,4 +267,15 @@ impl Gpu {
 /// The address of the first element of a tensor on a device.
 pub(crate) fn address<T: Scalar>(x: &TensorOf<T>) -> u64 {
     x.cuda_buffer().address() + (x.layout().offset() * size_of::<T>()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_below_a_gibibyte_are_in_mebibytes() {
+        let sizes = [0.0, 1e5, f64::from(1 << 20), f64::from(1 << 29), f64::from(1 << 30), 1.5 * f64::from(1 << 30)];
+        assert_eq!(sizes.map(size_text), ["0.0 MiB", "0.1 MiB", "1.0 MiB", "512.0 MiB", "1.0 GiB", "1.5 GiB"]);
+    }
 }

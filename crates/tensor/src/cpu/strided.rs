@@ -2,11 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::buffer_pool::vec_for;
 use crate::element::Element;
 use crate::layout::Layout;
 use crate::shape::MAX_RANK;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, vec_for};
 
 /// The elements of `x` with its axes, from the outermost to the innermost, in `order`.
 pub(crate) fn in_order<'a, T: Element>(x: &'a TensorOf<T>, order: &[usize]) -> Cow<'a, [T]> {

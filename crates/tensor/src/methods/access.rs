@@ -1,10 +1,9 @@
 //! Element access: reading, and writing in place.
 
-use crate::buffer_pool::vec_for;
 use crate::device::Device;
 use crate::element::Element;
 use crate::layout::Layout;
-use crate::tensor::TensorOf;
+use crate::tensor::{TensorOf, vec_for};
 
 impl<T: Element> TensorOf<T> {
     /// Makes the storage exclusive: copies it if it is shared or if elements overlap in memory.
