@@ -60,7 +60,7 @@ fn a_run_that_stops_being_finite_ends_and_says_where() {
     }
     assert!(!state.exists(), "ruins are not saved");
 
-    // The command goes on where it is told to.
+    // With --allow-nan the same run trains to its end and saves.
     let (mut command, json) = large("sgd", "1e20");
     let hash = hash_of(command.arg("--allow-nan"), &json);
     assert!(state.exists() && hash.len() == 64);

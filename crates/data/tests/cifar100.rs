@@ -129,7 +129,7 @@ fn damaged_archives_are_named() {
     fs::write(&path, &bytes).unwrap();
     let whole = cifar100::from_path(&path, Labels::Fine).unwrap();
     assert_eq!((whole.train().len(), whole.test().len()), (2, 1));
-    // Truncated after a whole record of the last file, which could be taken for the end of it.
+    // Truncated after a whole record of the last file: the remaining bytes are well formed, and only the count is wrong.
     let start = 512 + 3074_usize.next_multiple_of(512) + 512;
     fs::write(&path, &bytes[..start + 3074]).unwrap();
     assert_eq!(

@@ -44,8 +44,8 @@ fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A new file beside the target. One that a run has left when it was killed is removed first; a pipe of that name would
-/// otherwise be waited for.
+/// A new file beside the target. One that a killed run has left is removed first. Opening it instead would block if it
+/// were a pipe.
 fn create_part(target: &Path) -> io::Result<(File, PathBuf)> {
     let mut name = target.file_name().unwrap_or_default().to_owned();
     name.push(".part");

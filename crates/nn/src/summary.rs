@@ -77,8 +77,8 @@ impl Summary {
             var
         };
         let device = parameters.first().map_or_else(Default::default, |(_, var)| var.value().device());
-        // It requires a gradient, so that operations on frozen parameters are recorded, and it is computed, since a parameter
-        // would be taken for one of a layer.
+        // The input requires a gradient, so that operations on frozen parameters are recorded too. It is the result of an
+        // operation, because a parameter here would count as a parameter of the first layer.
         let x = VarOf::parameter("input", TensorOf::<T>::zeros(input).to(device)) * 1.0;
         drop(map_records(see, || unfused(|| net.forward(&x))));
         drop(modes);

@@ -113,7 +113,7 @@ fn prefixes_of_wrappers_are_removed_if_everything_fits_then() {
     }
     let net = linear(2, 1);
     let before = weights_sha256(&net);
-    // One tensor more, and a prefix that nobody adds.
+    // An additional tensor, and a prefix that no known tool adds.
     let more = [of_linear("module."), vec![f32s("module.scale", &[], &[1.0])]].concat();
     for (tensors, unexpected) in [
         (more, "  unexpected  module.bias\n  unexpected  module.scale\n  unexpected  module.weight"),
