@@ -145,10 +145,12 @@ pub enum DataError {
     },
     /// An image file cannot be decoded.
     #[cfg(feature = "images")]
-    #[error("cannot decode {}: {source}\n  help: replace the file, or remove it from the folder", path.display())]
+    #[error("cannot decode {}: {source}\n  help: {help}", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
+        /// What to do.
+        help: &'static str,
         /// The decoder's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },

@@ -15,6 +15,7 @@ pub(crate) fn cannot_read(path: &Path, source: io::Error) -> DataError {
     let help = match source.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "make it readable for this user",
+        io::ErrorKind::IsADirectory => "pass a file",
         _ => "get a fresh copy: this file is damaged or unreadable",
     };
     DataError::Io { action: "read", path: path.into(), help, source }
@@ -27,11 +28,19 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// The bytes of a file of at most `limit` bytes; `of` says in the error what has the limit.
 pub(crate) fn read_within(path: &Path, limit: u64, of: &str) -> Result<Vec<u8>> {
-    let found = std::fs::metadata(path).map_err(|source| cannot_read(path, source))?.len();
-    if found > limit {
-        return Err(DataError::TooLong { path: path.into(), of: of.into(), found, limit });
-    }
-    read(path)
+    let failed = |source| cannot_read(path, source);
+    let check = |found: u64| {
+        let too_long = || DataError::TooLong { path: path.into(), of: of.into(), found, limit };
+        if found > limit { Err(too_long()) } else { Ok(()) }
+    };
+    let file = File::open(path).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    check(length)?;
+    // The length of a pipe or a device is 0, however much it gives.
+    let mut bytes = Vec::with_capacity(length as usize);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    check(bytes.len() as u64)?;
+    Ok(bytes)
 }
 
 /// A reader of a file's contents, decompressed if they are gzipped.

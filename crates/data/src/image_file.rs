@@ -1,5 +1,5 @@
 //! Image files: decodes PNG and JPEG to 8-bit RGB, encodes PNG. Samples are used as stored: color profiles and gamma are
-//! not applied, and alpha is dropped. The EXIF orientation is applied.
+//! not applied, and alpha is dropped, or the image is laid on white. The EXIF orientation is applied.
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
@@ -126,13 +126,66 @@ impl<'a> ImageFile<'a> {
         self.orientation.size(self.stored)
     }
 
-    /// The pixels (H, W, 3).
+    /// The pixels (H, W, 3), without alpha.
     pub fn decode(self) -> Result<Vec<u8>, Cause> {
-        let pixels = match self.decoder {
-            Decoder::Png(reader) => decode_png(*reader)?,
-            Decoder::Jpeg(mut decoder) => decoder.decode()?,
+        let (orientation, stored) = (self.orientation, self.stored);
+        Ok(orientation.apply(self.stored_samples()?.rgb(), stored))
+    }
+
+    /// The pixels (H, W, 3) of the image on a white page, and whether any of the page is seen.
+    pub fn decode_on_white(self) -> Result<(Vec<u8>, bool), Cause> {
+        let (orientation, stored) = (self.orientation, self.stored);
+        let samples = self.stored_samples()?;
+        let transparent = samples.alphas().any(|alpha| alpha < 255);
+        Ok((orientation.apply(samples.on_white(), stored), transparent))
+    }
+
+    fn stored_samples(self) -> Result<Samples, Cause> {
+        match self.decoder {
+            Decoder::Png(reader) => decode_png(*reader),
+            Decoder::Jpeg(mut decoder) => Ok(Samples { bytes: decoder.decode()?, channels: 3 }),
+        }
+    }
+}
+
+/// Decoded samples: 1 channel is gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha.
+struct Samples {
+    bytes: Vec<u8>,
+    channels: usize,
+}
+
+impl Samples {
+    /// RGB, without alpha.
+    fn rgb(self) -> Vec<u8> {
+        if self.channels == 3 { self.bytes } else { self.pixels().flatten().collect() }
+    }
+
+    /// RGB on white.
+    fn on_white(self) -> Vec<u8> {
+        if !self.has_alpha() {
+            return self.rgb();
+        }
+        // Rounded to nearest; alpha 255 keeps the color, 0 gives white.
+        let blend = |color: u8, alpha: u8| {
+            let (color, alpha) = (u32::from(color), u32::from(alpha));
+            ((color * alpha + 255 * (255 - alpha) + 127) / 255) as u8
         };
-        Ok(self.orientation.apply(pixels, self.stored))
+        self.pixels().zip(self.alphas()).flat_map(|(rgb, alpha)| rgb.map(|color| blend(color, alpha))).collect()
+    }
+
+    fn pixels(&self) -> impl Iterator<Item = [u8; 3]> {
+        let pixels = self.bytes.chunks_exact(self.channels);
+        pixels.map(|p| if p.len() < 3 { [p[0]; 3] } else { [p[0], p[1], p[2]] })
+    }
+
+    fn has_alpha(&self) -> bool {
+        self.channels.is_multiple_of(2)
+    }
+
+    /// The alpha of each pixel; nothing if there is none.
+    fn alphas(&self) -> impl Iterator<Item = u8> {
+        let with_alpha = if self.has_alpha() { &self.bytes[..] } else { &[] };
+        with_alpha.chunks_exact(self.channels).map(|pixel| pixel[pixel.len() - 1])
     }
 }
 
@@ -167,16 +220,14 @@ fn png_exif(bytes: &[u8]) -> Option<&[u8]> {
     }
 }
 
-fn decode_png(mut reader: png::Reader<Cursor<&[u8]>>) -> Result<Vec<u8>, Cause> {
+fn decode_png(mut reader: png::Reader<Cursor<&[u8]>>) -> Result<Samples, Cause> {
     let mut samples = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     let frame = reader.next_frame(&mut samples)?;
     samples.truncate(frame.buffer_size());
     if frame.bit_depth == png::BitDepth::Sixteen {
         samples = samples.chunks_exact(2).map(|two| nearest_byte(u16::from_be_bytes([two[0], two[1]]))).collect();
     }
-    let channels = frame.color_type.samples();
-    let rgb = |pixel: &[u8]| if channels < 3 { [pixel[0]; 3] } else { [pixel[0], pixel[1], pixel[2]] };
-    Ok(samples.chunks_exact(channels).flat_map(rgb).collect())
+    Ok(Samples { bytes: samples, channels: frame.color_type.samples() })
 }
 
 /// The byte b whose b / 255 is nearest to x / 65535.
@@ -209,6 +260,16 @@ fn too_large() -> Cause {
 
 fn cannot_hold((height, width): (usize, usize), bytes: &[u8]) -> Cause {
     format!("its header says {width}×{height} pixels, more than a file of {} bytes can hold", bytes.len()).into()
+}
+
+/// (H, W, 3) → (3, H, W)
+pub(crate) fn split_channels(pixels: &[u8], output: &mut [u8]) {
+    let plane = output.len() / 3;
+    for (i, rgb) in pixels.chunks_exact(3).enumerate() {
+        for (channel, &value) in rgb.iter().enumerate() {
+            output[channel * plane + i] = value;
+        }
+    }
 }
 
 /// Encodes 8-bit `pixels` (H, W, C), C = 1 (grayscale) or 3 (RGB), as PNG.

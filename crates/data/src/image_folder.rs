@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::dataset::{Dataset, Images};
 use crate::error::{DataError, Result};
 use crate::files;
-use crate::image_file::ImageFile;
+use crate::image_file::{self, ImageFile};
 pub use save::save;
 use scan::{Class, Scan, file_name, folders, folders_only, scan};
 
@@ -302,20 +302,18 @@ fn decode(path: &Path, expected: (usize, usize), first: &Path, output: &mut [u8]
     if found != expected {
         return Err(DataError::ImageSize { path: path.into(), found, first: first.into(), expected });
     }
-    let pixels = image.decode().map_err(|source| DataError::Decode { path: path.into(), source })?;
-    // (H, W, 3) → (3, H, W)
-    let plane = output.len() / 3;
-    for (i, rgb) in pixels.chunks_exact(3).enumerate() {
-        for (channel, &value) in rgb.iter().enumerate() {
-            output[channel * plane + i] = value;
-        }
-    }
+    let pixels = image.decode().map_err(|source| cannot_decode(path, source))?;
+    image_file::split_channels(&pixels, output);
     Ok(())
 }
 
 fn open<'a>(bytes: &'a [u8], path: &Path) -> Result<ImageFile<'a>> {
     files::check_start(bytes, path)?;
-    ImageFile::open(bytes).map_err(|source| DataError::Decode { path: path.into(), source })
+    ImageFile::open(bytes).map_err(|source| cannot_decode(path, source))
+}
+
+fn cannot_decode(path: &Path, source: Box<dyn std::error::Error + Send + Sync>) -> DataError {
+    DataError::Decode { path: path.into(), help: "replace the file, or remove it from the folder", source }
 }
 
 /// `reason` is appended to what is missing, `or` to what to do.

@@ -26,6 +26,8 @@ mod loader;
 pub mod mnist;
 #[cfg(feature = "images")]
 mod orientation;
+#[cfg(feature = "images")]
+mod picture;
 mod transform;
 
 pub use dataset::{Dataset, Images};
@@ -34,6 +36,8 @@ pub use download::{Downloader, Progress, RemoteFile};
 pub use epoch::Epoch;
 pub use error::{DataError, Result};
 pub use loader::{Batch, Loader};
+#[cfg(feature = "images")]
+pub use picture::Picture;
 pub use transform::{
     CenterCrop, ColorJitter, Cutout, Interpolation, Invert, Normalize, PaddingMode, RandomAffine, RandomCrop,
     RandomHorizontalFlip, RandomRotation, Resize, Sample, Transform,
