@@ -104,6 +104,7 @@ fn schedules_agree_with_pytorch() {
         ("step", Schedule::step(0.1, 3, 0.1)),
         ("cosine", Schedule::cosine(0.1, 1e-4, 10)),
         ("one_cycle", Schedule::one_cycle(0.1, 20)),
+        ("triangle", Schedule::triangle(0.1, 25, 0.2, 0.23, 0.07)),
         ("warm_up_ramp_cosine", Schedule::cosine(0.1, 1e-4, 10).with_warm_up(5)),
     ];
     for (name, schedule) in schedules {

@@ -29,6 +29,10 @@ def straight(start, end, fraction):
     return start + (end - start) * fraction
 
 
+def triangle(share):
+    return straight(0.2, 1, share / 0.23) if share < 0.23 else straight(1, 0.07, (share - 0.23) / 0.77)
+
+
 def warm_up_cosine(optimizer, total_iters):
     warm_up = schedulers.LinearLR(optimizer, start_factor=0.2, total_iters=total_iters)
     then = schedulers.CosineAnnealingLR(optimizer, T_max=10, eta_min=1e-4)
@@ -75,6 +79,12 @@ SCHEDULES = [
         lambda o: warm_up_cosine(o, total_iters=4),
         lambda t: 0.1 * (t + 1) / 5 if t < 5 else cosine(0.1, 1e-4, (t - 5) / 10),
         "t < 5: base (t + 1) / 5; then cosine in t - 5: the full rate comes twice, at t = 4 and t = 5",
+    ),
+    (
+        "triangle", 0.1, 26, dict(steps=25, start=0.2, rising=0.23, end=0.07),
+        lambda o: schedulers.LambdaLR(o, lambda t: triangle(t / 25)),
+        lambda t: 0.1 * triangle(t / 25),
+        "share = t / steps; line from start · base to base over 0..rising, then line to end · base over rising..1",
     ),
 ]  # fmt: skip
 

@@ -112,6 +112,13 @@ fn settings_of_schedules() {
     refused(&[0.0], "schedule: size is {}\n  rule: size ≥ 1", |_| Schedule::step(0.1, 0, 0.1));
     refused(&[0.0], "schedule: steps is {}\n  rule: steps ≥ 1", |_| Schedule::cosine(0.1, 0.0, 0));
     refused(&[1.0], "schedule: steps is {}\n  rule: steps ≥ 2", |_| Schedule::one_cycle(0.1, 1));
+    refused(&[0.0], "schedule: steps is {}\n  rule: steps ≥ 1", |_| Schedule::triangle(0.1, 0, 0.2, 0.2, 0.1));
+    refused(&NEGATIVE, "schedule: peak is {}\n  rule: 0 ≤ peak < ∞", |x| Schedule::triangle(x, 9, 0.2, 0.2, 0.1));
+    refused(&NEGATIVE, "schedule: start is {}\n  rule: 0 ≤ start < ∞", |x| Schedule::triangle(0.1, 9, x, 0.2, 0.1));
+    refused(&NEGATIVE, "schedule: end is {}\n  rule: 0 ≤ end < ∞", |x| Schedule::triangle(0.1, 9, 0.2, 0.2, x));
+    refused(&[-0.1, 1.1, NAN], "schedule: rising is {}\n  rule: 0 ≤ rising ≤ 1", |x| {
+        Schedule::triangle(0.1, 9, 0.2, x, 0.1)
+    });
     accepted(&[0.0, 0.5, 3.0], |x| [Schedule::step(x, 1, x), Schedule::cosine(x, x, 1), Schedule::one_cycle(x, 2)]);
     // A count of 2³¹ decays is no negative exponent.
     assert_eq!(Schedule::step(0.1, 1, 0.5).lr(1 << 31), 0.0);
