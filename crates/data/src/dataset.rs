@@ -1,5 +1,7 @@
 //! The in-memory form of every dataset: 8-bit images with labels, in a training and a test set.
 
+mod parts;
+
 use std::ops::Range;
 
 use crate::error::{DataError, Result};
@@ -165,6 +167,23 @@ impl Dataset {
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
         self
+    }
+
+    /// Replaces both sets by what `change` makes of them; name and notes stay. For instance, MNIST and its negatives:
+    ///
+    /// ```
+    /// use chainrule_data::{Dataset, Images};
+    /// let images = Images::new(vec![0, 1, 2, 3], [1, 1, 2, 2], vec![0], vec!["one".into()])?;
+    /// let dataset = Dataset::new("toy", images.clone(), images)?;
+    /// let dataset = dataset.map(|images| images.concat(&images.inverted()))?;
+    /// assert_eq!(dataset.train().pixels(), [0, 1, 2, 3, 255, 254, 253, 252]);
+    /// # Ok::<(), chainrule_data::DataError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `change`, and as [`new`](Self::new).
+    pub fn map(self, change: impl Fn(&Images) -> Result<Images>) -> Result<Self> {
+        Ok(Self { notes: self.notes, ..Self::new(self.name, change(&self.train)?, change(&self.test)?)? })
     }
 
     /// The training and the test set, by value.

@@ -28,6 +28,7 @@ pub mod mnist;
 mod orientation;
 #[cfg(feature = "images")]
 mod picture;
+mod streams;
 mod transform;
 
 pub use dataset::{Dataset, Images};
@@ -39,6 +40,6 @@ pub use loader::{Batch, Loader};
 #[cfg(feature = "images")]
 pub use picture::Picture;
 pub use transform::{
-    CenterCrop, ColorJitter, Cutout, Interpolation, Invert, Normalize, PaddingMode, RandomAffine, RandomCrop,
-    RandomHorizontalFlip, RandomRotation, Resize, Sample, Transform,
+    AlternatingFlip, CenterCrop, ColorJitter, Cutout, Interpolation, Invert, Normalize, Origin, PaddingMode,
+    RandomAffine, RandomCrop, RandomHorizontalFlip, RandomRotation, Resize, Sample, Transform,
 };

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf};
 
 use crate::dataset::Images;
-use crate::transform::{Normalize, Sample, Transform};
+use crate::streams;
+use crate::transform::{Normalize, Origin, Sample, Transform};
 
 /// A batch of samples.
 #[derive(Clone, Debug)]
@@ -230,6 +231,7 @@ impl BatchMaker {
                 continue;
             }
             sample.set(pixels, loader.images.image_shape());
+            sample.set_origin(Origin { seed: loader.seed, epoch: self.epoch, index: i });
             for (position, transform) in loader.transforms.iter().enumerate() {
                 transform.apply(sample, &mut self.key(i, position).rng());
             }
@@ -270,10 +272,8 @@ impl BatchMaker {
         start..(start + self.loader.batch_size).min(self.order.len())
     }
 
-    /// The random stream of one transform of one sample. The position in the list goes into the upper bits of the purpose,
-    /// where only layers use the highest bit, so appending a transform does not change the draws of the others.
+    /// The random stream of one transform of one sample.
     fn key(&self, sample: u32, position: usize) -> Key {
-        let purpose = Purpose(Purpose::AUGMENT.0 | (position as u32) << 8);
-        Key::new(self.loader.seed, purpose).at_step(self.epoch).for_sample(sample)
+        Key::new(self.loader.seed, streams::transform(position)).at_step(self.epoch).for_sample(sample)
     }
 }

@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chainrule_data::{
-    CenterCrop, ColorJitter, Cutout, Images, Interpolation, Invert, Loader, Normalize, PaddingMode, RandomAffine,
-    RandomCrop, RandomHorizontalFlip, RandomRotation, Resize, Transform,
+    AlternatingFlip, CenterCrop, ColorJitter, Cutout, Images, Interpolation, Invert, Loader, Normalize, PaddingMode,
+    RandomAffine, RandomCrop, RandomHorizontalFlip, RandomRotation, Resize, Transform,
 };
 
 fn images(shape: [usize; 4]) -> Images {
@@ -67,6 +67,37 @@ fn each_image_and_epoch_has_its_own_draw() {
         let size = first.len() / 24;
         assert!(first.chunks(size).any(|image| image != &first[..size]), "{name}: all images agree");
     }
+}
+
+/// What a loader says of a sample's origin is enough for a transform that depends on the epoch.
+#[test]
+fn alternating_flips_mirror_each_image_in_every_other_epoch() {
+    let shape = [40, 1, 2, 3];
+    let loader = |seed| {
+        let transforms: Vec<Box<dyn Transform>> = vec![Box::new(AlternatingFlip)];
+        Loader::new(images(shape), 7)
+            .shuffle(seed)
+            .normalize(Normalize::new(&[(0.0, 1.0 / 255.0)]))
+            .transforms(transforms)
+    };
+    // The images of each epoch in the order of the set.
+    let in_order = |loader: &Loader, epoch| {
+        let (pixels, mut ordered) = (pixels(loader, epoch), vec![Vec::new(); 40]);
+        for (&index, image) in loader.order(epoch).iter().zip(pixels.chunks(6)) {
+            ordered[index as usize] = image.iter().map(|x| x.round() as u8).collect();
+        }
+        ordered
+    };
+    let mirror = |image: &[u8]| -> Vec<u8> { image.chunks(3).flat_map(|row| row.iter().rev().copied()).collect() };
+    let first = in_order(&loader(3), 0);
+    let flips: Vec<bool> = first.iter().enumerate().map(|(i, image)| image != images(shape).image(i)).collect();
+    assert!((8..32).contains(&flips.iter().filter(|&&flip| flip).count()), "{flips:?}");
+    for workers in [0, 1, 3] {
+        let loader = loader(3).prefetch(workers);
+        let mirrored: Vec<Vec<u8>> = first.iter().map(|image| mirror(image)).collect();
+        assert_eq!([0, 1, 2].map(|epoch| in_order(&loader, epoch)), [first.clone(), mirrored, first.clone()]);
+    }
+    assert_ne!(in_order(&loader(4), 0), first);
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use affine::Interpolation;
 pub use color_jitter::ColorJitter;
 pub use crop::{CenterCrop, PaddingMode};
 pub use cutout::Cutout;
-pub use flip::RandomHorizontalFlip;
+pub use flip::{AlternatingFlip, RandomHorizontalFlip};
 pub use invert::Invert;
 pub use normalize::Normalize;
 pub use random_affine::RandomAffine;
@@ -35,11 +35,23 @@ pub use random_crop::RandomCrop;
 pub use resize::Resize;
 pub use rotation::RandomRotation;
 
+/// Where a sample comes from: with this, what a transform does in one epoch can depend on what it did in another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The seed of the loader.
+    pub seed: u64,
+    /// The epoch, from 0.
+    pub epoch: u32,
+    /// The index of the image in its set, whatever the order of the epoch.
+    pub index: u32,
+}
+
 /// One 8-bit image, (C, H, W) row-major, to which transforms are applied in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     pixels: Vec<u8>,
     shape: [usize; 3],
+    origin: Origin,
     /// The output buffer of [`rebuild`](Self::rebuild), kept so that a warm loader does not allocate.
     spare: Vec<u8>,
 }
@@ -72,6 +84,17 @@ impl Sample {
         self.shape
     }
 
+    /// Where the image comes from; all 0 unless it comes from a [`Loader`](crate::Loader) or was
+    /// [set](Self::set_origin).
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Says where the image comes from.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+    }
+
     /// The pixels, (C, H, W) row-major, mutably.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
@@ -93,7 +116,8 @@ impl Sample {
 }
 
 /// A transform of one image. All randomness comes from `rng`, which is a function of the seed, the epoch, the sample
-/// index and the position of the transform in the list.
+/// index and the position of the transform in the list, or is a function of [`Sample::origin`]: any worker makes the same
+/// pixels.
 pub trait Transform: Debug + Send + Sync {
     /// Transforms the image in place.
     fn apply(&self, sample: &mut Sample, rng: &mut Rng);
