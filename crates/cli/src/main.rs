@@ -9,17 +9,19 @@ mod training;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{
-    break_law, check, cifar10, doctor, explain, ledger, mnist, summary, throughput, two_neurons, worksheet,
-};
+use commands::{break_law, check, doctor, evaluate, explain, ledger, summary, throughput, two_neurons, worksheet};
+use training::options::Options;
+use training::program::Program;
+use training::settings::Settings;
+use training::{presets, train};
 
 /// Trains convolutional nets and shows how backpropagation works
 #[derive(Parser)]
-#[command(name = "chainrule", version)]
+#[command(name = "chainrule", version, args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,8 +29,15 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Mnist(mnist::Arguments),
-    Cifar10(cifar10::Arguments),
+    /// Trains a CNN on the handwritten digits of MNIST
+    Mnist(Box<Options>),
+    /// Trains a CNN on the clothing of Fashion-MNIST
+    FashionMnist(Box<Options>),
+    /// Trains a CNN on the images of CIFAR-10
+    Cifar10(Box<Options>),
+    /// Trains a CNN on the images of CIFAR-100
+    Cifar100(Box<Options>),
+    Evaluate(evaluate::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
     Ledger(ledger::Arguments),
@@ -59,10 +68,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let matches = Cli::command().get_matches_from(presets::expanded(std::env::args_os().collect()));
+    let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let train = |program, options: &Options| train::train(program, options, Settings::of(&Cli::command(), &matches));
     failure::exit_code_of(|| match command {
-        Command::Mnist(arguments) => mnist::run(&arguments),
-        Command::Cifar10(arguments) => cifar10::run(&arguments),
+        Command::Mnist(options) => train(Program::Mnist, &options),
+        Command::FashionMnist(options) => train(Program::FashionMnist, &options),
+        Command::Cifar10(options) => train(Program::Cifar10, &options),
+        Command::Cifar100(options) => train(Program::Cifar100, &options),
+        Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),

@@ -31,6 +31,9 @@ fn every_net_of_cifar10_trains() {
         ("resnet18", 11_173_962),
         ("resnet20", 269_722),
         ("vgg16", 14_728_266),
+        ("blocks", 307_946),
+        ("fast", 1_972_792),
+        ("torchvision-resnet18", 11_181_642),
     ] {
         let json = data.path().join(format!("{net}.json"));
         let mut command = program("cifar10");
@@ -45,23 +48,27 @@ fn every_net_of_cifar10_trains() {
 
 #[test]
 fn a_setting_that_a_net_does_not_have_is_named_with_the_nets_that_have_it() {
-    for net in ["report", "resnet18", "resnet20", "vgg16"] {
-        for setting in [["--kernel", "5"], ["--channels", "4,8"]] {
-            let output = run(program("cifar10").args(["--net", net]).args(setting));
-            let text =
-                format!("error: --kernel and --channels are settings of `--net small`; the {net} net has its own\n");
-            assert_eq!(output.status.code(), Some(2));
-            assert!(stderr(&output).contains(&text), "{}", stderr(&output));
-        }
-    }
-    for net in ["resnet18", "resnet20", "vgg16"] {
-        for setting in [["--activation", "tanh"], ["--conv-activation", "gelu"], ["--dropout", "0.1"]] {
-            let output = run(program("cifar10").args(["--net", net]).args(setting));
-            let text = format!(
-                "error: --activation, --conv-activation and --dropout are settings of `--net small` and `--net report`; the {net} net has ReLU and no dropout\n"
-            );
-            assert_eq!(output.status.code(), Some(2));
-            assert!(stderr(&output).contains(&text), "{}", stderr(&output));
+    for (flag, value, nets, others) in [
+        ("--kernel", "5", "`--net small`", &["report", "resnet18", "fast"][..]),
+        ("--channels", "4,8", "`--net small`", &["report", "resnet20", "blocks"]),
+        ("--activation", "tanh", "`--net small` and `--net report`", &["resnet18", "blocks", "vgg16"]),
+        ("--conv-activation", "gelu", "`--net small` and `--net report`", &["resnet20", "fast"]),
+        ("--dropout", "0.1", "`--net small` and `--net report` and `--net blocks`", &["resnet18", "fast"]),
+        ("--widths", "4,8,8", "`--net blocks` and `--net fast`", &["small", "torchvision-vgg16"]),
+    ] {
+        for net in others {
+            for command in ["cifar10", "summary"] {
+                let data = cifar(1, 1);
+                let mut run_it = program(command);
+                run_it.args(["--net", net, flag, value]);
+                if command == "cifar10" {
+                    run_it.arg("--data-dir").arg(data.path());
+                }
+                let output = run(&mut run_it);
+                let text = format!("error: {flag} is a setting of {nets}; the {net} net does not have it\n");
+                assert_eq!(output.status.code(), Some(2));
+                assert!(stderr(&output).contains(&text), "{}", stderr(&output));
+            }
         }
     }
 }

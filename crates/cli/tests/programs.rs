@@ -193,7 +193,14 @@ fn a_checkpoint_of_another_run_is_rejected_and_unchanged() {
         command.args(flags).arg("--resume").arg(&state);
         command
     };
-    fails(&mut resume(&["--activation", "tanh"]), 2, &["--activation relu", "--activation tanh"]);
+    fails(
+        &mut resume(&["--activation", "tanh"]),
+        2,
+        &["saved by a run without --activation, this one is with --activation tanh"],
+    );
+    fails(&mut resume(&["--lr", "0.01"]), 2, &["saved by a run with --lr 0.001, this one is with --lr 0.01"]);
+    // The same number in another form.
+    hash_of(resume(&["--lr", "10e-4"]).args(["--epochs", "3"]), &data.path().join("second.json"));
     fails(&mut resume(&["--channels", "4,8"]), 2, &["--channels"]);
     fails(&mut resume(&["--optimizer", "sgd"]), 2, &["--optimizer"]);
     fs::write(&state, &before[..before.len() / 2]).expect("half a state");

@@ -387,7 +387,7 @@ fn a_schedule_is_part_of_a_run() {
         command.args(["--schedule", "cosine", "--resume"]).arg(&state),
         2,
         &format!(
-            "error: {} was saved by a run with --epochs 2, this one has --epochs 3; give the same flags\n\nFor more information, try '--help'.\n",
+            "error: {} was saved by a run with --epochs 2, this one is with --epochs 3; give the same flags\n\nFor more information, try '--help'.\n",
             state.display()
         ),
     );

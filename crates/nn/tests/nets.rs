@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use chainrule_autograd::Var;
 use chainrule_nn::init::fans;
 use chainrule_nn::nets::{
-    Fast, ReportOptions, ResNet, Small, SmallOptions, Vgg, report, resnet18, resnet18_cifar, resnet20, vgg16_bn,
-    vgg16_bn_cifar, vgg16_cifar, whitening_filters,
+    BlocksOptions, Fast, ReportOptions, ResNet, Small, SmallOptions, Vgg, blocks, report, resnet18, resnet18_cifar,
+    resnet20, vgg16_bn, vgg16_bn_cifar, vgg16_cifar, whitening_filters,
 };
 use chainrule_nn::{Activation, Item, Module, Sequential, Visitor, unfused, weights_sha256};
 use chainrule_tensor::{Conv2dOptions, Key, Purpose, Rng, Shape, Tensor};
@@ -16,7 +16,7 @@ use serde_json::Value;
 type Build = fn(&mut Rng) -> Box<dyn Module>;
 
 /// The nets for CIFAR's images, in two settings where there are settings.
-const SMALL_IMAGES: [(&str, Build); 8] = [
+const SMALL_IMAGES: [(&str, Build); 9] = [
     ("small", |rng| Box::new(Small::new([3, 32, 32], 10, SmallOptions::default(), rng))),
     ("small, other settings", |rng| {
         let (conv_activation, activation) = (Activation::Tanh, Activation::Mish);
@@ -24,6 +24,10 @@ const SMALL_IMAGES: [(&str, Build); 8] = [
         Box::new(Small::new([3, 32, 32], 10, options, rng))
     }),
     ("report", |rng| Box::new(report([3, 32, 32], 10, ReportOptions::default(), rng).expect("the size fits"))),
+    ("blocks", |rng| {
+        let options = BlocksOptions { widths: [4, 6, 8], dropout: 0.2 };
+        Box::new(blocks([3, 32, 32], 10, options, rng).expect("the size fits"))
+    }),
     ("resnet18_cifar", |rng| Box::new(resnet18_cifar(10, rng))),
     ("resnet20", |rng| Box::new(resnet20(10, rng))),
     ("vgg16_cifar", |rng| Box::new(vgg16_cifar(10, rng))),

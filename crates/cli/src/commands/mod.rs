@@ -2,11 +2,10 @@
 
 pub mod break_law;
 pub mod check;
-pub mod cifar10;
 pub mod doctor;
+pub mod evaluate;
 pub mod explain;
 pub mod ledger;
-pub mod mnist;
 #[cfg(feature = "plots")]
 pub mod plot;
 pub mod summary;

@@ -2,47 +2,24 @@
 
 use std::str::FromStr;
 
-use chainrule::nets::{self, Fast, ReportOptions, Small, SmallOptions};
 use chainrule::nn::Summary;
-use chainrule::prelude::*;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::failure::Failure;
+use crate::training::memory::Limit;
+use crate::training::net::{NetKind, NetOptions, refused};
 
 /// Prints the operations of a net with output shapes, parameters, multiply-adds and memory
 #[derive(Args)]
 pub struct Arguments {
-    /// The net, with its default settings
-    #[arg(long, value_enum)]
-    net: NetKind,
+    #[command(flatten)]
+    net: NetOptions,
     /// Channels, height and width of the images [default: 3,32,32; for torchvision's nets 3,224,224]
     #[arg(long, value_name = "C,H,W")]
     input: Option<Image>,
     /// The number of classes [default: 10; for torchvision's nets 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     classes: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum NetKind {
-    /// That of `mnist` and `cifar10`: two convolutions and two linear layers
-    Small,
-    /// That of `cifar10 --net report`: six convolutions, batch normalization and three linear layers
-    Report,
-    /// ResNet-18 with a first convolution of 3×3 and no max pooling, as in `cifar10`
-    Resnet18,
-    /// ResNet-20 for CIFAR, of the paper that introduced residual nets
-    Resnet20,
-    /// VGG-16 with batch normalization and a single linear layer, as in `cifar10`
-    Vgg16,
-    /// A whitened convolution and three blocks, with the published widths 64, 256 and 256
-    Fast,
-    /// torchvision's ResNet-18
-    TorchvisionResnet18,
-    /// torchvision's VGG-16, which needs more than 500 MB
-    TorchvisionVgg16,
-    /// torchvision's VGG-16 with batch normalization, which needs more than 500 MB
-    TorchvisionVgg16Bn,
 }
 
 /// Channels, height and width.
@@ -61,29 +38,14 @@ impl FromStr for Image {
     }
 }
 
-pub fn run(&Arguments { net, input, classes }: &Arguments) -> Result<(), Failure> {
+pub fn run(Arguments { net, input, classes }: &Arguments) -> Result<(), Failure> {
     use NetKind::{TorchvisionResnet18, TorchvisionVgg16, TorchvisionVgg16Bn};
-    let torchvision = matches!(net, TorchvisionResnet18 | TorchvisionVgg16 | TorchvisionVgg16Bn);
+    let torchvision = matches!(net.kind, TorchvisionResnet18 | TorchvisionVgg16 | TorchvisionVgg16Bn);
     let (default_image, default_classes) = if torchvision { ([3, 224, 224], 1000) } else { ([3, 32, 32], 10) };
     let Image(image) = input.unwrap_or(Image(default_image));
     let classes = classes.unwrap_or(default_classes) as usize;
-    let rng = &mut Rng::seed(0);
-    let refused = |error: ShapeError| {
-        let [c, h, w] = image;
-        Failure::Usage(format!("the net does not accept images of {c}×{h}×{w}\n{error}"))
-    };
-    let model: Box<dyn Module> = match net {
-        NetKind::Small => Box::new(Small::new(image, classes, SmallOptions::default(), rng)),
-        NetKind::Report => Box::new(nets::report(image, classes, ReportOptions::default(), rng).map_err(refused)?),
-        NetKind::Resnet18 => Box::new(nets::resnet18_cifar(classes, rng)),
-        NetKind::Resnet20 => Box::new(nets::resnet20(classes, rng)),
-        NetKind::Vgg16 => Box::new(nets::vgg16_bn_cifar(classes, rng)),
-        NetKind::Fast => Box::new(Fast::new(Fast::<f32>::WIDTHS, classes, rng)),
-        TorchvisionResnet18 => Box::new(nets::resnet18(classes, rng)),
-        TorchvisionVgg16 => Box::new(nets::vgg16(classes, rng)),
-        TorchvisionVgg16Bn => Box::new(nets::vgg16_bn(classes, rng)),
-    };
+    let model = net.build(image, classes, 0, Limit(None))?;
     let [c, h, w] = image;
-    println!("{}", Summary::of(&*model, [1, c, h, w]).map_err(refused)?);
+    println!("{}", Summary::of(&*model, [1, c, h, w]).map_err(|error| refused(image, &error))?);
     Ok(())
 }

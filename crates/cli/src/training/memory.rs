@@ -11,9 +11,13 @@ use super::options::Options;
 use super::recipe::Recipe;
 use crate::failure::Failure;
 
+/// The memory that the run may take: so many megabytes, or what the machine and its control group have left.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit(pub Option<u64>);
+
 /// The bytes that the run can still take, and what limits them.
-fn available(options: &Options) -> (u64, String) {
-    if let Some(megabytes) = options.memory {
+fn available(limit: Limit) -> (u64, String) {
+    if let Some(megabytes) = limit.0 {
         return (megabytes.saturating_mul(1_000_000), "--memory".into());
     }
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::everything()));
@@ -27,13 +31,13 @@ fn available(options: &Options) -> (u64, String) {
 ///
 /// # Errors
 /// What needs them, how much there is, and what to do.
-pub fn require(options: &Options, what: &str, bytes: f64, help: &str) -> Result<(), Failure> {
-    let (available, limit) = available(options);
+pub fn require(limit: Limit, what: &str, bytes: f64, help: &str) -> Result<(), Failure> {
+    let (available, owner) = available(limit);
     if bytes <= available as f64 {
         return Ok(());
     }
     Err(Failure::Run(format!(
-        "{what} needs about {} of memory, and {limit} has {} left\n  {help}, or tell by --memory how much there is",
+        "{what} needs about {} of memory, and {owner} has {} left\n  {help}, or tell by --memory how much there is",
         size(bytes),
         size(available as f64)
     )))
@@ -74,15 +78,15 @@ pub fn check_run(
     // The batches themselves: one in use, one waiting, one being prepared.
     let batches = |images: usize| 3.0 * (images * image.iter().product::<usize>() * size_of::<f32>()) as f64;
     let weights = (net.parameter_count() * size_of::<f32>()) as f64;
-    let state = options.optimizer.state_tensors() as f64 * weights;
+    let state = options.optimizer.kind.state_tensors() as f64 * weights;
     // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
-    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.save.is_some()));
+    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save.is_some()));
     let held = state + copies * (weights + state);
     let training = step + batches(batch) + held;
     let what = format!("training on {batch} images at a time");
-    require(options, &what, training, "use a smaller --batch-size or a smaller net")?;
+    require(options.memory(), &what, training, "use a smaller --batch-size or a smaller net")?;
     let what = format!("the evaluation of {evaluated} images at a time");
-    require(options, &what, evaluation + batches(evaluated) + held, "use a smaller net")
+    require(options.memory(), &what, evaluation + batches(evaluated) + held, "use a smaller net")
 }
 
 /// The memory that `body` takes from the system beyond what is in use: also what it leaves to be reused.

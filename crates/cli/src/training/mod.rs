@@ -1,12 +1,22 @@
 //! Shared by the subcommands that train: flags, training loop, output.
 
+pub mod augment;
+mod checkpoints;
 mod control_group;
+mod data;
+pub mod evaluate;
 mod finite;
 mod interrupt;
 pub mod memory;
+pub mod net;
+mod objective;
 pub mod options;
+pub mod presets;
+pub mod program;
 mod recipe;
 pub mod report;
-pub mod small_cnn;
+pub mod saved;
+pub mod settings;
 mod state;
 pub mod train;
+pub mod views;

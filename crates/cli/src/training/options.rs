@@ -1,76 +1,111 @@
 //! The flags of the subcommands that train.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
+use super::data::DataOptions;
+use super::memory::Limit;
+use super::net::NetOptions;
+use super::presets::RecipeName;
 use super::recipe::RecipeOptions;
+use super::views::TestViews;
 use crate::compute::ComputeOptions;
-use crate::numbers::positive;
+use crate::numbers::{positive, share};
 
 /// The options of training.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
+    /// A whole recipe: the flags that it stands for are printed, and flags that are given beside it replace its own
+    #[arg(id = "recipe", long, value_enum, value_name = "NAME")]
+    recipe_name: Option<RecipeName>,
     /// Passes over the training set
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: u32,
     /// Images per batch
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
-    /// Learning rate
-    #[arg(long, default_value_t = 1e-3, value_parser = positive, allow_negative_numbers = true)]
-    pub lr: f64,
-    /// Optimizer; momentum and nesterov are SGD with momentum 0.9
-    #[arg(long, value_enum, default_value_t = OptimizerKind::Adam)]
-    pub optimizer: OptimizerKind,
-    /// Activation function: relu, sigmoid, tanh, swish, mish, gelu, elu, softplus or leaky:<slope>
-    #[arg(long, default_value = "relu", value_parser = Activation::from_str)]
-    pub activation: Activation,
-    /// Activation function after the convolutions [default: the same as --activation]
-    #[arg(long, value_parser = Activation::from_str)]
-    pub conv_activation: Option<Activation>,
-    /// Kernel size of the convolutions
-    #[arg(long, default_value_t = 3, value_parser = kernel)]
-    pub kernel: usize,
-    /// Dropout probability between the linear layers [default: 0, for `cifar10 --net report` 0.1]
-    #[arg(long, value_parser = probability)]
-    pub dropout: Option<f64>,
-    /// Output channels of the two convolutions
-    #[arg(long, default_value = "8,16", value_parser = Channels::from_str)]
-    pub channels: Channels,
-    /// Seed of everything random: the weights, the order of images, dropout
+    /// Seed of everything random: the weights, the order of images, augmentation, dropout
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     #[command(flatten)]
+    pub net: NetOptions,
+    #[command(flatten)]
+    pub data: DataOptions,
+    #[command(flatten)]
+    pub optimizer: OptimizerOptions,
+    #[command(flatten)]
     pub recipe: RecipeOptions,
     #[command(flatten)]
+    pub files: FileOptions,
+    #[command(flatten)]
     pub compute: ComputeOptions,
-    /// The dataset: a directory of IDX files for `mnist`; of batch files or of images, or an archive, for `cifar10`
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Never use the network
+    #[command(flatten)]
+    pub test: TestOptions,
+    /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
+    #[arg(long, value_name = "MB")]
+    memory: Option<u64>,
+    /// Go on when a loss or a weight is not finite, instead of saying where it happened
     #[arg(long)]
-    pub offline: bool,
+    pub allow_nan: bool,
+}
+
+/// How the net is tested.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Test")]
+pub struct TestOptions {
+    /// What the net sees of a test image: the image; also its mirror image; or also both shifted by a pixel. Logits are averaged
+    #[arg(long, value_enum, default_value_t = TestViews::One)]
+    pub test_views: TestViews,
+    /// Stop after N epochs without a better accuracy: on the --validation images, without them on the test images
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub early_stop: Option<u32>,
+}
+
+/// The files that a run writes, and the one from which it goes on.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Files")]
+pub struct FileOptions {
     /// Save a checkpoint to this file after each epoch
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
     /// Also save every N steps
     #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: Option<u64>,
+    /// Also save the epoch with the best accuracy to this file: on the --validation images, without them on the test images
+    #[arg(long, value_name = "FILE")]
+    pub save_best: Option<PathBuf>,
+    /// Also keep the checkpoints of the last N epochs, beside that of --save: FILE.epoch-0001 and so on
+    #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
     /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
-    /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
-    #[arg(long, value_name = "MB")]
-    pub memory: Option<u64>,
-    /// Go on when a loss or a weight is not finite, instead of saying where it happened
-    #[arg(long)]
-    pub allow_nan: bool,
     /// Write JSON lines to this file: start or resume, each epoch, result, failed or interrupted; a resumed run appends
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// The optimizer.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Optimizer")]
+pub struct OptimizerOptions {
+    /// Learning rate
+    #[arg(long, default_value_t = 1e-3, value_parser = positive, allow_negative_numbers = true)]
+    pub lr: f64,
+    /// Optimizer; momentum and nesterov are SGD with --momentum
+    #[arg(id = "optimizer", long, value_enum, default_value_t = OptimizerKind::Adam)]
+    pub kind: OptimizerKind,
+    /// Momentum of SGD [default: 0.9]
+    #[arg(long, value_parser = share, allow_negative_numbers = true)]
+    momentum: Option<f64>,
+    /// Weight decay [default: 0, for adamw 0.01]
+    #[arg(long, value_parser = crate::numbers::not_negative, allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Factor of the learning rate for biases and for the parameters of normalizations; their weight decay is divided by it
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = positive, allow_negative_numbers = true)]
+    bias_lr: f64,
 }
 
 /// An optimizer.
@@ -99,73 +134,52 @@ impl OptimizerKind {
     }
 }
 
-/// The output channels of the two convolutions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channels(pub [usize; 2]);
-
-impl FromStr for Channels {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let channels: Vec<usize> = text.split(',').filter_map(|part| part.trim().parse().ok()).collect();
-        match (&channels[..], text.split(',').count()) {
-            (&[a, b], 2) if a > 0 && b > 0 => Ok(Self([a, b])),
-            _ => Err("expected two positive integers, such as 8,16".into()),
+impl OptimizerOptions {
+    /// The optimizer of `parameters`.
+    pub fn build(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
+        let (lr, factor) = (self.lr, self.bias_lr);
+        let (biases, weights): (Vec<Var>, Vec<Var>) =
+            parameters.into_iter().partition(|parameter| factor != 1.0 && parameter.shape().rank() < 2);
+        // In the update, learning rate and decay are multiplied: the factor cancels.
+        macro_rules! build {
+            ($optimizer:ident, $decay:expr $(, $method:ident($value:expr))*) => {{
+                let decay = self.weight_decay.unwrap_or($decay);
+                let optimizer = $optimizer::new(weights, lr).weight_decay(decay)$(.$method($value))*;
+                if biases.is_empty() {
+                    Box::new(optimizer)
+                } else {
+                    Box::new(optimizer.group(biases, lr * factor).weight_decay(decay / factor))
+                }
+            }};
+        }
+        let momentum = self.momentum.unwrap_or(0.9);
+        match self.kind {
+            OptimizerKind::Adam => build!(Adam, 0.0),
+            OptimizerKind::Adamw => build!(AdamW, 0.01),
+            OptimizerKind::Sgd => build!(Sgd, 0.0),
+            OptimizerKind::Momentum => build!(Sgd, 0.0, momentum(momentum)),
+            OptimizerKind::Nesterov => build!(Sgd, 0.0, momentum(momentum), nesterov(true)),
         }
     }
-}
 
-fn probability(text: &str) -> Result<f64, String> {
-    match text.parse() {
-        Ok(p) if (0.0..1.0).contains(&p) => Ok(p),
-        _ => Err("expected a probability of at least 0 and less than 1, such as 0.5".into()),
-    }
-}
-
-fn kernel(text: &str) -> Result<usize, String> {
-    match text {
-        "3" => Ok(3),
-        "5" => Ok(5),
-        _ => Err("expected 3 or 5".into()),
+    /// Checks that a flag is given only with an optimizer that has it.
+    pub fn check(&self) -> Result<(), crate::failure::Failure> {
+        let has_momentum = matches!(self.kind, OptimizerKind::Momentum | OptimizerKind::Nesterov);
+        if self.momentum.is_some() && !has_momentum {
+            let text = "--momentum is a setting of `--optimizer momentum` and `--optimizer nesterov`";
+            return Err(crate::failure::Failure::Usage(text.into()));
+        }
+        if self.momentum == Some(0.0) && self.kind == OptimizerKind::Nesterov {
+            let text = "--momentum 0: Nesterov momentum must be positive; use `--optimizer sgd` for none";
+            return Err(crate::failure::Failure::Usage(text.into()));
+        }
+        Ok(())
     }
 }
 
 impl Options {
-    /// The activation function after the convolutions.
-    pub fn conv_activation(&self) -> Activation {
-        self.conv_activation.unwrap_or(self.activation)
-    }
-
-    /// Creates the optimizer of `parameters`.
-    pub fn optimizer(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
-        let (lr, decay) = (self.lr, self.recipe.weight_decay());
-        let sgd = Sgd::new(parameters.clone(), lr).weight_decay(decay.unwrap_or(0.0));
-        match self.optimizer {
-            OptimizerKind::Adam => Box::new(Adam::new(parameters, lr).weight_decay(decay.unwrap_or(0.0))),
-            OptimizerKind::Adamw => {
-                let adamw = AdamW::new(parameters, lr);
-                Box::new(if let Some(decay) = decay { adamw.weight_decay(decay) } else { adamw })
-            }
-            OptimizerKind::Sgd => Box::new(sgd),
-            OptimizerKind::Momentum => Box::new(sgd.momentum(0.9)),
-            OptimizerKind::Nesterov => Box::new(sgd.momentum(0.9).nesterov(true)),
-        }
-    }
-
-    /// The flags that a resumed run must share with the saved one, and their values.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
-        let mut settings = vec![
-            ("--batch-size", self.batch_size.to_string()),
-            ("--lr", self.lr.to_string()),
-            ("--optimizer", format!("{:?}", self.optimizer).to_lowercase()),
-            ("--activation", self.activation.to_string()),
-            ("--conv-activation", self.conv_activation().to_string()),
-            ("--kernel", self.kernel.to_string()),
-            ("--dropout", self.dropout.map_or("default of the net".into(), |p| p.to_string())),
-            ("--channels", format!("{},{}", self.channels.0[0], self.channels.0[1])),
-            ("--seed", self.seed.to_string()),
-        ];
-        settings.extend(self.recipe.settings(self.epochs));
-        settings
+    /// The memory that the run may take.
+    pub fn memory(&self) -> Limit {
+        Limit(self.memory)
     }
 }

@@ -1,30 +1,44 @@
-//! How a step is taken: its loss, its learning rate, and the limit of its gradients.
+//! How a step is taken: its loss, its learning rate, which parameters it changes, and the limit of its gradients.
+
+use std::str::FromStr;
 
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
+use super::objective::{LossKind, Objective};
 use super::options::Options;
 use crate::failure::Failure;
-use crate::numbers::{not_negative, positive, share};
+use crate::numbers::{positive, share};
 
 /// The options of a step.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Recipe")]
 pub struct RecipeOptions {
-    /// Learning rate over the run: the same; a tenth after each third; down to 0 along a cosine; or up to --lr in 30 % of the steps, then down
+    /// The loss
+    #[arg(long, value_enum, default_value_t = LossKind::CrossEntropy)]
+    loss: LossKind,
+    /// Learning rate over the run: the same; a tenth after each third; down to 0 along a cosine; up to --lr along a cosine in 30 % of the steps, then down; or along straight lines from 0.2 to 1 times --lr in 23 % of the steps, then down to 0.07
     #[arg(long, value_enum, default_value_t = ScheduleKind::Constant)]
     schedule: ScheduleKind,
     /// Steps over which the learning rate first rises to that of the schedule's start
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     warm_up: u64,
-    /// Weight decay [default: 0, for adamw 0.01]
-    #[arg(long, value_parser = not_negative, allow_negative_numbers = true)]
-    weight_decay: Option<f64>,
     /// Label smoothing: the part of the target that is spread evenly over all classes
     #[arg(long, default_value_t = 0.0, value_parser = share, allow_negative_numbers = true)]
     label_smoothing: f64,
     /// Largest norm of all gradients of a step together; larger gradients are scaled down to it
     #[arg(long, value_name = "NORM", value_parser = positive, allow_negative_numbers = true)]
     clip_norm: Option<f64>,
+    /// Do not train the parameters whose path begins with PATH; with :N, only train them in the first N epochs
+    #[arg(long, value_name = "PATH[:N]")]
+    freeze: Option<Freeze>,
+}
+
+impl RecipeOptions {
+    /// The loss for a number of classes.
+    pub fn objective(&self, classes: usize) -> Result<Objective, Failure> {
+        Objective::new(self.loss, classes, self.label_smoothing)
+    }
 }
 
 /// The course of the learning rate.
@@ -34,51 +48,59 @@ enum ScheduleKind {
     Step,
     Cosine,
     OneCycle,
+    Triangle,
 }
 
-impl RecipeOptions {
-    /// The weight decay, if it is given.
-    pub fn weight_decay(&self) -> Option<f64> {
-        self.weight_decay
-    }
+/// Parameters that are frozen after some epochs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Freeze {
+    path: String,
+    trained_epochs: u64,
+}
 
-    /// The flags that a resumed run must share with the saved one, and their values.
-    pub fn settings(&self, epochs: u32) -> Vec<(&'static str, String)> {
-        let or = |x: Option<f64>, default: &str| x.map_or(default.to_owned(), |x| x.to_string());
-        let mut settings = vec![
-            ("--schedule", self.schedule.to_possible_value().expect("none is hidden").get_name().to_owned()),
-            ("--warm-up", self.warm_up.to_string()),
-            ("--weight-decay", or(self.weight_decay, "default of the optimizer")),
-            ("--label-smoothing", self.label_smoothing.to_string()),
-            ("--clip-norm", or(self.clip_norm, "none")),
-        ];
-        // The other schedules depend on the length of the run.
-        if self.schedule != ScheduleKind::Constant {
-            settings.push(("--epochs", epochs.to_string()));
-        }
-        settings
+impl FromStr for Freeze {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (path, trained_epochs) = match text.split_once(':') {
+            None => (text, 0),
+            Some((path, epochs)) => {
+                (path, epochs.parse().map_err(|_| "expected a number of epochs after the colon, such as conv1:3")?)
+            }
+        };
+        Ok(Self { path: path.to_owned(), trained_epochs })
     }
 }
 
 /// The steps of a run.
 pub struct Recipe {
     schedule: Schedule,
-    loss: CrossEntropy<f32>,
+    objective: Objective,
     clip_norm: Option<f64>,
+    freeze: Option<Freeze>,
 }
 
 impl Recipe {
     /// The recipe of a run whose epochs have `batches` batches.
     ///
     /// # Errors
-    /// If the run is shorter than its warm-up.
-    pub fn new(options: &Options, batches: usize) -> Result<Self, Failure> {
-        let RecipeOptions { schedule, warm_up, label_smoothing, clip_norm, .. } = options.recipe;
-        let (lr, steps) = (options.lr, u64::from(options.epochs) * batches as u64);
+    /// If the run is shorter than its warm-up, or the net has no parameter that is to be frozen.
+    pub fn new(options: &Options, objective: Objective, net: &dyn Module, batches: usize) -> Result<Self, Failure> {
+        let RecipeOptions { schedule, warm_up, clip_norm, freeze, .. } = options.recipe.clone();
+        let (lr, steps) = (options.optimizer.lr, u64::from(options.epochs) * batches as u64);
         if warm_up > steps {
             return Err(Failure::Usage(format!(
                 "--warm-up {warm_up}: the run has only {steps} steps; use a shorter warm-up or more --epochs"
             )));
+        }
+        if let Some(Freeze { path, .. }) = &freeze {
+            let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
+            if !names.iter().any(|name| name.starts_with(path)) {
+                return Err(Failure::Usage(format!(
+                    "--freeze {path}: no parameter's path begins so; the net has {}",
+                    names.join(", ")
+                )));
+            }
         }
         let rest = (steps - warm_up).max(2);
         let schedule = match schedule {
@@ -86,9 +108,24 @@ impl Recipe {
             ScheduleKind::Step => Schedule::step(lr, rest.div_ceil(3), 0.1),
             ScheduleKind::Cosine => Schedule::cosine(lr, 0.0, rest),
             ScheduleKind::OneCycle => Schedule::one_cycle(lr, rest),
+            ScheduleKind::Triangle => Schedule::triangle(lr, rest, 0.2, 0.23, 0.07),
         };
-        let loss = CrossEntropy { label_smoothing, ..CrossEntropy::default() };
-        Ok(Self { schedule: schedule.with_warm_up(warm_up), loss, clip_norm })
+        Ok(Self { schedule: schedule.with_warm_up(warm_up), objective, clip_norm, freeze })
+    }
+
+    /// The loss that training minimizes.
+    pub fn objective(&self) -> &Objective {
+        &self.objective
+    }
+
+    /// Freezes what this epoch, counted from 0, does not train.
+    pub fn start_epoch(&self, net: &dyn Module, epoch: u64) {
+        let Some(Freeze { path, trained_epochs }) = &self.freeze else { return };
+        for (name, parameter) in net.named_parameters() {
+            if name.starts_with(path) && epoch >= *trained_epochs {
+                parameter.set_frozen(true);
+            }
+        }
     }
 
     /// Sets the learning rate of a step, counted from 0.
@@ -98,8 +135,8 @@ impl Recipe {
 
     /// The mean loss of a batch, and its logits.
     pub fn loss(&self, net: &dyn Module, images: &Tensor, labels: &TensorOf<i32>) -> (Var, Var) {
-        let logits = net.forward(&Var::constant(images));
-        (logits.cross_entropy_with(labels, &self.loss), logits)
+        let logits = self.objective.logits(net, images);
+        (self.objective.loss(&logits, labels), logits)
     }
 
     /// Updates the parameters.

@@ -6,6 +6,7 @@ use std::path::Path;
 use chainrule::data::Images;
 use chainrule::prelude::*;
 
+use super::settings::Settings;
 use crate::failure::Failure;
 
 /// Running sums over the batches of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
@@ -31,65 +32,98 @@ impl Sums {
     }
 }
 
+/// The epoch with the best accuracy so far.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Best {
+    /// The accuracy on the images that the choice is made by.
+    pub accuracy: f64,
+    /// The number of the epoch, from 1.
+    pub epoch: u64,
+}
+
+/// How far a run has come.
+#[derive(Clone, Default)]
+pub struct State {
+    pub at: Progress,
+    /// The sums of the current epoch.
+    pub sums: Sums,
+    /// `None` before the end of the first epoch.
+    pub best: Option<Best>,
+}
+
 /// The keys of an epoch's sums in a checkpoint.
 const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
+/// The keys of the best epoch.
+const BEST: [&str; 2] = ["best accuracy", "best epoch"];
 /// The key of what determines the bits of a result besides the settings and the data.
 const ARITHMETIC: &str = "arithmetic";
 /// The keys of the training data: the number of images, and a checksum of their pixels and labels.
 const COUNT: &str = "training images";
 const CHECKSUM: &str = "checksum of the training images";
+/// The keys of what a net is built from besides its flags: the shape of an image, and the names of the classes, one a line.
+const IMAGE: &str = "image";
+const CLASSES: &str = "classes";
+
+/// The shape (C, H, W) of an image among the entries of a checkpoint.
+pub fn image(entries: &BTreeMap<String, String>) -> Option<[usize; 3]> {
+    let sizes: Option<Vec<usize>> = entries.get(IMAGE)?.split(',').map(|size| size.parse().ok()).collect();
+    sizes?.try_into().ok()
+}
+
+/// The names of the classes among the entries of a checkpoint.
+pub fn classes(entries: &BTreeMap<String, String>) -> Option<Vec<String>> {
+    Some(entries.get(CLASSES)?.lines().map(str::to_owned).collect())
+}
 
 /// What determines the bits of a run.
 pub struct Identity {
-    /// The flags that a resumed run must share with the saved one.
-    settings: Vec<(&'static str, String)>,
+    settings: Settings,
     arithmetic: String,
     images: usize,
     checksum: String,
+    image: [usize; 3],
+    classes: Vec<String>,
 }
 
 impl Identity {
-    pub fn new(settings: Vec<(&'static str, String)>, arithmetic: String, train: &Images) -> Self {
+    pub fn new(settings: Settings, arithmetic: String, train: &Images) -> Self {
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(train.pixels());
         checksum.update(train.labels());
         let checksum = format!("crc32 {:08x}", checksum.finalize());
-        Self { settings, arithmetic, images: train.len(), checksum }
+        let (image, classes) = (train.image_shape(), train.classes().to_vec());
+        Self { settings, arithmetic, images: train.len(), checksum, image, classes }
     }
 
     /// Saves a checkpoint.
-    pub fn save(
-        &self,
-        path: &Path,
-        net: &dyn Module,
-        optimizer: &dyn Optimizer,
-        at: &Progress,
-        sums: &Sums,
-    ) -> Result<(), Failure> {
+    pub fn save(&self, path: &Path, net: &dyn Module, optimizer: &dyn Optimizer, state: &State) -> Result<(), Failure> {
+        let State { at, sums, best } = state;
         let mut at = at.clone();
         let entry = |key: &str, value: String| (key.to_owned(), value);
-        at.settings = self.settings.iter().map(|(flag, value)| entry(flag, value.clone())).collect();
+        let [c, h, w] = self.image;
+        at.settings = self.settings.entries().collect();
         at.settings.extend([
             entry(ARITHMETIC, self.arithmetic.clone()),
             entry(COUNT, self.images.to_string()),
             entry(CHECKSUM, self.checksum.clone()),
+            entry(IMAGE, format!("{c},{h},{w}")),
+            entry(CLASSES, self.classes.join("\n")),
         ]);
         // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
         let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
         at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
+        if let Some(Best { accuracy, epoch }) = best {
+            let values = [accuracy.to_bits(), *epoch];
+            at.settings.extend(BEST.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
+        }
         Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
     }
 
     /// Loads a checkpoint into the net and the optimizer, and prints what differs from the saved run.
-    pub fn resume(
-        &self,
-        path: &Path,
-        net: &dyn Module,
-        optimizer: &mut dyn Optimizer,
-    ) -> Result<(Progress, Sums), Failure> {
+    pub fn resume(&self, path: &Path, net: &dyn Module, optimizer: &mut dyn Optimizer) -> Result<State, Failure> {
         let checkpoint = Checkpoint::load(path)?;
         let at = checkpoint.progress().clone();
-        self.check_settings(path, &at.settings)?;
+        self.settings.check_same(path, &Settings::saved(path, &at.settings)?)?;
         self.check_data(path, &at)?;
         checkpoint.restore(net, optimizer)?;
         if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != self.arithmetic) {
@@ -102,30 +136,12 @@ impl Identity {
             println!("note: saved by a run on other training images: the results will differ");
         }
         println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
-        let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
-        let [loss, batches, correct, images] = SUMS.map(number);
-        Ok((at, Sums { loss: f64::from_bits(loss), batches, correct, images }))
-    }
-
-    fn check_settings(&self, path: &Path, saved: &BTreeMap<String, String>) -> Result<(), Failure> {
-        for (flag, value) in &self.settings {
-            match saved.get(*flag) {
-                Some(before) if before == value => {}
-                Some(before) => {
-                    return Err(Failure::Usage(format!(
-                        "{} was saved by a run with {flag} {before}, this one has {flag} {value}; give the same flags",
-                        path.display()
-                    )));
-                }
-                None => {
-                    return Err(Failure::Run(format!(
-                        "{} was not saved by this command: it has no {flag}",
-                        path.display()
-                    )));
-                }
-            }
-        }
-        Ok(())
+        let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok());
+        let [loss, batches, correct, images] = SUMS.map(|key| number(key).unwrap_or(0));
+        let sums = Sums { loss: f64::from_bits(loss), batches, correct, images };
+        let [accuracy, epoch] = BEST.map(number);
+        let best = accuracy.zip(epoch).map(|(bits, epoch)| Best { accuracy: f64::from_bits(bits), epoch });
+        Ok(State { at, sums, best })
     }
 
     /// An epoch that has begun cannot go on with another number of images: its batches are others.

@@ -2,86 +2,94 @@
 
 use std::time::Instant;
 
-use chainrule::data::{Batch, Dataset, Loader, Transform};
+use chainrule::data::{Batch, Images, Loader, Normalize};
+use chainrule::nets::whitening_filters;
 use chainrule::prelude::*;
 use serde_json::json;
 
+use super::checkpoints::Checkpoints;
+use super::data::Data;
+use super::evaluate::{Evaluation, evaluate};
 use super::finite::Finite;
+use super::net::{NetKind, check_shapes};
 use super::options::Options;
+use super::program::Program;
 use super::recipe::Recipe;
 use super::report::{Confusion, Events, Progress as Bar};
-use super::state::{Identity, Sums};
+use super::settings::Settings;
+use super::state::{Best, Identity, State, Sums};
 use super::{interrupt, memory};
 use crate::failure::Failure;
 
-/// A net and its dataset.
-pub struct Task<'a> {
-    /// Name of the subcommand.
-    pub program: &'a str,
-    /// The net, from images (N,C,H,W) to logits (N, classes).
-    pub net: &'a dyn Module,
-    /// The images.
-    pub dataset: Dataset,
-    /// Augmentation of the training images.
-    pub augment: Vec<Box<dyn Transform>>,
-    /// Flags that a resumed run must share with the saved one, in addition to those of [`Options`].
-    pub settings: Vec<(&'static str, String)>,
-}
-
-/// Trains, reports, saves.
-pub fn train(task: Task<'_>, options: &Options, device: Device) -> Result<(), Failure> {
-    let Task { program, net, dataset, augment, mut settings } = task;
-    settings.extend(options.settings());
-    for note in dataset.notes() {
+/// Trains as the command line says, reports, saves.
+pub fn train(program: Program, options: &Options, settings: Settings) -> Result<(), Failure> {
+    options.net.check()?;
+    options.optimizer.check()?;
+    let device = options.compute.prepare()?;
+    let Data { train, validation, test, normalize, classes, notes } =
+        options.data.load(program, options.batch_size as usize, options.seed)?;
+    for note in notes {
         println!("note: {note}");
     }
-    let classes = dataset.train().classes().to_vec();
-    check_net(net, dataset.train().shape(), classes.len())?;
-    if let Some(path) = &options.save {
-        Checkpoint::check_target(path)?;
+    let image = train.image_shape();
+    let objective = options.recipe.objective(classes.len())?;
+    let net = options.net.build(image, objective.outputs(), options.seed, options.memory())?;
+    let net = &*net;
+    check_shapes(net, image, objective.outputs())?;
+    if options.net.kind == NetKind::Fast {
+        whiten(net, train.images(), normalize);
     }
-    let (train, test) = dataset.into_parts();
-    let train = Loader::new(train, options.batch_size as usize).shuffle(options.seed).transforms(augment).prefetch(1);
-    let (train, test) = (train.device(device), Loader::new(test, EVALUATED).prefetch(1).device(device));
-    let recipe = Recipe::new(options, train.batches())?;
+    let checkpoints = Checkpoints::new(&options.files)?;
+    let [train, test] = [train, test].map(|loader| loader.device(device));
+    let validation = validation.map(|loader| loader.device(device));
+    let recipe = Recipe::new(options, objective, net, train.batches())?;
     let identity = Identity::new(settings, options.compute.arithmetic(device), train.images());
     net.to(device);
-    let mut optimizer = options.optimizer(net.parameters());
+    let mut optimizer = options.optimizer.build(net.parameters());
     if device == Device::Cpu {
-        let sizes = [(options.batch_size as usize).min(train.images().len()), EVALUATED.min(test.images().len())];
-        memory::check_run(net, &recipe, &mut *optimizer, options, train.images().image_shape(), sizes)?;
+        let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
+        memory::check_run(net, &recipe, &mut *optimizer, options, image, sizes)?;
     }
-    let (mut at, mut sums) = (Progress { seed: options.seed, ..Progress::default() }, Sums::default());
-    if let Some(path) = &options.resume {
-        (at, sums) = identity.resume(path, net, &mut *optimizer)?;
-        if !sums.loss.is_finite() && !options.allow_nan {
+    let mut state = State { at: Progress { seed: options.seed, ..Progress::default() }, ..State::default() };
+    if let Some(path) = &options.files.resume {
+        state = identity.resume(path, net, &mut *optimizer)?;
+        if !state.sums.loss.is_finite() && !options.allow_nan {
             return Err(Failure::Run(format!(
                 "{} was saved after a step that was not finite; use an earlier checkpoint, or go on with --allow-nan",
                 path.display()
             )));
         }
     }
-    let events = Events::open(options.json.as_deref(), options.resume.as_ref().map(|_| at.epoch))?;
+    let resumed = options.files.resume.as_ref().map(|_| state.at.epoch);
+    let events = Events::open(options.files.json.as_deref(), resumed)?;
     let mut run =
-        Run { net, options, identity, recipe, optimizer, train, test, classes, at, sums, events, saved: None };
+        Run { net, options, identity, recipe, optimizer, train, validation, test, classes, state, events, checkpoints };
     interrupt::watch()?;
     run.start(program, device)?;
 
     let started = Instant::now();
     let mut tested = None;
     let (mut replay, mut totals) = (Replay::new(net, device), Totals::new(device));
-    while run.at.epoch < u64::from(options.epochs) {
+    while !run.is_finished() {
         tested = Some(run.epoch(&mut replay, &mut totals)?);
     }
     let confusion = match tested {
         Some(confusion) => confusion,
-        None => run.evaluate()?.1,
+        None => run.evaluate(&run.test.clone())?.confusion,
     };
     run.finish(&confusion, started)
 }
 
-/// Images in a batch of the evaluation.
-const EVALUATED: usize = 250;
+/// Sets the fixed first convolution of the fast net by the first training images.
+fn whiten(net: &dyn Module, train: &Images, normalize: Normalize) {
+    const IMAGES: usize = 5000;
+    let images = train.slice(0..IMAGES.min(train.len()));
+    let count = images.len();
+    let batch = Loader::new(images, count).normalize(normalize).epoch(0).next().expect("there is one batch");
+    let weight = net.named_parameters().into_iter().find(|(name, _)| name == "whitening.weight");
+    weight.expect("the fast net has it").1.set(&whitening_filters(&batch.images));
+}
+
 /// Steps between two copies of the state, from which a step that is not finite is found again: a copy takes about as long
 /// as an optimizer step, and after a step that was not finite those since the last copy are run again.
 const STEPS_OF_A_COPY: u64 = 100;
@@ -95,56 +103,67 @@ struct Run<'a> {
     recipe: Recipe,
     optimizer: Box<dyn Optimizer>,
     train: Loader,
+    validation: Option<Loader>,
     test: Loader,
     classes: Vec<String>,
-    at: Progress,
-    sums: Sums,
+    state: State,
     events: Events,
-    /// The step after which the run was last saved.
-    saved: Option<u64>,
+    checkpoints: Checkpoints,
 }
 
 impl Run<'_> {
-    fn start(&mut self, program: &str, device: Device) -> Result<(), Failure> {
+    fn start(&mut self, program: Program, device: Device) -> Result<(), Failure> {
         let (threads, parameters) = (chainrule::tensor::threads(), self.net.parameter_count());
+        let sets = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
+        let sets: Vec<String> = sets.into_iter().flatten().map(|set| set.images().len().to_string()).collect();
         println!(
-            "{program}: {parameters} parameters, {} + {} images, {device}, {threads} threads",
-            self.train.images().len(),
-            self.test.images().len()
+            "{}: {parameters} parameters, {} images, {device}, {threads} threads",
+            program.name(),
+            sets.join(" + ")
         );
         let mut event = json!({
-            "event": "start", "program": program, "device": device.to_string(), "threads": threads,
+            "event": "start", "program": program.name(), "device": device.to_string(), "threads": threads,
             "seed": self.options.seed, "parameters": parameters,
         });
-        if self.options.resume.is_some() {
-            (event["event"], event["step"]) = ("resume".into(), self.at.step.into());
+        if self.options.files.resume.is_some() {
+            (event["event"], event["step"]) = ("resume".into(), self.state.at.step.into());
         }
         self.events.write(&event)
     }
 
+    /// Whether all epochs are done, or enough of them without a better accuracy.
+    fn is_finished(&self) -> bool {
+        let epoch = self.state.at.epoch;
+        let waited = self.state.best.filter(|_| self.state.at.batch == 0).map(|best| epoch - best.epoch);
+        let stop = self.options.test.early_stop.zip(waited).is_some_and(|(limit, waited)| waited >= limit.into());
+        stop || epoch >= u64::from(self.options.epochs)
+    }
+
     /// The rest of the current epoch: training, evaluation, report, checkpoint.
     fn epoch(&mut self, replay: &mut Replay<'_>, totals: &mut Totals) -> Result<Confusion, Failure> {
+        let epoch = self.state.at.epoch as u32;
+        self.recipe.start_epoch(self.net, epoch.into());
         self.net.train();
-        let epoch = self.at.epoch as u32;
         let train = self.train.clone();
-        let bar = Bar::new(epoch + 1, self.options.epochs, train.batches() as u64, self.at.batch);
-        let (begun, seen) = (Instant::now(), self.sums.images);
-        totals.begin(&self.sums);
+        let bar = Bar::new(epoch + 1, self.options.epochs, train.batches() as u64, self.state.at.batch);
+        let (begun, seen) = (Instant::now(), self.state.sums.images);
+        totals.begin(&self.state.sums);
         let mut finite = self.finite();
-        for batch in train.epoch_from(epoch, self.at.batch as usize) {
-            self.recipe.set_lr(&mut *self.optimizer, self.at.step);
+        for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
+            self.recipe.set_lr(&mut *self.optimizer, self.state.at.step);
             step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, totals);
-            self.sums.batches += 1;
-            self.sums.images += batch.labels.numel() as u64;
-            self.at.step += 1;
-            self.at.batch = batch.index as u64 + 1;
-            let last = self.at.batch as usize == train.batches();
-            let save_now = !last && self.options.save_every.is_some_and(|n| self.at.step.is_multiple_of(n));
+            let State { at, sums, .. } = &mut self.state;
+            sums.batches += 1;
+            sums.images += batch.labels.numel() as u64;
+            at.step += 1;
+            at.batch = batch.index as u64 + 1;
+            let last = at.batch as usize == train.batches();
+            let save_now = !last && self.options.files.save_every.is_some_and(|n| at.step.is_multiple_of(n));
             let stop = interrupt::requested();
-            if self.at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
-                totals.read(&mut self.sums);
+            if at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
+                totals.read(sums);
+                bar.step(at.batch, sums.loss(), sums.images - seen);
                 self.check_finite(finite.as_ref(), &bar)?;
-                bar.step(self.at.batch, self.sums.loss(), self.sums.images - seen);
             }
             if save_now || stop {
                 self.save()?;
@@ -153,7 +172,7 @@ impl Run<'_> {
                 bar.clear();
                 return Err(self.interrupted());
             }
-            if self.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
+            if self.state.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
                 // The old copy goes first, so that there is only one at a time.
                 drop(finite.take());
                 finite = self.finite();
@@ -161,96 +180,120 @@ impl Run<'_> {
         }
         bar.clear();
         let seconds = begun.elapsed().as_secs_f64();
-        let rate = (self.sums.images - seen) as f64 / seconds;
-        let (test_loss, confusion) = self.evaluate()?;
+        self.end_epoch(seconds, (self.state.sums.images - seen) as f64 / seconds)
+    }
+
+    /// Evaluates, reports and saves after the last step of an epoch.
+    fn end_epoch(&mut self, seconds: f64, rate: f64) -> Result<Confusion, Failure> {
+        let validation = self.validation.clone().map(|images| self.evaluate(&images)).transpose()?;
+        let test = self.evaluate(&self.test.clone())?;
+        let State { at, sums, best } = &mut self.state;
+        let epoch = at.epoch + 1;
+        let accuracy = validation.as_ref().unwrap_or(&test).confusion.accuracy();
+        let is_best = best.is_none_or(|best| accuracy > best.accuracy);
+        if is_best {
+            *best = Some(Best { accuracy, epoch });
+        }
+        let result = |name: &str, Evaluation { loss, confusion }: &Evaluation| {
+            format!("; {name} loss {loss:.4}, accuracy {:.2} %", 100.0 * confusion.accuracy())
+        };
         println!(
-            "epoch {:>2}: train loss {:.4}, accuracy {:.2} %; test loss {test_loss:.4}, accuracy {:.2} %; {seconds:.1} s, {rate:.0} images/s",
-            epoch + 1,
-            self.sums.loss(),
-            100.0 * self.sums.accuracy(),
-            100.0 * confusion.accuracy()
+            "epoch {epoch:>2}: train loss {:.4}, accuracy {:.2} %{}{}; {seconds:.1} s, {rate:.0} images/s",
+            sums.loss(),
+            100.0 * sums.accuracy(),
+            validation.as_ref().map(|found| result("validation", found)).unwrap_or_default(),
+            result("test", &test),
         );
-        self.events.write(&json!({
-            "event": "epoch", "epoch": epoch + 1,
-            "train_loss": self.sums.loss(), "train_accuracy": self.sums.accuracy(),
-            "test_loss": test_loss, "test_accuracy": confusion.accuracy(),
+        let mut event = json!({
+            "event": "epoch", "epoch": epoch, "train_loss": sums.loss(), "train_accuracy": sums.accuracy(),
+            "test_loss": test.loss, "test_accuracy": test.confusion.accuracy(),
             "seconds": seconds, "images_per_second": rate,
-        }))?;
-        (self.sums, self.at.epoch, self.at.batch) = (Sums::default(), self.at.epoch + 1, 0);
-        self.save()?;
-        Ok(confusion)
+        });
+        if let Some(Evaluation { loss, confusion }) = &validation {
+            event["validation_loss"] = (*loss).into();
+            event["validation_accuracy"] = confusion.accuracy().into();
+        }
+        (*sums, at.epoch, at.batch) = (Sums::default(), epoch, 0);
+        let step = at.step;
+        self.events.write(&event)?;
+        let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
+        self.checkpoints.save_epoch(epoch, step, is_best, write)?;
+        Ok(test.confusion)
     }
 
     /// A copy of the state, unless the run goes on when it is not finite.
     fn finite(&self) -> Option<Finite> {
-        (!self.options.allow_nan).then(|| Finite::take(self.net, &*self.optimizer, &self.at))
+        (!self.options.allow_nan).then(|| Finite::take(self.net, &*self.optimizer, &self.state.at))
     }
 
     /// Checks that all steps since the copy were finite. If one was not, the file of the last checkpoint stays as it is.
     fn check_finite(&mut self, finite: Option<&Finite>, bar: &Bar) -> Result<(), Failure> {
         let Some(finite) = finite else { return Ok(()) };
-        if self.sums.loss.is_finite() && self.optimizer.is_finite() {
+        if self.state.sums.loss.is_finite() && self.optimizer.is_finite() {
             return Ok(());
         }
         bar.clear();
-        let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, self.at.step);
-        let saved = match (&self.options.save, self.saved) {
-            (Some(path), Some(step)) => format!("{} has the state after step {step}", path.display()),
-            (Some(path), None) => format!("this run has not written {}", path.display()),
-            (None, _) => "nothing was saved".to_owned(),
-        };
-        self.events.write(&json!({"event": "failed", "step": self.at.step}))?;
-        Err(Failure::Run(format!("{what}\n  {saved}; try a smaller --lr, or go on all the same with --allow-nan")))
+        let step = self.state.at.step;
+        let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step);
+        self.events.write(&json!({"event": "failed", "step": step}))?;
+        let left = self.checkpoints.left();
+        Err(Failure::Run(format!("{what}\n  {left}; try a smaller --lr, or go on all the same with --allow-nan")))
     }
 
     /// Saves a checkpoint, if `--save` is given.
     fn save(&mut self) -> Result<(), Failure> {
-        let Some(path) = &self.options.save else { return Ok(()) };
-        self.identity.save(path, self.net, &*self.optimizer, &self.at, &self.sums)?;
-        self.saved = Some(self.at.step);
-        Ok(())
+        let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
+        self.checkpoints.save(self.state.at.step, write)
     }
 
     /// What to say of an interrupted run.
     fn interrupted(&mut self) -> Failure {
-        if let Err(failure) = self.events.write(&json!({"event": "interrupted", "step": self.at.step})) {
+        let at = &self.state.at;
+        if let Err(failure) = self.events.write(&json!({"event": "interrupted", "step": at.step})) {
             return failure;
         }
-        let place = format!("epoch {}, batch {} of {}", self.at.epoch + 1, self.at.batch, self.train.batches());
-        let next = match &self.options.save {
+        let place = format!("epoch {}, batch {} of {}", at.epoch + 1, at.batch, self.train.batches());
+        let next = match self.checkpoints.last() {
             None => "nothing was saved; with --save FILE the run could go on".to_owned(),
             Some(path) => format!("saved; to go on:\n  {}", interrupt::command_to_resume(path)),
         };
         Failure::Interrupted(format!("interrupted after {place}: {next}"))
     }
 
-    /// The mean loss over the test images, and their confusion matrix.
-    fn evaluate(&mut self) -> Result<(f64, Confusion), Failure> {
-        self.net.eval();
-        let mut confusion = Confusion::new(&self.classes);
-        let mut sum = 0.0;
-        for batch in self.test.clone().epoch(0) {
-            let logits = no_grad(|| self.net.forward(&Var::constant(&batch.images)));
-            let loss = logits.cross_entropy(&batch.labels);
-            sum += f64::from(loss.item()) * batch.labels.numel() as f64;
-            confusion.add(&batch.labels.to_vec(), &logits.value().argmax(1).to_vec());
-            if interrupt::requested() {
-                self.save()?;
-                return Err(self.interrupted());
-            }
+    /// Evaluates the net. If the user interrupts, the run is saved.
+    fn evaluate(&mut self, images: &Loader) -> Result<Evaluation, Failure> {
+        let views = self.options.test.test_views;
+        let evaluated = evaluate(self.net, self.recipe.objective(), images, views, &self.classes, interrupt::requested);
+        if let Some(evaluation) = evaluated {
+            return Ok(evaluation);
         }
-        Ok((sum / self.test.images().len() as f64, confusion))
+        self.save()?;
+        Err(self.interrupted())
     }
 
     fn finish(mut self, confusion: &Confusion, started: Instant) -> Result<(), Failure> {
         confusion.print();
         let (sha256, seconds) = (weights_sha256(self.net), started.elapsed().as_secs_f64());
+        if let (Some(path), Some(Best { accuracy, epoch })) = (self.checkpoints.best(), self.state.best) {
+            let set = if self.validation.is_some() { "validation" } else { "test" };
+            println!("\nbest epoch {epoch}: {set} accuracy {:.2} %, in {}", 100.0 * accuracy, path.display());
+        }
         println!("\ntest accuracy {:.2} %, {seconds:.1} s\nweights sha256 {sha256}", 100.0 * confusion.accuracy());
         self.events.write(&json!({
             "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
             "weights_sha256": sha256, "seconds": seconds,
         }))
     }
+}
+
+/// What writes the state of a run to a file.
+fn writer<'a>(
+    identity: &'a Identity,
+    net: &'a dyn Module,
+    optimizer: &'a dyn Optimizer,
+    state: &'a State,
+) -> impl Fn(&std::path::Path) -> Result<(), Failure> + 'a {
+    move |path| identity.save(path, net, optimizer, state)
 }
 
 /// Steps between two reads of the sums: reading synchronizes a GPU.
@@ -291,17 +334,4 @@ fn step(
         step.totals[0].add_assign(&loss.value().to_f64());
         step.totals[1].add_assign(&logits.hits(step.labels));
     });
-}
-
-/// Checks the shapes of the net for these images before computing anything.
-fn check_net(net: &dyn Module, images: [usize; 4], classes: usize) -> Result<(), Failure> {
-    let [_, c, h, w] = images;
-    // Two, because batch normalization in training needs more than one element of each channel.
-    let out = net
-        .output_shape(Shape::from([2, c, h, w]))
-        .map_err(|error| Failure::Usage(format!("the net does not accept images of {c}×{h}×{w}\n{error}")))?;
-    if out == [2, classes] {
-        return Ok(());
-    }
-    Err(Failure::Usage(format!("the output of the net is {out} for two images, but the dataset has {classes} classes")))
 }

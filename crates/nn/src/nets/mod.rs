@@ -7,6 +7,7 @@
 //! | net | images | parameters for 10 classes |
 //! |---|---|---|
 //! | [`Small`] | any, by default 1×28×28 or 3×32×32 | 103 018 on 28×28 |
+//! | [`blocks`] | any of 8×8 or more | 298 410 on 1×28×28 |
 //! | [`report`] | 3×32×32 | 6 185 984 |
 //! | [`resnet20`] | 3×32×32 | 269 722 |
 //! | [`resnet18_cifar`] | 3×32×32 | 11 173 962 |
@@ -23,6 +24,7 @@
 //! assert_eq!(net.forward(&Tensor::zeros([2, 3, 32, 32]).into()).shape(), [2, 10]);
 //! ```
 
+mod blocks;
 mod fast;
 mod report;
 mod resnet;
@@ -30,6 +32,7 @@ mod small;
 mod vgg;
 mod whitening;
 
+pub use blocks::{BlocksOptions, blocks};
 pub use fast::Fast;
 pub use report::{ReportOptions, report};
 pub use resnet::{ResNet, resnet18, resnet18_cifar, resnet20};

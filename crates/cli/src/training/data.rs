@@ -1,0 +1,173 @@
+//! The images of a run: which, and how they are prepared.
+
+use std::path::PathBuf;
+
+use chainrule::data::{Dataset, Images, Loader, Normalize};
+use clap::{Args, ValueEnum};
+
+use super::augment::Augment;
+use super::program::Program;
+use crate::failure::Failure;
+
+/// The images and their preparation.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Data")]
+pub struct DataOptions {
+    #[command(flatten)]
+    pub source: Source,
+    /// Only these classes, by name or number, separated by commas
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    classes: Vec<String>,
+    /// Only the first N images of the training set
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    train_images: Option<u32>,
+    /// Add the negative of every image, 255 - x for each pixel, to the training and the test set
+    #[arg(long)]
+    negatives: bool,
+    /// Images of the training set that are held out for validation, chosen by the seed; the best epoch is then chosen on them
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    validation: u32,
+    /// Random changes of the training images
+    #[arg(long, value_enum, default_value_t = Augment::None)]
+    augment: Augment,
+    /// Range of the pixels: -1 to 1; 0 to 1; or mean 0 and standard deviation 1 by the published numbers of the dataset
+    #[arg(long, value_enum, default_value_t = Range::Symmetric)]
+    normalize: Range,
+    /// Leave out the last batch of an epoch if it is smaller than the others
+    #[arg(long)]
+    drop_last: bool,
+    /// Threads that prepare batches beside those that compute
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
+    workers: u32,
+}
+
+/// Where the images come from.
+#[derive(Args, Clone, Debug)]
+pub struct Source {
+    /// The dataset: a directory of IDX files for `mnist`; of batch files or of images, or an archive, for `cifar10`
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Never use the network
+    #[arg(long)]
+    pub offline: bool,
+    /// For `cifar10`: the tenth of the images that is embedded in the program
+    #[arg(long, conflicts_with = "data_dir")]
+    pub sample: bool,
+}
+
+/// The range of the pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Range {
+    Symmetric,
+    Unit,
+    Standard,
+}
+
+/// The images of a run.
+pub struct Data {
+    /// Batches for training, shuffled.
+    pub train: Loader,
+    /// Batches of the images that are held out for validation.
+    pub validation: Option<Loader>,
+    /// Batches for the test.
+    pub test: Loader,
+    pub normalize: Normalize,
+    pub classes: Vec<String>,
+    /// What to say of the dataset.
+    pub notes: Vec<String>,
+}
+
+/// Images in a batch of an evaluation.
+const EVALUATED: usize = 250;
+
+impl DataOptions {
+    /// The images of a run, with `batch_size` in each batch.
+    pub fn load(&self, program: Program, batch_size: usize, seed: u64) -> Result<Data, Failure> {
+        let dataset = self.chosen(self.dataset(program)?)?;
+        let (notes, classes) = (dataset.notes().to_vec(), dataset.train().classes().to_vec());
+        let (train, test) = dataset.into_parts();
+        let (train, validation) = self.split(train, seed)?;
+        if self.drop_last && batch_size > train.len() {
+            return Err(Failure::Usage(format!(
+                "--drop-last leaves no batch: --batch-size is {batch_size}, and there are {} training images",
+                train.len()
+            )));
+        }
+        let normalize = self.normalize(program, train.image_shape()[0])?;
+        let evaluated = |images: Images| Loader::new(images, EVALUATED).prefetch(1).normalize(normalize.clone());
+        let train = Loader::new(train, batch_size).shuffle(seed).transforms(self.augment.transforms(program));
+        let train = train.drop_last(self.drop_last).prefetch(self.workers as usize).normalize(normalize.clone());
+        let validation = validation.map(evaluated);
+        let test = evaluated(test);
+        Ok(Data { train, validation, test, normalize, classes, notes })
+    }
+
+    fn dataset(&self, program: Program) -> Result<Dataset, Failure> {
+        match (self.source.sample, program) {
+            (false, _) => Ok(program.dataset(self.source.data_dir.as_deref(), self.source.offline)?),
+            (true, Program::Cifar10) => Ok(chainrule_cifar_sample::dataset()),
+            (true, _) => Err(Failure::Usage(format!("--sample: only `cifar10` has one, `{}` has not", program.name()))),
+        }
+    }
+
+    /// The images that the flags ask for.
+    fn chosen(&self, mut dataset: Dataset) -> Result<Dataset, Failure> {
+        if !self.classes.is_empty() {
+            let all = dataset.train().classes();
+            let number = |class: &String| {
+                let named = all.iter().position(|name| name == class);
+                let found = named.or_else(|| class.parse().ok().filter(|&number| number < all.len()));
+                found.map(|number| number as u8).ok_or_else(|| {
+                    Failure::Usage(format!("--classes: there is no class {class}; the classes are {}", all.join(", ")))
+                })
+            };
+            let classes = self.classes.iter().map(number).collect::<Result<Vec<u8>, Failure>>()?;
+            dataset = dataset.map(|images| images.only_classes(&classes))?;
+        }
+        if let Some(n) = self.train_images {
+            let (notes, name) = (dataset.notes().to_vec(), dataset.name().to_owned());
+            let (train, test) = dataset.into_parts();
+            let train = train.slice(0..train.len().min(n as usize));
+            dataset = notes.into_iter().fold(Dataset::new(name, train, test)?, Dataset::with_note);
+        }
+        if self.negatives {
+            dataset = dataset.map(|images| images.concat(&images.inverted()))?;
+        }
+        Ok(dataset)
+    }
+
+    fn split(&self, train: Images, seed: u64) -> Result<(Images, Option<Images>), Failure> {
+        match self.validation as usize {
+            0 => Ok((train, None)),
+            n if n < train.len() => {
+                let (train, validation) = train.split(n, seed);
+                Ok((train, Some(validation)))
+            }
+            n => Err(Failure::Usage(format!(
+                "--validation {n}: the training set has {} images, and at least one must be left for training",
+                train.len()
+            ))),
+        }
+    }
+
+    /// The normalization of images with this many channels.
+    ///
+    /// # Errors
+    /// If the dataset's published numbers are for another number of channels.
+    pub fn normalize(&self, program: Program, channels: usize) -> Result<Normalize, Failure> {
+        Ok(match self.normalize {
+            Range::Symmetric => Normalize::to_symmetric(),
+            Range::Unit => Normalize::to_unit(),
+            Range::Standard => {
+                let normalize = program.standardize();
+                if normalize.channels().is_some_and(|published| published != channels) {
+                    return Err(Failure::Usage(format!(
+                        "--normalize standard: the numbers of `{}` are for 3 channels, and these images have {channels}",
+                        program.name()
+                    )));
+                }
+                normalize
+            }
+        })
+    }
+}
