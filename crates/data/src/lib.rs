@@ -38,7 +38,7 @@ pub use epoch::Epoch;
 pub use error::{DataError, Result};
 pub use loader::{Batch, Loader};
 #[cfg(feature = "images")]
-pub use picture::Picture;
+pub use picture::{Picture, Prepared};
 pub use transform::{
     AlternatingFlip, CenterCrop, ColorJitter, Cutout, Interpolation, Invert, Normalize, Origin, PaddingMode,
     RandomAffine, RandomCrop, RandomHorizontalFlip, RandomRotation, Resize, Sample, Transform,

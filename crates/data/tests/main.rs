@@ -8,5 +8,6 @@ mod image_folder;
 mod image_folder_found;
 mod image_kinds;
 mod loader;
+mod picture;
 mod sources;
 mod transforms;
