@@ -168,15 +168,15 @@ mod digits {
     use chainrule_data::{Images, Resize, Sample, Transform, mnist};
     use chainrule_tensor::{Key, Purpose};
 
-    const SIZE: [usize; 2] = [420, 560];
+    const SIZE: [usize; 2] = [280, 370];
 
-    /// A page with a digit of 300×300 pixels at (80, 200): `page(row, column, ink)` is its brightness, with ink from 0 to 1.
+    /// A page with a digit of 200×200 pixels at (50, 130): `page(row, column, ink)` is its brightness, with ink from 0 to 1.
     fn draw(digit: &[u8], page: impl Fn(usize, usize, f64) -> f64) -> Vec<u8> {
         let mut large = Sample::default();
         large.set(digit, [1, 28, 28]);
-        Resize::new([300, 300]).apply(&mut large, &mut Key::new(0, Purpose::USER).rng());
-        let ink = |i: usize, j: usize| match (i.checked_sub(80), j.checked_sub(200)) {
-            (Some(i), Some(j)) if i < 300 && j < 300 => f64::from(large.pixels()[i * 300 + j]) / 255.0,
+        Resize::new([200, 200]).apply(&mut large, &mut Key::new(0, Purpose::USER).rng());
+        let ink = |i: usize, j: usize| match (i.checked_sub(50), j.checked_sub(130)) {
+            (Some(i), Some(j)) if i < 200 && j < 200 => f64::from(large.pixels()[i * 200 + j]) / 255.0,
             _ => 0.0,
         };
         let pixels = (0..SIZE[0] * SIZE[1]).map(|at| (at / SIZE[1], at % SIZE[1]));
@@ -210,22 +210,22 @@ mod digits {
 
     #[test]
     fn come_back_nearly_as_they_were() {
-        let all = mnist::embedded().test().slice(0..500);
+        let all = mnist::embedded().test().slice(0..300);
         let white = check(&all, 12, |_, _, ink| 255.0 - 255.0 * ink);
         // Gray ink in light that falls off to half from left to right, with texture.
         let photo = check(&all, 12, |i, j, ink| {
-            let light = 220.0 - 0.15 * j as f64 - 0.05 * i as f64 - 0.0001 * (j * j) as f64;
+            let light = 220.0 - 0.2 * j as f64 - 0.08 * i as f64 - 0.0002 * (j * j) as f64;
             light * (1.0 - 0.7 * ink) + ((i * 7 + j * 13) % 9) as f64 - 4.0
         });
-        // Measured over 30 digits: 7.3 and 8.0 levels. They were enlarged and reduced, and placed by whole pixels.
+        // Measured: 9.7 levels and 11 digits, 8.3 levels and all. They were enlarged and reduced, and placed by whole pixels.
         for (distance, nearest_is_own) in [white, photo] {
-            assert!(distance < 9.0 && nearest_is_own >= 11, "{distance} levels, {nearest_is_own} of 12 digits");
+            assert!(distance < 11.0 && nearest_is_own >= 10, "{distance} levels, {nearest_is_own} of 12 digits");
         }
     }
 
     #[test]
     fn of_the_size_of_the_net_stay_as_they_are() {
-        let all = mnist::embedded().test().slice(0..200);
+        let all = mnist::embedded().test().slice(0..100);
         for sample in 0..all.len() {
             let prepared = gray(all.image(sample), [28, 28]).drawing([28, 28]).unwrap();
             assert_eq!(prepared.pixels(), all.image(sample), "digit {sample}");
