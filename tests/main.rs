@@ -1,5 +1,6 @@
 //! Tests across crates, in one program so that it is linked once.
 
+mod averages;
 mod checkpoints;
 mod gpu_programs;
 #[cfg(target_os = "linux")]

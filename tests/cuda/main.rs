@@ -114,6 +114,7 @@ const CASES: &[Case] = &[
     Case { name: "steps as on the CPU", run: steps::as_on_the_cpu, settings: ORDERS },
     Case { name: "steps in bf16", run: steps::in_bf16, settings: ONCE },
     Case { name: "steps replayed", run: steps::replayed, settings: ORDERS },
+    Case { name: "steps with averages", run: steps::averaged, settings: STAND_IN },
     Case { name: "steps with live aliases", run: steps::live_aliases, settings: ONCE },
     Case { name: "steps with freezing and evaluation", run: steps::freezing, settings: ONCE },
     Case { name: "steps with kept results", run: steps::kept_results, settings: ONCE },

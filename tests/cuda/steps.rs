@@ -134,6 +134,37 @@ fn bits(run: &Run) -> Vec<u32> {
     run.weights.iter().map(|w| w.to_bits()).collect()
 }
 
+/// An average of the weights is the CPU's, and neither it nor an evaluation with it changes a step or makes one run eagerly.
+pub fn averaged() {
+    for work in WORK {
+        let run = |device: Device, way: Way, averaged: bool| {
+            let (mut ema, mut average) = (None, Vec::new());
+            let mut live = 0;
+            let run = train(work, device, way, &mut |i, net| {
+                if !averaged {
+                    return;
+                }
+                let ema = ema.get_or_insert_with(|| Ema::new(net, 0.7).warm_up());
+                ema.update(net);
+                let _averaged = ema.averaged(net);
+                average = net.parameters().iter().flat_map(|p| p.value().to_vec()).collect();
+                if i == 11 {
+                    live = chainrule_standin::live_graphs();
+                }
+            });
+            (bits(&run), average, live)
+        };
+        let (steps, _, _) = run(GPU, Way::Replayed, false);
+        let (averaged_steps, average, live) = run(GPU, Way::Replayed, true);
+        assert_eq!(averaged_steps, steps);
+        assert_eq!(live, 2, "the captured steps of both batch sizes");
+        let (_, here, _) = run(Device::Cpu, Way::Eager, true);
+        for (there, here) in average.iter().zip(here) {
+            assert!((there - here).abs() < 2e-4, "{there}, {here} on the CPU");
+        }
+    }
+}
+
 /// The losses match those on the CPU.
 pub fn as_on_the_cpu() {
     for work in WORK {

@@ -25,7 +25,7 @@ pub mod prelude {
     };
     pub use chainrule_nn::{
         Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
-        ConvTranspose2d, Dropout, Flatten, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module, Optimizer,
+        ConvTranspose2d, Dropout, Ema, Flatten, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module, Optimizer,
         Progress, Relu, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights,
         unfused, weights_sha256,
     };

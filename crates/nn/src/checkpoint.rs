@@ -1,7 +1,7 @@
 //! Checkpoints: everything that a run needs to resume with the same bits.
 //!
 //! A checkpoint is one safetensors file. Parameters and buffers are `model.<path>`, optimizer state is
-//! `optimizer.<path>.<name>`; counters, progress and settings are JSON in the header's metadata.
+//! `optimizer.<path>.<name>`, averages `average.<path>`; counters, progress and settings are JSON in the header's metadata.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::atomic_file;
+use crate::ema::{self, Ema};
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
 use crate::optim::{GroupSettings, Optimizer, StateTensors};
 use crate::safetensors_file;
 use crate::schedule::Schedule;
-use crate::weights::{HEADER, MODEL, Plan, Stored, read_tensors, set_counters};
+use crate::weights::{AVERAGE, HEADER, MODEL, Plan, Stored, read_tensors, set_counters};
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ struct Header {
     parameters: Vec<String>,
     steps: Vec<u64>,
     counters: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    average: Option<ema::Settings>,
 }
 
 /// The prefix of the names of optimizer state.
@@ -63,7 +66,7 @@ pub struct Checkpoint {
 
 /// Parameters and buffers by path, in the module's order, and counters by path.
 #[expect(clippy::type_complexity, reason = "two lists by path")]
-fn contents<T: Float>(net: &dyn Module<T>) -> (Vec<(String, TensorOf<T>)>, BTreeMap<String, u64>) {
+pub(crate) fn contents<T: Float>(net: &dyn Module<T>) -> (Vec<(String, TensorOf<T>)>, BTreeMap<String, u64>) {
     let mut tensors: Vec<(String, TensorOf<T>)> =
         net.named_parameters().into_iter().map(|(path, var)| (path, var.value().clone())).collect();
     let mut counters = BTreeMap::new();
@@ -105,8 +108,23 @@ impl Checkpoint {
             parameters: names,
             steps: optimizer.steps(),
             counters,
+            average: None,
         };
         Self { path: PathBuf::new(), header, tensors: stored }
+    }
+
+    /// Adds an average of the weights.
+    #[must_use]
+    pub fn with_average<T: Float>(mut self, ema: &Ema<T>) -> Self {
+        self.header.average = Some(ema.settings.clone());
+        let average = ema.average.iter().map(|(path, x)| (format!("{AVERAGE}{path}"), Stored::new(x)));
+        self.tensors.extend(average);
+        self
+    }
+
+    /// Whether it has an average of the weights.
+    pub fn has_average(&self) -> bool {
+        self.header.average.is_some()
     }
 
     /// The progress of the saved run.
@@ -196,6 +214,40 @@ impl Checkpoint {
         plan.apply(net);
         set_counters(net, &self.header.counters);
         Ok(self.header.progress.clone())
+    }
+
+    /// Restores an average of the weights, made with the same settings for the same net. If anything does not match, nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// [`NnError::NoAverage`] or [`NnError::OtherAverage`].
+    pub fn restore_average<T: Float>(&self, ema: &mut Ema<T>) -> Result<(), NnError> {
+        let Some(saved) = &self.header.average else {
+            return Err(NnError::NoAverage { path: self.path.clone() });
+        };
+        let mut differences = ema.settings.differences(saved);
+        let tensors = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(AVERAGE)?, stored)));
+        let mut tensors: BTreeMap<&str, &Stored<'_>> = tensors.collect();
+        let mut average = Vec::with_capacity(ema.average.len());
+        for (path, own) in &ema.average {
+            match tensors.remove(path.as_str()).map(Stored::tensor::<T>) {
+                None => differences.push(format!("missing     {path} {}", own.shape())),
+                Some(Err(why)) => differences.push(format!("mismatch    {path}: {why}")),
+                Some(Ok(x)) if x.shape() != own.shape() => {
+                    differences.push(format!("mismatch    {path}: saved {}, the net has {}", x.shape(), own.shape()));
+                }
+                Some(Ok(x)) => average.push(x),
+            }
+        }
+        differences.extend(tensors.keys().map(|path| format!("unexpected  {path}")));
+        if !differences.is_empty() {
+            return Err(NnError::OtherAverage { path: self.path.clone(), differences: listed(&differences) });
+        }
+        for ((_, own), saved) in ema.average.iter_mut().zip(average) {
+            own.copy_from(&saved.to(own.device()));
+        }
+        ema.settings.updates = saved.updates;
+        Ok(())
     }
 
     /// The counters that only the checkpoint or only the net has.

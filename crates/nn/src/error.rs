@@ -59,4 +59,18 @@ pub enum NnError {
         /// Missing, unexpected and differing state and settings, one per line.
         differences: String,
     },
+    /// The file has no average of the weights.
+    #[error("{}: it has no average of the weights; use the weights, or train with an Ema", path.display())]
+    NoAverage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The average of the weights in the checkpoint does not fit this run's.
+    #[error("{}: the average of the weights does not fit\n{differences}\nmake the Ema as when the file was saved", path.display())]
+    OtherAverage {
+        /// The file.
+        path: PathBuf,
+        /// Differing settings and missing, unexpected and differing tensors, one per line.
+        differences: String,
+    },
 }

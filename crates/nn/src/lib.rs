@@ -6,6 +6,7 @@ mod atomic_file;
 mod chain;
 mod checkpoint;
 mod containers;
+mod ema;
 mod error;
 pub mod init;
 mod layers;
@@ -23,6 +24,7 @@ mod weights;
 
 pub use chain::{chain, unfused};
 pub use checkpoint::{Checkpoint, Progress, weights_sha256};
+pub use ema::{Averaged, Ema};
 pub use error::NnError;
 pub use layers::*;
 pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};

@@ -33,7 +33,8 @@ pub struct Snapshot<T: Float = f32> {
     groups: Vec<GroupSettings>,
 }
 
-fn copy<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
+/// A copy that shares no memory.
+pub(crate) fn copy<T: Float>(x: &TensorOf<T>) -> TensorOf<T> {
     let mut copy = TensorOf::full_on(x.device(), x.shape(), T::ZERO);
     copy.copy_from(x);
     copy

@@ -22,6 +22,8 @@ use crate::safetensors_file;
 pub(crate) const HEADER: &str = "chainrule";
 /// The prefix of the names of weights in a checkpoint.
 pub(crate) const MODEL: &str = "model.";
+/// The prefix of the names of averaged weights in a checkpoint.
+pub(crate) const AVERAGE: &str = "average.";
 
 /// Prefixes that wrappers of `PyTorch` add to every name: Lightning, `DistributedDataParallel`, `torch.compile`.
 const WRAPPERS: [&str; 3] = ["model.", "module.", "_orig_mod."];
@@ -39,6 +41,7 @@ const WRAPPERS: [&str; 3] = ["model.", "module.", "_orig_mod."];
 /// ```
 pub struct LoadOptions<'a> {
     strict: bool,
+    average: bool,
     prefix: Option<String>,
     rename: Option<Rename<'a>>,
 }
@@ -47,7 +50,7 @@ type Rename<'a> = Box<dyn Fn(&str) -> String + 'a>;
 
 impl Default for LoadOptions<'_> {
     fn default() -> Self {
-        Self { strict: true, prefix: None, rename: None }
+        Self { strict: true, average: false, prefix: None, rename: None }
     }
 }
 
@@ -61,6 +64,12 @@ impl<'a> LoadOptions<'a> {
     #[must_use]
     pub fn strict(self, strict: bool) -> Self {
         Self { strict, ..self }
+    }
+
+    /// Whether to load the [average](crate::Ema) of the weights that a checkpoint has, instead of the last weights.
+    #[must_use]
+    pub fn average(self, average: bool) -> Self {
+        Self { average, ..self }
     }
 
     /// Uses only the tensors whose names in the file begin with this prefix, such as `backbone.`, and removes it. The others
@@ -87,16 +96,22 @@ impl<'a> LoadOptions<'a> {
     /// `num_batches_tracked` set the net's counters; they may be missing.
     ///
     /// # Errors
-    /// [`NnError::Read`], [`NnError::Damaged`], or [`NnError::OtherNet`] if not everything fits, or nothing if not strict.
+    /// [`NnError::Read`], [`NnError::Damaged`], [`NnError::NoAverage`] if one is asked for, or [`NnError::OtherNet`] if not
+    /// everything fits, or nothing if not strict.
     pub fn load<T: Float>(&self, net: &dyn Module<T>, path: &Path) -> Result<LoadReport, NnError> {
         let bytes = safetensors_file::read(path)?;
         let damaged = |why: String| NnError::Damaged { path: path.into(), why };
         let other = |differences: String| NnError::OtherNet { path: path.into(), differences };
         let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut tensors = read_tensors(&bytes).map_err(damaged)?;
-        if metadata.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(HEADER)) {
-            // A checkpoint: its weights alone.
-            let weights = tensors.into_iter().filter_map(|(name, x)| Some((name.strip_prefix(MODEL)?.to_owned(), x)));
+        let is_checkpoint = metadata.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(HEADER));
+        if self.average && !(is_checkpoint && tensors.keys().any(|name| name.starts_with(AVERAGE))) {
+            return Err(NnError::NoAverage { path: path.into() });
+        }
+        if is_checkpoint {
+            // Its weights alone.
+            let prefix = if self.average { AVERAGE } else { MODEL };
+            let weights = tensors.into_iter().filter_map(|(name, x)| Some((name.strip_prefix(prefix)?.to_owned(), x)));
             tensors = weights.collect();
         }
         let (named, others) = self.named(&tensors).map_err(other)?;
