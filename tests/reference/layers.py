@@ -129,6 +129,11 @@ def losses():
                 yield cross_entropy(shape, reduction, weighted, smoothing)
     for weighted, smoothing in ((False, 0.0), (True, 0.1)):
         yield cross_entropy((2, 3, 2, 3), "mean", weighted, smoothing)
+    for shape, reduction, weighted, smoothing in (
+        ((5, 4), "mean", False, 0.0), ((5, 4), "mean", True, 0.1), ((5, 4), "sum", True, 0.0), ((5, 4), "none", False, 0.3),
+        ((2, 3, 2, 3), "mean", True, 0.1),
+    ):  # fmt: skip
+        yield soft_cross_entropy(shape, reduction, weighted, smoothing)
     shapes, target = {"x": (4, 3), "t": (4, 3)}, dict(t_scale=0.5, t_shift=0.5)
     for reduction in ("mean", "sum", "none"):
         args = dict(reduction=reduction, x_scale=0.49, x_shift=0.5, **target)
@@ -175,6 +180,16 @@ def cross_entropy(shape, reduction, weighted, smoothing):
     run = lambda x: F.cross_entropy(x, labels, weight, reduction=reduction, label_smoothing=smoothing)
     parts = [f"{len(shape)} axes", reduction] + ["weights"] * weighted + ["smoothing"] * bool(smoothing)
     return case(f"cross_entropy, {', '.join(parts)}", "cross_entropy", run, {"x": shape}, args)
+
+
+def soft_cross_entropy(shape, reduction, weighted, smoothing):
+    """Logits and class probabilities, which PyTorch does not require to add up to 1."""
+    weight = (torch.arange(shape[1]).double() + 1) / 2 if weighted else None
+    args = dict(reduction=reduction, weight=weight.tolist() if weighted else None, label_smoothing=smoothing, x_scale=3.0,
+                x_shift=0.0, t_scale=0.5, t_shift=0.5)  # fmt: skip
+    run = lambda x, t: F.cross_entropy(x, t, weight, reduction=reduction, label_smoothing=smoothing)
+    parts = [f"{len(shape)} axes", reduction] + ["weights"] * weighted + ["smoothing"] * bool(smoothing)
+    return case(f"soft_cross_entropy, {', '.join(parts)}", "soft_cross_entropy", run, {"x": shape, "t": shape}, args, fixed="t")
 
 
 # name: (PyTorch's, the formula in mpmath, arguments)

@@ -7,7 +7,8 @@ use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::scope::open_with;
 
-/// The options of [`VarOf::cross_entropy_with`]; the defaults are those of [`VarOf::cross_entropy`].
+/// The options of [`VarOf::cross_entropy_with`] and [`VarOf::soft_cross_entropy_with`]; the defaults are those of
+/// [`VarOf::cross_entropy`].
 #[derive(Clone, Debug)]
 pub struct CrossEntropy<T: Float> {
     /// The weight of each class: (C).
@@ -26,7 +27,7 @@ impl<T: Float> Default for CrossEntropy<T> {
 }
 
 impl<T: Float> CrossEntropy<T> {
-    fn attributes(&self) -> Vec<Attribute> {
+    pub(super) fn attributes(&self) -> Vec<Attribute> {
         let weights = self.weights.as_ref().map(|w| Attribute::new("class weights", w.to_f64()).symbol("w"));
         let smoothing = Attribute::new("label smoothing", self.label_smoothing).symbol("ε");
         [self.reduction.attribute(), smoothing].into_iter().chain(weights).collect()

@@ -338,6 +338,33 @@ pub fn losses() -> Vec<Row> {
                     .collect()
             }
         ),
+        row!("soft_cross_entropy", [[3, 4], [3, 4]], (0.1, 0.9), |x| x[0].soft_cross_entropy(&x[1]), |x| {
+            let terms = r::log_softmax(&x[0]).into_iter().zip(x[1].to_vec());
+            vec![-terms.map(|(log_p, t)| t * log_p).sum::<f64>() / 3.0]
+        }),
+        row!(
+            "soft_cross_entropy of pixels, weighted and smoothed, each",
+            [[2, 3, 1, 2], [2, 3, 1, 2]],
+            (0.1, 0.9),
+            |x| {
+                let options = CrossEntropy {
+                    weights: Some(beside(&x[0], [1.0, 2.0, 0.5].map(T::from_f64))),
+                    label_smoothing: 0.2,
+                    reduction: Reduction::None,
+                };
+                x[0].soft_cross_entropy_with(&x[1], &options)
+            },
+            |x| {
+                let w = [1.0, 2.0, 0.5];
+                let loss = |i: Vec<usize>| {
+                    let at = |x: &Tensor64, c: usize| x.at(&[i[0], c, 0, i[2]]);
+                    let ln_sum = (0..3).map(|c| at(&x[0], c).exp()).sum::<f64>().ln();
+                    let q = |c: usize| 0.8 * at(&x[1], c) + 0.2 / 3.0;
+                    (0..3).map(|c| w[c] * q(c) * (ln_sum - at(&x[0], c))).sum()
+                };
+                r::indices(&[2, 1, 2]).into_iter().map(loss).collect()
+            }
+        ),
         row!("mse_loss", [[3, 2], [3, 2]], WIDE, |x| x[0].mse_loss(&x[1], Reduction::Mean), |x| {
             vec![r::zip(x, &[3, 2], |a, b| (a - b).powi(2)).iter().sum::<f64>() / 6.0]
         }),
