@@ -22,6 +22,7 @@ pub(crate) fn cannot_read(path: &Path, source: io::Error) -> DataError {
 }
 
 /// The bytes of a file.
+#[cfg(feature = "images")]
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|source| cannot_read(path, source))
 }
