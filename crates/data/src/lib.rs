@@ -23,6 +23,7 @@ mod image_file;
 #[cfg(feature = "images")]
 pub mod image_folder;
 mod loader;
+mod mixup;
 pub mod mnist;
 #[cfg(feature = "images")]
 mod orientation;

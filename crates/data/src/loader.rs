@@ -3,19 +3,21 @@
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf};
+use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf, ranges};
 
 use crate::dataset::Images;
-use crate::streams;
 use crate::transform::{Normalize, Origin, Sample, Transform};
+use crate::{mixup, streams};
 
 /// A batch of samples.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// (N, C, H, W), transformed and normalized.
     pub images: Tensor,
-    /// (N), the class of each image.
+    /// (N), the class of each image; with [mixup](Loader::mixup), of the image before it was mixed.
     pub labels: TensorOf<i32>,
+    /// (N, classes), the share of each class in each image, for `soft_cross_entropy`; only with [mixup](Loader::mixup).
+    pub targets: Option<Tensor>,
     /// The index of the batch in its epoch, from 0.
     pub index: usize,
 }
@@ -44,6 +46,8 @@ pub struct Loader {
     workers: usize,
     transforms: Arc<[Box<dyn Transform>]>,
     normalize: Normalize,
+    /// The parameter of the distribution of mixup's weights.
+    mixup: Option<f64>,
     device: Device,
     /// All images on the GPU, if batches are prepared there.
     on_gpu: Arc<OnceLock<GpuImages>>,
@@ -77,6 +81,7 @@ impl Loader {
             workers: 0,
             transforms: Arc::new([]),
             normalize: Normalize::to_symmetric(),
+            mixup: None,
             device: Device::Cpu,
             on_gpu: Arc::default(),
         }
@@ -138,6 +143,22 @@ impl Loader {
             normalize.channels().unwrap_or(1)
         );
         Self { normalize, ..self }
+    }
+
+    /// Mixes each image of a batch with the one before it, and their labels alike: with the weights λ and 1 − λ, where one λ
+    /// for each batch is drawn from the beta distribution with both parameters `alpha` (Zhang, Cisse, Dauphin, Lopez-Paz:
+    /// "mixup: beyond empirical risk minimization", 2018; `torchvision.transforms.v2.MixUp`). A usual `alpha` is 0.2.
+    ///
+    /// The λ of a batch is a function of the seed of [`shuffle`](Self::shuffle), the epoch and the batch. The loss is that of
+    /// [`Batch::targets`].
+    ///
+    /// # Panics
+    /// If `alpha` is outside 0.001 to 1000.
+    #[must_use]
+    #[track_caller]
+    pub fn mixup(self, alpha: f64) -> Self {
+        ranges::check("Loader", "mixup", alpha, 0.001..=1000.0);
+        Self { mixup: Some(alpha), ..self }
     }
 
     /// The device of the batches. If all transforms have a GPU version, the whole set is uploaded once and the GPU prepares
@@ -217,9 +238,24 @@ pub(crate) struct BatchMaker {
 impl BatchMaker {
     /// Prepares batch `index`; `sample` is a workspace that is reused for all batches.
     pub(crate) fn make(&self, index: usize, sample: &mut Sample) -> Batch {
-        if let Some((steps, order)) = &self.gpu {
-            return self.make_on_gpu(index, steps, order);
+        let loader = &self.loader;
+        let (mut images, labels) = match &self.gpu {
+            Some((steps, order)) => self.on_gpu(index, steps, order),
+            None => self.on_cpu(index, sample),
+        };
+        let mut targets = None;
+        if let Some(alpha) = loader.mixup {
+            let key = Key::new(loader.seed, streams::MIXUP).at_step(self.epoch).for_sample(index as u32);
+            let lambda = mixup::draw(alpha, &mut key.rng());
+            images = mixup::images(&images, lambda);
+            targets =
+                Some(mixup::targets(&self.labels(index), loader.images.classes().len(), lambda).to(loader.device));
         }
+        Batch { images: images.to(loader.device), labels, targets, index }
+    }
+
+    /// The images of a batch, on the CPU, and their labels, on the loader's device.
+    fn on_cpu(&self, index: usize, sample: &mut Sample) -> (Tensor, TensorOf<i32>) {
         let loader = &self.loader;
         let samples = &self.order[self.samples(index)];
         let [c, h, w] = loader.image_shape();
@@ -244,13 +280,17 @@ impl BatchMaker {
             );
             loader.normalize.write(sample.pixels(), h * w, y);
         }
-        let labels: Vec<i32> = samples.iter().map(|&i| i32::from(loader.images.labels()[i as usize])).collect();
-        let labels = TensorOf::from_slice(&labels, samples.len());
-        Batch { images: images.to(loader.device), labels: labels.to(loader.device), index }
+        (images, TensorOf::from_slice(&self.labels(index), samples.len()).to(loader.device))
     }
 
-    /// Prepares the same batch on the GPU.
-    fn make_on_gpu(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> Batch {
+    /// The labels of a batch.
+    fn labels(&self, index: usize) -> Vec<i32> {
+        let labels = self.loader.images.labels();
+        self.order[self.samples(index)].iter().map(|&i| i32::from(labels[i as usize])).collect()
+    }
+
+    /// The same images and labels, prepared on the GPU.
+    fn on_gpu(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> (Tensor, TensorOf<i32>) {
         let loader = &self.loader;
         let all = loader.on_gpu.get_or_init(|| {
             let labels: Vec<i32> = loader.images.labels().iter().map(|&label| i32::from(label)).collect();
@@ -263,7 +303,7 @@ impl BatchMaker {
         let purposes = steps.iter().enumerate().map(|(position, &step)| (step, self.key(0, position).purpose));
         let steps: Vec<(ImageStep, Purpose)> = purposes.collect();
         let images = all.pixels.image_batch(&samples, loader.normalize.tables(), &steps, self.key(0, 0));
-        Batch { images, labels: all.labels.gather(0, &samples), index }
+        (images, all.labels.gather(0, &samples))
     }
 
     /// The positions in the order that form batch `index`.

@@ -8,6 +8,9 @@ pub(crate) const SPLIT: Purpose = Purpose(Purpose::SHUFFLE.0 | 1 << 8);
 /// The flip of an image in epoch 0, which alternates from then on.
 pub(crate) const ALTERNATING_FLIP: Purpose = Purpose(Purpose::SHUFFLE.0 | 2 << 8);
 
+/// The weights of mixup, one for each batch.
+pub(crate) const MIXUP: Purpose = Purpose(Purpose::SHUFFLE.0 | 3 << 8);
+
 /// One of the transforms of a sample. Its position in the list goes into the upper bits, of which only layers use the
 /// highest, so appending a transform does not change the draws of the others.
 pub(crate) fn transform(position: usize) -> Purpose {

@@ -126,6 +126,38 @@ fn the_kernel_for_batches_does_what_transforms_do() {
     assert_eq!(found.to_vec(), expected);
 }
 
+#[test]
+fn mixed_batches_are_the_same_on_any_number_of_workers_and_agree_with_their_targets() {
+    // Each image is white in the row of its class, so the targets can be read from the pixels.
+    let labels: Vec<u8> = (0..20).map(|i| (i * i % 3) as u8).collect();
+    let pixels = labels.iter().flat_map(|&label| (0..3).map(move |row| if row == label { 255 } else { 0 })).collect();
+    let images = Images::new(pixels, [20, 1, 3, 1], labels, ["a", "b", "c"].map(String::from).to_vec()).unwrap();
+    let plain = Loader::new(images, 8).shuffle(4).normalize(Normalize::to_unit());
+    let mixed = plain.clone().mixup(0.4);
+    let targets = |loader: &Loader, epoch| -> Vec<Vec<f32>> {
+        loader.epoch(epoch).map(|batch| batch.targets.expect("targets").to_vec()).collect()
+    };
+    let first = targets(&mixed, 0);
+    for (batch, unmixed) in mixed.epoch(0).zip(plain.epoch(0)) {
+        assert!(unmixed.targets.is_none());
+        assert_eq!(batch.labels.to_vec(), unmixed.labels.to_vec());
+        let targets = batch.targets.expect("targets");
+        assert_eq!(targets.shape(), [batch.labels.numel(), 3]);
+        assert_eq!(targets.to_vec(), batch.images.to_vec());
+        assert!(targets.to_vec().chunks(3).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
+    }
+    for workers in [1, 3] {
+        assert_eq!(bits(mixed.clone().prefetch(workers).epoch(0)), bits(mixed.epoch(0)));
+        assert_eq!(targets(&mixed.clone().prefetch(workers), 0), first);
+    }
+    let resumed: Vec<Vec<f32>> = mixed.epoch_from(0, 1).map(|batch| batch.targets.expect("targets").to_vec()).collect();
+    assert_eq!(resumed, first[1..]);
+    assert_ne!(targets(&mixed, 1), first);
+    // Each batch has a weight of its own: the shares of other classes than the image's own.
+    let largest = |batch: &Vec<f32>| batch.iter().fold(0.0, |a: f32, &x| if x < 1.0 { a.max(x) } else { a });
+    assert_ne!(largest(&first[0]), largest(&first[1]));
+}
+
 /// Counts images; panics at one of them.
 #[derive(Debug)]
 struct Watched {
@@ -185,6 +217,10 @@ fn bounds_are_checked() {
     assert_eq!(
         text(&|| drop(Loader::new(numbered(3), 2).normalize(Normalize::new(&[(0.0, 1.0); 3])))),
         "Loader: Normalize has 3 channels, but the images are (C,H,W) = (1, 2, 3)"
+    );
+    assert_eq!(
+        text(&|| drop(Loader::new(numbered(3), 2).mixup(0.0))),
+        "Loader: mixup is 0\n  rule: 0.001 ≤ mixup ≤ 1000"
     );
     assert_eq!(Loader::new(numbered(3), 2).epoch_from(0, 2).count(), 0);
 }
