@@ -12,6 +12,8 @@ static REQUESTED: AtomicBool = AtomicBool::new(false);
 pub fn watch() -> Result<(), Failure> {
     let handle = || {
         if REQUESTED.swap(true, Ordering::Relaxed) {
+            #[cfg(feature = "tui")]
+            super::dashboard::restore_terminal();
             std::process::exit(INTERRUPTED.into());
         }
         // The terminal may be gone, and a panic would end the thread that handles the second Ctrl-C.

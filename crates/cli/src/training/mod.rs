@@ -3,7 +3,11 @@
 pub mod augment;
 mod checkpoints;
 mod control_group;
+#[cfg(feature = "tui")]
+pub mod dashboard;
 mod data;
+mod display;
+mod epoch_result;
 pub mod evaluate;
 mod finite;
 mod interrupt;

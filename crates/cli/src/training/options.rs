@@ -46,6 +46,9 @@ pub struct Options {
     /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,
+    /// Show the run on a dashboard with curves, if stdout is a terminal; in a build with `--features tui`
+    #[arg(long)]
+    pub tui: bool,
     /// Go on when a loss or a weight is not finite, instead of saying where it happened
     #[arg(long)]
     pub allow_nan: bool,

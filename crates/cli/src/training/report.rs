@@ -1,11 +1,9 @@
-//! Output of the subcommands that train: a progress bar, tables, JSON lines.
+//! Output of the subcommands that train: tables, JSON lines, downloads.
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -59,53 +57,6 @@ fn append(path: &Path, completed: u64) -> io::Result<File> {
     file.set_len(kept as u64)?;
     file.seek(SeekFrom::End(0))?;
     Ok(file)
-}
-
-/// Shows the progress of an epoch: a bar on a terminal, four lines per epoch otherwise.
-pub struct Progress {
-    bar: Option<ProgressBar>,
-    label: String,
-    steps: u64,
-    started: Instant,
-    first: u64,
-}
-
-impl Progress {
-    /// Starts the progress of an epoch of `steps` steps, of which `first` were done before a resume.
-    pub fn new(epoch: u32, epochs: u32, steps: u64, first: u64) -> Self {
-        let label = format!("epoch {epoch}/{epochs}");
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len}  {msg}, {eta} left")
-                .expect("the template is a valid one");
-            ProgressBar::new(steps).with_style(style).with_prefix(label.clone()).with_position(first)
-        });
-        Self { bar, label, steps, started: Instant::now(), first }
-    }
-
-    /// Reports `done` steps, the mean loss so far, and the images processed since the start of this run.
-    pub fn step(&self, done: u64, loss: f64, images: u64) {
-        let rate = images as f64 / self.started.elapsed().as_secs_f64();
-        let text = format!("loss {loss:.4}, {rate:.0} images/s");
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(text);
-                bar.set_position(done);
-            }
-            None if done.is_multiple_of((self.steps / 4).max(1)) && done < self.steps => {
-                let left =
-                    self.started.elapsed().as_secs_f64() / (done - self.first) as f64 * (self.steps - done) as f64;
-                eprintln!("{} {done}/{}  {text}, {left:.0} s left", self.label, self.steps);
-            }
-            None => {}
-        }
-    }
-
-    /// Removes the bar.
-    pub fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }
 
 /// The confusion matrix: how many images of each class were classified as each class.

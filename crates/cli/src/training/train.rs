@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::io::IsTerminal;
 use std::time::Instant;
 
 use chainrule::data::{Batch, Images, Loader, Normalize};
@@ -9,13 +10,15 @@ use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::data::Data;
+use super::display::{Display, EpochProgress, Plain};
+use super::epoch_result::{EpochResult, Score};
 use super::evaluate::{Evaluation, evaluate};
 use super::finite::Finite;
 use super::net::{NetKind, check_shapes};
 use super::options::Options;
 use super::program::Program;
 use super::recipe::Recipe;
-use super::report::{Confusion, Events, Progress as Bar};
+use super::report::{Confusion, Events};
 use super::settings::Settings;
 use super::state::{Best, Identity, State, Sums};
 use super::{interrupt, memory};
@@ -62,9 +65,23 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     }
     let resumed = options.files.resume.as_ref().map(|_| state.at.epoch);
     let events = Events::open(options.files.json.as_deref(), resumed)?;
-    let mut run =
-        Run { net, options, identity, recipe, optimizer, train, validation, test, classes, state, events, checkpoints };
+    let mut run = Run {
+        net,
+        options,
+        identity,
+        recipe,
+        optimizer,
+        train,
+        validation,
+        test,
+        classes,
+        state,
+        events,
+        checkpoints,
+        display: Box::new(Plain::default()),
+    };
     interrupt::watch()?;
+    run.display = display(options)?;
     run.start(program, device)?;
 
     let started = Instant::now();
@@ -109,6 +126,7 @@ struct Run<'a> {
     state: State,
     events: Events,
     checkpoints: Checkpoints,
+    display: Box<dyn Display>,
 }
 
 impl Run<'_> {
@@ -116,11 +134,11 @@ impl Run<'_> {
         let (threads, parameters) = (chainrule::tensor::threads(), self.net.parameter_count());
         let sets = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
         let sets: Vec<String> = sets.into_iter().flatten().map(|set| set.images().len().to_string()).collect();
-        println!(
+        self.display.line(&format!(
             "{}: {parameters} parameters, {} images, {device}, {threads} threads",
             program.name(),
             sets.join(" + ")
-        );
+        ));
         let mut event = json!({
             "event": "start", "program": program.name(), "device": device.to_string(), "threads": threads,
             "seed": self.options.seed, "parameters": parameters,
@@ -145,8 +163,13 @@ impl Run<'_> {
         self.recipe.start_epoch(self.net, epoch.into());
         self.net.train();
         let train = self.train.clone();
-        let bar = Bar::new(epoch + 1, self.options.epochs, train.batches() as u64, self.state.at.batch);
-        let (begun, seen) = (Instant::now(), self.state.sums.images);
+        let (started, seen) = (Instant::now(), self.state.sums.images);
+        let State { at, sums, .. } = &self.state;
+        let (steps, first) = (train.batches() as u64, at.batch);
+        let (epochs, loss) = (self.options.epochs, sums.loss());
+        let mut progress =
+            EpochProgress { epoch: epoch + 1, epochs, steps, done: first, first, loss, images: 0, started };
+        self.display.step(&progress);
         totals.begin(&self.state.sums);
         let mut finite = self.finite();
         for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
@@ -162,14 +185,14 @@ impl Run<'_> {
             let stop = interrupt::requested();
             if at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
                 totals.read(sums);
-                bar.step(at.batch, sums.loss(), sums.images - seen);
-                self.check_finite(finite.as_ref(), &bar)?;
+                progress = EpochProgress { done: at.batch, loss: sums.loss(), images: sums.images - seen, ..progress };
+                self.display.step(&progress);
+                self.check_finite(finite.as_ref())?;
             }
             if save_now || stop {
                 self.save()?;
             }
             if stop {
-                bar.clear();
                 return Err(self.interrupted());
             }
             if self.state.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
@@ -178,46 +201,34 @@ impl Run<'_> {
                 finite = self.finite();
             }
         }
-        bar.clear();
-        let seconds = begun.elapsed().as_secs_f64();
-        self.end_epoch(seconds, (self.state.sums.images - seen) as f64 / seconds)
+        self.end_epoch(started.elapsed().as_secs_f64(), progress.images)
     }
 
-    /// Evaluates, reports and saves after the last step of an epoch.
-    fn end_epoch(&mut self, seconds: f64, rate: f64) -> Result<Confusion, Failure> {
+    /// Evaluates, reports and saves after the last step of an epoch, in which `images` were trained on in so many seconds.
+    fn end_epoch(&mut self, seconds: f64, images: u64) -> Result<Confusion, Failure> {
         let validation = self.validation.clone().map(|images| self.evaluate(&images)).transpose()?;
         let test = self.evaluate(&self.test.clone())?;
         let State { at, sums, best } = &mut self.state;
-        let epoch = at.epoch + 1;
-        let accuracy = validation.as_ref().unwrap_or(&test).confusion.accuracy();
+        let score = |found: &Evaluation| Score { loss: found.loss, accuracy: found.confusion.accuracy() };
+        let result = EpochResult {
+            epoch: at.epoch + 1,
+            train: Score { loss: sums.loss(), accuracy: sums.accuracy() },
+            validation: validation.as_ref().map(score),
+            test: score(&test),
+            seconds,
+            images_per_second: images as f64 / seconds,
+        };
+        let accuracy = result.validation.unwrap_or(result.test).accuracy;
         let is_best = best.is_none_or(|best| accuracy > best.accuracy);
         if is_best {
-            *best = Some(Best { accuracy, epoch });
+            *best = Some(Best { accuracy, epoch: result.epoch });
         }
-        let result = |name: &str, Evaluation { loss, confusion }: &Evaluation| {
-            format!("; {name} loss {loss:.4}, accuracy {:.2} %", 100.0 * confusion.accuracy())
-        };
-        println!(
-            "epoch {epoch:>2}: train loss {:.4}, accuracy {:.2} %{}{}; {seconds:.1} s, {rate:.0} images/s",
-            sums.loss(),
-            100.0 * sums.accuracy(),
-            validation.as_ref().map(|found| result("validation", found)).unwrap_or_default(),
-            result("test", &test),
-        );
-        let mut event = json!({
-            "event": "epoch", "epoch": epoch, "train_loss": sums.loss(), "train_accuracy": sums.accuracy(),
-            "test_loss": test.loss, "test_accuracy": test.confusion.accuracy(),
-            "seconds": seconds, "images_per_second": rate,
-        });
-        if let Some(Evaluation { loss, confusion }) = &validation {
-            event["validation_loss"] = (*loss).into();
-            event["validation_accuracy"] = confusion.accuracy().into();
-        }
-        (*sums, at.epoch, at.batch) = (Sums::default(), epoch, 0);
+        (*sums, at.epoch, at.batch) = (Sums::default(), result.epoch, 0);
         let step = at.step;
-        self.events.write(&event)?;
+        self.display.epoch(&result);
+        self.events.write(&result.event())?;
         let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
-        self.checkpoints.save_epoch(epoch, step, is_best, write)?;
+        self.checkpoints.save_epoch(result.epoch, step, is_best, write)?;
         Ok(test.confusion)
     }
 
@@ -227,12 +238,11 @@ impl Run<'_> {
     }
 
     /// Checks that all steps since the copy were finite. If one was not, the file of the last checkpoint stays as it is.
-    fn check_finite(&mut self, finite: Option<&Finite>, bar: &Bar) -> Result<(), Failure> {
+    fn check_finite(&mut self, finite: Option<&Finite>) -> Result<(), Failure> {
         let Some(finite) = finite else { return Ok(()) };
         if self.state.sums.loss.is_finite() && self.optimizer.is_finite() {
             return Ok(());
         }
-        bar.clear();
         let step = self.state.at.step;
         let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step);
         self.events.write(&json!({"event": "failed", "step": step}))?;
@@ -272,6 +282,7 @@ impl Run<'_> {
     }
 
     fn finish(mut self, confusion: &Confusion, started: Instant) -> Result<(), Failure> {
+        self.display.close();
         confusion.print();
         let (sha256, seconds) = (weights_sha256(self.net), started.elapsed().as_secs_f64());
         if let (Some(path), Some(Best { accuracy, epoch })) = (self.checkpoints.best(), self.state.best) {
@@ -284,6 +295,19 @@ impl Run<'_> {
             "weights_sha256": sha256, "seconds": seconds,
         }))
     }
+}
+
+/// What shows the run.
+fn display(options: &Options) -> Result<Box<dyn Display>, Failure> {
+    if !options.tui || !std::io::stdout().is_terminal() {
+        return Ok(Box::new(Plain::default()));
+    }
+    #[cfg(feature = "tui")]
+    return Ok(Box::new(super::dashboard::Dashboard::open()?));
+    #[cfg(not(feature = "tui"))]
+    Err(Failure::Usage(
+        "--tui: this program was built without it; from the source: cargo run --release --features tui -- …".into(),
+    ))
 }
 
 /// What writes the state of a run to a file.
