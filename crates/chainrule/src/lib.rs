@@ -25,9 +25,9 @@ pub mod prelude {
     };
     pub use chainrule_nn::{
         Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
-        ConvTranspose2d, Dropout, Ema, Flatten, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module, Optimizer,
-        Progress, Relu, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights,
-        unfused, weights_sha256,
+        ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module,
+        Optimizer, Progress, Relu, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init,
+        load_weights, one_hot, unfused, weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,

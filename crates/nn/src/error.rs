@@ -3,9 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use chainrule_tensor::Shape;
 use thiserror::Error;
 
-/// An error while saving or loading a checkpoint.
+/// An error of this crate: of a checkpoint, or of a path in a net.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum NnError {
@@ -72,5 +73,21 @@ pub enum NnError {
         path: PathBuf,
         /// Differing settings and missing, unexpected and differing tensors, one per line.
         differences: String,
+    },
+    /// A forward pass has no operation with this path.
+    #[error("there is no operation '{path}' in the forward pass\n  paths: {}\n  rule: operations on frozen parameters are recorded if the input is a parameter", known.join(", "))]
+    NoOperation {
+        /// The path.
+        path: String,
+        /// The paths that there are, in their order.
+        known: Vec<String>,
+    },
+    /// The output of an operation is not a batch of feature maps.
+    #[error("the output of '{path}' has shape {shape}\n  rule: feature maps are (N,C,H,W), of images (N,C,H,W)")]
+    NoFeatureMaps {
+        /// The path of the operation.
+        path: String,
+        /// The shape of its output.
+        shape: Shape,
     },
 }

@@ -1,6 +1,7 @@
 //! Layers, initialization, losses, optimizers, schedules and checkpoints for chainrule.
 //!
-//! Losses are ops: `cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of [`chainrule_autograd::VarOf`].
+//! Losses are ops: `cross_entropy`, `soft_cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of
+//! [`chainrule_autograd::VarOf`].
 
 mod atomic_file;
 mod chain;
@@ -8,10 +9,14 @@ mod checkpoint;
 mod containers;
 mod ema;
 mod error;
+mod hooks;
+mod inference;
 pub mod init;
+pub mod inspect;
 mod layers;
 mod module;
 pub mod nets;
+mod one_hot;
 mod optim;
 mod parameter_table;
 mod replay;
@@ -26,8 +31,10 @@ pub use chain::{chain, unfused};
 pub use checkpoint::{Checkpoint, Progress, weights_sha256};
 pub use ema::{Averaged, Ema};
 pub use error::NnError;
+pub use hooks::{Hooked, Hooks};
 pub use layers::*;
 pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};
+pub use one_hot::one_hot;
 pub use optim::{Adam, AdamW, GroupSettings, Optimizer, Sgd, StateTensors};
 pub use replay::{Replay, Step};
 pub use schedule::Schedule;

@@ -9,7 +9,8 @@ use chainrule_autograd::{VarOf, map_records};
 use chainrule_tensor::{Float, Shape, ShapeError, TensorOf};
 
 use crate::chain::unfused;
-use crate::module::{Item, Module, Visitor};
+use crate::inference::Inference;
+use crate::module::Module;
 
 /// The operations of a net on an input at inference, in their order, each by itself, and the totals.
 ///
@@ -111,36 +112,6 @@ fn row<T: Float>(var: &VarOf<T>, seen: &mut HashSet<u64>) -> Option<SummaryRow> 
         parameters: parameters.filter(|var| seen.insert(var.id())).map(|var| var.shape().numel()).sum(),
         multiply_adds: op.rule().multiply_adds(&op),
     })
-}
-
-/// Inference mode; dropped, it restores the modes that the layers had.
-struct Inference<'a, T: Float> {
-    net: &'a dyn Module<T>,
-    training: Vec<bool>,
-}
-
-impl<'a, T: Float> Inference<'a, T> {
-    fn enter(net: &'a dyn Module<T>) -> Self {
-        let mut training = Vec::new();
-        net.visit(&mut Visitor::new(&mut |_, item| {
-            if let Item::Mode(mode) = item {
-                training.push(mode.is_training());
-            }
-        }));
-        net.eval();
-        Self { net, training }
-    }
-}
-
-impl<T: Float> Drop for Inference<'_, T> {
-    fn drop(&mut self) {
-        let mut training = self.training.iter();
-        self.net.visit(&mut Visitor::new(&mut |_, item| {
-            if let Item::Mode(mode) = item {
-                mode.set(*training.next().expect("a mode for each layer that has one"));
-            }
-        }));
-    }
 }
 
 /// The widest line of a printed summary, unless the name of an operation or a number is too long for it.

@@ -1,0 +1,35 @@
+//! Inference mode for a while.
+
+use chainrule_tensor::Float;
+
+use crate::module::{Item, Module, Visitor};
+
+/// Inference mode; dropped, it restores the modes that the layers had.
+pub(crate) struct Inference<'a, T: Float> {
+    net: &'a dyn Module<T>,
+    training: Vec<bool>,
+}
+
+impl<'a, T: Float> Inference<'a, T> {
+    pub(crate) fn enter(net: &'a dyn Module<T>) -> Self {
+        let mut training = Vec::new();
+        net.visit(&mut Visitor::new(&mut |_, item| {
+            if let Item::Mode(mode) = item {
+                training.push(mode.is_training());
+            }
+        }));
+        net.eval();
+        Self { net, training }
+    }
+}
+
+impl<T: Float> Drop for Inference<'_, T> {
+    fn drop(&mut self) {
+        let mut training = self.training.iter();
+        self.net.visit(&mut Visitor::new(&mut |_, item| {
+            if let Item::Mode(mode) = item {
+                mode.set(*training.next().expect("a mode for each layer that has one"));
+            }
+        }));
+    }
+}
