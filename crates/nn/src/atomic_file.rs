@@ -56,15 +56,22 @@ fn create_part(target: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
-/// Checks that [`write`] can replace the file, without changing it: that it is a regular file or none, and that a file can be
+/// Checks that [`write()`] can replace the file, without changing it: that it is a regular file or none, and that a file can be
 /// created beside it.
-pub(crate) fn check(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// As [`write()`]. A disk may still become full later.
+pub fn check(path: &Path) -> io::Result<()> {
     let (_, part) = create_part(&target(path)?)?;
     fs::remove_file(part)
 }
 
-/// Writes a temporary file beside the target, syncs it to disk, and renames it.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Writes a temporary file beside the target, syncs it to disk, and renames it. A symbolic link stays one, and what it links
+/// to is written.
+///
+/// # Errors
+/// If the file cannot be written; a previous file is unchanged. Also if it is a directory, a device, a pipe or a socket.
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let target = target(path)?;
     let (mut file, part) = create_part(&target)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());

@@ -3,7 +3,7 @@
 //! Losses are ops: `cross_entropy`, `soft_cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of
 //! [`chainrule_autograd::VarOf`].
 
-mod atomic_file;
+pub mod atomic_file;
 mod chain;
 mod checkpoint;
 mod containers;
