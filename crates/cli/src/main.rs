@@ -13,7 +13,9 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
-use commands::{break_law, check, doctor, evaluate, explain, ledger, summary, throughput, two_neurons, worksheet};
+use commands::{
+    break_law, check, doctor, evaluate, explain, ledger, report, summary, throughput, two_neurons, worksheet,
+};
 use training::options::Options;
 use training::program::Program;
 use training::settings::Settings;
@@ -38,6 +40,7 @@ enum Command {
     /// Trains a CNN on the images of CIFAR-100
     Cifar100(Box<Options>),
     Evaluate(evaluate::Arguments),
+    Report(report::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
     Ledger(ledger::Arguments),
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Cifar10(options) => train(Program::Cifar10, &options),
         Command::Cifar100(options) => train(Program::Cifar100, &options),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),

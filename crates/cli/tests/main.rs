@@ -8,6 +8,7 @@ mod explain;
 mod laws;
 mod ledger;
 mod nets;
+mod out;
 mod plots;
 mod programs;
 mod running;

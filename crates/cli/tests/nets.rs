@@ -6,7 +6,7 @@ use crate::training::{events, program, run, stderr};
 use tempfile::TempDir;
 
 /// A directory with CIFAR-10's binary files, with few images.
-fn cifar(train: usize, test: usize) -> TempDir {
+pub fn cifar(train: usize, test: usize) -> TempDir {
     let directory = TempDir::new().expect("a temporary directory");
     let batch = |n: usize, salt: usize| -> Vec<u8> {
         (0..n)

@@ -19,10 +19,11 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// Checks that the files can be written, before anything is computed.
     pub fn new(files: &FileOptions) -> Result<Self, Failure> {
-        for path in [&files.save, &files.save_best].into_iter().flatten() {
+        let last = files.save();
+        for path in [&last, &files.save_best].into_iter().flatten() {
             Checkpoint::check_target(path)?;
         }
-        Ok(Self { last: files.save.clone(), best: files.save_best.clone(), keep: files.keep, step: None })
+        Ok(Self { last, best: files.save_best.clone(), keep: files.keep, step: None })
     }
 
     /// The file of the last state.

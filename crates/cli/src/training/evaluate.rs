@@ -4,6 +4,7 @@ use chainrule::data::Loader;
 use chainrule::prelude::*;
 
 use super::objective::Objective;
+use super::out::Answers;
 use super::report::Confusion;
 use super::views::TestViews;
 
@@ -12,6 +13,7 @@ pub struct Evaluation {
     /// The mean loss of the images.
     pub loss: f64,
     pub confusion: Confusion,
+    pub answers: Answers,
 }
 
 /// Evaluates the net in inference mode. `None` if `interrupted` says so between two batches.
@@ -24,7 +26,7 @@ pub fn evaluate(
     interrupted: impl Fn() -> bool,
 ) -> Option<Evaluation> {
     net.eval();
-    let (mut confusion, mut sum) = (Confusion::new(classes), 0.0);
+    let (mut confusion, mut answers, mut sum) = (Confusion::new(classes), Answers::default(), 0.0);
     let mut epochs: Vec<_> =
         views.loaders(images).into_iter().map(|(weight, loader)| (weight, loader.epoch(0))).collect();
     for _ in 0..images.batches() {
@@ -42,9 +44,10 @@ pub fn evaluate(
         let labels = &batch.labels;
         sum += f64::from(objective.test_loss(&mean, labels).item()) * labels.numel() as f64;
         confusion.add(&labels.to_vec(), &mean.value().argmax(1).to_vec());
+        answers.add(&mean.value(), &labels.to_vec());
         if interrupted() {
             return None;
         }
     }
-    Some(Evaluation { loss: sum / images.images().len() as f64, confusion })
+    Some(Evaluation { loss: sum / images.images().len() as f64, confusion, answers })
 }

@@ -80,8 +80,10 @@ pub fn check_run(
     let weights = (net.parameter_count() * size_of::<f32>()) as f64;
     let state = options.optimizer.kind.state_tensors() as f64 * weights;
     // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
-    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save.is_some()));
-    let held = state + copies * (weights + state);
+    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save().is_some()));
+    // The records of --out compare the weights with those before a step.
+    let compared = f64::from(u8::from(options.files.out.is_some())) * weights;
+    let held = state + copies * (weights + state) + compared;
     let training = step + batches(batch) + held;
     let what = format!("training on {batch} images at a time");
     require(options.memory(), &what, training, "use a smaller --batch-size or a smaller net")?;

@@ -15,6 +15,7 @@ pub mod memory;
 pub mod net;
 mod objective;
 pub mod options;
+pub mod out;
 pub mod presets;
 pub mod program;
 mod recipe;

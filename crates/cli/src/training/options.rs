@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use chainrule::prelude::*;
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use super::data::DataOptions;
 use super::memory::Limit;
@@ -69,18 +69,22 @@ pub struct TestOptions {
 /// The files that a run writes, and the one from which it goes on.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Files")]
+#[command(group = ArgGroup::new("checkpoint").args(["out", "save"]).multiple(true))]
 pub struct FileOptions {
-    /// Save a checkpoint to this file after each epoch
+    /// Leave a report (report.html), records of the training, pictures and a checkpoint in this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Save a checkpoint to this file after each epoch [default: checkpoint.safetensors in the directory of --out]
     #[arg(long, value_name = "FILE")]
-    pub save: Option<PathBuf>,
+    save: Option<PathBuf>,
     /// Also save every N steps
-    #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = clap::value_parser!(u64).range(1..))]
     pub save_every: Option<u64>,
     /// Also save the epoch with the best accuracy to this file: on the --validation images, without them on the test images
     #[arg(long, value_name = "FILE")]
     pub save_best: Option<PathBuf>,
     /// Also keep the checkpoints of the last N epochs, beside that of --save: FILE.epoch-0001 and so on
-    #[arg(long, value_name = "N", requires = "save", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", requires = "checkpoint", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
     /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
@@ -88,6 +92,13 @@ pub struct FileOptions {
     /// Write JSON lines to this file: start or resume, each epoch, result, failed or interrupted; a resumed run appends
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+impl FileOptions {
+    /// The file of the last state.
+    pub fn save(&self) -> Option<PathBuf> {
+        self.save.clone().or_else(|| Some(self.out.as_ref()?.join(super::out::CHECKPOINT)))
+    }
 }
 
 /// The optimizer.

@@ -16,9 +16,10 @@ use super::evaluate::{Evaluation, evaluate};
 use super::finite::Finite;
 use super::net::{NetKind, check_shapes};
 use super::options::Options;
+use super::out::{self, Outcome, Recorder};
 use super::program::Program;
 use super::recipe::Recipe;
-use super::report::{Confusion, Events};
+use super::report::Events;
 use super::settings::Settings;
 use super::state::{Best, Identity, State, Sums};
 use super::{interrupt, memory};
@@ -42,10 +43,14 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     if options.net.kind == NetKind::Fast {
         whiten(net, train.images(), normalize);
     }
+    if let Some(folder) = &options.files.out {
+        out::prepare(folder, options.files.resume.is_some())?;
+    }
     let checkpoints = Checkpoints::new(&options.files)?;
     let [train, test] = [train, test].map(|loader| loader.device(device));
     let validation = validation.map(|loader| loader.device(device));
     let recipe = Recipe::new(options, objective, net, train.batches())?;
+    let flags = settings.entries().filter(|(key, _)| key.starts_with("--")).collect();
     let identity = Identity::new(settings, options.compute.arithmetic(device), train.images());
     net.to(device);
     let mut optimizer = options.optimizer.build(net.parameters());
@@ -65,6 +70,22 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     }
     let resumed = options.files.resume.as_ref().map(|_| state.at.epoch);
     let events = Events::open(options.files.json.as_deref(), resumed)?;
+    let recorder = options.files.out.as_ref().map(|folder| {
+        let config = out::Config::of(out::Run {
+            program: program.name(),
+            settings: flags,
+            net,
+            data: program.dataset_name(),
+            train: &train,
+            test: test.images(),
+            epochs: options.epochs,
+            device,
+            arithmetic: options.compute.arithmetic(device),
+        });
+        let batch = train.epoch(0).next().expect("there is an image");
+        Recorder::open(folder, config, net, &batch, &state.at)
+    });
+    let recorder = recorder.transpose()?;
     let mut run = Run {
         net,
         options,
@@ -79,6 +100,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         events,
         checkpoints,
         display: Box::new(Plain::default()),
+        recorder,
     };
     interrupt::watch()?;
     run.display = display(options)?;
@@ -90,11 +112,11 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     while !run.is_finished() {
         tested = Some(run.epoch(&mut replay, &mut totals)?);
     }
-    let confusion = match tested {
-        Some(confusion) => confusion,
-        None => run.evaluate(&run.test.clone())?.confusion,
+    let evaluation = match tested {
+        Some(evaluation) => evaluation,
+        None => run.evaluate(&run.test.clone())?,
     };
-    run.finish(&confusion, started)
+    run.finish(&evaluation, started)
 }
 
 /// Sets the fixed first convolution of the fast net by the first training images.
@@ -127,6 +149,7 @@ struct Run<'a> {
     events: Events,
     checkpoints: Checkpoints,
     display: Box<dyn Display>,
+    recorder: Option<Recorder>,
 }
 
 impl Run<'_> {
@@ -158,7 +181,7 @@ impl Run<'_> {
     }
 
     /// The rest of the current epoch: training, evaluation, report, checkpoint.
-    fn epoch(&mut self, replay: &mut Replay<'_>, totals: &mut Totals) -> Result<Confusion, Failure> {
+    fn epoch(&mut self, replay: &mut Replay<'_>, totals: &mut Totals) -> Result<Evaluation, Failure> {
         let epoch = self.state.at.epoch as u32;
         self.recipe.start_epoch(self.net, epoch.into());
         self.net.train();
@@ -174,7 +197,12 @@ impl Run<'_> {
         let mut finite = self.finite();
         for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
             self.recipe.set_lr(&mut *self.optimizer, self.state.at.step);
+            if let Some(recorder) = &mut self.recorder {
+                let (net, recipe) = (self.net, &self.recipe);
+                recorder.before_step(net, self.state.at.step, |batch| recipe.loss(net, &batch.images, &batch.labels));
+            }
             step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, totals);
+            let mut recorded = self.recorder.as_mut().map_or(Ok(()), Recorder::after_step);
             let State { at, sums, .. } = &mut self.state;
             sums.batches += 1;
             sums.images += batch.labels.numel() as u64;
@@ -188,6 +216,16 @@ impl Run<'_> {
                 progress = EpochProgress { done: at.batch, loss: sums.loss(), images: sums.images - seen, ..progress };
                 self.display.step(&progress);
                 self.check_finite(finite.as_ref())?;
+                let State { at, sums, .. } = &self.state;
+                if let Some(recorder) = self.recorder.as_mut().filter(|_| last || at.batch.is_multiple_of(READ_EVERY)) {
+                    recorded = recorded.and_then(|()| recorder.step(at, sums, self.optimizer.lr()));
+                }
+            }
+            if let Err(failure) = recorded {
+                totals.read(&mut self.state.sums);
+                self.check_finite(finite.as_ref())?;
+                self.save()?;
+                return Err(self.with_left(failure));
             }
             if save_now || stop {
                 self.save()?;
@@ -205,7 +243,7 @@ impl Run<'_> {
     }
 
     /// Evaluates, reports and saves after the last step of an epoch, in which `images` were trained on in so many seconds.
-    fn end_epoch(&mut self, seconds: f64, images: u64) -> Result<Confusion, Failure> {
+    fn end_epoch(&mut self, seconds: f64, images: u64) -> Result<Evaluation, Failure> {
         let validation = self.validation.clone().map(|images| self.evaluate(&images)).transpose()?;
         let test = self.evaluate(&self.test.clone())?;
         let State { at, sums, best } = &mut self.state;
@@ -223,13 +261,18 @@ impl Run<'_> {
         if is_best {
             *best = Some(Best { accuracy, epoch: result.epoch });
         }
+        let recorded = self
+            .recorder
+            .as_mut()
+            .map_or(Ok(()), |recorder| recorder.epoch(at.step, &result, &test.answers, self.net, &self.test));
         (*sums, at.epoch, at.batch) = (Sums::default(), result.epoch, 0);
         let step = at.step;
         self.display.epoch(&result);
         self.events.write(&result.event())?;
         let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
         self.checkpoints.save_epoch(result.epoch, step, is_best, write)?;
-        Ok(test.confusion)
+        recorded.map_err(|failure| self.with_left(failure))?;
+        Ok(test)
     }
 
     /// A copy of the state, unless the run goes on when it is not finite.
@@ -246,6 +289,8 @@ impl Run<'_> {
         let step = self.state.at.step;
         let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step);
         self.events.write(&json!({"event": "failed", "step": step}))?;
+        // The failure of the step is the one to report.
+        let _ = self.recorder.as_ref().map(Recorder::render);
         let left = self.checkpoints.left();
         Err(Failure::Run(format!("{what}\n  {left}; try a smaller --lr, or go on all the same with --allow-nan")))
     }
@@ -256,11 +301,22 @@ impl Run<'_> {
         self.checkpoints.save(self.state.at.step, write)
     }
 
+    /// A failure to write records, and where the run is saved.
+    fn with_left(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Run(text) => Failure::Run(format!("{text}\n  {}", self.checkpoints.left())),
+            other => other,
+        }
+    }
+
     /// What to say of an interrupted run.
     fn interrupted(&mut self) -> Failure {
         let at = &self.state.at;
         if let Err(failure) = self.events.write(&json!({"event": "interrupted", "step": at.step})) {
             return failure;
+        }
+        if let Some(failure) = self.recorder.as_ref().and_then(|recorder| recorder.render().err()) {
+            return self.with_left(failure);
         }
         let place = format!("epoch {}, batch {} of {}", at.epoch + 1, at.batch, self.train.batches());
         let next = match self.checkpoints.last() {
@@ -281,7 +337,7 @@ impl Run<'_> {
         Err(self.interrupted())
     }
 
-    fn finish(mut self, confusion: &Confusion, started: Instant) -> Result<(), Failure> {
+    fn finish(mut self, Evaluation { confusion, answers, .. }: &Evaluation, started: Instant) -> Result<(), Failure> {
         self.display.close();
         confusion.print();
         let (sha256, seconds) = (weights_sha256(self.net), started.elapsed().as_secs_f64());
@@ -293,7 +349,18 @@ impl Run<'_> {
         self.events.write(&json!({
             "event": "result", "test_accuracy": confusion.accuracy(), "per_class": confusion.per_class(),
             "weights_sha256": sha256, "seconds": seconds,
-        }))
+        }))?;
+        let Some(recorder) = self.recorder.take() else { return Ok(()) };
+        let outcome = Outcome {
+            step: self.state.at.step,
+            test_accuracy: confusion.accuracy(),
+            per_class: confusion.per_class(),
+            weights_sha256: sha256,
+            seconds: recorder.seconds(),
+        };
+        let (net, recipe) = (self.net, &self.recipe);
+        let forward = |batch: &Batch| recipe.loss(net, &batch.images, &batch.labels);
+        recorder.finish(&outcome, answers, net, forward).map_err(|failure| self.with_left(failure))
     }
 }
 

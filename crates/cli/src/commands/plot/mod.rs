@@ -4,7 +4,7 @@ mod activations;
 mod closed_forms;
 mod gradient_flow;
 mod landscape;
-mod picture;
+pub mod picture;
 
 use std::path::PathBuf;
 
