@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Opens the pages of `chainrule explain` in headless Chromium and checks them: no request, no error, stepping, the engine's
-# numbers, sums of terms, the grading of answers. Installs node, npm and Chromium by apt where they are missing, and
+# Opens the pages of `chainrule explain`, and the reports of training runs, in headless Chromium and checks them: no request, no
+# error, stepping, the engine's numbers, sums of terms, the grading of answers, the images behind a cell. Installs node, npm and Chromium by apt where they are missing, and
 # playwright-core by npm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,4 +24,11 @@ explain --net xor --html "$work/xor.html"
 explain --net mnist --element 'conv1.weight[0,0,1,1]' --html "$work/mnist.html"
 explain --net resnet-block --html "$work/resnet-block.html"
 
-NODE_PATH="$work/node_modules" CHROMIUM="$(browser)" node scripts/check_pages.cjs "$work" "$@"
+export NODE_PATH="$work/node_modules" CHROMIUM="$(browser)"
+node scripts/check_pages.cjs "$work" "$@"
+
+rm -rf "$work/mnist-run" "$work/cifar10-run"
+train() { "$target/debug/chainrule" "$@" >/dev/null 2>&1; }
+train mnist --offline --train-images 3000 --validation 500 --epochs 3 --out "$work/mnist-run"
+train cifar10 --sample --train-images 640 --net report --epochs 1 --out "$work/cifar10-run"
+node scripts/check_report.cjs "$work/mnist-run" "$work/cifar10-run" ${1:+--shots "$1"}
