@@ -14,7 +14,7 @@ use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
 use commands::{
-    break_law, check, doctor, evaluate, explain, ledger, report, summary, throughput, two_neurons, worksheet,
+    break_law, check, doctor, evaluate, explain, ledger, predict, report, summary, throughput, two_neurons, worksheet,
 };
 use training::options::Options;
 use training::program::Program;
@@ -41,6 +41,7 @@ enum Command {
     Cifar100(Box<Options>),
     Evaluate(evaluate::Arguments),
     Report(report::Arguments),
+    Predict(predict::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
     Ledger(ledger::Arguments),
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         Command::Cifar100(options) => train(Program::Cifar100, &options),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
+        Command::Predict(arguments) => predict::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),

@@ -10,6 +10,7 @@ mod ledger;
 mod nets;
 mod out;
 mod plots;
+mod predict;
 mod programs;
 mod running;
 mod training;

@@ -88,15 +88,20 @@ impl Picture {
         prepared
     }
 
-    /// The picture in gray, as for [`photograph`](Self::photograph), for a net of gray images of size (H, W).
+    /// The picture of an object for a net of gray images of size (H, W) on black, such as those of Fashion-MNIST: as for
+    /// [`photograph`](Self::photograph), in gray, and inverted if its edge is light.
     ///
     /// # Panics
     /// As for [`photograph`](Self::photograph).
     #[track_caller]
-    pub fn gray_photograph(&self, size: [usize; 2]) -> Prepared {
+    pub fn gray_object(&self, size: [usize; 2]) -> Prepared {
         let mut prepared = self.photograph(size);
         prepared.sample = gray(&prepared.sample);
         prepared.notes.push("converted to gray".into());
+        if paper::edge_brightness(prepared.pixels(), size) > 127.5 {
+            prepared.sample.pixels_mut().iter_mut().for_each(|x| *x = 255 - *x);
+            prepared.notes.push("light background, inverted".into());
+        }
         prepared
     }
 

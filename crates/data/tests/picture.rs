@@ -124,16 +124,26 @@ fn a_photograph_is_cropped_and_resized() {
     assert_eq!(prepared.shape(), [3, 32, 32]);
     assert_eq!(prepared.pixels(), [[90; 1024], [60; 1024], [30; 1024]].concat());
     assert_eq!(prepared.notes(), ["cropped at its center from 9×3 to 3×3 pixels", "resized from 3×3 to 32×32 pixels"]);
-    let gray = picture.gray_photograph([3, 3]);
-    // 0.299 · 90 + 0.587 · 60 + 0.114 · 30 = 65.55
-    assert_eq!((gray.shape(), gray.pixels()), ([1, 3, 3], &[66; 9][..]));
-    assert_eq!(gray.notes(), ["cropped at its center from 9×3 to 3×3 pixels", "converted to gray"]);
     // A net of wide images takes another window, and an image of its size stays.
     assert_eq!(picture.photograph([2, 4]).notes()[0], "cropped at its center from 9×3 to 6×3 pixels");
     let same = picture.photograph([3, 9]);
     assert_eq!((same.pixels(), same.notes()), (picture.pixels(), &[][..]));
     // However thin the picture is, a pixel is left.
     assert_eq!(picture.photograph([300, 1]).shape(), [3, 300, 1]);
+}
+
+#[test]
+fn an_object_is_gray_on_black() {
+    // 0.299 · 90 + 0.587 · 60 + 0.114 · 30 = 65.55, in the middle of black or white.
+    for (edge, expected, inverted) in [(0, 66, false), (255, 255 - 66, true)] {
+        let row = |i: usize| (0..9).flat_map(move |j| if i == 4 && j == 4 { [90, 60, 30] } else { [edge; 3] });
+        let picture = decode(&png_file(&(0..9).flat_map(row).collect::<Vec<u8>>(), [9, 9], ColorType::Rgb)).unwrap();
+        let prepared = picture.gray_object([9, 9]);
+        let pixels: Vec<u8> = (0..81).map(|at| if at == 40 { expected } else { 0 }).collect();
+        assert_eq!((prepared.shape(), prepared.pixels()), ([1, 9, 9], &pixels[..]));
+        let notes = ["converted to gray", "light background, inverted"];
+        assert_eq!(prepared.notes(), if inverted { &notes[..] } else { &notes[..1] });
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod ledger;
 #[cfg(feature = "plots")]
 pub mod plot;
+pub mod predict;
 pub mod report;
 pub mod summary;
 pub mod throughput;

@@ -108,7 +108,7 @@ fn solve(mut rows: [[f64; TERMS + 1]; TERMS], n: usize) -> [f64; TERMS] {
 }
 
 /// The median brightness of the outermost twentieth of the page on each side.
-fn edge_brightness(gray: &[u8], [h, w]: [usize; 2]) -> f64 {
+pub(super) fn edge_brightness(gray: &[u8], [h, w]: [usize; 2]) -> f64 {
     let margin = [h, w].map(|side| side.div_ceil(20));
     let in_margin = |i: usize, side: usize, margin: usize| i < margin || i >= side - margin;
     let edge =

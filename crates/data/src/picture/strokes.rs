@@ -31,7 +31,8 @@ pub(super) fn find(page: &Page, [h, w]: [usize; 2]) -> Result<Strokes, f64> {
     }
     // Strokes are darkest in the middle; a quarter of the ink is at least as dark as this.
     let full = quantile(surely, 0.75);
-    if full < LEAST_CONTRAST.max(6.0 * page.noise) {
+    // Of noise alone, a large page has pixels beyond 4 standard deviations, but hardly any beyond 5.
+    if full < LEAST_CONTRAST.max(5.0 * page.noise) {
         return Err(full);
     }
     // A blurred edge is as wide again as its stroke; its outer part would make the box too large.
