@@ -12,6 +12,7 @@ mod out;
 mod plots;
 mod predict;
 mod programs;
+mod recipes;
 mod running;
 mod training;
 mod two_neurons;

@@ -145,6 +145,16 @@ impl<T: Float> Ema<T> {
         Averaged { net, own }
     }
 
+    /// Gives `net` the averaged weights for good, such as to use it after training.
+    ///
+    /// # Panics
+    /// If it is another net, or on another device.
+    #[track_caller]
+    pub fn copy_to(&self, net: &dyn Module<T>) {
+        self.check(&contents(net).0);
+        write(net, self.average.iter().map(|(_, average)| average));
+    }
+
     #[track_caller]
     fn check(&self, weights: &[(String, TensorOf<T>)]) {
         let shape = |(path, x): &(String, TensorOf<T>)| (path.clone(), x.shape());

@@ -30,6 +30,9 @@ pub struct DataOptions {
     /// Random changes of the training images
     #[arg(long, value_enum, default_value_t = Augment::None)]
     augment: Augment,
+    /// Mix each training image and its target with another of its batch, by weights from the Beta(ALPHA, ALPHA) distribution
+    #[arg(long, value_name = "ALPHA", value_parser = mixup)]
+    mixup: Option<f64>,
     /// Range of the pixels: -1 to 1; 0 to 1; or mean 0 and standard deviation 1 by the published numbers of the dataset
     #[arg(long, value_enum, default_value_t = Range::Symmetric)]
     normalize: Range,
@@ -63,6 +66,13 @@ enum Range {
     Standard,
 }
 
+fn mixup(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(alpha) if (0.001..=1000.0).contains(&alpha) => Ok(alpha),
+        _ => Err("expected a number from 0.001 to 1000, such as 0.2".into()),
+    }
+}
+
 /// The images of a run.
 pub struct Data {
     /// Batches for training, shuffled.
@@ -81,6 +91,11 @@ pub struct Data {
 const EVALUATED: usize = 250;
 
 impl DataOptions {
+    /// Whether training images are mixed.
+    pub fn mixes(&self) -> bool {
+        self.mixup.is_some()
+    }
+
     /// The images of a run, with `batch_size` in each batch.
     pub fn load(&self, program: Program, batch_size: usize, seed: u64) -> Result<Data, Failure> {
         let dataset = self.chosen(self.dataset(program)?)?;
@@ -97,6 +112,7 @@ impl DataOptions {
         let evaluated = |images: Images| Loader::new(images, EVALUATED).prefetch(1).normalize(normalize.clone());
         let train = Loader::new(train, batch_size).shuffle(seed).transforms(self.augment.transforms(program));
         let train = train.drop_last(self.drop_last).prefetch(self.workers as usize).normalize(normalize.clone());
+        let train = if let Some(alpha) = self.mixup { train.mixup(alpha) } else { train };
         let validation = validation.map(evaluated);
         let test = evaluated(test);
         Ok(Data { train, validation, test, normalize, classes, notes })

@@ -35,7 +35,7 @@ impl Finite {
         for (step, batch) in (self.at.step + 1..=until).zip(train.epoch_from(epoch as u32, first as usize)) {
             recipe.set_lr(optimizer, step - 1);
             let before = Snapshot::take(net, optimizer);
-            let (loss, _) = recipe.loss(net, &batch.images, &batch.labels);
+            let (loss, _) = recipe.loss(net, &batch);
             recipe.update(optimizer, loss.backward());
             if loss.item().is_finite() && optimizer.is_finite() {
                 continue;
@@ -57,7 +57,7 @@ fn what_happens(
     before: &Snapshot,
 ) -> String {
     // Without fusion, each op has an output of its own; the bits are the same.
-    let Trace { loss, gradients, non_finite } = unfused(|| trace(|| recipe.loss(net, &batch.images, &batch.labels).0));
+    let Trace { loss, gradients, non_finite } = unfused(|| trace(|| recipe.loss(net, batch).0));
     before.restore(net, optimizer);
     let mut lines = match non_finite {
         Some(found) => vec![format!("loss {}", loss.item()), format!("first at {found}").replace('\n', "\n  ")],

@@ -81,9 +81,10 @@ pub fn check_run(
     let state = options.optimizer.kind.state_tensors() as f64 * weights;
     // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
     let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save().is_some()));
-    // The records of --out compare the weights with those before a step.
+    // The records of --out compare the weights with those before a step; an average is there twice while it is tested.
     let compared = f64::from(u8::from(options.files.out.is_some())) * weights;
-    let held = state + copies * (weights + state) + compared;
+    let averages = f64::from(u8::from(options.recipe.has_average())) * 2.0 * weights;
+    let held = state + copies * (weights + state) + compared + averages;
     let training = step + batches(batch) + held;
     let what = format!("training on {batch} images at a time");
     require(options.memory(), &what, training, "use a smaller --batch-size or a smaller net")?;
@@ -104,8 +105,8 @@ fn forward_and_backward(net: &dyn Module, recipe: &Recipe, [c, h, w]: [usize; 3]
     let (x, labels) = (Tensor::zeros([images, c, h, w]), TensorOf::<i32>::zeros(images));
     net.set_training(training);
     if training {
-        drop(recipe.loss(net, &x, &labels).0.backward());
+        drop(recipe.loss_of(net, &x, &labels, None).0.backward());
     } else {
-        no_grad(|| drop(recipe.loss(net, &x, &labels)));
+        no_grad(|| drop(recipe.loss_of(net, &x, &labels, None)));
     }
 }

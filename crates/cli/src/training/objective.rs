@@ -41,6 +41,11 @@ impl Objective {
         Ok(Self { kind, classes, label_smoothing })
     }
 
+    /// Whether the targets may be shares of several classes.
+    pub fn has_soft_targets(&self) -> bool {
+        self.kind == LossKind::CrossEntropy
+    }
+
     /// The number of outputs of the net.
     pub fn outputs(&self) -> usize {
         if self.kind != LossKind::CrossEntropy && self.classes == 2 { 1 } else { self.classes }
@@ -55,9 +60,11 @@ impl Objective {
         outputs * Var::constant(Tensor::from_slice(&[0.0, 1.0], [1, 2]).to(images.device()))
     }
 
-    /// The mean loss of a batch.
-    pub fn loss(&self, logits: &Var, labels: &TensorOf<i32>) -> Var {
-        self.smoothed(logits, labels, self.label_smoothing)
+    /// The mean loss of a batch. `targets` (N, classes) are the shares of the classes in mixed images.
+    pub fn loss(&self, logits: &Var, labels: &TensorOf<i32>, targets: Option<&Tensor>) -> Var {
+        let Some(targets) = targets else { return self.smoothed(logits, labels, self.label_smoothing) };
+        let options = CrossEntropy { label_smoothing: self.label_smoothing, ..CrossEntropy::default() };
+        logits.soft_cross_entropy_with(&Var::constant(targets), &options)
     }
 
     /// The mean loss without label smoothing, which is that of a test.

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use chainrule::data::Batch;
+use chainrule::nn::Ema;
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
@@ -29,12 +31,32 @@ pub struct RecipeOptions {
     /// Largest norm of all gradients of a step together; larger gradients are scaled down to it
     #[arg(long, value_name = "NORM", value_parser = positive, allow_negative_numbers = true)]
     clip_norm: Option<f64>,
+    /// Test and save the exponential moving average of the weights, which keeps this part of itself at each step, such as 0.999
+    #[arg(long, value_name = "DECAY", value_parser = decay)]
+    ema: Option<f64>,
     /// Do not train the parameters whose path begins with PATH; with :N, only train them in the first N epochs
     #[arg(long, value_name = "PATH[:N]")]
     freeze: Option<Freeze>,
 }
 
+fn decay(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(decay) if (0.0..1.0).contains(&decay) => Ok(decay),
+        _ => Err("expected a number of at least 0 and less than 1, such as 0.999".into()),
+    }
+}
+
 impl RecipeOptions {
+    /// Whether the weights are averaged.
+    pub fn has_average(&self) -> bool {
+        self.ema.is_some()
+    }
+
+    /// The average of the weights of a net, if one is asked for. Its decay is lower in the first steps.
+    pub fn ema(&self, net: &dyn Module) -> Option<Ema> {
+        self.ema.map(|decay| Ema::new(net, decay).warm_up())
+    }
+
     /// The loss for a number of classes.
     pub fn objective(&self, classes: usize) -> Result<Objective, Failure> {
         Objective::new(self.loss, classes, self.label_smoothing)
@@ -134,9 +156,20 @@ impl Recipe {
     }
 
     /// The mean loss of a batch, and its logits.
-    pub fn loss(&self, net: &dyn Module, images: &Tensor, labels: &TensorOf<i32>) -> (Var, Var) {
+    pub fn loss(&self, net: &dyn Module, batch: &Batch) -> (Var, Var) {
+        self.loss_of(net, &batch.images, &batch.labels, batch.targets.as_ref())
+    }
+
+    /// The mean loss of images, and their logits. `targets` are those of mixed images.
+    pub fn loss_of(
+        &self,
+        net: &dyn Module,
+        images: &Tensor,
+        labels: &TensorOf<i32>,
+        targets: Option<&Tensor>,
+    ) -> (Var, Var) {
         let logits = self.objective.logits(net, images);
-        (self.objective.loss(&logits, labels), logits)
+        (self.objective.loss(&logits, labels, targets), logits)
     }
 
     /// Updates the parameters.

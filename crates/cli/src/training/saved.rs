@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::state::{classes, image};
 use crate::failure::Failure;
 
-/// A net with its weights, and what is needed to use it.
+/// A net with its weights, or their average where the run has one, and what is needed to use it.
 pub struct SavedNet {
     pub net: Box<dyn Module>,
     pub program: Program,
@@ -53,6 +53,10 @@ impl SavedNet {
         let objective = options.recipe.objective(classes.len())?;
         let net = options.net.build(image, objective.outputs(), options.seed, Limit(None))?;
         load_weights(&*net, path)?;
+        if let Some(mut ema) = options.recipe.ema(&*net) {
+            checkpoint.restore_average(&mut ema)?;
+            ema.copy_to(&*net);
+        }
         net.eval();
         Ok(Self { net, program, options, objective, classes, image, epoch: progress.epoch })
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule::data::Images;
+use chainrule::nn::Ema;
 use chainrule::prelude::*;
 
 use super::settings::Settings;
@@ -96,7 +97,14 @@ impl Identity {
     }
 
     /// Saves a checkpoint.
-    pub fn save(&self, path: &Path, net: &dyn Module, optimizer: &dyn Optimizer, state: &State) -> Result<(), Failure> {
+    pub fn save(
+        &self,
+        path: &Path,
+        net: &dyn Module,
+        optimizer: &dyn Optimizer,
+        ema: Option<&Ema>,
+        state: &State,
+    ) -> Result<(), Failure> {
         let State { at, sums, best } = state;
         let mut at = at.clone();
         let entry = |key: &str, value: String| (key.to_owned(), value);
@@ -116,16 +124,25 @@ impl Identity {
             let values = [accuracy.to_bits(), *epoch];
             at.settings.extend(BEST.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
         }
-        Ok(Checkpoint::capture(net, optimizer, &at).save(path)?)
+        let checkpoint = Checkpoint::capture(net, optimizer, &at);
+        let checkpoint = if let Some(ema) = ema { checkpoint.with_average(ema) } else { checkpoint };
+        Ok(checkpoint.save(path)?)
     }
 
     /// Loads a checkpoint into the net and the optimizer, and prints what differs from the saved run.
-    pub fn resume(&self, path: &Path, net: &dyn Module, optimizer: &mut dyn Optimizer) -> Result<State, Failure> {
+    pub fn resume(
+        &self,
+        path: &Path,
+        net: &dyn Module,
+        optimizer: &mut dyn Optimizer,
+        ema: Option<&mut Ema>,
+    ) -> Result<State, Failure> {
         let checkpoint = Checkpoint::load(path)?;
         let at = checkpoint.progress().clone();
         self.settings.check_same(path, &Settings::saved(path, &at.settings)?)?;
         self.check_data(path, &at)?;
         checkpoint.restore(net, optimizer)?;
+        ema.map_or(Ok(()), |ema| checkpoint.restore_average(ema))?;
         if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != self.arithmetic) {
             println!(
                 "note: saved by a run on {before}, this one is on {}: the results will have other bits",

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use chainrule::data::{Batch, Images, Loader, Normalize};
 use chainrule::nets::whitening_filters;
+use chainrule::nn::{Ema, Step};
 use chainrule::prelude::*;
 use serde_json::json;
 
@@ -37,6 +38,11 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     }
     let image = train.image_shape();
     let objective = options.recipe.objective(classes.len())?;
+    if options.data.mixes() && !objective.has_soft_targets() {
+        return Err(Failure::Usage(
+            "--mixup is for `--loss cross-entropy`: the targets are shares of two classes".into(),
+        ));
+    }
     let net = options.net.build(image, objective.outputs(), options.seed, options.memory())?;
     let net = &*net;
     check_shapes(net, image, objective.outputs())?;
@@ -58,9 +64,10 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
         memory::check_run(net, &recipe, &mut *optimizer, options, image, sizes)?;
     }
+    let mut ema = options.recipe.ema(net);
     let mut state = State { at: Progress { seed: options.seed, ..Progress::default() }, ..State::default() };
     if let Some(path) = &options.files.resume {
-        state = identity.resume(path, net, &mut *optimizer)?;
+        state = identity.resume(path, net, &mut *optimizer, ema.as_mut())?;
         if !state.sums.loss.is_finite() && !options.allow_nan {
             return Err(Failure::Run(format!(
                 "{} was saved after a step that was not finite; use an earlier checkpoint, or go on with --allow-nan",
@@ -92,6 +99,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         identity,
         recipe,
         optimizer,
+        ema,
         train,
         validation,
         test,
@@ -141,6 +149,8 @@ struct Run<'a> {
     identity: Identity,
     recipe: Recipe,
     optimizer: Box<dyn Optimizer>,
+    /// The average of the weights, which is tested in their place.
+    ema: Option<Ema>,
     train: Loader,
     validation: Option<Loader>,
     test: Loader,
@@ -199,9 +209,12 @@ impl Run<'_> {
             self.recipe.set_lr(&mut *self.optimizer, self.state.at.step);
             if let Some(recorder) = &mut self.recorder {
                 let (net, recipe) = (self.net, &self.recipe);
-                recorder.before_step(net, self.state.at.step, |batch| recipe.loss(net, &batch.images, &batch.labels));
+                recorder.before_step(net, self.state.at.step, |batch| recipe.loss(net, batch));
             }
             step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, totals);
+            if let Some(ema) = &mut self.ema {
+                ema.update(self.net);
+            }
             let mut recorded = self.recorder.as_mut().map_or(Ok(()), Recorder::after_step);
             let State { at, sums, .. } = &mut self.state;
             sums.batches += 1;
@@ -269,7 +282,7 @@ impl Run<'_> {
         let step = at.step;
         self.display.epoch(&result);
         self.events.write(&result.event())?;
-        let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
+        let write = writer(&self.identity, self.net, &*self.optimizer, self.ema.as_ref(), &self.state);
         self.checkpoints.save_epoch(result.epoch, step, is_best, write)?;
         recorded.map_err(|failure| self.with_left(failure))?;
         Ok(test)
@@ -297,7 +310,7 @@ impl Run<'_> {
 
     /// Saves a checkpoint, if `--save` is given.
     fn save(&mut self) -> Result<(), Failure> {
-        let write = writer(&self.identity, self.net, &*self.optimizer, &self.state);
+        let write = writer(&self.identity, self.net, &*self.optimizer, self.ema.as_ref(), &self.state);
         self.checkpoints.save(self.state.at.step, write)
     }
 
@@ -329,7 +342,10 @@ impl Run<'_> {
     /// Evaluates the net. If the user interrupts, the run is saved.
     fn evaluate(&mut self, images: &Loader) -> Result<Evaluation, Failure> {
         let views = self.options.test.test_views;
+        // Gone before anything is saved: the net has its own weights again.
+        let averaged = self.ema.as_ref().map(|ema| ema.averaged(self.net));
         let evaluated = evaluate(self.net, self.recipe.objective(), images, views, &self.classes, interrupt::requested);
+        drop(averaged);
         if let Some(evaluation) = evaluated {
             return Ok(evaluation);
         }
@@ -359,7 +375,7 @@ impl Run<'_> {
             seconds: recorder.seconds(),
         };
         let (net, recipe) = (self.net, &self.recipe);
-        let forward = |batch: &Batch| recipe.loss(net, &batch.images, &batch.labels);
+        let forward = |batch: &Batch| recipe.loss(net, batch);
         recorder.finish(&outcome, answers, net, forward).map_err(|failure| self.with_left(failure))
     }
 }
@@ -382,9 +398,10 @@ fn writer<'a>(
     identity: &'a Identity,
     net: &'a dyn Module,
     optimizer: &'a dyn Optimizer,
+    ema: Option<&'a Ema>,
     state: &'a State,
 ) -> impl Fn(&std::path::Path) -> Result<(), Failure> + 'a {
-    move |path| identity.save(path, net, optimizer, state)
+    move |path| identity.save(path, net, optimizer, ema, state)
 }
 
 /// Steps between two reads of the sums: reading synchronizes a GPU.
@@ -419,10 +436,17 @@ fn step(
     optimizer: &mut dyn Optimizer,
     totals: &mut Totals,
 ) {
-    replay.run(&batch.images, &batch.labels, optimizer, &mut totals.0, |step| {
-        let (loss, logits) = recipe.loss(net, step.inputs, step.labels);
+    let run = |step: Step<'_>| {
+        let (loss, logits) = recipe.loss_of(net, step.inputs, step.labels, batch.targets.as_ref());
         recipe.update(step.optimizer, loss.backward());
         step.totals[0].add_assign(&loss.value().to_f64());
         step.totals[1].add_assign(&logits.hits(step.labels));
-    });
+    };
+    let (inputs, labels, totals) = (&batch.images, &batch.labels, &mut totals.0[..]);
+    if batch.targets.is_some() {
+        // A captured step has no place for targets.
+        run(Step { inputs, labels, optimizer, totals });
+    } else {
+        replay.run(inputs, labels, optimizer, totals, run);
+    }
 }
