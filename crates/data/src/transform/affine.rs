@@ -50,26 +50,17 @@ impl Affine {
 
     /// Applies the map. Pixels from beyond the border are 0.
     pub fn apply(&self, sample: &mut Sample, interpolation: Interpolation) {
-        let [_, h, w] = sample.shape();
         match interpolation {
-            Interpolation::Nearest => self.sample(sample, |y, x| [tap(round(y), round(x), [h, w], 1.0)]),
-            Interpolation::Bilinear => self.sample(sample, |y, x| {
-                let (top, left) = (floor(y), floor(x));
-                let (down, right) = (y - top as f32, x - left as f32);
-                [
-                    tap(top, left, [h, w], (1.0 - down) * (1.0 - right)),
-                    tap(top, left + 1, [h, w], (1.0 - down) * right),
-                    tap(top + 1, left, [h, w], down * (1.0 - right)),
-                    tap(top + 1, left + 1, [h, w], down * right),
-                ]
-            }),
+            Interpolation::Nearest => self.sample(sample, nearest),
+            Interpolation::Bilinear => self.sample(sample, bilinear),
         }
     }
 
-    /// Replaces each pixel by the weighted sum of the pixels that `taps(row, column)` gives for its input position.
+    /// Rebuilds the image: `fill(at, size, old, new)` writes up to [`RUN`] pixels of a row of each channel, from the input
+    /// positions `at` in an image of that (height, width).
     ///
     /// Positions are computed in `f32` in torchvision's order, so that a tie between two pixels goes the same way.
-    fn sample<const N: usize>(&self, sample: &mut Sample, taps: impl Fn(f32, f32) -> [(usize, f32); N]) {
+    fn sample(&self, sample: &mut Sample, fill: impl Fn(&Run, [usize; 2], &[u8], &mut [u8], usize)) {
         let [c, h, w] = sample.shape();
         // The input position, in units of half an image.
         let mut theta = self.inverse().map(|row| row.map(|x| x as f32));
@@ -77,43 +68,99 @@ impl Affine {
             *row = row.map(|x| x / (0.5 * side as f32));
         }
         let centered = |i: usize, side: usize| i as f32 - 0.5 * side as f32 + 0.5;
-        let pixel = |at: f32, side: usize| ((at + 1.0) * side as f32 - 1.0) / 2.0;
         sample.rebuild([c, h, w], |old, new| {
-            for (i, j) in (0..h).flat_map(|i| (0..w).map(move |j| (i, j))) {
-                let (y, x) = (centered(i, h), centered(j, w));
-                let [x, y] = theta.map(|[p, q, t]| x * p + y * q + t);
-                let (y, x) = (pixel(y, h), pixel(x, w));
-                // Otherwise neither the nearest pixel nor a neighbor is inside.
-                if (-1.0..h as f32).contains(&y) && (-1.0..w as f32).contains(&x) {
-                    let taps = taps(y, x);
-                    for channel in (0..c).map(|channel| channel * h * w) {
-                        let sum: f32 = taps.iter().map(|&(at, weight)| f32::from(old[channel + at]) * weight).sum();
-                        new[channel + i * w + j] = round(sum) as u8;
+            let mut run = Run { x: [0.0; RUN], y: [0.0; RUN], len: 0 };
+            for i in 0..h {
+                let y = centered(i, h);
+                for first in (0..w).step_by(RUN) {
+                    run.len = RUN.min(w - first);
+                    for ([p, q, t], side, at) in [(theta[0], w, &mut run.x), (theta[1], h, &mut run.y)] {
+                        for (k, at) in at.iter_mut().enumerate() {
+                            *at = ((centered(first + k, w) * p + y * q + t + 1.0) * side as f32 - 1.0) / 2.0;
+                        }
                     }
+                    fill(&run, [h, w], old, new, i * w + first);
                 }
             }
         });
     }
 }
 
-/// The index of a pixel in a channel of (h, w), with its weight: 0 if it is beyond the border.
-fn tap(y: i32, x: i32, [h, w]: [usize; 2], weight: f32) -> (usize, f32) {
-    // A negative number is a large one.
-    let (y, x) = (y as usize, x as usize);
-    if y < h && x < w { (y * w + x, weight) } else { (0, 0.0) }
+/// The pixels that are computed together: their loops have a fixed length and no branches, so that they are vectorized.
+const RUN: usize = 32;
+
+/// The input positions of successive pixels of a row. All are computed; the first `len` are in the image.
+struct Run {
+    x: [f32; RUN],
+    y: [f32; RUN],
+    len: usize,
 }
 
-/// x to the nearest integer, a tie to the even one, for |x| < 2²². `f32::round_ties_even` and `floor` are calls of the C
-/// library on x86-64.
-fn round(x: f32) -> i32 {
-    // Between 2²³ and 2²⁴ the numbers are integers: the sum rounds.
-    const SHIFT: f32 = 1.5 * (1 << 23) as f32;
-    ((x + SHIFT) - SHIFT) as i32
+/// Copies the nearest pixels.
+fn nearest(at: &Run, [h, w]: [usize; 2], old: &[u8], new: &mut [u8], start: usize) {
+    let mut index = [0; RUN];
+    let mut inside = [0; RUN];
+    for (((index, inside), x), y) in index.iter_mut().zip(&mut inside).zip(at.x).zip(at.y) {
+        let (x, y) = (round(x), round(y));
+        let hit = is_inside(x, w) & is_inside(y, h);
+        *index = if hit { integer(y) * w as i32 + integer(x) } else { 0 };
+        *inside = if hit { 255 } else { 0 };
+    }
+    for (old, new) in old.chunks_exact(h * w).zip(new.chunks_exact_mut(h * w)) {
+        for ((new, &index), &inside) in new[start..][..at.len].iter_mut().zip(&index).zip(&inside) {
+            *new = old[index as usize] & inside;
+        }
+    }
 }
 
-fn floor(x: f32) -> i32 {
-    let towards_zero = x as i32;
-    towards_zero - i32::from(towards_zero as f32 > x)
+/// Blends the four neighbors of each position. Those beyond the border have the weight 0.
+fn bilinear(at: &Run, [h, w]: [usize; 2], old: &[u8], new: &mut [u8], start: usize) {
+    let mut index = [[0; RUN]; 4];
+    let mut weight = [[0.0; RUN]; 4];
+    for (k, (&x, &y)) in at.x.iter().zip(&at.y).enumerate() {
+        let (left, top) = (floor(x), floor(y));
+        let (right, down) = (x - left, y - top);
+        let columns = [(left, 1.0 - right), (left + 1.0, right)];
+        let rows = [(top, 1.0 - down), (top + 1.0, down)];
+        for (n, ((y, of_row), (x, of_column))) in rows.into_iter().flat_map(|row| columns.map(|c| (row, c))).enumerate()
+        {
+            let hit = is_inside(x, w) & is_inside(y, h);
+            index[n][k] = if hit { integer(y) * w as i32 + integer(x) } else { 0 };
+            weight[n][k] = if hit { of_row * of_column } else { 0.0 };
+        }
+    }
+    for (old, new) in old.chunks_exact(h * w).zip(new.chunks_exact_mut(h * w)) {
+        for (k, new) in new[start..][..at.len].iter_mut().enumerate() {
+            let term = |n: usize| f32::from(old[index[n][k] as usize]) * weight[n][k];
+            *new = integer(round(term(0) + term(1) + term(2) + term(3))) as u8;
+        }
+    }
+}
+
+/// Whether a whole number is an index of a side of this length; not if it is NaN.
+fn is_inside(x: f32, side: usize) -> bool {
+    (0.0..side as f32).contains(&x)
+}
+
+/// Between 2²³ and 2²⁴ the numbers are integers: a sum with this one rounds, and its bits count.
+const SHIFT: f32 = 1.5 * (1 << 23) as f32;
+
+/// x to the nearest integer, a tie to the even one, for |x| < 2²²; a larger one stays as large.
+/// `f32::round_ties_even` and `floor` are calls of the C library on x86-64.
+fn round(x: f32) -> f32 {
+    (x + SHIFT) - SHIFT
+}
+
+/// The largest integer that is at most x, for |x| < 2²².
+fn floor(x: f32) -> f32 {
+    let near = round(x);
+    near - if near > x { 1.0 } else { 0.0 }
+}
+
+/// A whole number of less than 2²² as an integer. A cast would also look for NaN and for numbers out of range, which keeps
+/// loops from being vectorized.
+fn integer(x: f32) -> i32 {
+    ((x + SHIFT).to_bits() as i32).wrapping_sub(SHIFT.to_bits() as i32)
 }
 
 #[cfg(test)]
@@ -153,8 +200,9 @@ mod tests {
     fn rounding_is_that_of_the_standard_library() {
         for k in -400..=400 {
             for x in [k as f32 / 8.0, (k as f32 / 8.0).next_up(), (k as f32 / 8.0).next_down()] {
-                assert_eq!(round(x), x.round_ties_even() as i32, "{x}");
-                assert_eq!(floor(x), x.floor() as i32, "{x}");
+                assert_eq!(round(x), x.round_ties_even(), "{x}");
+                assert_eq!(floor(x), x.floor(), "{x}");
+                assert_eq!(integer(x.floor()), x.floor() as i32, "{x}");
             }
         }
     }
@@ -164,5 +212,56 @@ mod tests {
         let mut sample = sample(&[1, 2, 3, 4, 5, 6], [1, 2, 3]);
         Affine { translate: [1.0, 1.0], ..Affine::IDENTITY }.apply(&mut sample, Interpolation::Nearest);
         assert_eq!(sample.pixels(), [0, 0, 0, 0, 1, 2]);
+    }
+
+    /// The same, pixel by pixel, in the same order of operations.
+    fn slow(affine: Affine, old: &[u8], [c, h, w]: [usize; 3], interpolation: Interpolation) -> Vec<u8> {
+        let mut theta = affine.inverse().map(|row| row.map(|x| x as f32));
+        for (row, side) in theta.iter_mut().zip([w, h]) {
+            *row = row.map(|x| x / (0.5 * side as f32));
+        }
+        let centered = |i: usize, side: usize| i as f32 - 0.5 * side as f32 + 0.5;
+        let pixel = |at: f32, side: usize| ((at + 1.0) * side as f32 - 1.0) / 2.0;
+        let value = |channel: usize, y: f32, x: f32| {
+            let inside = (0.0..h as f32).contains(&y) && (0.0..w as f32).contains(&x);
+            if inside { f32::from(old[(channel * h + y as usize) * w + x as usize]) } else { 0.0 }
+        };
+        let of = |k: usize| {
+            let (channel, i, j) = (k / (h * w), k / w % h, k % w);
+            let (y, x) = (centered(i, h), centered(j, w));
+            let [x, y] = theta.map(|[p, q, t]| x * p + y * q + t);
+            let (y, x) = (pixel(y, h), pixel(x, w));
+            if interpolation == Interpolation::Nearest {
+                return value(channel, y.round_ties_even(), x.round_ties_even()) as u8;
+            }
+            let (top, left) = (y.floor(), x.floor());
+            let (down, right) = (y - top, x - left);
+            let upper = value(channel, top, left) * ((1.0 - down) * (1.0 - right))
+                + value(channel, top, left + 1.0) * ((1.0 - down) * right);
+            let lower = value(channel, top + 1.0, left) * (down * (1.0 - right));
+            (upper + lower + value(channel, top + 1.0, left + 1.0) * (down * right)).round_ties_even() as u8
+        };
+        (0..c * h * w).map(of).collect()
+    }
+
+    #[test]
+    fn runs_give_the_pixels_of_single_positions() {
+        for (k, shape) in [[3, 32, 32], [1, 7, 70], [2, 65, 5], [1, 1, 33]].into_iter().cycle().take(400).enumerate() {
+            let mut draw = super::super::tests::rng(k as u64);
+            let mut within = |most: f64| super::super::uniform(&mut draw, &(-most..=most));
+            let affine = Affine {
+                degrees: within(180.0),
+                translate: [within(9.0).round(), within(9.0).round()],
+                // From a point to an image that is lost beyond the border.
+                scale: within(9.0).exp(),
+                shear: [within(89.9), within(89.9)],
+            };
+            for interpolation in [Interpolation::Nearest, Interpolation::Bilinear] {
+                let mut sample = sample(&pixels(shape), shape);
+                affine.apply(&mut sample, interpolation);
+                let expected = slow(affine, &pixels(shape), shape, interpolation);
+                assert_eq!(sample.pixels(), expected, "{affine:?} of {shape:?}, {interpolation:?}");
+            }
+        }
     }
 }

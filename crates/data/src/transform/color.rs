@@ -3,14 +3,31 @@
 use super::Sample;
 
 /// trunc(ratio · x + (1 − ratio) · other), limited to 0 to 255.
+#[expect(clippy::manual_clamp, reason = "it would keep the NaN of ∞ · 0, which is to become 0")]
 fn blend(x: u8, other: f32, ratio: f64) -> u8 {
-    // `as` truncates and limits.
-    (ratio as f32 * f32::from(x) + (1.0 - ratio) as f32 * other) as u8
+    truncated((ratio as f32 * f32::from(x) + (1.0 - ratio) as f32 * other).max(0.0).min(255.0))
+}
+
+/// Blends all pixels with one number.
+fn blend_all(sample: &mut Sample, other: f32, ratio: f64) {
+    // There are fewer values than pixels.
+    let table: [u8; 256] = std::array::from_fn(|x| blend(x as u8, other, ratio));
+    sample.pixels_mut().iter_mut().for_each(|x| *x = table[usize::from(*x)]);
 }
 
 /// The luma of a color, truncated.
 fn gray([r, g, b]: [u8; 3]) -> u8 {
-    (0.2989 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b)) as u8
+    truncated(0.2989 * f32::from(r) + 0.587 * f32::from(g) + 0.114 * f32::from(b))
+}
+
+/// The integer part of x from 0 to 255. A cast would also look for NaN and for numbers out of range, which keeps loops from
+/// being vectorized.
+fn truncated(x: f32) -> u8 {
+    // From 2²³ on the numbers are integers: the sum rounds, and its last bits count.
+    const SHIFT: f32 = (1 << 23) as f32;
+    let rounded = x + SHIFT;
+    let above = rounded - SHIFT > x;
+    (rounded.to_bits() as u8).wrapping_sub(u8::from(above))
 }
 
 /// Replaces each color of an image of three channels.
@@ -25,19 +42,20 @@ fn map_colors(sample: &mut Sample, f: impl Fn([u8; 3]) -> [u8; 3]) {
 
 /// Blends with black: 0 is black, 1 the image.
 pub(super) fn adjust_brightness(sample: &mut Sample, factor: f64) {
-    sample.pixels_mut().iter_mut().for_each(|x| *x = blend(*x, 0.0, factor));
+    blend_all(sample, 0.0, factor);
 }
 
 /// Blends with the mean luma of the image: 0 is uniform gray, 1 the image.
 pub(super) fn adjust_contrast(sample: &mut Sample, factor: f64) {
     let [c, h, w] = sample.shape();
-    let pixels = sample.pixels();
-    let luma = |i: usize| match c {
-        3 => gray([pixels[i], pixels[h * w + i], pixels[2 * h * w + i]]),
-        _ => pixels[i],
+    let (r, gb) = sample.pixels().split_at(h * w);
+    let total: u64 = if c == 3 {
+        let (g, b) = gb.split_at(h * w);
+        r.iter().zip(g).zip(b).map(|((&r, &g), &b)| u64::from(gray([r, g, b]))).sum()
+    } else {
+        r.iter().map(|&x| u64::from(x)).sum()
     };
-    let mean = (0..h * w).map(|i| u64::from(luma(i))).sum::<u64>() as f32 / (h * w) as f32;
-    sample.pixels_mut().iter_mut().for_each(|x| *x = blend(*x, mean, factor));
+    blend_all(sample, total as f32 / (h * w) as f32, factor);
 }
 
 /// Blends with the luma of each pixel: 0 is a gray image, 1 the image. An image of one channel stays.
@@ -123,6 +141,16 @@ mod tests {
                         assert!(near, "{:?} of {:?} by {turns}, expected {expected:?}", sample.pixels(), [r, g, b]);
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn truncation_is_that_of_a_cast() {
+        for k in 0..=255 * 8 {
+            let x = k as f32 / 8.0;
+            for x in [x, x.next_up(), x.next_down()].map(|x| x.clamp(0.0, 255.0)) {
+                assert_eq!(truncated(x), x as u8, "{x}");
             }
         }
     }
