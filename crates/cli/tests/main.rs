@@ -7,6 +7,7 @@ mod derivations;
 mod explain;
 mod laws;
 mod ledger;
+mod lr_find;
 mod nets;
 mod out;
 mod plots;

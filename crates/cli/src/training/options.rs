@@ -43,6 +43,10 @@ pub struct Options {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub test: TestOptions,
+    /// Do not train: find a learning rate by a range test, print it and, with FILE, draw the losses (SVG; in a build with `--features plots`)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "save_best", "resume", "json", "out"])]
+    #[allow(clippy::option_option)] // a flag whose value is optional, in the form that clap knows
+    pub lr_find: Option<Option<PathBuf>>,
     /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,

@@ -23,7 +23,7 @@ use super::recipe::Recipe;
 use super::report::Events;
 use super::settings::Settings;
 use super::state::{Best, Identity, State, Sums};
-use super::{interrupt, memory};
+use super::{interrupt, lr_find, memory};
 use crate::failure::Failure;
 
 /// Trains as the command line says, reports, saves.
@@ -63,6 +63,9 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     if device == Device::Cpu {
         let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
         memory::check_run(net, &recipe, &mut *optimizer, options, image, sizes)?;
+    }
+    if let Some(picture) = &options.lr_find {
+        return lr_find::run(net, &recipe, &mut *optimizer, &train, picture.as_ref());
     }
     let mut ema = options.recipe.ema(net);
     let mut state = State { at: Progress { seed: options.seed, ..Progress::default() }, ..State::default() };

@@ -48,6 +48,14 @@ pub fn grid(panels: Vec<(Vec<Plot>, Layout)>, columns: usize, [width, height]: [
     Figure::new(rows, columns).with_plots(plots).with_layouts(layouts).with_cell_size(width, height)
 }
 
+/// Writes a figure as an SVG file.
+pub fn save_svg(figure: Figure, path: &Path) -> Result<(), Failure> {
+    let svg = SvgBackend::default().render_scene(&figure.render());
+    std::fs::write(path, svg).map_err(|why| Failure::Run(format!("cannot write {}: {why}", path.display())))?;
+    println!("wrote {}", path.display());
+    Ok(())
+}
+
 /// Writes `name.svg` and `name.png` into a folder.
 pub fn save(figure: Figure, folder: &Path, name: &str) -> Result<(), Failure> {
     let failed = |path: &Path, why: String| Failure::Run(format!("cannot write {}: {why}", path.display()));
