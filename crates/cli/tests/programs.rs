@@ -144,6 +144,26 @@ fn damaged_data_is_named() {
 }
 
 #[test]
+fn some_training_images_are_not_the_first() {
+    let data = digits(320, 100);
+    // As a folder of images is: sorted by class.
+    let [images, labels] = ["images-idx3", "labels-idx1"].map(|name| data.path().join(format!("train-{name}-ubyte")));
+    let (mut pixels, mut classes) = (fs::read(&images).expect("the images"), fs::read(&labels).expect("the labels"));
+    let mut order: Vec<usize> = (0..320).collect();
+    order.sort_by_key(|&i| classes[8 + i]);
+    let sorted: Vec<u8> = order.iter().flat_map(|&i| pixels[16 + 784 * i..][..784].to_vec()).collect();
+    pixels.splice(16.., sorted);
+    classes[8..].sort_unstable();
+    fs::write(&images, pixels).expect("room");
+    fs::write(&labels, classes).expect("room");
+    let (mut command, json) = small_run(&data, "some.json");
+    let output = run(command.args(["--train-images", "160", "--epochs", "4"]));
+    assert!(String::from_utf8_lossy(&output.stdout).contains(" parameters, 160 + 100 images, "), "{}", stderr(&output));
+    let accuracy = events(&json).pop().expect("a result")["test_accuracy"].as_f64().expect("a number");
+    assert!(accuracy > 0.9, "all classes were learned, not the first five: {accuracy}");
+}
+
+#[test]
 fn notes_about_the_data_are_printed() {
     let data = digits(32, 10);
     for part in ["train", "t10k"] {

@@ -18,7 +18,7 @@ pub struct DataOptions {
     /// Only these classes, by name or number, separated by commas
     #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
     classes: Vec<String>,
-    /// Only the first N images of the training set
+    /// Only N images of the training set, chosen by the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     train_images: Option<u32>,
     /// Add the negative of every image, 255 - x for each pixel, to the training and the test set
@@ -98,7 +98,7 @@ impl DataOptions {
 
     /// The images of a run, with `batch_size` in each batch.
     pub fn load(&self, program: Program, batch_size: usize, seed: u64) -> Result<Data, Failure> {
-        let dataset = self.chosen(self.dataset(program)?)?;
+        let dataset = self.chosen(self.dataset(program)?, seed)?;
         let (notes, classes) = (dataset.notes().to_vec(), dataset.train().classes().to_vec());
         let (train, test) = dataset.into_parts();
         let (train, validation) = self.split(train, seed)?;
@@ -127,7 +127,7 @@ impl DataOptions {
     }
 
     /// The images that the flags ask for.
-    fn chosen(&self, mut dataset: Dataset) -> Result<Dataset, Failure> {
+    fn chosen(&self, mut dataset: Dataset, seed: u64) -> Result<Dataset, Failure> {
         if !self.classes.is_empty() {
             let all = dataset.train().classes();
             let number = |class: &String| {
@@ -140,10 +140,11 @@ impl DataOptions {
             let classes = self.classes.iter().map(number).collect::<Result<Vec<u8>, Failure>>()?;
             dataset = dataset.map(|images| images.only_classes(&classes))?;
         }
-        if let Some(n) = self.train_images {
+        if let Some(n) = self.train_images.map(|n| n as usize).filter(|&n| n < dataset.train().len()) {
             let (notes, name) = (dataset.notes().to_vec(), dataset.name().to_owned());
             let (train, test) = dataset.into_parts();
-            let train = train.slice(0..train.len().min(n as usize));
+            // Not the first: a folder of images is sorted by class.
+            let (_, train) = train.split(n, seed);
             dataset = notes.into_iter().fold(Dataset::new(name, train, test)?, Dataset::with_note);
         }
         if self.negatives {
