@@ -14,7 +14,8 @@ use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
 use commands::{
-    break_law, check, doctor, evaluate, explain, ledger, predict, report, summary, throughput, two_neurons, worksheet,
+    break_law, check, doctor, evaluate, explain, ledger, predict, report, summary, sweep, throughput, two_neurons,
+    worksheet,
 };
 use training::options::Options;
 use training::program::Program;
@@ -39,6 +40,7 @@ enum Command {
     Cifar10(Box<Options>),
     /// Trains a CNN on the images of CIFAR-100
     Cifar100(Box<Options>),
+    Sweep(Box<sweep::Arguments>),
     Evaluate(evaluate::Arguments),
     Report(report::Arguments),
     Predict(predict::Arguments),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
         Command::FashionMnist(options) => train(Program::FashionMnist, &options),
         Command::Cifar10(options) => train(Program::Cifar10, &options),
         Command::Cifar100(options) => train(Program::Cifar100, &options),
+        Command::Sweep(arguments) => sweep::run(*arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),

@@ -15,5 +15,6 @@ mod predict;
 mod programs;
 mod recipes;
 mod running;
+mod sweep;
 mod training;
 mod two_neurons;

@@ -11,6 +11,7 @@ pub mod plot;
 pub mod predict;
 pub mod report;
 pub mod summary;
+pub mod sweep;
 pub mod throughput;
 pub mod two_neurons;
 pub mod worksheet;

@@ -44,6 +44,16 @@ pub fn command_to_resume(saved: &Path) -> String {
         }
     }
     arguments.extend(["--resume".to_owned(), saved.display().to_string()]);
+    for_a_shell(&arguments)
+}
+
+/// The command line of this process, to be pasted into a shell.
+pub fn command_line() -> String {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    for_a_shell(&arguments)
+}
+
+fn for_a_shell(arguments: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
     let quoted = |argument: &String| {
         if !argument.is_empty() && argument.chars().all(plain) {

@@ -1,0 +1,55 @@
+//! Sweeps by name: flags that stand for flags.
+
+use clap::ValueEnum;
+
+/// A sweep of the reports. Flags that are given beside it replace its own; so does another program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Preset {
+    /// Slopes of a leaky ReLU from -1, which is |x|, to 1, which is linear, on MNIST and its negatives
+    Leaky,
+    /// ReLU, tanh and sigmoid in all layers, on MNIST; `sweep cifar10 --preset activations` for CIFAR-10
+    Activations,
+    /// ReLU, tanh and sigmoid after the first linear layer only, with ReLU after the convolutions
+    HeadActivations,
+    /// Kernels of 3×3 and 5×5, with ReLU, tanh and sigmoid
+    Kernels,
+    /// Binary cross-entropy and mean squared error on cats and dogs of CIFAR-10, few enough to be learned by heart
+    Losses,
+    /// Adam, AdamW, plain SGD, and SGD with momentum and with Nesterov momentum, at the same learning rate
+    Optimizers,
+}
+
+impl Preset {
+    /// The program and its flags.
+    pub fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Leaky => &[
+                "mnist",
+                "--activation=leaky:-1,leaky:-0.5,leaky:0,leaky:0.5,leaky:1",
+                "--negatives",
+                "--normalize=unit",
+                "--validation=12000",
+                "--epochs=3",
+                "--seeds=3",
+            ],
+            Self::Activations => &["mnist", "--activation=relu,tanh,sigmoid", "--epochs=3", "--seeds=3"],
+            Self::HeadActivations => {
+                &["mnist", "--activation=relu,tanh,sigmoid", "--conv-activation=relu", "--epochs=3", "--seeds=3"]
+            }
+            Self::Kernels => &["mnist", "--kernel=3,5", "--activation=relu,tanh,sigmoid", "--epochs=3", "--seeds=3"],
+            Self::Losses => &[
+                "cifar10",
+                "--loss=bce,mse",
+                "--classes=cat,dog",
+                "--train-images=3000",
+                "--validation=1000",
+                "--lr=1e-4",
+                "--epochs=120",
+                "--seeds=3",
+            ],
+            Self::Optimizers => {
+                &["mnist", "--optimizer=adam,adamw,sgd,momentum,nesterov", "--lr=1e-3", "--epochs=3", "--seeds=3"]
+            }
+        }
+    }
+}
