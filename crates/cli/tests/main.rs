@@ -5,6 +5,7 @@
 mod control_group;
 mod derivations;
 mod explain;
+mod kills;
 mod laws;
 mod ledger;
 mod lr_find;
