@@ -7,7 +7,7 @@ use chainrule::prelude::*;
 use super::records::OutputProbe;
 
 /// Elements that the mean, the deviation and the histogram are computed from.
-const SAMPLE: usize = 1 << 16;
+const SAMPLE: usize = 1 << 13;
 const BINS: usize = 24;
 /// Operations that only move elements.
 const VIEWS: [&str; 5] = ["reshape", "permute", "transpose", "slice", "broadcast_to"];

@@ -11,7 +11,7 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::files::{self, Records};
-use super::records::{EpochRow, Metric, Predictions, StepRow};
+use super::records::{EpochRow, Metric, Predictions, Score, StepRow};
 use crate::commands::plot::picture::{BLUE, GREEN, ORANGE, curve, grid, layout};
 use crate::failure::Failure;
 
@@ -50,37 +50,29 @@ fn points<R>(rows: &[&R], of: impl Fn(&R) -> (u64, f64)) -> Vec<(f64, f64)> {
     points.filter(|(_, y)| y.is_finite()).collect()
 }
 
-/// A panel with the curve of the training and, if an epoch has ended, that of the test set.
+/// A panel with the curves of the training and, if an epoch has ended, of the sets that are evaluated.
 fn panel(
-    title: &str,
-    y: &str,
-    training: Vec<(f64, f64)>,
-    test: Vec<(f64, f64)>,
+    [title, y]: [&str; 2],
+    steps: Vec<(f64, f64)>,
+    epochs: &[&EpochRow],
+    of: fn(&Score) -> f64,
     legend: LegendPosition,
 ) -> (Vec<Plot>, Layout) {
-    let mut plots = vec![curve(training, BLUE, "training")];
-    if !test.is_empty() {
-        plots.push(curve(test, ORANGE, "test"));
-    }
+    let validation = points(epochs, |row| (row.step, row.validation.as_ref().map_or(f64::NAN, of)));
+    let test = points(epochs, |row| (row.step, of(&row.test)));
+    let curves = [(steps, BLUE, "training"), (validation, GREEN, "validation"), (test, ORANGE, "test")];
+    let curves = curves.into_iter().filter(|(points, ..)| !points.is_empty());
+    let plots: Vec<Plot> = curves.map(|(points, color, name)| curve(points, color, name)).collect();
     let layout = layout(&plots, title, ["step", y], legend);
     (plots, layout)
 }
 
 fn loss_and_accuracy(steps: &[&StepRow], epochs: &[&EpochRow]) -> Figure {
-    let loss = panel(
-        "Loss",
-        "cross-entropy",
-        points(steps, |row| (row.step, row.loss)),
-        points(epochs, |row| (row.step, row.test.loss)),
-        LegendPosition::InsideTopRight,
-    );
-    let accuracy = panel(
-        "Accuracy",
-        "% of images",
-        points(steps, |row| (row.step, 100.0 * row.accuracy)),
-        points(epochs, |row| (row.step, 100.0 * row.test.accuracy)),
-        LegendPosition::InsideBottomRight,
-    );
+    let loss = points(steps, |row| (row.step, row.loss));
+    let loss = panel(["Loss", "loss"], loss, epochs, |score| score.loss, LegendPosition::InsideTopRight);
+    let accuracy = points(steps, |row| (row.step, 100.0 * row.accuracy));
+    let titles = ["Accuracy", "% of images"];
+    let accuracy = panel(titles, accuracy, epochs, |score| 100.0 * score.accuracy, LegendPosition::InsideBottomRight);
     grid(vec![loss, accuracy], 2, SIZE)
 }
 
@@ -152,6 +144,7 @@ fn confusion(classes: &[String], last: &Predictions) -> Scene {
             }
         }
     }
+    scene.font_family = Some("DejaVu Sans, Liberation Sans, Arial, sans-serif".into());
     scene.elements = elements;
     scene
 }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 
 const COLUMNS: usize = 8;
 /// The side of an image in a sheet, and the room below it for two lines.
-const SIDE: f64 = 84.0;
+const SIDE: f64 = 96.0;
 const CAPTION: f64 = 34.0;
 const GAP: f64 = 14.0;
 /// Between the tiles of a block.
@@ -78,8 +78,12 @@ fn sheet(title: &str, images: &[(Part, (String, String, Color))]) -> Scene {
     scene.elements.push(text(GAP, 42.0, how, TextAnchor::Start, [12, 0], FAINT));
     for (k, (part, (label, said, color))) in images.iter().enumerate() {
         let (x, y) = (GAP + (k % COLUMNS) as f64 * cell, top + (k / COLUMNS) as f64 * line);
-        scene.elements.push(part.at([x, y], SIDE / part.size[0].max(part.size[1]) as f64));
+        // A whole number of pixels, so that no seams show; an image of more pixels than that is made smaller.
+        let scale = SIDE / part.size[0].max(part.size[1]) as f64;
+        let scale = if scale > 1.0 { scale.floor() } else { scale };
         let center = x + SIDE / 2.0;
+        let [height, width] = part.size.map(|side| side as f64 * scale);
+        scene.elements.push(part.at([(center - width / 2.0).round(), y + (SIDE - height).round()], scale));
         scene.elements.push(text(center, y + SIDE + 13.0, label, TextAnchor::Middle, [FONT, 0], TEXT));
         scene.elements.push(text(center, y + SIDE + 27.0, said, TextAnchor::Middle, [FONT, 1], color.clone()));
     }
