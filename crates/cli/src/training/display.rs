@@ -6,6 +6,7 @@ use std::time::Instant;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::epoch_result::EpochResult;
+use crate::failure::Failure;
 
 /// The progress of an epoch.
 #[derive(Clone, Copy, Debug)]
@@ -91,4 +92,17 @@ impl Display for Plain {
             bar.finish_and_clear();
         }
     }
+}
+
+/// What shows the run.
+pub fn open(tui: bool) -> Result<Box<dyn Display>, Failure> {
+    if !tui || !std::io::stdout().is_terminal() {
+        return Ok(Box::new(Plain::default()));
+    }
+    #[cfg(feature = "tui")]
+    return Ok(Box::new(super::dashboard::Dashboard::open()?));
+    #[cfg(not(feature = "tui"))]
+    Err(Failure::Usage(
+        "--tui: this program was built without it; from the source: cargo run --release --features tui -- …".into(),
+    ))
 }

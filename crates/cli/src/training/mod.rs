@@ -24,5 +24,6 @@ pub mod report;
 pub mod saved;
 pub mod settings;
 mod state;
+mod step;
 pub mod train;
 pub mod views;

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use chainrule::data::{Images, Loader, Normalize};
 use chainrule::nets::{self, BlocksOptions, Fast, ReportOptions, Small, SmallOptions};
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
@@ -207,4 +208,14 @@ pub fn check_shapes(net: &dyn Module, image: [usize; 3], outputs: usize) -> Resu
 /// The failure of a net that does not accept images of `[channels, height, width]`.
 pub fn refused([c, h, w]: [usize; 3], error: &ShapeError) -> Failure {
     Failure::Usage(format!("the net does not accept images of {c}×{h}×{w}\n{error}"))
+}
+
+/// Sets the fixed first convolution of the fast net by the first training images.
+pub fn whiten(net: &dyn Module, train: &Images, normalize: Normalize) {
+    const IMAGES: usize = 5000;
+    let images = train.slice(0..IMAGES.min(train.len()));
+    let count = images.len();
+    let batch = Loader::new(images, count).normalize(normalize).epoch(0).next().expect("there is one batch");
+    let weight = net.named_parameters().into_iter().find(|(name, _)| name == "whitening.weight");
+    weight.expect("the fast net has it").1.set(&nets::whitening_filters(&batch.images));
 }

@@ -1,21 +1,19 @@
 //! The training loop.
 
-use std::io::IsTerminal;
 use std::time::Instant;
 
-use chainrule::data::{Batch, Images, Loader, Normalize};
-use chainrule::nets::whitening_filters;
-use chainrule::nn::{Ema, Step};
+use chainrule::data::{Batch, Loader};
+use chainrule::nn::Ema;
 use chainrule::prelude::*;
 use serde_json::json;
 
 use super::checkpoints::Checkpoints;
 use super::data::Data;
-use super::display::{Display, EpochProgress, Plain};
+use super::display::{self, Display, EpochProgress, Plain};
 use super::epoch_result::{EpochResult, Score};
 use super::evaluate::{Evaluation, evaluate};
 use super::finite::Finite;
-use super::net::{NetKind, check_shapes};
+use super::net::{NetKind, check_shapes, whiten};
 use super::options::Options;
 use super::out::{self, Outcome, Recorder};
 use super::program::Program;
@@ -23,6 +21,7 @@ use super::recipe::Recipe;
 use super::report::Events;
 use super::settings::Settings;
 use super::state::{Best, Identity, State, Sums};
+use super::step::{Totals, step};
 use super::{interrupt, lr_find, memory};
 use crate::failure::Failure;
 
@@ -114,7 +113,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         recorder,
     };
     interrupt::watch()?;
-    run.display = display(options)?;
+    run.display = display::open(options.tui)?;
     run.start(program, device)?;
 
     let started = Instant::now();
@@ -128,16 +127,6 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         None => run.evaluate(&run.test.clone())?,
     };
     run.finish(&evaluation, started)
-}
-
-/// Sets the fixed first convolution of the fast net by the first training images.
-fn whiten(net: &dyn Module, train: &Images, normalize: Normalize) {
-    const IMAGES: usize = 5000;
-    let images = train.slice(0..IMAGES.min(train.len()));
-    let count = images.len();
-    let batch = Loader::new(images, count).normalize(normalize).epoch(0).next().expect("there is one batch");
-    let weight = net.named_parameters().into_iter().find(|(name, _)| name == "whitening.weight");
-    weight.expect("the fast net has it").1.set(&whitening_filters(&batch.images));
 }
 
 /// Steps between two copies of the state, from which a step that is not finite is found again: a copy takes about as long
@@ -383,19 +372,6 @@ impl Run<'_> {
     }
 }
 
-/// What shows the run.
-fn display(options: &Options) -> Result<Box<dyn Display>, Failure> {
-    if !options.tui || !std::io::stdout().is_terminal() {
-        return Ok(Box::new(Plain::default()));
-    }
-    #[cfg(feature = "tui")]
-    return Ok(Box::new(super::dashboard::Dashboard::open()?));
-    #[cfg(not(feature = "tui"))]
-    Err(Failure::Usage(
-        "--tui: this program was built without it; from the source: cargo run --release --features tui -- …".into(),
-    ))
-}
-
 /// What writes the state of a run to a file.
 fn writer<'a>(
     identity: &'a Identity,
@@ -409,47 +385,3 @@ fn writer<'a>(
 
 /// Steps between two reads of the sums: reading synchronizes a GPU.
 const READ_EVERY: u64 = 20;
-
-/// The sums of the losses and of the correctly classified images, on the device of the net: no step synchronizes to
-/// report its loss.
-struct Totals([TensorOf<f64>; 2]);
-
-impl Totals {
-    fn new(device: Device) -> Self {
-        Self([(); 2].map(|()| TensorOf::full_on(device, (), 0.0)))
-    }
-
-    /// Starts from the sums of a partly completed epoch.
-    fn begin(&mut self, sums: &Sums) {
-        self.0[0].fill(sums.loss);
-        self.0[1].fill(sums.correct as f64);
-    }
-
-    fn read(&self, sums: &mut Sums) {
-        (sums.loss, sums.correct) = (self.0[0].item(), self.0[1].item() as u64);
-    }
-}
-
-/// One step of training: forward, backward, update.
-fn step(
-    net: &dyn Module,
-    batch: &Batch,
-    recipe: &Recipe,
-    replay: &mut Replay<'_>,
-    optimizer: &mut dyn Optimizer,
-    totals: &mut Totals,
-) {
-    let run = |step: Step<'_>| {
-        let (loss, logits) = recipe.loss_of(net, step.inputs, step.labels, batch.targets.as_ref());
-        recipe.update(step.optimizer, loss.backward());
-        step.totals[0].add_assign(&loss.value().to_f64());
-        step.totals[1].add_assign(&logits.hits(step.labels));
-    };
-    let (inputs, labels, totals) = (&batch.images, &batch.labels, &mut totals.0[..]);
-    if batch.targets.is_some() {
-        // A captured step has no place for targets.
-        run(Step { inputs, labels, optimizer, totals });
-    } else {
-        replay.run(inputs, labels, optimizer, totals, run);
-    }
-}
