@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcetera::BaseStrategy;
 use sha2::{Digest, Sha256};
@@ -44,6 +44,9 @@ pub struct Downloader {
     read_timeout: Duration,
 }
 
+/// The fewest bytes in a second from which a download goes on; another mirror may be faster.
+const SLOWEST: u64 = 1000;
+
 /// Why a download from one mirror failed.
 enum Failure {
     /// The mirror or the network failed, for this reason; the next mirror may succeed.
@@ -82,7 +85,8 @@ impl Downloader {
         Self { offline, ..self }
     }
 
-    /// The timeouts for connecting (default 10 s) and for each read (default 30 s).
+    /// The timeouts for connecting (default 10 s) and for reading (default 30 s): of the whole header, and of the body for the
+    /// next kilobyte for each second of it.
     #[must_use]
     pub fn timeouts(self, connect: Duration, read: Duration) -> Self {
         Self { connect_timeout: connect, read_timeout: read, ..self }
@@ -120,7 +124,7 @@ impl Downloader {
         let mut attempts = Vec::new();
         for mirror in file.mirrors {
             let url = format!("{mirror}/{}", file.name);
-            match fetch_from(&agent, &url, file, &path, progress) {
+            match fetch_from(&agent, &url, file, &path, Pace::new(self.read_timeout), progress) {
                 Ok(()) => return Ok(path),
                 Err(Failure::Mirror(reason)) => attempts.push((url, reason)),
                 Err(Failure::Disk(error)) => return Err(error),
@@ -131,10 +135,11 @@ impl Downloader {
     }
 
     fn agent(&self) -> Agent {
-        // No total timeout, since a slow download is valid; the timeout per read detects a stalled server.
+        // No total timeout, since a large file takes long; `Pace` detects a slow server, and the timeout per read a stalled one.
         Agent::config_builder()
             .timeout_resolve(Some(self.connect_timeout))
             .timeout_connect(Some(self.connect_timeout))
+            .timeout_recv_response(Some(self.read_timeout))
             .timeout_per_read(Some(self.read_timeout))
             .timeout_per_write(Some(self.read_timeout))
             .build()
@@ -148,6 +153,7 @@ fn fetch_from(
     url: &str,
     file: &RemoteFile<'_>,
     path: &Path,
+    mut pace: Pace,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(), Failure> {
     // Before the request, so that an unwritable disk fails without a download.
@@ -172,6 +178,7 @@ fn fetch_from(
         if done > file.bytes {
             return Err(Failure::Mirror(format!("too long: expected {} bytes", file.bytes)));
         }
+        pace.check(done).map_err(Failure::Mirror)?;
         digest.update(&buffer[..n]);
         part.write(&buffer[..n]).map_err(Failure::Disk)?;
     }
@@ -183,6 +190,37 @@ fn fetch_from(
         return Err(Failure::Mirror(format!("wrong checksum: expected SHA-256 {}, found {found}", file.sha256)));
     }
     part.rename_to(path).map_err(Failure::Disk)
+}
+
+/// Whether a download goes on fast enough: a server that sends a byte now and then would keep it waiting for days.
+struct Pace {
+    period: Duration,
+    start: Instant,
+    /// The bytes at the start of this period.
+    before: u64,
+}
+
+impl Pace {
+    /// From the first byte on.
+    fn new(period: Duration) -> Self {
+        Self { period, start: Instant::now(), before: 0 }
+    }
+
+    /// Checks the number of bytes so far.
+    fn check(&mut self, done: u64) -> Result<(), String> {
+        if self.before == 0 {
+            (self.start, self.before) = (Instant::now(), done);
+        }
+        let (received, elapsed) = (done - self.before, self.start.elapsed());
+        if elapsed < self.period {
+            return Ok(());
+        }
+        if (received as f64) < SLOWEST as f64 * elapsed.as_secs_f64() {
+            return Err(format!("too slow: {received} bytes in {:.1} s", elapsed.as_secs_f64()));
+        }
+        (self.start, self.before) = (Instant::now(), done);
+        Ok(())
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

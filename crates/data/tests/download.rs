@@ -49,7 +49,7 @@ fn good() -> String {
 fn fetch(cache: &Path, mirrors: &[String]) -> Result<Vec<u8>, String> {
     let mirrors: Vec<&str> = mirrors.iter().map(String::as_str).collect();
     let file = RemoteFile { name: "digits.gz", bytes: BODY.len() as u64, sha256: SHA256, mirrors: &mirrors };
-    let downloader = Downloader::new(cache).timeouts(Duration::from_secs(5), Duration::from_millis(200));
+    let downloader = Downloader::new(cache).timeouts(Duration::from_secs(5), Duration::from_secs(1));
     match downloader.fetch(&file, &mut |_| ()) {
         Ok(path) => Ok(fs::read(path).unwrap()),
         Err(error) => {
@@ -145,6 +145,64 @@ fn a_stalled_server_times_out() {
     let text = reason(within);
     assert!(text.starts_with("connection lost after 3 of 10 bytes: "), "{text}");
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+/// Sends `head`, then bytes of it `piece` without end, pausing before each.
+fn endless(head: &'static [u8], piece: &'static [u8], pause: Duration) -> String {
+    serve(move |stream| {
+        let mut sent = stream.write_all(head);
+        // Until the client closes the connection.
+        while sent.is_ok() {
+            thread::sleep(pause);
+            sent = stream.write_all(piece);
+        }
+    })
+}
+
+#[test]
+fn a_server_that_sends_a_byte_now_and_then_is_given_up() {
+    let (now_and_then, started) = (Duration::from_millis(150), Instant::now());
+    let slow = reason(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nt", b"h", now_and_then));
+    assert!(slow.starts_with("too slow: ") && slow.contains(" bytes in 1."), "{slow}");
+    assert_eq!(reason(endless(b"HTTP/1.1 200 OK\r\nX: ", b"x", now_and_then)), "timeout: receive response");
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_server_that_never_ends_is_given_up() {
+    let at_once = Duration::ZERO;
+    let length = endless(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n", &[b'x'; 1000], at_once);
+    assert_eq!(reason(length), "too long: expected 10 bytes");
+    assert_eq!(reason(endless(b"HTTP/1.1 200 OK\r\n\r\n", &[b'x'; 1000], at_once)), "too long: expected 10 bytes");
+    let chunks = endless(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", at_once);
+    assert_eq!(reason(chunks), "too long: expected 10 bytes");
+    let header = reason(endless(b"HTTP/1.1 200 OK\r\nX: ", &[b'x'; 1000], at_once));
+    assert!(header.starts_with("response header is too big: "), "{header}");
+}
+
+#[test]
+fn redirects_are_followed_but_not_for_ever() {
+    let redirect = |to: String| {
+        serve(move |stream| {
+            let _ = write!(
+                stream,
+                "HTTP/1.1 302 Found\r\nLocation: {to}/digits.gz\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        })
+    };
+    let cache = tempfile::tempdir().unwrap();
+    assert_eq!(fetch(cache.path(), &[redirect(good())]).unwrap(), BODY);
+    // An empty base: the same URL again.
+    assert_eq!(reason(redirect(String::new())), "too many redirects");
+    let cache = tempfile::tempdir().unwrap();
+    assert_eq!(fetch(cache.path(), &[redirect(String::new()), good()]).unwrap(), BODY);
+}
+
+#[test]
+fn what_is_no_answer_is_reported() {
+    assert_eq!(reason(serve(|_| ())), "io: Peer disconnected");
+    let other = serve(|stream| drop(stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n\r\n")));
+    assert_eq!(reason(other), "protocol: http parse fail: invalid HTTP version");
 }
 
 #[test]
