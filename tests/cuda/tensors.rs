@@ -157,10 +157,15 @@ pub fn image_batches() {
                 Loader::new(set.clone(), 5).shuffle(3).normalize(normalize.clone()).transforms(some)
             };
             for epoch in 0..2 {
+                let loader = || if epoch == 1 { loader().mixup(0.4) } else { loader() };
                 let there = loader().prefetch(1).device(GPU).epoch(epoch);
                 for (a, b) in loader().epoch(epoch).zip(there) {
                     assert_eq!((b.images.device(), b.labels.device()), (GPU, GPU));
                     assert_eq!(a.labels.to_vec(), b.labels.to_vec());
+                    assert_eq!((a.targets.is_some(), b.targets.is_some()), (epoch == 1, epoch == 1));
+                    if let (Some(here), Some(there)) = (&a.targets, &b.targets) {
+                        assert_eq!((there.device(), there.to_vec()), (GPU, here.to_vec()));
+                    }
                     assert_eq!(a.images.to_vec(), b.images.to_vec(), "{transforms} transforms, batch {}", a.index);
                 }
             }
