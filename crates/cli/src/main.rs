@@ -74,9 +74,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = Cli::command().get_matches_from(presets::expanded(std::env::args_os().collect()));
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let recipe = presets::flags(&arguments);
+    let matches = Cli::command().get_matches_from(presets::expanded(arguments));
     let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let train = |program, options: &Options| train::train(program, options, Settings::of(&Cli::command(), &matches));
+    let train = |program, options: &Options| {
+        if !recipe.is_empty() {
+            println!("recipe: {}", recipe.join(" "));
+        }
+        train::train(program, options, Settings::of(&Cli::command(), &matches))
+    };
     failure::exit_code_of(|| match command {
         Command::Mnist(options) => train(Program::Mnist, &options),
         Command::FashionMnist(options) => train(Program::FashionMnist, &options),
