@@ -14,8 +14,8 @@ use clap_complete::Shell;
 #[cfg(feature = "plots")]
 use commands::plot;
 use commands::{
-    break_law, check, doctor, evaluate, explain, ledger, predict, report, summary, sweep, throughput, two_neurons,
-    worksheet,
+    break_law, check, diff, doctor, evaluate, explain, ledger, predict, report, summary, sweep, throughput,
+    two_neurons, worksheet,
 };
 use training::options::Options;
 use training::program::Program;
@@ -44,6 +44,7 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Report(report::Arguments),
     Predict(predict::Arguments),
+    Diff(diff::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
     Ledger(ledger::Arguments),
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        Command::Diff(arguments) => diff::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Ledger(arguments) => ledger::run(&arguments),

@@ -4,6 +4,7 @@
 #[path = "../src/training/control_group.rs"]
 mod control_group;
 mod derivations;
+mod diff;
 mod explain;
 mod kills;
 mod laws;

@@ -2,6 +2,7 @@
 
 pub mod break_law;
 pub mod check;
+pub mod diff;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;

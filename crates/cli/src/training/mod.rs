@@ -25,5 +25,7 @@ pub mod saved;
 pub mod settings;
 mod state;
 mod step;
+pub mod step_trace;
+pub mod steps;
 pub mod train;
 pub mod views;

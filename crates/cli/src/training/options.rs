@@ -93,6 +93,9 @@ pub struct FileOptions {
     /// Resume from a checkpoint; the other flags must match those of the saved run
     #[arg(long, value_name = "FILE")]
     pub resume: Option<PathBuf>,
+    /// Write every tensor of this step to the standard output, and end: for `chainrule diff`
+    #[arg(long, value_name = "STEP", hide = true)]
+    pub trace_step: Option<u64>,
     /// Write JSON lines to this file: start or resume, each epoch, result, failed or interrupted; a resumed run appends
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command};
 use crate::failure::Failure;
 
 /// Flags that change where a run reads and writes, how long it is, or what it shows, but not the bits of a step.
-const OTHER_FLAGS: [&str; 22] = [
+const OTHER_FLAGS: [&str; 23] = [
     "allow-nan",
     "data-dir",
     "device",
@@ -29,6 +29,7 @@ const OTHER_FLAGS: [&str; 22] = [
     "save-best",
     "save-every",
     "threads",
+    "trace-step",
     "tui",
     "version",
     "workers",

@@ -22,6 +22,8 @@ use super::report::Events;
 use super::settings::Settings;
 use super::state::{Best, Identity, State, Sums};
 use super::step::{Totals, step};
+use super::step_trace;
+use super::steps::Steps;
 use super::{interrupt, lr_find, memory};
 use crate::failure::Failure;
 
@@ -95,6 +97,9 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         Recorder::open(folder, config, net, &batch, &state.at)
     });
     let recorder = recorder.transpose()?;
+    // On a GPU, reading the weights after every step would synchronize with it.
+    let steps = options.files.out.as_ref().filter(|_| device == Device::Cpu);
+    let steps = steps.map(|folder| Steps::open(folder, options.compute.arithmetic(device), &state.at)).transpose()?;
     let mut run = Run {
         net,
         options,
@@ -111,6 +116,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         checkpoints,
         display: Box::new(Plain::default()),
         recorder,
+        steps,
     };
     interrupt::watch()?;
     run.display = display::open(options.tui)?;
@@ -152,6 +158,7 @@ struct Run<'a> {
     checkpoints: Checkpoints,
     display: Box<dyn Display>,
     recorder: Option<Recorder>,
+    steps: Option<Steps>,
 }
 
 impl Run<'_> {
@@ -199,6 +206,9 @@ impl Run<'_> {
         let mut finite = self.finite();
         for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
             self.recipe.set_lr(&mut *self.optimizer, self.state.at.step);
+            if self.options.files.trace_step == Some(self.state.at.step + 1) {
+                step_trace::write_and_exit(self.net, &batch, &self.recipe, &mut *self.optimizer);
+            }
             if let Some(recorder) = &mut self.recorder {
                 let (net, recipe) = (self.net, &self.recipe);
                 recorder.before_step(net, self.state.at.step, |batch| recipe.loss(net, batch));
@@ -213,6 +223,10 @@ impl Run<'_> {
             sums.images += batch.labels.numel() as u64;
             at.step += 1;
             at.batch = batch.index as u64 + 1;
+            if let Some(steps) = &mut self.steps {
+                totals.read(sums);
+                recorded = recorded.and_then(|()| steps.record(self.net, at, sums));
+            }
             let last = at.batch as usize == train.batches();
             let save_now = !last && self.options.files.save_every.is_some_and(|n| at.step.is_multiple_of(n));
             let stop = interrupt::requested();

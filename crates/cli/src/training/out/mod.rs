@@ -24,6 +24,7 @@ use std::path::Path;
 
 pub use answers::Answers;
 pub use config::Run;
+pub use files::Lines;
 pub use recorder::Recorder;
 pub use records::{Config, Outcome};
 

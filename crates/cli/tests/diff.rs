@@ -1,0 +1,92 @@
+//! Where two runs part.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use tempfile::TempDir;
+
+use crate::training::{digits, program, run, stderr};
+
+/// Trains three epochs of 10 steps in a directory of its own.
+fn train(data: &TempDir, name: &str, arguments: &[&str], cpu: Option<&str>) -> PathBuf {
+    let out = data.path().join(name);
+    let mut command = program("mnist");
+    command.arg("--data-dir").arg(data.path()).args(["--batch-size", "16", "--epochs", "3", "--out"]).arg(&out);
+    command.args(arguments).env_remove("CHAINRULE_CPU");
+    if let Some(level) = cpu {
+        command.env("CHAINRULE_CPU", level);
+    }
+    let output = run(&mut command);
+    assert!(output.status.success(), "{}", stderr(&output));
+    out
+}
+
+fn diff(a: &Path, b: &Path) -> (String, Output) {
+    let output = run(program("diff").arg(a).arg(b));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    // Without the two lines on how the runs were started.
+    (text.lines().skip(2).collect::<Vec<_>>().join("\n"), output)
+}
+
+#[test]
+fn two_runs_part_at_a_step_and_an_operation() {
+    let data = digits(160, 10);
+    let base = train(&data, "base", &["--threads", "1", "--keep", "3"], None);
+
+    let same = train(&data, "threads", &["--threads", "2"], None);
+    let (text, output) = diff(&base, &same);
+    assert_eq!(text, "they agree in all 30 steps that both have, to the bit");
+    assert_eq!(output.status.code(), Some(0));
+
+    let seed = train(&data, "seed", &["--seed", "1"], None);
+    let (text, output) = diff(&base, &seed);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    for piece in [
+        "\nthey agree before step 1 (epoch 1, batch 1), and part there\n  another loss and other weights\n",
+        "\n  images before the step: ",
+        "\n  conv1.weight before the step: 72 of 72 elements differ, by up to ",
+        "\nfirst operation with other bits: conv2d of conv1 [16, 8, 28, 28]\n  ",
+    ] {
+        assert!(text.contains(piece), "no '{piece}' in {text}");
+    }
+
+    // The learning rate falls after a third of the steps.
+    let falls = train(&data, "falls", &["--schedule", "step", "--keep", "3"], None);
+    let (text, output) = diff(&base, &falls);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    for piece in [
+        "\nthey agree before step 11 (epoch 2, batch 1), and part there\n  the same loss, then other weights\n",
+        "all operations and gradients agree: the update differs (learning rate, optimizer, weight decay, clipping)\n",
+        "  conv1.weight after the step: ",
+    ] {
+        assert!(text.contains(piece), "no '{piece}' in {text}");
+    }
+    let errors = stderr(&output);
+    for name in ["A", "B"] {
+        assert!(errors.contains(&format!("{name}: going on after step 10 from ")), "{errors}");
+    }
+
+    if cfg!(target_arch = "x86_64") {
+        // Without fused multiply-add, products are rounded twice.
+        let portable = train(&data, "portable", &[], Some("portable"));
+        let (text, output) = diff(&base, &portable);
+        let differs = text.contains("first operation with other bits: ");
+        let same_level = String::from_utf8_lossy(&output.stdout).lines().take(2).all(|line| line.contains("portable"));
+        assert!(differs || same_level, "{text}");
+    }
+}
+
+#[test]
+fn a_directory_without_records_is_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(program("diff").args([directory.path(), directory.path()]));
+    let text = stderr(&output).replace(&directory.path().display().to_string(), "DIR");
+    assert!(
+        text.ends_with(
+            "error: DIR/steps.jsonl: No such file or directory (os error 2); \
+             give the directory that a run on the CPU had as --out\n"
+        ),
+        "{text}"
+    );
+    assert_eq!(output.status.code(), Some(2));
+}
