@@ -73,6 +73,43 @@ fn images_are_classified_and_a_broken_one_does_not_stop_the_others() {
     assert_eq!(errors(&one).lines().count(), 2, "said once: {}", errors(&one));
 }
 
+/// The width, height and RGB pixels of a PNG file.
+fn pixels(path: &Path) -> (u32, u32, Vec<u8>) {
+    let file = std::io::BufReader::new(fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let frame = reader.next_frame(&mut pixels).unwrap();
+    (frame.width, frame.height, pixels)
+}
+
+#[test]
+fn explanations_are_drawn_over_the_image() {
+    let (data, checkpoint, _) = trained();
+    let image = &write_images(data.path())[3];
+    let folder = data.path().join("why");
+    let output = run(program("predict").arg(&checkpoint).args([image, image]).arg("--explain").arg(&folder));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let stem = image.file_stem().unwrap().to_str().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap().replace(&folder.display().to_string(), "DIR");
+    for n in [1, 2] {
+        for line in [
+            format!("\n  |∂score/∂pixel|: DIR/{n}-{stem}-saliency.png\n"),
+            format!("\n  Grad-CAM of the 7×7 outputs of conv2.max_pool2d: DIR/{n}-{stem}-grad-cam.png\n"),
+        ] {
+            assert!(text.contains(&line), "no '{line}' in {text}");
+        }
+    }
+    for name in ["saliency", "grad-cam"] {
+        let (width, height, pixels) = pixels(&folder.join(format!("1-{stem}-{name}.png")));
+        assert_eq!((width, height), (8 * 28, 8 * 28));
+        // Somewhere the heat is largest, which is white, and the image below has half its light.
+        let colors: Vec<&[u8]> = pixels.chunks_exact(3).collect();
+        assert!(colors.contains(&&[255, 255, 255][..]), "{name}");
+        assert!(colors.iter().any(|color| color[0] != color[2]), "{name} has colors");
+        assert!(pixels == self::pixels(&folder.join(format!("2-{stem}-{name}.png"))).2, "the same image");
+    }
+}
+
 #[test]
 fn an_evaluation_has_the_numbers_of_the_run() {
     let (data, checkpoint, trained) = trained();

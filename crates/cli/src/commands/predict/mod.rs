@@ -1,5 +1,6 @@
 //! Classifies images of one's own with a saved net.
 
+mod explain;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,9 @@ pub struct Arguments {
     /// PNG or JPEG files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// Write pictures of what each decision depends on to this directory: |∂score/∂pixel| (saliency) and Grad-CAM
+    #[arg(long, value_name = "DIR")]
+    explain: Option<PathBuf>,
     #[command(flatten)]
     compute: ComputeOptions,
 }
@@ -30,13 +34,19 @@ pub struct Arguments {
 /// The classes that are printed.
 const TOP: usize = 5;
 
-pub fn run(Arguments { checkpoint, images, compute }: &Arguments) -> Result<(), Failure> {
+pub fn run(Arguments { checkpoint, images, explain, compute }: &Arguments) -> Result<(), Failure> {
     let device = compute.prepare()?;
     let classifier = Classifier::new(SavedNet::load(checkpoint)?, device)?;
+    if let Some(folder) = explain {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::Run(format!("--explain: cannot create {}: {error}", folder.display())))?;
+    }
     let mut failed = 0;
-    for path in images {
+    for (i, path) in images.iter().enumerate() {
+        // Two files may have the same name.
+        let stem = format!("{}-{}", i + 1, path.file_stem().unwrap_or_default().to_string_lossy());
         // The others are still of use.
-        match classifier.classify(path) {
+        match classifier.classify(path, explain.as_ref().map(|folder| folder.join(stem)).as_deref()) {
             Ok(()) => {}
             Err(Failure::Run(text)) => {
                 eprintln!("error: {text}");
@@ -72,8 +82,8 @@ impl Classifier {
         Ok(Self { saved, normalize, device })
     }
 
-    /// Prints what the net says of a file.
-    fn classify(&self, path: &Path) -> Result<(), Failure> {
+    /// Prints what the net says of a file; `pictures` is how the names of its pictures begin, if they are wanted.
+    fn classify(&self, path: &Path, pictures: Option<&Path>) -> Result<(), Failure> {
         let picture = Picture::open(path)?;
         let prepared = self.prepare(&picture)?;
         let [_, h, w] = picture.shape();
@@ -82,7 +92,15 @@ impl Classifier {
             println!("  {note}");
         }
         terminal::show(&prepared);
-        self.print(&self.probabilities(&prepared)?);
+        let [c, h, w] = prepared.shape();
+        // The label has no meaning here.
+        let images = Images::new(prepared.pixels().to_vec(), [1, c, h, w], vec![0], self.saved.classes.clone())?;
+        let loader = Loader::new(images, 1).normalize(self.normalize.clone()).device(self.device);
+        let best = self.print(&self.probabilities(&loader));
+        if let Some(start) = pictures {
+            let batch = loader.epoch(0).next().expect("the loader has one image");
+            explain::write(&*self.saved.net, &batch.images, best, &prepared, start)?;
+        }
         Ok(())
     }
 
@@ -97,30 +115,28 @@ impl Classifier {
     }
 
     /// The probability of each class; with several views of the image if the run tested its net so.
-    fn probabilities(&self, prepared: &Prepared) -> Result<Vec<f32>, Failure> {
-        let SavedNet { net, objective, options, classes, .. } = &self.saved;
-        let [c, h, w] = prepared.shape();
-        // The label has no meaning here.
-        let images = Images::new(prepared.pixels().to_vec(), [1, c, h, w], vec![0], classes.clone())?;
-        let loader = Loader::new(images, 1).normalize(self.normalize.clone()).device(self.device);
-        let logits = options.test.test_views.loaders(&loader).into_iter().map(|(weight, view)| {
+    fn probabilities(&self, loader: &Loader) -> Vec<f32> {
+        let SavedNet { net, objective, options, .. } = &self.saved;
+        let logits = options.test.test_views.loaders(loader).into_iter().map(|(weight, view)| {
             let batch = view.epoch(0).next().expect("the loader has one image");
             objective.logits(&**net, &batch.images) * f64::from(weight)
         });
         let logits = no_grad(|| logits.reduce(|sum, logits| sum + logits)).expect("there is at least one view");
-        Ok(no_grad(|| logits.softmax(1)).value().to_vec())
+        no_grad(|| logits.softmax(1)).value().to_vec()
     }
 
-    fn print(&self, probabilities: &[f32]) {
+    /// Prints the most probable classes, and returns the first.
+    fn print(&self, probabilities: &[f32]) -> usize {
         let mut order: Vec<usize> = (0..probabilities.len()).collect();
         // Stable: of equal ones the first comes first.
         order.sort_by(|&a, &b| probabilities[b].total_cmp(&probabilities[a]));
         order.truncate(TOP);
         let classes = &self.saved.classes;
         let width = order.iter().map(|&class| classes[class].chars().count()).max().unwrap_or(0);
-        for class in order {
+        for &class in &order {
             let probability = f64::from(probabilities[class]);
             println!("  {:<width$}  {:6.2} %  {}", classes[class], 100.0 * probability, terminal::bar(probability));
         }
+        order[0]
     }
 }
