@@ -280,10 +280,11 @@ impl Run<'_> {
         if is_best {
             *best = Some(Best { accuracy, epoch: result.epoch });
         }
-        let recorded = self
-            .recorder
-            .as_mut()
-            .map_or(Ok(()), |recorder| recorder.epoch(at.step, &result, &test.answers, self.net, &self.test));
+        let recorded = self.recorder.as_mut().map_or(Ok(()), |recorder| {
+            // The feature maps are those of the net that was evaluated.
+            let _averaged = self.ema.as_ref().map(|ema| ema.averaged(self.net));
+            recorder.epoch(at.step, &result, &test.answers, self.net, &self.test)
+        });
         (*sums, at.epoch, at.batch) = (Sums::default(), result.epoch, 0);
         let step = at.step;
         self.display.epoch(&result);

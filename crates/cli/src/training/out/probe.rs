@@ -13,8 +13,8 @@ use super::records::{Filters, LayerProbe, Probe};
 
 /// Images of the fixed batch. A probe then takes less time than a step on 64 images.
 const IMAGES: usize = 32;
-/// Steps on as many images as the fixed batch has that take at least forty times as long as a probe.
-const STEPS_OF_A_PROBE: u64 = 64;
+/// Steps on as many images as the fixed batch has, to one probe, which takes about as long as four of them: it is not fused.
+const STEPS_OF_A_PROBE: u64 = 128;
 /// Probes of a long run, of a short one, and the steps of a short run that are measured anyway.
 const MOST: u64 = 80;
 const LEAST: u64 = 10;
