@@ -6,6 +6,7 @@ mod control_group;
 mod derivations;
 mod diff;
 mod explain;
+mod findings;
 mod kills;
 mod laws;
 mod ledger;
