@@ -6,6 +6,9 @@ mod gpu_programs;
 #[cfg(target_os = "linux")]
 mod gpu_scripts;
 mod lessons;
+mod mutations;
+#[path = "../crates/data/tests/mutator/mod.rs"]
+mod mutator;
 mod ops_against_pytorch;
 mod optimizers;
 #[path = "../crates/cli/tests/training/mod.rs"]

@@ -51,14 +51,14 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// The result of `load`, and the most bytes that this thread held during it beyond those at the start.
-fn peak<T>(load: impl FnOnce() -> T) -> (T, i64) {
+pub fn peak<T>(load: impl FnOnce() -> T) -> (T, i64) {
     let before = HELD.get();
     PEAK.set(before);
     let result = load();
     (result, PEAK.get() - before)
 }
 
-const MB: i64 = 1 << 20;
+pub const MB: i64 = 1 << 20;
 /// The size of the bombs: far more than any of them may cost.
 const BOMB: u64 = 32 << 20;
 
@@ -76,7 +76,7 @@ fn write_bomb(path: &Path, start: &[u8]) {
     encoder.finish().unwrap();
 }
 
-fn idx(words: &[u32], data: &[u8]) -> Vec<u8> {
+pub fn idx(words: &[u32], data: &[u8]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).chain(data.iter().copied()).collect()
 }
 
@@ -122,6 +122,13 @@ fn append(archive: &mut impl Write, name: &str, kind: EntryType, size: u64, writ
     header.set_cksum();
     archive.write_all(header.as_bytes()).unwrap();
     io::copy(&mut io::repeat(0).take(written.next_multiple_of(512)), archive).unwrap();
+}
+
+/// A tar entry with these contents.
+pub fn append_bytes(archive: &mut Vec<u8>, name: &str, contents: &[u8]) {
+    append(archive, name, EntryType::Regular, contents.len() as u64, 0);
+    archive.extend(contents);
+    archive.resize(archive.len().next_multiple_of(512), 0);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod image_folder;
 mod image_folder_found;
 mod image_kinds;
 mod loader;
+mod mutations;
+mod mutator;
 mod picture;
 mod sources;
 mod transforms;
