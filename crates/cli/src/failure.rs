@@ -34,7 +34,7 @@ fn handle_expected_panics() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         #[cfg(feature = "tui")]
-        crate::training::dashboard::restore_terminal();
+        crate::terminal::restore();
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         if text.starts_with("failed printing to stdout: Broken pipe") {
             std::process::exit(BROKEN_PIPE);

@@ -5,6 +5,8 @@ mod compute;
 mod failure;
 mod nets;
 mod numbers;
+#[cfg(feature = "tui")]
+mod terminal;
 mod training;
 
 use std::process::ExitCode;

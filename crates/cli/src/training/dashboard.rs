@@ -3,14 +3,10 @@
 //! The terminal is not switched to raw mode, so Ctrl-C stays a signal and the run ends as without a dashboard.
 
 use std::io::{self, Stdout};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use ratatui::Frame;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
-use ratatui::crossterm::cursor::{Hide, Show};
-use ratatui::crossterm::execute;
-use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen};
 use ratatui::layout::{Constraint, Direction, Layout, Rect};
 use ratatui::style::{Color, Style};
 use ratatui::symbols::Marker;
@@ -19,17 +15,7 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, Gauge, GraphType, LegendPosi
 
 use super::display::{Display, EpochProgress};
 use super::epoch_result::{EpochResult, Score};
-
-/// Whether the dashboard has the terminal.
-static ACTIVE: AtomicBool = AtomicBool::new(false);
-
-/// Gives the terminal back, if the dashboard has it: also before the program ends at once.
-pub fn restore_terminal() {
-    if ACTIVE.swap(false, Ordering::Relaxed) {
-        // The terminal may be gone.
-        let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
-    }
-}
+use crate::terminal;
 
 /// The dashboard.
 pub struct Dashboard {
@@ -52,8 +38,7 @@ struct View {
 impl Dashboard {
     /// Takes the terminal.
     pub fn open() -> io::Result<Self> {
-        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
-        ACTIVE.store(true, Ordering::Relaxed);
+        terminal::take()?;
         let mut terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         terminal.clear()?;
         Ok(Self { terminal, view: View::default() })
@@ -89,8 +74,7 @@ impl Display for Dashboard {
 
     /// Prints what was shown in lines.
     fn close(&mut self) {
-        if ACTIVE.load(Ordering::Relaxed) {
-            restore_terminal();
+        if terminal::restore() {
             for line in &self.view.lines {
                 println!("{line}");
             }

@@ -13,7 +13,7 @@ pub fn watch() -> Result<(), Failure> {
     let handle = || {
         if REQUESTED.swap(true, Ordering::Relaxed) {
             #[cfg(feature = "tui")]
-            super::dashboard::restore_terminal();
+            crate::terminal::restore();
             std::process::exit(INTERRUPTED.into());
         }
         // The terminal may be gone, and a panic would end the thread that handles the second Ctrl-C.

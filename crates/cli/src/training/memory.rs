@@ -1,14 +1,9 @@
-//! Whether a run fits into memory, before it begins. Without this, the system grants memory that it does not have, and ends
+//! Whether something fits into memory, before it begins. Without this, the system grants memory that it does not have, and ends
 //! the program, or another one, when it is used.
 
-use chainrule::nn::Snapshot;
-use chainrule::prelude::*;
-use chainrule::tensor::buffer_pool;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::control_group;
-use super::options::Options;
-use super::recipe::Recipe;
 use crate::failure::Failure;
 
 /// The memory that the run may take: so many megabytes, or what the machine and its control group have left.
@@ -45,68 +40,4 @@ pub fn require(limit: Limit, what: &str, bytes: f64, help: &str) -> Result<(), F
 
 fn size(bytes: f64) -> String {
     if bytes < 1e9 { format!("{:.0} MB", bytes / 1e6) } else { format!("{:.1} GB", bytes / 1e9) }
-}
-
-/// Checks that a training step on `batch` images and the evaluation of `evaluated` images fit.
-///
-/// # Errors
-/// As [`require`].
-pub fn check_run(
-    net: &dyn Module,
-    recipe: &Recipe,
-    optimizer: &mut dyn Optimizer,
-    options: &Options,
-    image: [usize; 3],
-    [batch, evaluated]: [usize; 2],
-) -> Result<(), Failure> {
-    let before = Snapshot::take(net, optimizer);
-    let pass = |images: usize, training: bool| measured(|| forward_and_backward(net, recipe, image, images, training));
-    // Memory comes in sizes that repeat at each doubling, so the slope between 8 and 16 images has no steps. How much threads
-    // take at the same time varies: the larger of two.
-    let most = |images, training| pass(images, training).max(pass(images, training));
-    let predicted = |images: usize, training| {
-        if images <= 16 {
-            return most(images, training);
-        }
-        let [eight, sixteen] = [8, 16].map(|n| most(n, training));
-        sixteen + (images as f64 - 16.0) * ((sixteen - eight) / 8.0).max(0.0)
-    };
-    let (step, evaluation) = (predicted(batch, true), predicted(evaluated, false));
-    before.restore(net, optimizer);
-    net.train();
-
-    // The batches themselves: one in use, one waiting, one being prepared.
-    let batches = |images: usize| 3.0 * (images * image.iter().product::<usize>() * size_of::<f32>()) as f64;
-    let weights = (net.parameter_count() * size_of::<f32>()) as f64;
-    let state = options.optimizer.kind.state_tensors() as f64 * weights;
-    // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
-    let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save().is_some()));
-    // The records of --out compare the weights with those before a step; an average is there twice while it is tested.
-    let compared = f64::from(u8::from(options.files.out.is_some())) * weights;
-    let averages = f64::from(u8::from(options.recipe.has_average())) * 2.0 * weights;
-    let held = state + copies * (weights + state) + compared + averages;
-    let training = step + batches(batch) + held;
-    let what = format!("training on {batch} images at a time");
-    require(options.memory(), &what, training, "use a smaller --batch-size or a smaller net")?;
-    let what = format!("the evaluation of {evaluated} images at a time");
-    require(options.memory(), &what, evaluation + batches(evaluated) + held, "use a smaller net")
-}
-
-/// The memory that `body` takes from the system beyond what is in use: also what it leaves to be reused.
-fn measured(body: impl FnOnce()) -> f64 {
-    buffer_pool::trim();
-    let before = buffer_pool::stats().in_use;
-    body();
-    let after = buffer_pool::stats();
-    ((after.in_use + after.held).max(after.peak_in_use) - before) as f64
-}
-
-fn forward_and_backward(net: &dyn Module, recipe: &Recipe, [c, h, w]: [usize; 3], images: usize, training: bool) {
-    let (x, labels) = (Tensor::zeros([images, c, h, w]), TensorOf::<i32>::zeros(images));
-    net.set_training(training);
-    if training {
-        drop(recipe.loss_of(net, &x, &labels, None).0.backward());
-    } else {
-        no_grad(|| drop(recipe.loss_of(net, &x, &labels, None)));
-    }
 }

@@ -4,7 +4,7 @@ pub mod augment;
 mod checkpoints;
 mod control_group;
 #[cfg(feature = "tui")]
-pub mod dashboard;
+mod dashboard;
 mod data;
 mod display;
 mod epoch_result;
@@ -21,6 +21,7 @@ pub mod presets;
 pub mod program;
 mod recipe;
 pub mod report;
+mod run_memory;
 pub mod saved;
 pub mod settings;
 mod state;

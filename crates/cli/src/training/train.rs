@@ -24,7 +24,7 @@ use super::state::{Best, Identity, State, Sums};
 use super::step::{Totals, step};
 use super::step_trace;
 use super::steps::Steps;
-use super::{interrupt, lr_find, memory};
+use super::{interrupt, lr_find, run_memory};
 use crate::failure::Failure;
 
 /// Trains as the command line says, reports, saves.
@@ -63,7 +63,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     let mut optimizer = options.optimizer.build(net.parameters());
     if device == Device::Cpu {
         let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
-        memory::check_run(net, &recipe, &mut *optimizer, options, image, sizes)?;
+        run_memory::check(net, &recipe, &mut *optimizer, options, image, sizes)?;
     }
     if let Some(picture) = &options.lr_find {
         return lr_find::run(net, &recipe, &mut *optimizer, &train, picture.as_ref());
