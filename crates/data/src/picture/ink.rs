@@ -17,8 +17,8 @@ impl Picture {
     /// so that their center of mass is within half a pixel of pixel (14, 14).
     /// Source: Y. LeCun, C. Cortes, C. Burges, <https://yann.lecun.com/exdb/mnist/>.
     ///
-    /// The paper may be light or dark, and lit unevenly; a shadow with a sharp edge is taken for ink, unless it reaches the edge
-    /// of the picture and there are strokes besides. Specks are left out. A light drawing on a dark page that has the
+    /// The paper may be light or dark, and lit unevenly; a shadow with a sharp edge counts as ink, unless it reaches the
+    /// border of the picture and there are other strokes. Specks are left out. A light drawing on a dark page that has the
     /// size of the net's images already is taken as it is.
     ///
     /// # Errors

@@ -82,7 +82,7 @@ impl Classifier {
         Ok(Self { saved, normalize, device })
     }
 
-    /// Prints what the net says of a file; `pictures` is how the names of its pictures begin, if they are wanted.
+    /// Prints the prediction for a file. With `pictures`, also writes the pictures that explain it; their names begin so.
     fn classify(&self, path: &Path, pictures: Option<&Path>) -> Result<(), Failure> {
         let picture = Picture::open(path)?;
         let prepared = self.prepare(&picture)?;
