@@ -13,7 +13,7 @@ import math
 import torch
 import torchvision
 from torch import nn
-from torchvision.models import resnet18, vgg16, vgg16_bn
+from torchvision.models import resnet18, resnet34, resnet50, vgg11, vgg11_bn, vgg16, vgg16_bn
 
 from common import write_or_check
 
@@ -38,7 +38,7 @@ def mean_square(weight):
 
 def assert_initialization():
     """The schemes of torchvision that chainrule's nets follow."""
-    for net in (resnet18(), vgg16(), vgg16_bn()):
+    for net in (resnet18(), resnet50(), vgg11_bn(), vgg16(), vgg16_bn()):
         for name, module in net.named_modules():
             if isinstance(module, nn.Conv2d):
                 fan_out = module.out_channels * module.kernel_size[0] * module.kernel_size[1]
@@ -72,7 +72,11 @@ def main():
     assert_initialization()
     cases = [
         case("resnet18", resnet18(), [3, 224, 224]),
+        case("resnet34", resnet34(), [3, 224, 224]),
+        case("resnet50", resnet50(), [3, 224, 224]),
         case("resnet18_cifar", resnet18_cifar(), [3, 32, 32]),
+        case("vgg11", vgg11(), [3, 224, 224]),
+        case("vgg11_bn", vgg11_bn(), [3, 224, 224]),
         case("vgg16", vgg16(), [3, 224, 224]),
         case("vgg16_bn", vgg16_bn(), [3, 224, 224]),
         case("vgg16_cifar", with_cifar_head(vgg16), [3, 32, 32]),

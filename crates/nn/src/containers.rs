@@ -24,6 +24,9 @@ macro_rules! pointer {
             fn kind(&self) -> LayerKind<'_, T> {
                 (**self).kind()
             }
+            fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+                (**self).stages()
+            }
         }
     };
 }
@@ -64,6 +67,9 @@ impl<T: Float, M: Module<T>> Module<T> for Vec<M> {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         output_shape(self, x)
     }
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        stages(self)
+    }
 }
 
 /// Modules in sequence; their paths are "0", "1", ….
@@ -77,12 +83,19 @@ impl<T: Float, M: Module<T>, const N: usize> Module<T> for [M; N] {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         output_shape(self, x)
     }
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        stages(self)
+    }
 }
 
 fn visit<T: Float, M: Module<T>>(modules: &[M], visitor: &mut Visitor<'_, T>) {
     for (i, module) in modules.iter().enumerate() {
         visitor.child(&i.to_string(), module);
     }
+}
+
+fn stages<T: Float, M: Module<T>>(modules: &[M]) -> Vec<(String, &dyn Module<T>)> {
+    modules.iter().enumerate().map(|(i, module)| (i.to_string(), module as &dyn Module<T>)).collect()
 }
 
 fn output_shape<T: Float, M: Module<T>>(modules: &[M], x: Shape) -> Result<Shape, ShapeError> {

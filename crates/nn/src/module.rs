@@ -53,6 +53,15 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// Shows the visitor all parameters and state of this module, in a fixed order.
     fn visit(&self, visitor: &mut Visitor<'_, T>);
 
+    /// The modules that this one runs one after the other, with their names, which begin the paths of their parameters.
+    /// Empty for a module that is no such sequence, or does not say so.
+    ///
+    /// With them a net can be cut: what comes before a stage, once computed, need not be computed again where only the
+    /// rest is trained.
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        Vec::new()
+    }
+
     /// All parameters with their paths, such as `conv1.weight`. A shared parameter appears once, with its first path.
     ///
     /// Also sets the name of each parameter to its path, for use in messages.

@@ -6,7 +6,7 @@ use chainrule_autograd::Var;
 use chainrule_nn::init::fans;
 use chainrule_nn::nets::{
     BlocksOptions, Fast, ReportOptions, ResNet, Small, SmallOptions, Vgg, blocks, report, resnet18, resnet18_cifar,
-    resnet20, vgg16_bn, vgg16_bn_cifar, vgg16_cifar, whitening_filters,
+    resnet20, resnet34, resnet50, vgg11_bn, vgg16_bn, vgg16_bn_cifar, vgg16_cifar, whitening_filters,
 };
 use chainrule_nn::{Activation, Item, Module, Sequential, Visitor, unfused, weights_sha256};
 use chainrule_tensor::{Conv2dOptions, Key, Purpose, Rng, Shape, Tensor};
@@ -80,6 +80,8 @@ fn compare(name: &str, net: &dyn Module) {
 fn names_and_shapes_are_those_of_torchvision() {
     let rng = &mut Rng::seed(0);
     compare("resnet18", &resnet18(1000, rng));
+    compare("resnet34", &resnet34(1000, rng));
+    compare("resnet50", &resnet50(1000, rng));
     compare("resnet18_cifar", &resnet18_cifar(10, rng));
     compare("vgg16_cifar", &vgg16_cifar(10, rng));
     compare("vgg16_bn_cifar", &vgg16_bn_cifar(10, rng));
@@ -90,6 +92,9 @@ fn names_and_shapes_are_those_of_torchvision() {
 fn names_and_shapes_of_the_wide_vggs_are_those_of_torchvision() {
     let wide: Vgg = vgg16_bn(1000, &mut Rng::seed(0));
     compare("vgg16_bn", &wide);
+    drop(wide);
+    let wide: Vgg = vgg11_bn(1000, &mut Rng::seed(0));
+    compare("vgg11_bn", &wide);
     let head = state(&wide).into_iter().filter(|(path, _)| path.starts_with("classifier."));
     let narrow: Vgg = vgg16_cifar(10, &mut Rng::seed(0));
     let features = state(&narrow).into_iter().filter(|(path, _)| path.starts_with("features."));
@@ -202,13 +207,46 @@ fn a_gradient_reaches_every_parameter_and_fusion_changes_no_bits() {
 }
 
 #[test]
-fn torchvisions_resnet18_computes_its_output_shape() {
-    let net: ResNet = resnet18(6, &mut Rng::seed(1));
-    let x = images([2, 3, 64, 48]);
-    let fused = net.forward(&Var::constant(x.clone()));
-    assert_eq!(fused.shape(), net.output_shape(x.shape()).expect("it fits"));
-    let plain = unfused(|| net.forward(&Var::constant(x)));
-    assert_eq!(fused.value().to_vec(), plain.value().to_vec());
+fn torchvisions_resnets_compute_their_output_shape() {
+    let rng = &mut Rng::seed(1);
+    for net in [resnet18(6, rng), resnet50(6, rng)] as [ResNet; 2] {
+        let x = images([2, 3, 64, 48]);
+        let fused = net.forward(&Var::constant(x.clone()));
+        assert_eq!(fused.shape(), net.output_shape(x.shape()).expect("it fits"));
+        let plain = unfused(|| net.forward(&Var::constant(x)));
+        assert_eq!(fused.value().to_vec(), plain.value().to_vec());
+    }
+}
+
+/// What comes before a stage can be computed alone.
+#[test]
+fn a_net_is_its_stages_one_after_the_other() {
+    let x = Var::constant(images([2, 3, 32, 32]));
+    for (name, build) in SMALL_IMAGES {
+        let net = build(&mut Rng::seed(2));
+        net.eval();
+        let stages = net.stages();
+        let paths = net.named_parameters();
+        for (path, _) in paths.iter().filter(|_| !stages.is_empty()) {
+            let stage = path.split('.').next().expect("a path is not empty");
+            assert!(stages.iter().any(|(name, _)| name == stage), "{name}: {path} is in none of the stages");
+        }
+        if stages.is_empty() {
+            continue;
+        }
+        let y = net.forward(&x);
+        for cut in 0..=stages.len() {
+            let (before, after) = stages.split_at(cut);
+            let run = |x: &Var, stages: &[(String, &dyn Module)]| {
+                stages.iter().fold(x.clone(), |x, (_, stage)| stage.forward(&x))
+            };
+            let cut_in_two = run(&run(&x, before), after);
+            assert!(cut_in_two.value().to_vec() == y.value().to_vec(), "{name}, cut before stage {cut}");
+        }
+    }
+    let cut: Vec<String> = resnet20::<f32>(10, &mut Rng::seed(0)).stages().into_iter().map(|(name, _)| name).collect();
+    let all = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "flatten", "fc"];
+    assert_eq!(cut, all);
 }
 
 #[test]

@@ -67,4 +67,8 @@ impl<T: Float> Module<T> for Sequential<T> {
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         self.0.output_shape(x)
     }
+
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        self.0.stages()
+    }
 }

@@ -13,7 +13,8 @@
 //! | [`resnet18_cifar`] | 3×32×32 | 11 173 962 |
 //! | [`vgg16_cifar`], [`vgg16_bn_cifar`] | 3×32×32 | 14 719 818, 14 728 266 |
 //! | [`Fast`] | 3×32×32 | depends on its widths |
-//! | [`resnet18`] | 3×224×224 | 11 181 642; for 1000 classes 11 689 512 |
+//! | [`resnet18`], [`resnet34`], [`resnet50`] | 3×224×224 | 11 181 642, 21 289 802, 23 528 522; for 1000 classes 11 689 512, 21 797 672, 25 557 032 |
+//! | [`vgg11`], [`vgg11_bn`] | 3×224×224 | 128 807 306, 128 812 810; for 1000 classes 132 863 336, 132 868 840 |
 //! | [`vgg16`], [`vgg16_bn`] | 3×224×224 | 134 301 514, 134 309 962; for 1000 classes 138 357 544, 138 365 992 |
 //!
 //! ```
@@ -35,9 +36,9 @@ mod whitening;
 pub use blocks::{BlocksOptions, blocks};
 pub use fast::Fast;
 pub use report::{ReportOptions, report};
-pub use resnet::{ResNet, resnet18, resnet18_cifar, resnet20};
+pub use resnet::{ResNet, resnet18, resnet18_cifar, resnet20, resnet34, resnet50};
 pub use small::{Small, SmallOptions};
-pub use vgg::{Vgg, vgg16, vgg16_bn, vgg16_bn_cifar, vgg16_cifar};
+pub use vgg::{Vgg, vgg11, vgg11_bn, vgg16, vgg16_bn, vgg16_bn_cifar, vgg16_cifar};
 pub use whitening::whitening_filters;
 
 use chainrule_autograd::VarOf;

@@ -84,9 +84,21 @@ impl<T: Float> Small<T> {
         }
     }
 
-    fn layers(&self) -> [&dyn Module<T>; 11] {
+    fn layers(&self) -> [(&'static str, &dyn Module<T>); 11] {
         let Self { conv1, conv2, fc1, fc2, dropout, pool, conv_activation, activation } = self;
-        [conv1, conv_activation, pool, conv2, conv_activation, pool, &Flatten, fc1, activation, dropout, fc2]
+        [
+            ("conv1", conv1),
+            ("activation1", conv_activation),
+            ("pool1", pool),
+            ("conv2", conv2),
+            ("activation2", conv_activation),
+            ("pool2", pool),
+            ("flatten", &Flatten),
+            ("fc1", fc1),
+            ("activation3", activation),
+            ("dropout", dropout),
+            ("fc2", fc2),
+        ]
     }
 }
 
@@ -94,10 +106,14 @@ impl<T: Float> Module<T> for Small<T> {
     crate::children!(T: conv1, conv2, fc1, fc2, dropout);
 
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        chain(x, &self.layers())
+        chain(x, &self.layers().map(|(_, layer)| layer))
     }
 
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-        self.layers().output_shape(x)
+        self.layers().map(|(_, layer)| layer).output_shape(x)
+    }
+
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        self.layers().map(|(name, layer)| (name.to_owned(), layer)).into()
     }
 }
