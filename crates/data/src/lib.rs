@@ -37,7 +37,7 @@ pub use dataset::{Dataset, Images};
 pub use download::{Downloader, Progress, RemoteFile};
 pub use epoch::Epoch;
 pub use error::{DataError, Result};
-pub use loader::{Batch, Loader};
+pub use loader::{Batch, Features, Loader};
 #[cfg(feature = "images")]
 pub use picture::{Picture, Prepared};
 pub use transform::{

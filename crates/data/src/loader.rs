@@ -1,5 +1,6 @@
 //! The loader: splits a set of images into batches of tensors.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -20,6 +21,16 @@ pub struct Batch {
     pub targets: Option<Tensor>,
     /// The index of the batch in its epoch, from 0.
     pub index: usize,
+}
+
+/// What stands for each image of a set in a batch, computed before: such as the output of the first layers of a net, which
+/// need not be computed again in every epoch if only the others are trained.
+pub trait Features: Debug + Send + Sync {
+    /// The shape (C, H, W) of what stands for an image.
+    fn shape(&self) -> [usize; 3];
+
+    /// Writes the C·H·W numbers of an image of the set. `Loader` calls it on several threads.
+    fn read(&self, image: usize, to: &mut [f32]);
 }
 
 /// Splits a set of images into batches, epoch by epoch.
@@ -44,8 +55,10 @@ pub struct Loader {
     shuffle: bool,
     drop_last: bool,
     workers: usize,
-    transforms: Arc<[Box<dyn Transform>]>,
+    transforms: Arc<[Arc<dyn Transform>]>,
     normalize: Normalize,
+    /// What stands for the images, instead of their pixels.
+    features: Option<Arc<dyn Features>>,
     /// The parameter of the distribution of mixup's weights.
     mixup: Option<f64>,
     device: Device,
@@ -81,6 +94,7 @@ impl Loader {
             workers: 0,
             transforms: Arc::new([]),
             normalize: Normalize::to_symmetric(),
+            features: None,
             mixup: None,
             device: Device::Cpu,
             on_gpu: Arc::default(),
@@ -123,10 +137,43 @@ impl Loader {
     #[must_use]
     #[track_caller]
     pub fn transforms(self, transforms: Vec<Box<dyn Transform>>) -> Self {
-        let loader = Self { transforms: transforms.into(), ..self };
+        self.with_transforms(transforms.into_iter().map(Arc::from).collect())
+    }
+
+    /// Applies one more transform, before the others.
+    ///
+    /// # Panics
+    /// As [`transforms`](Self::transforms).
+    #[must_use]
+    #[track_caller]
+    pub fn first(self, transform: Box<dyn Transform>) -> Self {
+        let transforms = std::iter::once(Arc::from(transform)).chain(self.transforms.iter().cloned()).collect();
+        self.with_transforms(transforms)
+    }
+
+    #[track_caller]
+    fn with_transforms(self, transforms: Arc<[Arc<dyn Transform>]>) -> Self {
+        let loader = Self { transforms, ..self };
         // For its panics: now, not in a worker.
         loader.image_shape();
         loader
+    }
+
+    /// The same images in the order of the set, in batches of `batch_size`; the last may be smaller.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0.
+    #[must_use]
+    #[track_caller]
+    pub fn sequential(self, batch_size: usize) -> Self {
+        assert!(batch_size > 0, "Loader: batch size 0; the batch size must be at least 1");
+        Self { batch_size, shuffle: false, drop_last: false, ..self }
+    }
+
+    /// Batches have these numbers in the place of images: neither transforms nor normalization apply to them.
+    #[must_use]
+    pub fn features(self, features: Arc<dyn Features>) -> Self {
+        Self { features: Some(features), ..self }
     }
 
     /// Replaces the default normalization to [−1, 1].
@@ -172,7 +219,8 @@ impl Loader {
     /// The transforms for the GPU, if the device is one and all of them have a GPU version.
     fn gpu_steps(&self) -> Option<Vec<ImageStep>> {
         let steps: Option<Vec<ImageStep>> = self.transforms.iter().map(|transform| transform.on_gpu()).collect();
-        steps.filter(|steps| self.device != Device::Cpu && steps.len() <= MAX_IMAGE_STEPS)
+        let of_pixels = self.device != Device::Cpu && self.features.is_none();
+        steps.filter(|steps| of_pixels && steps.len() <= MAX_IMAGE_STEPS)
     }
 
     /// The set of images.
@@ -182,6 +230,9 @@ impl Loader {
 
     /// The shape (C, H, W) of the images in a batch.
     pub fn image_shape(&self) -> [usize; 3] {
+        if let Some(features) = &self.features {
+            return features.shape();
+        }
         self.transforms.iter().fold(self.images.image_shape(), |shape, transform| transform.output_shape(shape))
     }
 
@@ -261,6 +312,10 @@ impl BatchMaker {
         let [c, h, w] = loader.image_shape();
         let mut images = Tensor::zeros([samples.len(), c, h, w]);
         for (&i, y) in samples.iter().zip(images.make_mut().chunks_exact_mut(c * h * w)) {
+            if let Some(features) = &loader.features {
+                features.read(i as usize, y);
+                continue;
+            }
             let pixels = loader.images.image(i as usize);
             if loader.transforms.is_empty() {
                 loader.normalize.write(pixels, h * w, y);
