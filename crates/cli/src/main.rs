@@ -42,6 +42,16 @@ enum Command {
     Cifar10(Box<Options>),
     /// Trains a CNN on the images of CIFAR-100
     Cifar100(Box<Options>),
+    /// Trains a small net on CIFAR-100, or on half of the classes of CIFAR-10, for `transfer` to go on from
+    ///
+    /// It has the defaults of a recipe, which it prints. Without CIFAR-100 at hand it is trained on the first five classes of CIFAR-10.
+    Pretrain(Box<Options>),
+    /// Trains a part of a net that begins with the weights of another run, on CIFAR-10 or on a folder of images
+    ///
+    /// It has the defaults of a recipe, which it prints: torchvision's ResNet-18 on images of 224×224, of which only the last
+    /// layer is trained. --weights has the weights to begin with.
+    #[command(verbatim_doc_comment)]
+    Transfer(Box<Options>),
     Sweep(Box<sweep::Arguments>),
     Evaluate(evaluate::Arguments),
     Report(report::Arguments),
@@ -92,6 +102,8 @@ fn main() -> ExitCode {
         Command::FashionMnist(options) => train(Program::FashionMnist, &options),
         Command::Cifar10(options) => train(Program::Cifar10, &options),
         Command::Cifar100(options) => train(Program::Cifar100, &options),
+        Command::Pretrain(options) => train(Program::Pretrain, &options),
+        Command::Transfer(options) => train(Program::Transfer, &options),
         Command::Sweep(arguments) => sweep::run(*arguments),
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),

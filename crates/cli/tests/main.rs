@@ -20,4 +20,5 @@ mod recipes;
 mod running;
 mod sweep;
 mod training;
+mod transfer;
 mod two_neurons;

@@ -142,7 +142,10 @@ fn flags_choose_the_images() {
     );
     let text = "error: --drop-last leaves no batch: --batch-size is 300, and there are 200 training images\n";
     refused(&["--drop-last", "--batch-size", "300"], text);
-    refused(&["--freeze", "conv9"], "error: --freeze conv9: no parameter's path begins so; the net has conv1.weight, ");
+    refused(
+        &["--freeze", "conv9"],
+        "error: --freeze conv9: the net has no parameter there; it has them in conv1, conv2, fc1, fc2\n",
+    );
     refused(&["--mixup", "0.2", "--loss", "mse"], "error: --mixup is for `--loss cross-entropy`: ");
 }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::training::memory::Limit;
-use crate::training::net::{NetKind, NetOptions, refused};
+use crate::training::net::{NetOptions, refused};
 
 /// Prints the operations of a net with output shapes, parameters, multiply-adds and memory
 #[derive(Args)]
@@ -39,9 +39,8 @@ impl FromStr for Image {
 }
 
 pub fn run(Arguments { net, input, classes }: &Arguments) -> Result<(), Failure> {
-    use NetKind::{TorchvisionResnet18, TorchvisionVgg16, TorchvisionVgg16Bn};
-    let torchvision = matches!(net.kind, TorchvisionResnet18 | TorchvisionVgg16 | TorchvisionVgg16Bn);
-    let (default_image, default_classes) = if torchvision { ([3, 224, 224], 1000) } else { ([3, 32, 32], 10) };
+    let (default_image, default_classes) =
+        if net.kind.is_of_torchvision() { ([3, 224, 224], 1000) } else { ([3, 32, 32], 10) };
     let Image(image) = input.unwrap_or(Image(default_image));
     let classes = classes.unwrap_or(default_classes) as usize;
     let model = net.build(image, classes, 0, Limit(None))?;

@@ -43,7 +43,7 @@ impl Augment {
                 Program::FashionMnist => vec![Box::new(RandomCrop::padded(2)), Box::new(RandomHorizontalFlip)],
                 // Sizes of the squares: DeVries, Taylor, "Improved regularization of convolutional neural networks with
                 // Cutout", 2017.
-                Program::Cifar10 | Program::Cifar100 => {
+                Program::Cifar10 | Program::Cifar100 | Program::Pretrain | Program::Transfer => {
                     let side = if program == Program::Cifar100 { 8 } else { 16 };
                     vec![Box::new(RandomCrop::padded(4)), Box::new(RandomHorizontalFlip), Box::new(Cutout::new(side))]
                 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use chainrule::data::{Dataset, Images, Loader, Normalize};
+use chainrule::data::{Dataset, Images, Loader, Normalize, Resize, Transform};
 use clap::{Args, ValueEnum};
 
 use super::augment::Augment;
@@ -33,7 +33,10 @@ pub struct DataOptions {
     /// Mix each training image and its target with another of its batch, by weights from the Beta(ALPHA, ALPHA) distribution
     #[arg(long, value_name = "ALPHA", value_parser = mixup)]
     mixup: Option<f64>,
-    /// Range of the pixels: -1 to 1; 0 to 1; or mean 0 and standard deviation 1 by the published numbers of the dataset
+    /// Resize the images to N×N pixels, after their random changes: 224 for torchvision's nets
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    size: Option<u32>,
+    /// Range of the pixels: -1 to 1; 0 to 1; or mean 0 and standard deviation 1 by the published numbers of the dataset or of ImageNet
     #[arg(long, value_enum, default_value_t = Range::Symmetric)]
     normalize: Range,
     /// Leave out the last batch of an epoch if it is smaller than the others
@@ -53,7 +56,7 @@ pub struct Source {
     /// Never use the network
     #[arg(long)]
     pub offline: bool,
-    /// For `cifar10`: the tenth of the images that is embedded in the program
+    /// For `cifar10`, `pretrain` and `transfer`: the tenth of CIFAR-10 that is embedded in the program
     #[arg(long, conflicts_with = "data_dir")]
     pub sample: bool,
 }
@@ -64,6 +67,7 @@ enum Range {
     Symmetric,
     Unit,
     Standard,
+    Imagenet,
 }
 
 fn mixup(text: &str) -> Result<f64, String> {
@@ -75,6 +79,8 @@ fn mixup(text: &str) -> Result<f64, String> {
 
 /// The images of a run.
 pub struct Data {
+    /// The name of the dataset.
+    pub name: String,
     /// Batches for training, shuffled.
     pub train: Loader,
     /// Batches of the images that are held out for validation.
@@ -96,9 +102,20 @@ impl DataOptions {
         self.mixup.is_some()
     }
 
+    /// Whether an image is not the same in all epochs.
+    pub fn varies(&self) -> bool {
+        self.augment != Augment::None || self.mixes()
+    }
+
+    /// What is done to every image, in a text.
+    pub fn preparation(&self) -> String {
+        format!("{:?} {:?}", self.size, self.normalize)
+    }
+
     /// The images of a run, with `batch_size` in each batch.
     pub fn load(&self, program: Program, batch_size: usize, seed: u64) -> Result<Data, Failure> {
-        let dataset = self.chosen(self.dataset(program)?, seed)?;
+        let dataset = self.chosen(self.dataset(program)?, program, seed)?;
+        let name = dataset.name().to_owned();
         let (notes, classes) = (dataset.notes().to_vec(), dataset.train().classes().to_vec());
         let (train, test) = dataset.into_parts();
         let (train, validation) = self.split(train, seed)?;
@@ -109,26 +126,40 @@ impl DataOptions {
             )));
         }
         let normalize = self.normalize(program, train.image_shape()[0])?;
-        let evaluated = |images: Images| Loader::new(images, EVALUATED).prefetch(1).normalize(normalize.clone());
-        let train = Loader::new(train, batch_size).shuffle(seed).transforms(self.augment.transforms(program));
+        let resize = || self.size.map(|side| Box::new(Resize::new([side as usize; 2])) as Box<dyn Transform>);
+        let evaluated = |images: Images| {
+            let loader = Loader::new(images, EVALUATED).prefetch(1).normalize(normalize.clone());
+            loader.transforms(resize().into_iter().collect())
+        };
+        let transforms = self.augment.transforms(program).into_iter().chain(resize());
+        let train = Loader::new(train, batch_size).shuffle(seed).transforms(transforms.collect());
         let train = train.drop_last(self.drop_last).prefetch(self.workers as usize).normalize(normalize.clone());
         let train = if let Some(alpha) = self.mixup { train.mixup(alpha) } else { train };
         let validation = validation.map(evaluated);
         let test = evaluated(test);
-        Ok(Data { train, validation, test, normalize, classes, notes })
+        Ok(Data { name, train, validation, test, normalize, classes, notes })
     }
 
     fn dataset(&self, program: Program) -> Result<Dataset, Failure> {
         match (self.source.sample, program) {
             (false, _) => Ok(program.dataset(self.source.data_dir.as_deref(), self.source.offline)?),
-            (true, Program::Cifar10) => Ok(chainrule_cifar_sample::dataset()),
-            (true, _) => Err(Failure::Usage(format!("--sample: only `cifar10` has one, `{}` has not", program.name()))),
+            (true, program) if program.is_cifar10() => Ok(chainrule_cifar_sample::dataset()),
+            (true, _) => Err(Failure::Usage(format!(
+                "--sample: it is a part of CIFAR-10, and `{}` is trained on another dataset",
+                program.name()
+            ))),
         }
     }
 
     /// The images that the flags ask for.
-    fn chosen(&self, mut dataset: Dataset, seed: u64) -> Result<Dataset, Failure> {
-        if !self.classes.is_empty() {
+    fn chosen(&self, mut dataset: Dataset, program: Program, seed: u64) -> Result<Dataset, Failure> {
+        let all = dataset.train().classes().len();
+        if program == Program::Pretrain && self.classes.is_empty() && all == 10 {
+            // The other half is for the training that goes on from these weights.
+            dataset = dataset.map(|images| images.only_classes(&[0, 1, 2, 3, 4]))?;
+            let names = dataset.train().classes().join(", ");
+            dataset = dataset.with_note(format!("half of the classes: {names}"));
+        } else if !self.classes.is_empty() {
             let all = dataset.train().classes();
             let number = |class: &String| {
                 let named = all.iter().position(|name| name == class);
@@ -177,14 +208,24 @@ impl DataOptions {
             Range::Unit => Normalize::to_unit(),
             Range::Standard => {
                 let normalize = program.standardize();
-                if normalize.channels().is_some_and(|published| published != channels) {
-                    return Err(Failure::Usage(format!(
-                        "--normalize standard: the numbers of `{}` are for 3 channels, and these images have {channels}",
-                        program.name()
-                    )));
-                }
+                check_channels("standard", &normalize, &format!("the numbers of `{}`", program.name()), channels)?;
+                normalize
+            }
+            Range::Imagenet => {
+                let normalize = Normalize::new(&[(0.485, 0.229), (0.456, 0.224), (0.406, 0.225)]);
+                check_channels("imagenet", &normalize, "ImageNet's numbers", channels)?;
                 normalize
             }
         })
+    }
+}
+
+/// Checks that published numbers are for images with so many channels.
+fn check_channels(range: &str, normalize: &Normalize, numbers: &str, channels: usize) -> Result<(), Failure> {
+    match normalize.channels() {
+        Some(published) if published != channels => Err(Failure::Usage(format!(
+            "--normalize {range}: {numbers} are for {published} channels, and these images have {channels}"
+        ))),
+        _ => Ok(()),
     }
 }

@@ -113,7 +113,6 @@ impl End {
 /// The steps, and why there were no more.
 fn test(net: &dyn Module, recipe: &Recipe, optimizer: &mut dyn Optimizer, train: &Loader) -> (Vec<Point>, End) {
     recipe.start_epoch(net, 0);
-    net.train();
     let (mut points, mut sum, mut weight, mut least) = (Vec::new(), 0.0, 0.0, f64::INFINITY);
     let batches = (0..).flat_map(|epoch| train.epoch(epoch));
     for (i, batch) in batches.take(STEPS).enumerate() {

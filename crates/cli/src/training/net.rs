@@ -29,6 +29,14 @@ pub enum NetKind {
     Vgg16,
     /// torchvision's ResNet-18, made for 224×224
     TorchvisionResnet18,
+    /// torchvision's ResNet-34, made for 224×224
+    TorchvisionResnet34,
+    /// torchvision's ResNet-50, made for 224×224
+    TorchvisionResnet50,
+    /// torchvision's VGG-11, which needs more than 500 MB
+    TorchvisionVgg11,
+    /// torchvision's VGG-11 with batch normalization, which needs more than 500 MB
+    TorchvisionVgg11Bn,
     /// torchvision's VGG-16, which needs more than 500 MB
     TorchvisionVgg16,
     /// torchvision's VGG-16 with batch normalization, which needs more than 500 MB
@@ -36,6 +44,11 @@ pub enum NetKind {
 }
 
 impl NetKind {
+    /// Whether it is a net of torchvision for ImageNet.
+    pub fn is_of_torchvision(self) -> bool {
+        self.name().starts_with("torchvision-")
+    }
+
     /// The name in flags.
     pub fn name(self) -> String {
         self.to_possible_value().expect("none is hidden").get_name().to_owned()
@@ -176,6 +189,10 @@ impl NetOptions {
             NetKind::Resnet20 => Box::new(nets::resnet20(outputs, rng)),
             NetKind::Vgg16 => Box::new(nets::vgg16_bn_cifar(outputs, rng)),
             NetKind::TorchvisionResnet18 => Box::new(nets::resnet18(outputs, rng)),
+            NetKind::TorchvisionResnet34 => Box::new(nets::resnet34(outputs, rng)),
+            NetKind::TorchvisionResnet50 => Box::new(nets::resnet50(outputs, rng)),
+            NetKind::TorchvisionVgg11 => Box::new(nets::vgg11(outputs, rng)),
+            NetKind::TorchvisionVgg11Bn => Box::new(nets::vgg11_bn(outputs, rng)),
             NetKind::TorchvisionVgg16 => Box::new(nets::vgg16(outputs, rng)),
             NetKind::TorchvisionVgg16Bn => Box::new(nets::vgg16_bn(outputs, rng)),
         })

@@ -10,6 +10,7 @@ use super::memory::Limit;
 use super::net::NetOptions;
 use super::presets::RecipeName;
 use super::recipe::RecipeOptions;
+use super::transfer::TransferOptions;
 use super::views::TestViews;
 use crate::compute::ComputeOptions;
 use crate::numbers::{positive, share};
@@ -33,6 +34,8 @@ pub struct Options {
     pub net: NetOptions,
     #[command(flatten)]
     pub data: DataOptions,
+    #[command(flatten)]
+    pub transfer: TransferOptions,
     #[command(flatten)]
     pub optimizer: OptimizerOptions,
     #[command(flatten)]
@@ -156,21 +159,28 @@ impl OptimizerKind {
 }
 
 impl OptimizerOptions {
-    /// The optimizer of `parameters`.
-    pub fn build(&self, parameters: Vec<Var>) -> Box<dyn Optimizer> {
-        let (lr, factor) = (self.lr, self.bias_lr);
-        let (biases, weights): (Vec<Var>, Vec<Var>) =
-            parameters.into_iter().partition(|parameter| factor != 1.0 && parameter.shape().rank() < 2);
-        // In the update, learning rate and decay are multiplied: the factor cancels.
+    /// The optimizer of the parameters of a net. `lr_factor` gives the factor of a parameter's learning rate by its path.
+    pub fn build(&self, net: &dyn Module, lr_factor: impl Fn(&str) -> f64) -> Box<dyn Optimizer> {
+        // Parameters by the factor for their path and the one for biases. The first group has the rate that schedules set,
+        // even if no parameter has it.
+        let mut groups = vec![([1.0, 1.0], Vec::new())];
+        for (path, parameter) in net.named_parameters() {
+            let factors = [lr_factor(&path), if parameter.shape().rank() < 2 { self.bias_lr } else { 1.0 }];
+            match groups.iter_mut().find(|(known, _)| *known == factors) {
+                Some((_, parameters)) => parameters.push(parameter),
+                None => groups.push((factors, vec![parameter])),
+            }
+        }
+        let (lr, (_, first)) = (self.lr, groups.remove(0));
         macro_rules! build {
             ($optimizer:ident, $decay:expr $(, $method:ident($value:expr))*) => {{
                 let decay = self.weight_decay.unwrap_or($decay);
-                let optimizer = $optimizer::new(weights, lr).weight_decay(decay)$(.$method($value))*;
-                if biases.is_empty() {
-                    Box::new(optimizer)
-                } else {
-                    Box::new(optimizer.group(biases, lr * factor).weight_decay(decay / factor))
+                let mut optimizer = $optimizer::new(first, lr).weight_decay(decay)$(.$method($value))*;
+                for ([path, bias], parameters) in groups {
+                    // In the update, learning rate and decay are multiplied: the factor for biases cancels.
+                    optimizer = optimizer.group(parameters, lr * path * bias).weight_decay(decay / bias);
                 }
+                Box::new(optimizer)
             }};
         }
         let momentum = self.momentum.unwrap_or(0.9);

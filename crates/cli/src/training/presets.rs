@@ -34,6 +34,31 @@ const FAST: &[&str] = &[
     "--epochs=10",
 ];
 
+/// What `pretrain` trains: a net that takes little time, well enough for its features to be of use.
+const PRETRAIN: &[&str] = &[
+    "--net=resnet20",
+    "--augment=crop-flip",
+    "--normalize=standard",
+    "--lr=0.003",
+    "--schedule=one-cycle",
+    "--weight-decay=0.0005",
+    "--epochs=10",
+    "--save=pretrained.safetensors",
+];
+
+/// What `transfer` trains: the last layer of a net that was trained on ImageNet.
+const TRANSFER: &[&str] =
+    &["--net=torchvision-resnet18", "--size=224", "--normalize=imagenet", "--train=fc", "--epochs=2"];
+
+/// The flags that a subcommand stands for.
+fn defaults(program: Program) -> &'static [&'static str] {
+    match program {
+        Program::Pretrain => PRETRAIN,
+        Program::Transfer => TRANSFER,
+        _ => &[],
+    }
+}
+
 /// The flags that a flag stands for.
 fn expansion(flag: &str, value: &str) -> Option<&'static [&'static str]> {
     match (flag, value) {
@@ -42,19 +67,17 @@ fn expansion(flag: &str, value: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The flags of the recipes in a command line of a training program.
+/// The flags of the recipes in a command line of a training program: that of the program, then those of its flags.
 pub fn flags(arguments: &[OsString]) -> Vec<&'static str> {
-    let trains = |name: &OsString| name.to_str().is_some_and(|name| Program::named(name).is_some());
-    if !arguments.get(1).is_some_and(trains) {
-        return Vec::new();
-    }
+    let program = arguments.get(1).and_then(|name| Program::named(name.to_str()?));
+    let Some(program) = program else { return Vec::new() };
     let text = |argument: &OsString| argument.to_str().unwrap_or_default().to_owned();
     let next = arguments.iter().skip(3).map(text).chain([String::new()]);
     let found = arguments.iter().skip(2).map(text).zip(next).flat_map(|(flag, next)| {
         let (flag, value) = flag.split_once('=').unwrap_or((&flag, &next));
         expansion(flag, value).unwrap_or_default()
     });
-    found.copied().collect()
+    defaults(program).iter().chain(found).copied().collect()
 }
 
 /// A command line in which the flags of its recipes follow the subcommand. Those that the user gives come later, and the last

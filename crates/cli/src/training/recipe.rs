@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::objective::{LossKind, Objective};
 use super::options::Options;
+use super::transfer::{Trained, is_under, require_path};
 use crate::failure::Failure;
 use crate::numbers::{positive, share};
 
@@ -34,7 +35,7 @@ pub struct RecipeOptions {
     /// Test and save the exponential moving average of the weights, which keeps this part of itself at each step, such as 0.999
     #[arg(long, value_name = "DECAY", value_parser = decay)]
     ema: Option<f64>,
-    /// Do not train the parameters whose path begins with PATH; with :N, only train them in the first N epochs
+    /// Do not train the parameters under PATH; with :N, only train them in the first N epochs
     #[arg(long, value_name = "PATH[:N]")]
     freeze: Option<Freeze>,
 }
@@ -100,13 +101,14 @@ pub struct Recipe {
     objective: Objective,
     clip_norm: Option<f64>,
     freeze: Option<Freeze>,
+    trained: Trained,
 }
 
 impl Recipe {
     /// The recipe of a run whose epochs have `batches` batches.
     ///
     /// # Errors
-    /// If the run is shorter than its warm-up, or the net has no parameter that is to be frozen.
+    /// If the run is shorter than its warm-up, or the net has no parameter that is to be frozen or trained.
     pub fn new(options: &Options, objective: Objective, net: &dyn Module, batches: usize) -> Result<Self, Failure> {
         let RecipeOptions { schedule, warm_up, clip_norm, freeze, .. } = options.recipe.clone();
         let (lr, steps) = (options.optimizer.lr, u64::from(options.epochs) * batches as u64);
@@ -117,12 +119,7 @@ impl Recipe {
         }
         if let Some(Freeze { path, .. }) = &freeze {
             let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
-            if !names.iter().any(|name| name.starts_with(path)) {
-                return Err(Failure::Usage(format!(
-                    "--freeze {path}: no parameter's path begins so; the net has {}",
-                    names.join(", ")
-                )));
-            }
+            require_path("--freeze", path, &names)?;
         }
         let rest = (steps - warm_up).max(2);
         let schedule = match schedule {
@@ -132,7 +129,8 @@ impl Recipe {
             ScheduleKind::OneCycle => Schedule::one_cycle(lr, rest),
             ScheduleKind::Triangle => Schedule::triangle(lr, rest, 0.2, 0.23, 0.07),
         };
-        Ok(Self { schedule: schedule.with_warm_up(warm_up), objective, clip_norm, freeze })
+        let trained = options.transfer.freeze(net)?;
+        Ok(Self { schedule: schedule.with_warm_up(warm_up), objective, clip_norm, freeze, trained })
     }
 
     /// The loss that training minimizes.
@@ -140,11 +138,23 @@ impl Recipe {
         &self.objective
     }
 
-    /// Freezes what this epoch, counted from 0, does not train.
+    /// The part of the net that is trained.
+    pub fn trained(&self) -> &Trained {
+        &self.trained
+    }
+
+    /// Sets the net to training, without what is not trained if its statistics are frozen.
+    pub fn set_training(&self, net: &dyn Module) {
+        net.train();
+        self.trained.set_modes(net);
+    }
+
+    /// Sets the net to training, and freezes what this epoch, counted from 0, does not train.
     pub fn start_epoch(&self, net: &dyn Module, epoch: u64) {
+        self.set_training(net);
         let Some(Freeze { path, trained_epochs }) = &self.freeze else { return };
         for (name, parameter) in net.named_parameters() {
-            if name.starts_with(path) && epoch >= *trained_epochs {
+            if is_under(&name, path) && epoch >= *trained_epochs {
                 parameter.set_frozen(true);
             }
         }

@@ -9,8 +9,9 @@ use clap::{ArgMatches, Command};
 use crate::failure::Failure;
 
 /// Flags that change where a run reads and writes, how long it is, or what it shows, but not the bits of a step.
-const OTHER_FLAGS: [&str; 23] = [
+const OTHER_FLAGS: [&str; 24] = [
     "allow-nan",
+    "cache-features",
     "data-dir",
     "device",
     "early-stop",

@@ -87,12 +87,13 @@ pub struct Identity {
 }
 
 impl Identity {
-    pub fn new(settings: Settings, arithmetic: String, train: &Images) -> Self {
+    /// Of a run on images of `[channels, height, width]`, as the net sees them.
+    pub fn new(settings: Settings, arithmetic: String, train: &Images, image: [usize; 3]) -> Self {
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(train.pixels());
         checksum.update(train.labels());
         let checksum = format!("crc32 {:08x}", checksum.finalize());
-        let (image, classes) = (train.image_shape(), train.classes().to_vec());
+        let classes = train.classes().to_vec();
         Self { settings, arithmetic, images: train.len(), checksum, image, classes }
     }
 

@@ -24,7 +24,7 @@ use super::state::{Best, Identity, State, Sums};
 use super::step::{Totals, step};
 use super::step_trace;
 use super::steps::Steps;
-use super::{interrupt, lr_find, run_memory};
+use super::{features, interrupt, lr_find, run_memory};
 use crate::failure::Failure;
 
 /// Trains as the command line says, reports, saves.
@@ -32,7 +32,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     options.net.check()?;
     options.optimizer.check()?;
     let device = options.compute.prepare()?;
-    let Data { train, validation, test, normalize, classes, notes } =
+    let Data { name, mut train, validation, mut test, normalize, classes, notes } =
         options.data.load(program, options.batch_size as usize, options.seed)?;
     for note in notes {
         println!("note: {note}");
@@ -50,17 +50,23 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     if options.net.kind == NetKind::Fast {
         whiten(net, train.images(), normalize);
     }
+    options.transfer.load_weights(net)?;
     if let Some(folder) = &options.files.out {
         out::prepare(folder, options.files.resume.is_some())?;
     }
     let checkpoints = Checkpoints::new(&options.files)?;
-    let [train, test] = [train, test].map(|loader| loader.device(device));
-    let validation = validation.map(|loader| loader.device(device));
+    [train, test] = [train, test].map(|loader| loader.device(device));
+    let mut validation = validation.map(|loader| loader.device(device));
     let recipe = Recipe::new(options, objective, net, train.batches())?;
     let flags = settings.entries().filter(|(key, _)| key.starts_with("--")).collect();
-    let identity = Identity::new(settings, options.compute.arithmetic(device), train.images());
+    let identity = Identity::new(settings, options.compute.arithmetic(device), train.images(), image);
     net.to(device);
-    let mut optimizer = options.optimizer.build(net.parameters());
+    let mut sets = vec![("train", &mut train), ("test", &mut test)];
+    sets.extend(validation.as_mut().map(|loader| ("validation", loader)));
+    let tail = features::cached(options, net, recipe.trained(), &mut sets, device)?;
+    let net = tail.as_ref().map_or(net, |tail| tail as &dyn Module);
+    let image = train.image_shape();
+    let mut optimizer = options.optimizer.build(net, |path| options.transfer.lr_factor(path));
     if device == Device::Cpu {
         let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
         run_memory::check(net, &recipe, &mut *optimizer, options, image, sizes)?;
@@ -86,7 +92,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
             program: program.name(),
             settings: flags,
             net,
-            data: program.dataset_name(),
+            data: &name,
             train: &train,
             test: test.images(),
             epochs: options.epochs,
@@ -193,7 +199,6 @@ impl Run<'_> {
     fn epoch(&mut self, replay: &mut Replay<'_>, totals: &mut Totals) -> Result<Evaluation, Failure> {
         let epoch = self.state.at.epoch as u32;
         self.recipe.start_epoch(self.net, epoch.into());
-        self.net.train();
         let train = self.train.clone();
         let (started, seen) = (Instant::now(), self.state.sums.images);
         let State { at, sums, .. } = &self.state;
@@ -382,7 +387,10 @@ impl Run<'_> {
             seconds: recorder.seconds(),
         };
         let (net, recipe) = (self.net, &self.recipe);
-        let forward = |batch: &Batch| recipe.loss(net, batch);
+        let forward = |batch: &Batch| {
+            recipe.set_training(net);
+            recipe.loss(net, batch)
+        };
         recorder.finish(&outcome, answers, net, forward).map_err(|failure| self.with_left(failure))
     }
 }

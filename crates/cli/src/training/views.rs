@@ -39,7 +39,7 @@ impl TestViews {
         };
         let loader = |&(weight, mirrored, shift)| {
             let view: Box<dyn Transform> = Box::new(View { mirrored, shift });
-            (weight, test.clone().transforms(vec![view]))
+            (weight, test.clone().first(view))
         };
         views.iter().map(loader).collect()
     }

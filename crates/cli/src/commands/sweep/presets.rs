@@ -17,6 +17,8 @@ pub enum Preset {
     Losses,
     /// Adam, AdamW, plain SGD, and SGD with momentum and with Nesterov momentum, at the same learning rate
     Optimizers,
+    /// A net that `pretrain` has trained on five classes, trained on the five others: its last layer, its last two parts, all of it, and the same from random weights
+    Transfer,
 }
 
 impl Preset {
@@ -50,6 +52,17 @@ impl Preset {
             Self::Optimizers => {
                 &["mnist", "--optimizer=adam,adamw,sgd,momentum,nesterov", "--lr=1e-3", "--epochs=3", "--seeds=3"]
             }
+            Self::Transfer => &[
+                "transfer",
+                "--net=resnet20",
+                "--size=32",
+                "--normalize=standard",
+                "--weights=pretrained.safetensors;none",
+                "--train=fc;layer3,fc;all",
+                "--classes=dog,frog,horse,ship,truck",
+                "--epochs=5",
+                "--seeds=3",
+            ],
         }
     }
 }

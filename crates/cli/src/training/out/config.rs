@@ -29,7 +29,7 @@ impl Config {
     /// The description of a run on this machine, now.
     pub fn of(run: Run<'_>) -> Self {
         let train = run.train.images();
-        let [c, h, w] = train.image_shape();
+        let [c, h, w] = run.train.image_shape();
         // A net that does not accept the images was refused before.
         let operations = Summary::of(run.net, [1, c, h, w]).map_or_else(|_| Vec::new(), |summary| summary.rows);
         let operations = operations.into_iter().map(|row| Operation {

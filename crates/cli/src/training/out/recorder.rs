@@ -154,7 +154,7 @@ impl Recorder {
         render::report(&self.folder)
     }
 
-    /// Ends the records, and makes everything from them.
+    /// Ends the records, and makes everything from them. `forward` is that of training.
     pub fn finish(
         mut self,
         outcome: &Outcome,
@@ -163,7 +163,6 @@ impl Recorder {
         forward: impl FnOnce(&Batch) -> (Var, Var),
     ) -> Result<(), Failure> {
         if self.last_probe != Some(outcome.step) {
-            net.train();
             let probe = self.prober.last(net, outcome.step, forward);
             net.eval();
             self.probes.write(&probe)?;
