@@ -55,6 +55,24 @@ mod pictures {
     }
 
     #[test]
+    fn depth_and_shortcuts_change_the_gradient_of_the_first_convolution() {
+        let text = draw("depth", &["--depths", "8,26", "--batch", "16"]);
+        let ratios = |row: &str| -> [f64; 2] {
+            let line = text.lines().find(|line| line.trim().starts_with(row)).unwrap_or_else(|| panic!("{text}"));
+            let numbers: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+            numbers.try_into().unwrap_or_else(|_| panic!("two ratios in {line}"))
+        };
+        // Batch normalization of many layers one after the other makes the gradient grow towards the input (Yang and others:
+        // "A mean field theory of batch normalization", 2019).
+        let [plain, residual] = ["plain", "residual"].map(|kind| ratios(&format!("{kind}, with batch norm")));
+        assert!(plain[1] > 5.0 * plain[0], "{text}");
+        assert!(residual[1] < plain[1] / 2.0, "shortcuts keep it: {text}");
+        for kind in ["plain", "residual"] {
+            assert!(ratios(&format!("{kind}, without batch norm")).iter().all(|ratio| *ratio > 0.0), "{text}");
+        }
+    }
+
+    #[test]
     fn all_optimizers_descend_the_landscape() {
         let text = draw("landscape", &["--steps", "300", "--start", "-2.5,1.6"]);
         let ends: Vec<f64> = text.lines().filter_map(|line| line.split("E = ").nth(1)?.parse().ok()).collect();

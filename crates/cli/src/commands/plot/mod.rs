@@ -2,6 +2,7 @@
 
 mod activations;
 mod closed_forms;
+mod depth;
 mod gradient_flow;
 mod landscape;
 pub mod picture;
@@ -27,6 +28,7 @@ enum Picture {
     /// Activation functions with their first and second derivatives, by autograd and by closed forms
     Activations,
     GradientFlow(gradient_flow::Arguments),
+    Depth(depth::Arguments),
     Landscape(landscape::Arguments),
 }
 
@@ -34,6 +36,7 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (name, figure) = match &arguments.picture {
         Picture::Activations => ("activations", activations::draw()?),
         Picture::GradientFlow(arguments) => ("gradient-flow", gradient_flow::draw(arguments)),
+        Picture::Depth(arguments) => ("depth", depth::draw(arguments)),
         Picture::Landscape(arguments) => ("landscape", landscape::draw(arguments)),
     };
     picture::save(figure, &arguments.out, name)
