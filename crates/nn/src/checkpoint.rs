@@ -4,12 +4,11 @@
 //! `optimizer.<path>.<name>`, averages `average.<path>`; counters, progress and settings are JSON in the header's metadata.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, TensorOf};
-use safetensors::tensor::{SafeTensors, TensorView};
+use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -20,7 +19,7 @@ use crate::module::{Item, Module, Visitor};
 use crate::optim::{GroupSettings, Optimizer, StateTensors};
 use crate::safetensors_file;
 use crate::schedule::Schedule;
-use crate::weights::{AVERAGE, HEADER, MODEL, Plan, Stored, read_tensors, set_counters};
+use crate::weights::{AVERAGE, HEADER, MODEL, Plan, StoredTensor, StoredTensors, read_tensors, set_counters};
 
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,7 +60,7 @@ const OPTIMIZER: &str = "optimizer.";
 pub struct Checkpoint {
     path: PathBuf,
     header: Header,
-    tensors: BTreeMap<String, Stored<'static>>,
+    tensors: StoredTensors<'static>,
 }
 
 /// Parameters and buffers by path, in the module's order, and counters by path.
@@ -85,7 +84,7 @@ pub fn weights_sha256<T: Float>(net: &dyn Module<T>) -> String {
     let mut hash = Sha256::new();
     for (path, x) in contents(net).0 {
         hash.update(format!("{path} {} {}\n", T::NAME, x.shape()));
-        hash.update(Stored::new(&x).bytes);
+        hash.update(StoredTensor::from(&x).bytes);
     }
     hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
@@ -94,12 +93,12 @@ impl Checkpoint {
     /// Captures the current state. Tied weights are saved once, with their first path (as `safetensors.torch.save_model` does).
     pub fn capture<T: Float>(net: &dyn Module<T>, optimizer: &dyn Optimizer<T>, progress: &Progress) -> Self {
         let (tensors, counters) = contents(net);
-        let mut stored: BTreeMap<String, Stored<'static>> =
-            tensors.iter().map(|(path, x)| (format!("{MODEL}{path}"), Stored::new(x))).collect();
+        let mut stored: StoredTensors<'static> =
+            tensors.iter().map(|(path, x)| (format!("{MODEL}{path}"), StoredTensor::from(x))).collect();
         // After `contents`, parameters are named by their paths.
         let names = names(&optimizer.parameters());
         for (i, name, x) in optimizer.state() {
-            stored.insert(format!("{OPTIMIZER}{}.{name}", names[i]), Stored::new(&x));
+            stored.insert(format!("{OPTIMIZER}{}.{name}", names[i]), StoredTensor::from(&x));
         }
         let header = Header {
             progress: progress.clone(),
@@ -117,7 +116,7 @@ impl Checkpoint {
     #[must_use]
     pub fn with_average<T: Float>(mut self, ema: &Ema<T>) -> Self {
         self.header.average = Some(ema.settings.clone());
-        let average = ema.average.iter().map(|(path, x)| (format!("{AVERAGE}{path}"), Stored::new(x)));
+        let average = ema.average.iter().map(|(path, x)| (format!("{AVERAGE}{path}"), StoredTensor::from(x)));
         self.tensors.extend(average);
         self
     }
@@ -148,17 +147,9 @@ impl Checkpoint {
     /// [`NnError::Write`], with the path; a previous file is unchanged. Also if it is a directory, a device, a pipe or a
     /// socket.
     pub fn save(&self, path: &Path) -> Result<(), NnError> {
-        let failed = |source| NnError::Write { path: path.into(), source };
-        let header = serde_json::to_string(&self.header).map_err(|e| failed(e.into()))?;
-        let views: Vec<(&str, TensorView<'_>)> = self
-            .tensors
-            .iter()
-            .map(|(name, t)| Ok((name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
-            .collect::<Result<_, safetensors::SafeTensorError>>()
-            .map_err(|e| failed(io::Error::other(e)))?;
-        let metadata = [(HEADER.to_owned(), header)].into_iter().collect();
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(io::Error::other(e)))?;
-        atomic_file::write(path, &bytes).map_err(failed)
+        let header =
+            serde_json::to_string(&self.header).map_err(|e| NnError::Write { path: path.into(), source: e.into() })?;
+        safetensors_file::write(path, &self.tensors, (HEADER, header))
     }
 
     /// Reads a checkpoint.
@@ -227,10 +218,10 @@ impl Checkpoint {
         };
         let mut differences = ema.settings.differences(saved);
         let tensors = self.tensors.iter().filter_map(|(name, stored)| Some((name.strip_prefix(AVERAGE)?, stored)));
-        let mut tensors: BTreeMap<&str, &Stored<'_>> = tensors.collect();
+        let mut tensors: BTreeMap<&str, &StoredTensor<'_>> = tensors.collect();
         let mut average = Vec::with_capacity(ema.average.len());
         for (path, own) in &ema.average {
-            match tensors.remove(path.as_str()).map(Stored::tensor::<T>) {
+            match tensors.remove(path.as_str()).map(StoredTensor::tensor::<T>) {
                 None => differences.push(format!("missing     {path} {}", own.shape())),
                 Some(Err(why)) => differences.push(format!("mismatch    {path}: {why}")),
                 Some(Ok(x)) if x.shape() != own.shape() => {

@@ -34,6 +34,12 @@ pub enum NnError {
         /// What is wrong.
         why: String,
     },
+    /// A stored tensor has no exact counterpart of the type that was asked for.
+    #[error("cannot convert a stored tensor: {why}; convert it in the program that made it, or ask for another type")]
+    Conversion {
+        /// What it has.
+        why: String,
+    },
     /// The checkpoint does not match the net.
     #[error("{}: does not match the net\n{differences}\nuse the same net as when the file was saved, or load what fits with LoadOptions::strict(false)", path.display())]
     OtherNet {

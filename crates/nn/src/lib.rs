@@ -41,4 +41,7 @@ pub use schedule::Schedule;
 pub use snapshot::Snapshot;
 pub use state::{BufferOf, Counter, Mode};
 pub use summary::{Summary, SummaryRow};
-pub use weights::{LoadOptions, LoadReport, load_weights};
+pub use weights::{
+    Dtype, LoadOptions, LoadReport, StoredTensor, StoredTensors, load_weights, read_safetensors, save_weights,
+    state_dict, write_safetensors,
+};

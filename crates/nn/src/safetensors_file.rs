@@ -1,12 +1,14 @@
-//! Reads safetensors files, never more of one than its header accounts for.
+//! Reads safetensors files, never more of one than its header accounts for, and writes them atomically.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use safetensors::tensor::Metadata;
+use safetensors::tensor::{Metadata, TensorView};
 
+use crate::atomic_file;
 use crate::error::NnError;
+use crate::weights::StoredTensors;
 
 /// The header's length: the first eight bytes, little-endian.
 const LENGTH: usize = 8;
@@ -50,6 +52,22 @@ fn read_bounded(file: &mut impl Read) -> io::Result<Result<Vec<u8>, String>> {
         _ if found > data => Err(format!("its tensors have {data} bytes, but the file goes on")),
         _ => Ok(bytes),
     })
+}
+
+/// Writes tensors and one entry of metadata.
+///
+/// # Errors
+/// [`NnError::Write`]; a previous file is unchanged.
+pub(crate) fn write(path: &Path, tensors: &StoredTensors<'_>, metadata: (&str, String)) -> Result<(), NnError> {
+    let failed = |source| NnError::Write { path: path.into(), source };
+    let views: Vec<(&str, TensorView<'_>)> = tensors
+        .iter()
+        .map(|(name, t)| Ok((name.as_str(), TensorView::new(t.dtype, t.shape.clone(), &t.bytes)?)))
+        .collect::<Result<_, safetensors::SafeTensorError>>()
+        .map_err(|e| failed(io::Error::other(e)))?;
+    let metadata = [(metadata.0.to_owned(), metadata.1)].into_iter().collect();
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(io::Error::other(e)))?;
+    atomic_file::write(path, &bytes).map_err(failed)
 }
 
 #[cfg(test)]

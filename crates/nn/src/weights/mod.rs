@@ -1,29 +1,25 @@
-//! Weights of a net in safetensors files, whoever wrote them.
+//! Weights of a net by name, from files of any program.
 
+mod file;
 mod plan;
 mod report;
 mod stored;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use chainrule_tensor::Float;
-use safetensors::tensor::SafeTensors;
+/// The formats of numbers in files.
+pub use safetensors::tensor::Dtype;
 
+pub(crate) use file::{AVERAGE, HEADER, MODEL, read_tensors};
+pub use file::{read_safetensors, save_weights, state_dict, write_safetensors};
 pub(crate) use plan::{Named, Plan, set_counters};
 pub use report::LoadReport;
-pub(crate) use stored::{Stored, read_tensors};
+pub use stored::{StoredTensor, StoredTensors};
 
 use crate::error::NnError;
 use crate::module::Module;
 use crate::safetensors_file;
-
-/// The key of a checkpoint's header in the metadata.
-pub(crate) const HEADER: &str = "chainrule";
-/// The prefix of the names of weights in a checkpoint.
-pub(crate) const MODEL: &str = "model.";
-/// The prefix of the names of averaged weights in a checkpoint.
-pub(crate) const AVERAGE: &str = "average.";
 
 /// Prefixes that wrappers of `PyTorch` add to every name: Lightning, `DistributedDataParallel`, `torch.compile`.
 const WRAPPERS: [&str; 3] = ["model.", "module.", "_orig_mod."];
@@ -100,26 +96,38 @@ impl<'a> LoadOptions<'a> {
     /// everything fits, or nothing if not strict.
     pub fn load<T: Float>(&self, net: &dyn Module<T>, path: &Path) -> Result<LoadReport, NnError> {
         let bytes = safetensors_file::read(path)?;
-        let damaged = |why: String| NnError::Damaged { path: path.into(), why };
-        let other = |differences: String| NnError::OtherNet { path: path.into(), differences };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let mut tensors = read_tensors(&bytes).map_err(damaged)?;
-        let is_checkpoint = metadata.metadata().as_ref().is_some_and(|metadata| metadata.contains_key(HEADER));
-        if self.average && !(is_checkpoint && tensors.keys().any(|name| name.starts_with(AVERAGE))) {
+        self.place(net, &file::weights(&bytes, path, self.average)?, path)
+    }
+
+    /// As [`load`](Self::load), from tensors that were read from a file of any other kind. `path` is only for messages.
+    ///
+    /// # Errors
+    /// [`NnError::OtherNet`] if not everything fits, or nothing if not strict, and [`NnError::NoAverage`] if one is asked for.
+    pub fn load_tensors<T: Float>(
+        &self,
+        net: &dyn Module<T>,
+        tensors: &StoredTensors<'_>,
+        path: &Path,
+    ) -> Result<LoadReport, NnError> {
+        if self.average {
             return Err(NnError::NoAverage { path: path.into() });
         }
-        if is_checkpoint {
-            // Its weights alone.
-            let prefix = if self.average { AVERAGE } else { MODEL };
-            let weights = tensors.into_iter().filter_map(|(name, x)| Some((name.strip_prefix(prefix)?.to_owned(), x)));
-            tensors = weights.collect();
-        }
-        let (named, others) = self.named(&tensors).map_err(other)?;
+        self.place(net, tensors, path)
+    }
+
+    fn place<T: Float>(
+        &self,
+        net: &dyn Module<T>,
+        tensors: &StoredTensors<'_>,
+        path: &Path,
+    ) -> Result<LoadReport, NnError> {
+        let other = |differences: String| NnError::OtherNet { path: path.into(), differences };
+        let (named, others) = self.named(tensors).map_err(other)?;
         let mut plan = Plan::new(net, named, true);
         plan.report.unexpected.extend(others);
         plan.report.unexpected.sort();
         if self.prefix.is_none() && self.rename.is_none() && !plan.fits() {
-            plan = unwrapped(net, &tensors).unwrap_or(plan);
+            plan = unwrapped(net, tensors).unwrap_or(plan);
         }
         let nothing = plan.report.loaded.is_empty() && !plan.report.is_complete();
         if !plan.conflicts.is_empty() || nothing || (self.strict && !plan.fits()) {
@@ -129,7 +137,7 @@ impl<'a> LoadOptions<'a> {
     }
 
     /// The tensors by their names in the net, and the names of those without the prefix.
-    fn named<'t>(&self, tensors: &'t BTreeMap<String, Stored<'_>>) -> Result<(Named<'t>, Vec<String>), String> {
+    fn named<'t>(&self, tensors: &'t StoredTensors<'_>) -> Result<(Named<'t>, Vec<String>), String> {
         let (mut named, mut others) = (Named::new(), Vec::new());
         for (file, stored) in tensors {
             let Some(name) = file.strip_prefix(self.prefix.as_deref().unwrap_or_default()) else {
@@ -146,7 +154,7 @@ impl<'a> LoadOptions<'a> {
 }
 
 /// The plan without prefixes of wrappers that all names have, if everything fits then. Wrappers may be nested.
-fn unwrapped<T: Float>(net: &dyn Module<T>, tensors: &BTreeMap<String, Stored<'_>>) -> Option<Plan<T>> {
+fn unwrapped<T: Float>(net: &dyn Module<T>, tensors: &StoredTensors<'_>) -> Option<Plan<T>> {
     let mut prefix = String::new();
     loop {
         let wrapper = WRAPPERS.into_iter().find(|wrapper| {

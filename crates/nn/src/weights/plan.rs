@@ -6,11 +6,11 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, Shape, TensorOf};
 
 use super::report::LoadReport;
-use super::stored::{Stored, dtype};
+use super::stored::{StoredTensor, dtype};
 use crate::module::{Item, Module, Visitor};
 
 /// The tensors of a file by the names that they have in the net; beside each its name in the file.
-pub(crate) type Named<'a> = BTreeMap<String, (&'a str, &'a Stored<'a>)>;
+pub(crate) type Named<'a> = BTreeMap<String, (&'a str, &'a StoredTensor<'a>)>;
 
 /// A parameter, buffer or counter of a net, with all its names: tied weights and shared modules have several.
 struct Place<T: Float> {
@@ -71,7 +71,7 @@ impl<T: Float> Plan<T> {
             conflicts: Vec::new(),
         };
         for Place { names, kind } in places(net) {
-            let found: Vec<(&String, &Stored<'_>)> =
+            let found: Vec<(&String, &StoredTensor<'_>)> =
                 names.iter().filter_map(|name| Some((name, file.remove(name)?.1))).collect();
             plan.place(names[0].clone(), &found, kind, convert);
         }
@@ -81,7 +81,7 @@ impl<T: Float> Plan<T> {
         plan
     }
 
-    fn place(&mut self, name: String, found: &[(&String, &Stored<'_>)], kind: Kind<T>, convert: bool) {
+    fn place(&mut self, name: String, found: &[(&String, &StoredTensor<'_>)], kind: Kind<T>, convert: bool) {
         let Some(&(first, stored)) = found.first() else {
             match kind {
                 Kind::Parameter(var) => drop(self.report.missing.insert(name, var.shape())),
@@ -110,7 +110,7 @@ impl<T: Float> Plan<T> {
         };
         let value = if stored.shape[..] != *shape {
             Err(format!("saved {}, the net has {shape}", stored.shape_text()))
-        } else if convert || stored.dtype == dtype::<T>() {
+        } else if stored.dtype == dtype::<T>() || (convert && stored.has_floats()) {
             stored.converted()
         } else {
             Err(format!("saved as {:?}, the net has {}", stored.dtype, T::NAME))
