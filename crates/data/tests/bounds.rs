@@ -1,7 +1,5 @@
 //! Compressed files are not inflated beyond what their header or format allows: the memory of each load is measured.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -10,55 +8,8 @@ use chainrule_data::{DataError, Dataset, cifar10, cifar100, mnist};
 use flate2::{Compression, write::GzEncoder};
 use tar::{EntryType, Header};
 
-/// Counts the bytes that each thread holds, so that tests on other threads do not matter.
-struct Counting;
+use crate::peak::{MB, peak};
 
-thread_local! {
-    static HELD: Cell<i64> = const { Cell::new(0) };
-    static PEAK: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64) {
-    // A thread that ends may free memory after its counters are gone.
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + bytes);
-        PEAK.with(|peak| peak.set(peak.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-
-    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(memory, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// The result of `load`, and the most bytes that this thread held during it beyond those at the start.
-pub fn peak<T>(load: impl FnOnce() -> T) -> (T, i64) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let result = load();
-    (result, PEAK.get() - before)
-}
-
-pub const MB: i64 = 1 << 20;
 /// The size of the bombs: far more than any of them may cost.
 const BOMB: u64 = 32 << 20;
 

@@ -10,6 +10,7 @@ mod image_kinds;
 mod loader;
 mod mutations;
 mod mutator;
+mod peak;
 mod picture;
 mod sources;
 mod transforms;

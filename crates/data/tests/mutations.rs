@@ -8,8 +8,9 @@ use chainrule_data::{cifar10, mnist};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::bounds::{MB, append_bytes, idx, peak};
+use crate::bounds::{append_bytes, idx};
 use crate::mutator::each_damaged;
+use crate::peak::{MB, peak};
 
 /// Damages the file at `path` again and again, and checks that `load` holds less than `limit` bytes.
 fn survives<T>(path: &Path, limit: i64, load: impl Fn() -> T) {
