@@ -13,6 +13,8 @@
 
 pub use chainrule_autograd as autograd;
 pub use chainrule_data as data;
+#[cfg(feature = "formats")]
+pub use chainrule_formats as formats;
 pub use chainrule_nn as nn;
 pub use chainrule_nn::nets;
 pub use chainrule_tensor as tensor;
@@ -27,7 +29,7 @@ pub mod prelude {
         Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
         ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module,
         Optimizer, Progress, Relu, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init,
-        load_weights, one_hot, unfused, weights_sha256,
+        load_weights, one_hot, save_weights, unfused, weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,
@@ -44,3 +46,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/backprop.md")]
 struct Backprop;
+
+/// And those of the exchange of weights.
+#[cfg(all(doctest, feature = "formats"))]
+#[doc = include_str!("../../../docs/weights.md")]
+struct Weights;

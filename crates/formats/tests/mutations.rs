@@ -1,0 +1,57 @@
+//! Damaged files of each kind: an error or other tensors, never a panic, and never much memory.
+
+use std::fs;
+use std::path::Path;
+
+use chainrule_formats::{npy, read_weights};
+use chainrule_nn::{Linear, save_weights};
+use chainrule_tensor::Rng;
+
+use crate::fixture;
+use crate::mutator::each_damaged;
+use crate::peak::{MB, peak};
+
+/// Damages a file again and again, and counts how often `read` succeeds; it must hold less than `limit` bytes.
+fn survivors<T, E: std::fmt::Display>(whole: &[u8], limit: i64, read: impl Fn(&Path) -> Result<T, E>) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("the_file");
+    let mut read_ones = 0;
+    each_damaged(whole, |bytes| {
+        fs::write(&path, bytes).unwrap();
+        let (result, held) = peak(|| read(&path));
+        assert!(held < limit, "{held} bytes were held for a file of {}", bytes.len());
+        match result {
+            Ok(_) => read_ones += 1,
+            Err(error) => assert!(error.to_string().contains("the_file"), "{error}"),
+        }
+    });
+    read_ones
+}
+
+#[test]
+fn damaged_files_of_pytorch() {
+    for name in ["net.pt", "net_legacy.pt", "views.pt", "views_legacy.pt", "net_protocol5.pt"] {
+        let whole = fs::read(fixture(name)).unwrap();
+        let read = survivors(&whole, 8 * MB, read_weights);
+        assert!(read < crate::mutator::count(), "{name}");
+    }
+}
+
+#[test]
+fn damaged_files_of_numpy() {
+    for name in ["f4.npy", "big_fortran.npy"] {
+        let whole = fs::read(fixture(name)).unwrap();
+        assert!(survivors(&whole, 4 * MB, npy::read_stored) > 0, "{name}");
+    }
+    for name in ["arrays.npz", "compressed.npz"] {
+        survivors(&fs::read(fixture(name)).unwrap(), 8 * MB, npy::read_npz);
+    }
+}
+
+#[test]
+fn damaged_safetensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    save_weights(&Linear::<f32>::new(3, 2, &mut Rng::seed(0)), &path).unwrap();
+    assert!(survivors(&fs::read(&path).unwrap(), 4 * MB, read_weights) > 0);
+}
