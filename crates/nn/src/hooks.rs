@@ -166,16 +166,17 @@ impl<T: Float> Index<&str> for Hooked<T> {
     }
 }
 
-/// The paths of successive operations.
+/// The paths of successive operations of a forward pass, as [`Hooks`] describes them.
 #[derive(Default)]
-struct Paths {
+pub struct Paths {
     /// That of the last layer so far.
     layer: String,
     seen: HashMap<String, usize>,
 }
 
 impl Paths {
-    fn next<T: Float>(&mut self, op: &Operation<T>) -> String {
+    /// The path of the operation after those that were asked for before.
+    pub fn next<T: Float>(&mut self, op: &Operation<T>) -> String {
         let name = op.rule().name();
         let path = match op.layer() {
             Some(layer) => {

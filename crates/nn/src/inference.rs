@@ -4,14 +4,16 @@ use chainrule_tensor::Float;
 
 use crate::module::{Item, Module, Visitor};
 
-/// Inference mode; dropped, it restores the modes that the layers had.
-pub(crate) struct Inference<'a, T: Float> {
+/// Inference mode of a net for a while; dropped, it restores the modes that the layers had.
+pub struct Inference<'a, T: Float> {
     net: &'a dyn Module<T>,
     training: Vec<bool>,
 }
 
 impl<'a, T: Float> Inference<'a, T> {
-    pub(crate) fn enter(net: &'a dyn Module<T>) -> Self {
+    /// Sets inference mode.
+    #[must_use = "dropping it restores the modes"]
+    pub fn enter(net: &'a dyn Module<T>) -> Self {
         let mut training = Vec::new();
         net.visit(&mut Visitor::new(&mut |_, item| {
             if let Item::Mode(mode) = item {
