@@ -17,6 +17,8 @@ pub use chainrule_data as data;
 pub use chainrule_formats as formats;
 pub use chainrule_nn as nn;
 pub use chainrule_nn::nets;
+#[cfg(feature = "onnx")]
+pub use chainrule_onnx as onnx;
 pub use chainrule_tensor as tensor;
 
 /// The items that most programs use.
@@ -51,3 +53,8 @@ struct Backprop;
 #[cfg(all(doctest, feature = "formats"))]
 #[doc = include_str!("../../../docs/weights.md")]
 struct Weights;
+
+/// And those of ONNX files.
+#[cfg(all(doctest, feature = "onnx"))]
+#[doc = include_str!("../../../docs/onnx.md")]
+struct OnnxFiles;
