@@ -13,6 +13,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+#[cfg(feature = "onnx")]
+use commands::export;
 #[cfg(feature = "plots")]
 use commands::plot;
 use commands::{
@@ -56,6 +58,15 @@ enum Command {
     Evaluate(evaluate::Arguments),
     Report(report::Arguments),
     Predict(predict::Arguments),
+    #[cfg(feature = "onnx")]
+    Export(export::Arguments),
+    /// Writes the net of a checkpoint as an ONNX file (in a build with `--features onnx`)
+    #[cfg(not(feature = "onnx"))]
+    #[command(disable_help_flag = true)]
+    Export {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        arguments: Vec<String>,
+    },
     Diff(diff::Arguments),
     TwoNeurons(two_neurons::Arguments),
     Explain(explain::Arguments),
@@ -108,6 +119,13 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments),
         Command::Report(arguments) => report::run(&arguments),
         Command::Predict(arguments) => predict::run(&arguments),
+        #[cfg(feature = "onnx")]
+        Command::Export(arguments) => export::run(&arguments),
+        #[cfg(not(feature = "onnx"))]
+        Command::Export { arguments } => Err(failure::Failure::Usage(format!(
+            "this program was built without ONNX; from the source: cargo run --release --features onnx -- export {}",
+            arguments.join(" ")
+        ))),
         Command::Diff(arguments) => diff::run(&arguments),
         Command::TwoNeurons(arguments) => two_neurons::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

@@ -12,6 +12,7 @@ mod laws;
 mod ledger;
 mod lr_find;
 mod nets;
+mod onnx;
 mod out;
 mod plots;
 mod predict;

@@ -6,6 +6,8 @@ pub mod diff;
 pub mod doctor;
 pub mod evaluate;
 pub mod explain;
+#[cfg(feature = "onnx")]
+pub mod export;
 pub mod ledger;
 #[cfg(feature = "plots")]
 pub mod plot;

@@ -1,5 +1,6 @@
 //! Prints what a net computes: operations, shapes, parameters, multiply-adds, memory.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use chainrule::nn::Summary;
@@ -12,6 +13,9 @@ use crate::training::net::{NetOptions, refused};
 /// Prints the operations of a net with output shapes, parameters, multiply-adds and memory
 #[derive(Args)]
 pub struct Arguments {
+    /// An ONNX file, in place of a net of the library (in a build with `--features onnx`)
+    #[arg(value_name = "FILE", conflicts_with_all = ["NetOptions", "classes"])]
+    file: Option<PathBuf>,
     #[command(flatten)]
     net: NetOptions,
     /// Channels, height and width of the images [default: 3,32,32; for torchvision's nets 3,224,224]
@@ -38,7 +42,10 @@ impl FromStr for Image {
     }
 }
 
-pub fn run(Arguments { net, input, classes }: &Arguments) -> Result<(), Failure> {
+pub fn run(Arguments { file, net, input, classes }: &Arguments) -> Result<(), Failure> {
+    if let Some(file) = file {
+        return of_file(file, *input);
+    }
     let (default_image, default_classes) =
         if net.kind.is_of_torchvision() { ([3, 224, 224], 1000) } else { ([3, 32, 32], 10) };
     let Image(image) = input.unwrap_or(Image(default_image));
@@ -47,4 +54,29 @@ pub fn run(Arguments { net, input, classes }: &Arguments) -> Result<(), Failure>
     let [c, h, w] = image;
     println!("{}", Summary::of(&*model, [1, c, h, w]).map_err(|error| refused(image, &error))?);
     Ok(())
+}
+
+/// The summary of an ONNX file, for the images that it declares or the given ones.
+#[cfg(feature = "onnx")]
+fn of_file(file: &Path, input: Option<Image>) -> Result<(), Failure> {
+    use chainrule::onnx::OnnxModel;
+    let model = OnnxModel::read(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+    let declared = match model.input_axes(0) {
+        Some(&[_, Some(c), Some(h), Some(w)]) => Some(Image([c, h, w])),
+        _ => None,
+    };
+    let Image(image) = input.or(declared).ok_or_else(|| {
+        Failure::Usage(format!("{} leaves the sizes of its images open; give them by --input C,H,W", file.display()))
+    })?;
+    let [c, h, w] = image;
+    println!("{}", Summary::of(&model, [1, c, h, w]).map_err(|error| refused(image, &error))?);
+    Ok(())
+}
+
+#[cfg(not(feature = "onnx"))]
+fn of_file(file: &Path, _input: Option<Image>) -> Result<(), Failure> {
+    Err(Failure::Usage(format!(
+        "this program was built without ONNX; from the source: cargo run --release --features onnx -- summary {}",
+        file.display()
+    )))
 }
