@@ -1,7 +1,9 @@
 //! What an exported file contains.
 
+use std::sync::Arc;
+
 use chainrule_nn::nets::{Small, SmallOptions, resnet20};
-use chainrule_nn::{Activation, Module};
+use chainrule_nn::{Activation, BatchNorm2d, Module, Relu, Sequential};
 use chainrule_onnx::{OnnxError, OnnxModel, export};
 use chainrule_tensor::Rng;
 
@@ -33,6 +35,23 @@ fn nodes_have_the_paths_of_layers_and_weights_those_of_parameters() {
          fc2: Gemm(fc1.gelu, fc2.weight, fc2.bias)\n\
          output (N, 3)\n"
     );
+}
+
+#[test]
+fn a_layer_that_is_used_twice_is_stored_once() {
+    let norm = Arc::new(BatchNorm2d::new(2));
+    let net: Sequential = Sequential::new().add(Arc::clone(&norm)).add(Relu).add(norm);
+    let file = export(&net, [1, 2, 3, 3]).expect("all operations have counterparts");
+    assert_eq!(
+        file.to_string(),
+        "input (N, 2, 3, 3)\n\
+         0: BatchNormalization(input, 0.weight, 0.bias, 0.running_mean, 0.running_var)\n\
+         0.relu: Relu(0)\n\
+         0#2: BatchNormalization(0.relu, 0.weight, 0.bias, 0.running_mean, 0.running_var)\n\
+         output (N, 2, 3, 3)\n"
+    );
+    let again = OnnxModel::from_bytes(&file.to_bytes()).expect("it was just written");
+    assert_eq!(again.parameter_count(), 4);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn same_bits(what: &str, f: impl Fn(&Var) -> Var + Send + Sync) {
     assert_eq!(bits(&expected), bits(&found), "{what}");
 }
 
-/// The names of the operations that `same_bits` is called with below, so that none is forgotten.
+/// Every operation of the table is tried, so that none is forgotten.
 #[test]
 fn every_operation_keeps_its_bits() {
     let w = random(1, &[2, 4, 3, 3]);

@@ -175,8 +175,13 @@ impl Graph {
         name
     }
 
-    /// An initializer; another one with this name and these numbers is used again.
-    pub(super) fn initializer(&mut self, name: &str, values: &[f32], dims: &[usize]) -> String {
+    /// The statistics of a layer; those of a layer that is used again are stored once.
+    pub(super) fn statistics(&mut self, name: &str, values: &[f32], dims: &[usize]) -> String {
+        let tensor = float_tensor(Some(name.to_owned()), values, dims);
+        if self.initializers.contains(&tensor) { name.to_owned() } else { self.initializer(name, values, dims) }
+    }
+
+    fn initializer(&mut self, name: &str, values: &[f32], dims: &[usize]) -> String {
         let name = self.unique(name);
         self.initializers.push(float_tensor(Some(name.clone()), values, dims));
         name

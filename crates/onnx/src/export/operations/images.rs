@@ -172,7 +172,7 @@ fn batch_norm(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String, Stri
             Some(layer) => format!("{layer}.{name}"),
             None => name.to_owned(),
         };
-        Ok(graph.initializer(&name, &values.to_vec(), &values.shape()))
+        Ok(graph.statistics(&name, &values.to_vec(), &values.shape()))
     };
     let (mean, variance) = (statistics("mean", "running_mean")?, statistics("variance", "running_var")?);
     let attributes = vec![number("epsilon", step.number("eps")?)];

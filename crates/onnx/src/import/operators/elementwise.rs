@@ -84,16 +84,9 @@ pub(super) fn hard_swish(_: &Attributes, _: i64) -> Made<Run> {
 }
 
 /// `x` where x > 0, else `slope·x`, the slope broadcast to x.
-pub(super) fn p_relu(_: &Attributes, opset: i64) -> Made<Run> {
-    Ok(single(move |pass, x| {
+pub(super) fn p_relu(_: &Attributes, _: i64) -> Made<Run> {
+    Ok(single(|pass, x| {
         let (x, slope) = (x.float(0)?, x.float(1)?);
-        // Before this version it had an element for each channel.
-        let slope = if opset < 9 && slope.rank() == 1 && x.rank() > 2 && slope.shape.numel() > 1 {
-            let channels = slope.shape.numel();
-            &pass.reshape(slope, &[&[channels][..], &vec![1; x.rank() - 2]].concat())?
-        } else {
-            slope
-        };
         let y = pass.binary("PRelu", x, slope, |x, slope| x.relu() - slope * (-x).relu())?;
         if y.shape == x.shape {
             Ok(y)
@@ -109,9 +102,8 @@ pub(super) fn p_relu(_: &Attributes, opset: i64) -> Made<Run> {
 /// A binary operator on floats, where a scalar constant is a number, or on integers.
 macro_rules! arithmetic {
     ($($name:ident: |$a:ident, $b:ident| $y:expr, $integers:expr;)+) => {
-        $(pub(super) fn $name(attributes: &Attributes, opset: i64) -> Made<Run> {
-            old_broadcast(attributes, opset)?;
-            Ok(value(|pass, x| match (x.get(0)?, x.get(1)?) {
+        $(pub(super) fn $name(_: &Attributes, _: i64) -> Made<Run> {
+                Ok(value(|pass, x| match (x.get(0)?, x.get(1)?) {
                 (Value::Integers(a), Value::Integers(b)) => Ok(integers::binary(a, b, $integers)?.into()),
                 _ => {
                     let (left, right) = (x.float(0)?, x.float(1)?);
@@ -132,11 +124,6 @@ arithmetic! {
     sub: |a, b| a - b, i64::checked_sub;
     mul: |a, b| a * b, i64::checked_mul;
     div: |a, b| a / b, i64::checked_div;
-}
-
-/// Before opset 7 broadcasting was an attribute.
-fn old_broadcast(attributes: &Attributes, _: i64) -> Made<()> {
-    attributes.only("broadcast", 0)
 }
 
 /// A power with a constant exponent.

@@ -8,12 +8,9 @@ use crate::import::pass::{Made, Pass, axis};
 use crate::import::value::Float;
 
 /// `α·A·B + β·C`, A and B transposed or not. A linear layer is a single operation.
-pub(super) fn gemm(attributes: &Attributes, opset: i64) -> Made<Run> {
+pub(super) fn gemm(attributes: &Attributes, _: i64) -> Made<Run> {
     let (alpha, beta) = (attributes.number("alpha", 1.0)?, attributes.number("beta", 1.0)?);
     let (turn_a, turn_b) = (attributes.flag("transA", false)?, attributes.flag("transB", false)?);
-    if opset < 7 {
-        attributes.only("broadcast", 1)?;
-    }
     Ok(single(move |pass, x| {
         let (a, b, c) = (x.float(0)?, x.float(1)?, x.optional_float(2)?);
         if a.rank() != 2 || b.rank() != 2 {
