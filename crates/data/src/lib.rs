@@ -22,11 +22,13 @@ mod idx_dataset;
 mod image_file;
 #[cfg(feature = "images")]
 pub mod image_folder;
+mod k_means;
 mod loader;
 mod mixup;
 pub mod mnist;
 #[cfg(feature = "images")]
 mod orientation;
+mod palette;
 #[cfg(feature = "images")]
 mod picture;
 mod streams;
@@ -37,7 +39,9 @@ pub use dataset::{Dataset, Images};
 pub use download::{Downloader, Progress, RemoteFile};
 pub use epoch::Epoch;
 pub use error::{DataError, Result};
+pub use k_means::{Clusters, k_means};
 pub use loader::{Batch, Features, Loader};
+pub use palette::{Palette, mean_gray};
 #[cfg(feature = "images")]
 pub use picture::{Picture, Prepared};
 pub use transform::{

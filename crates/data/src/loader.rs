@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf, ranges};
 
 use crate::dataset::Images;
+use crate::palette::{Palette, mean_gray};
 use crate::transform::{Normalize, Origin, Sample, Transform};
 use crate::{mixup, streams};
 
@@ -15,7 +16,8 @@ use crate::{mixup, streams};
 pub struct Batch {
     /// (N, C, H, W), transformed and normalized.
     pub images: Tensor,
-    /// (N), the class of each image; with [mixup](Loader::mixup), of the image before it was mixed.
+    /// (N), the class of each image; with [mixup](Loader::mixup), of the image before it was mixed. For
+    /// [colorization](Loader::colorize) (N, H, W), the color of each pixel.
     pub labels: TensorOf<i32>,
     /// (N, classes), the share of each class in each image, for `soft_cross_entropy`; only with [mixup](Loader::mixup).
     pub targets: Option<Tensor>,
@@ -61,10 +63,15 @@ pub struct Loader {
     features: Option<Arc<dyn Features>>,
     /// The parameter of the distribution of mixup's weights.
     mixup: Option<f64>,
+    /// The colors of the pixels' labels, if the batches are for colorization.
+    palette: Option<Arc<Palette>>,
     device: Device,
     /// All images on the GPU, if batches are prepared there.
     on_gpu: Arc<OnceLock<GpuImages>>,
 }
+
+/// Why mixup and colorization exclude each other.
+const NO_SHARES: &str = "a pixel has one color as its label, not shares of two";
 
 /// A set of images in GPU memory.
 #[derive(Debug)]
@@ -96,6 +103,7 @@ impl Loader {
             normalize: Normalize::to_symmetric(),
             features: None,
             mixup: None,
+            palette: None,
             device: Device::Cpu,
             on_gpu: Arc::default(),
         }
@@ -155,7 +163,7 @@ impl Loader {
     fn with_transforms(self, transforms: Arc<[Arc<dyn Transform>]>) -> Self {
         let loader = Self { transforms, ..self };
         // For its panics: now, not in a worker.
-        loader.image_shape();
+        loader.transformed_shape();
         loader
     }
 
@@ -200,12 +208,39 @@ impl Loader {
     /// [`Batch::targets`].
     ///
     /// # Panics
-    /// If `alpha` is outside 0.001 to 1000.
+    /// If `alpha` is outside 0.001 to 1000, or the batches are for [colorization](Self::colorize).
     #[must_use]
     #[track_caller]
     pub fn mixup(self, alpha: f64) -> Self {
         ranges::check("Loader", "mixup", alpha, 0.001..=1000.0);
+        assert!(self.palette.is_none(), "Loader: mixup and colorize: {NO_SHARES}");
         Self { mixup: Some(alpha), ..self }
+    }
+
+    /// Makes the batches of colorization from images in RGB: each image in gray, (N, 1, H, W), the [mean](mean_gray) of its
+    /// channels after the transforms, and the labels (N, H, W), for each pixel the [nearest](Palette::nearest) color of the
+    /// palette. The CPU prepares them.
+    ///
+    /// Call it before [`normalize`](Self::normalize), which is then that of the gray images.
+    ///
+    /// # Panics
+    /// If the images are not RGB, if they are [mixed](Self::mixup), or if there is a normalization of several channels.
+    #[must_use]
+    #[track_caller]
+    pub fn colorize(self, palette: impl Into<Arc<Palette>>) -> Self {
+        let [c, h, w] = self.transformed_shape();
+        assert!(
+            c == 3,
+            "Loader: colorize: the images are (C,H,W) = ({c}, {h}, {w})\n  rule: C = 3, red, green and blue"
+        );
+        assert!(self.mixup.is_none(), "Loader: mixup and colorize: {NO_SHARES}");
+        let normalize = self.normalize.clone();
+        Self { palette: Some(palette.into()), ..self }.normalize(normalize)
+    }
+
+    /// The colors of the pixels' labels, if the batches are for [colorization](Self::colorize).
+    pub fn palette(&self) -> Option<&Palette> {
+        self.palette.as_deref()
     }
 
     /// The device of the batches. If all transforms have a GPU version, the whole set is uploaded once and the GPU prepares
@@ -219,7 +254,7 @@ impl Loader {
     /// The transforms for the GPU, if the device is one and all of them have a GPU version.
     fn gpu_steps(&self) -> Option<Vec<ImageStep>> {
         let steps: Option<Vec<ImageStep>> = self.transforms.iter().map(|transform| transform.on_gpu()).collect();
-        let of_pixels = self.device != Device::Cpu && self.features.is_none();
+        let of_pixels = self.device != Device::Cpu && self.features.is_none() && self.palette.is_none();
         steps.filter(|steps| of_pixels && steps.len() <= MAX_IMAGE_STEPS)
     }
 
@@ -233,6 +268,12 @@ impl Loader {
         if let Some(features) = &self.features {
             return features.shape();
         }
+        let [c, h, w] = self.transformed_shape();
+        [if self.palette.is_some() { 1 } else { c }, h, w]
+    }
+
+    /// The shape (C, H, W) of the images after the transforms.
+    fn transformed_shape(&self) -> [usize; 3] {
         self.transforms.iter().fold(self.images.image_shape(), |shape, transform| transform.output_shape(shape))
     }
 
@@ -309,36 +350,56 @@ impl BatchMaker {
     fn on_cpu(&self, index: usize, sample: &mut Sample) -> (Tensor, TensorOf<i32>) {
         let loader = &self.loader;
         let samples = &self.order[self.samples(index)];
-        let [c, h, w] = loader.image_shape();
-        let mut images = Tensor::zeros([samples.len(), c, h, w]);
+        let (n, [c, h, w]) = (samples.len(), loader.image_shape());
+        let mut images = Tensor::zeros([n, c, h, w]);
+        let mut colors = Vec::new();
         for (&i, y) in samples.iter().zip(images.make_mut().chunks_exact_mut(c * h * w)) {
-            if let Some(features) = &loader.features {
-                features.read(i as usize, y);
-                continue;
+            match (&loader.palette, &loader.features) {
+                (None, None) => loader.normalize.write(self.transformed(i, sample), h * w, y),
+                (None, Some(features)) => features.read(i as usize, y),
+                (Some(palette), features) => {
+                    let pixels = self.transformed(i, sample);
+                    colors.extend(palette.nearest(pixels));
+                    match features {
+                        None => loader.normalize.write(&mean_gray(pixels), h * w, y),
+                        Some(features) => features.read(i as usize, y),
+                    }
+                }
             }
-            let pixels = loader.images.image(i as usize);
-            if loader.transforms.is_empty() {
-                loader.normalize.write(pixels, h * w, y);
-                continue;
-            }
-            sample.set(pixels, loader.images.image_shape());
-            sample.set_origin(Origin { seed: loader.seed, epoch: self.epoch, index: i });
-            for (position, transform) in loader.transforms.iter().enumerate() {
-                transform.apply(sample, &mut self.key(i, position).rng());
-            }
-            assert!(
-                sample.shape() == [c, h, w],
-                "{transforms:?}: the output is (C,H,W) = {:?}, but output_shape returned {:?}",
-                sample.shape(),
-                [c, h, w],
-                transforms = loader.transforms
-            );
-            loader.normalize.write(sample.pixels(), h * w, y);
         }
-        (images, TensorOf::from_slice(&self.labels(index), samples.len()).to(loader.device))
+        let labels = match loader.palette {
+            Some(_) => {
+                let [_, h, w] = loader.transformed_shape();
+                TensorOf::from_slice(&colors, [n, h, w])
+            }
+            None => TensorOf::from_slice(&self.labels(index), n),
+        };
+        (images, labels.to(loader.device))
     }
 
-    /// The labels of a batch.
+    /// The pixels of an image after the transforms; `sample` is a workspace.
+    fn transformed<'a>(&'a self, i: u32, sample: &'a mut Sample) -> &'a [u8] {
+        let loader = &self.loader;
+        let pixels = loader.images.image(i as usize);
+        if loader.transforms.is_empty() {
+            return pixels;
+        }
+        sample.set(pixels, loader.images.image_shape());
+        sample.set_origin(Origin { seed: loader.seed, epoch: self.epoch, index: i });
+        for (position, transform) in loader.transforms.iter().enumerate() {
+            transform.apply(sample, &mut self.key(i, position).rng());
+        }
+        let shape = loader.transformed_shape();
+        assert!(
+            sample.shape() == shape,
+            "{transforms:?}: the output is (C,H,W) = {:?}, but output_shape returned {shape:?}",
+            sample.shape(),
+            transforms = loader.transforms
+        );
+        sample.pixels()
+    }
+
+    /// The classes of the images of a batch.
     fn labels(&self, index: usize) -> Vec<i32> {
         let labels = self.loader.images.labels();
         self.order[self.samples(index)].iter().map(|&i| i32::from(labels[i as usize])).collect()

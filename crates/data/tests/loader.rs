@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chainrule_data::{Batch, Images, Loader, Normalize, RandomCrop, RandomHorizontalFlip, Sample, Transform};
+use chainrule_data::{
+    Batch, Images, Loader, Normalize, Palette, RandomCrop, RandomHorizontalFlip, Sample, Transform, mean_gray,
+};
 use chainrule_tensor::{ImageStep, Key, Purpose, Rng, TensorOf};
 use proptest::prelude::*;
 
@@ -223,4 +225,55 @@ fn bounds_are_checked() {
         "Loader: mixup is 0\n  rule: 0.001 ≤ mixup ≤ 1000"
     );
     assert_eq!(Loader::new(numbered(3), 2).epoch_from(0, 2).count(), 0);
+}
+
+/// `n` images of (3, 4, 5), all different.
+fn colored(n: usize) -> Images {
+    let pixels = (0..n * 60).map(|i| (i * i * 7 + i) as u8).collect();
+    Images::new(pixels, [n, 3, 4, 5], vec![0; n], vec!["one".into()]).unwrap()
+}
+
+#[test]
+fn colorized_batches_have_the_gray_image_and_the_color_of_each_pixel_after_the_transforms() {
+    let images = colored(5);
+    let palette = Palette::of(&images, 6, 0).unwrap();
+    let loader = Loader::new(images.clone(), 2).colorize(palette.clone()).normalize(Normalize::to_unit());
+    assert_eq!(loader.image_shape(), [1, 4, 5]);
+    for batch in loader.epoch(0) {
+        let n = batch.images.shape()[0];
+        assert_eq!((batch.images.shape(), batch.labels.shape()), ([n, 1, 4, 5].into(), [n, 4, 5].into()));
+        let (values, labels) = (batch.images.to_vec(), batch.labels.to_vec());
+        for k in 0..n {
+            let pixels = images.image(2 * batch.index + k);
+            let gray: Vec<f32> = mean_gray(pixels).into_iter().map(|x| f32::from(x) / 255.0).collect();
+            assert_eq!(values[20 * k..][..20], gray);
+            assert_eq!(labels[20 * k..][..20], palette.nearest(pixels));
+        }
+    }
+    // A mirrored image has mirrored labels, and any number of workers makes the same batches.
+    let loader = loader.shuffle(3).transforms(vec![Box::new(RandomHorizontalFlip)]);
+    let all = bits(loader.epoch(1));
+    assert_eq!(all, bits(loader.clone().prefetch(2).epoch(1)));
+    let plain: Vec<Vec<i32>> = (0..5).map(|i| palette.nearest(images.image(i))).collect();
+    let mirrored = |labels: &[i32]| labels.chunks(5).flat_map(|row| row.iter().rev().copied()).collect::<Vec<i32>>();
+    let labels: Vec<i32> = all.into_iter().flat_map(|(_, _, labels)| labels).collect();
+    let mut flipped = 0;
+    for (labels, &i) in labels.chunks(20).zip(&loader.order(1)) {
+        let plain = &plain[i as usize];
+        flipped += usize::from(labels == mirrored(plain));
+        assert!(labels == plain || labels == mirrored(plain));
+    }
+    assert!((1..5).contains(&flipped), "{flipped} of 5 are mirrored");
+}
+
+#[test]
+#[should_panic(expected = "Loader: colorize: the images are (C,H,W) = (1, 2, 3)\n  rule: C = 3, red, green and blue")]
+fn gray_images_cannot_be_colorized() {
+    let _ = Loader::new(numbered(3), 2).colorize(Palette::new(vec![[0; 3]]));
+}
+
+#[test]
+#[should_panic(expected = "Loader: mixup and colorize: a pixel has one color as its label, not shares of two")]
+fn mixed_images_cannot_be_colorized() {
+    let _ = Loader::new(colored(3), 2).mixup(0.2).colorize(Palette::new(vec![[0; 3]]));
 }
