@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_autograd::Var;
+use chainrule_autograd::{Var, gradcheck};
 use chainrule_nn::init::fans;
 use chainrule_nn::nets::{
-    BlocksOptions, Fast, ReportOptions, ResNet, Small, SmallOptions, Vgg, blocks, report, resnet18, resnet18_cifar,
-    resnet20, resnet34, resnet50, vgg11_bn, vgg16_bn, vgg16_bn_cifar, vgg16_cifar, whitening_filters,
+    BlocksOptions, ColorizeNet, ColorizeOptions, Fast, ReportOptions, ResNet, Small, SmallOptions, UNet, Vgg, blocks,
+    colorize_base, colorize_residual, report, resnet18, resnet18_cifar, resnet20, resnet34, resnet50, vgg11_bn,
+    vgg16_bn, vgg16_bn_cifar, vgg16_cifar, whitening_filters,
 };
 use chainrule_nn::{Activation, Item, Module, Sequential, Visitor, unfused, weights_sha256};
-use chainrule_tensor::{Conv2dOptions, Key, Purpose, Rng, Shape, Tensor};
+use chainrule_tensor::{Conv2dOptions, Key, Purpose, Rng, Shape, Tensor, TensorOf};
 use serde_json::Value;
 
 /// A net from a seed.
@@ -33,6 +34,17 @@ const SMALL_IMAGES: [(&str, Build); 9] = [
     ("vgg16_cifar", |rng| Box::new(vgg16_cifar(10, rng))),
     ("vgg16_bn_cifar", |rng| Box::new(vgg16_bn_cifar(10, rng))),
     ("fast", |rng| Box::new(Fast::new([32, 48, 24], 10, rng))),
+];
+
+const FEW: ColorizeOptions = ColorizeOptions { nf: 4, kernel: 5, colors: 7 };
+
+/// The nets that label pixels.
+const COLORIZING: [(&str, Build); 5] = [
+    ("base", |rng| Box::new(colorize_base(ColorizeOptions::default(), rng))),
+    ("base, other settings", |rng| Box::new(colorize_base(FEW, rng))),
+    ("unet", |rng| Box::new(UNet::new(ColorizeOptions::default(), rng))),
+    ("unet, other settings", |rng| Box::new(UNet::new(FEW, rng))),
+    ("residual", |rng| Box::new(colorize_residual(FEW, rng))),
 ];
 
 fn images(shape: [usize; 4]) -> Tensor {
@@ -166,11 +178,10 @@ fn initial_weights_are_drawn_as_torchvision_draws_them() {
 }
 
 /// The bits of everything that a training step and an inference compute.
-fn outcome(net: &dyn Module, x: &Tensor) -> BTreeMap<String, Vec<u32>> {
+fn outcome(net: &dyn Module, x: &Tensor, labels: &TensorOf<i32>) -> BTreeMap<String, Vec<u32>> {
     let bits = |x: &Tensor| x.to_vec().into_iter().map(f32::to_bits).collect::<Vec<u32>>();
     let x = Var::parameter("image", x.clone());
-    let labels: Vec<i32> = (0..x.shape()[0] as i32).collect();
-    let loss = net.forward(&x).cross_entropy(&labels.into());
+    let loss = net.forward(&x).cross_entropy(labels);
     let gradients = loss.backward();
     let mut found = BTreeMap::from([("loss".to_owned(), bits(&loss.value()))]);
     found.insert("gradient of the image".into(), bits(&gradients[&x]));
@@ -193,17 +204,83 @@ fn outcome(net: &dyn Module, x: &Tensor) -> BTreeMap<String, Vec<u32>> {
 
 #[test]
 fn a_gradient_reaches_every_parameter_and_fusion_changes_no_bits() {
-    let x = images([3, 3, 32, 32]);
-    for (name, build) in SMALL_IMAGES {
+    let classes = SMALL_IMAGES.map(|(name, build)| (name, build, images([3, 3, 32, 32]), [0, 1, 2].into()));
+    let colors: Vec<i32> = (0..2 * 8 * 12).map(|i| i % 7).collect();
+    let colors = TensorOf::from_slice(&colors, [2, 8, 12]);
+    let pixels = COLORIZING.map(|(name, build)| (name, build, images([2, 1, 8, 12]), colors.clone()));
+    for (name, build, x, labels) in classes.into_iter().chain(pixels) {
         let [fused, plain] = [(); 2].map(|()| build(&mut Rng::seed(5)));
-        assert_eq!(fused.output_shape(x.shape()).expect("the images fit"), [3, 10], "{name}");
-        let fused = outcome(&*fused, &x);
-        let plain = unfused(|| outcome(&*plain, &x));
+        let fused = outcome(&*fused, &x, &labels);
+        let plain = unfused(|| outcome(&*plain, &x, &labels));
         assert_eq!(fused.keys().collect::<Vec<_>>(), plain.keys().collect::<Vec<_>>(), "{name}");
         for (what, bits) in &fused {
             assert!(*bits == plain[what], "{name}: the bits of the {what} differ");
         }
     }
+}
+
+#[test]
+fn output_shapes_are_those_of_the_outputs() {
+    let found = |build: Build, x: Tensor| {
+        let net = build(&mut Rng::seed(5));
+        let y = net.forward(&Var::constant(&x)).shape();
+        assert_eq!(net.output_shape(x.shape()).expect("the images fit"), y);
+        y
+    };
+    for (_, build) in SMALL_IMAGES {
+        assert_eq!(found(build, images([3, 3, 32, 32])), [3, 10]);
+    }
+    for ((_, build), colors) in COLORIZING.into_iter().zip([24, 7, 24, 7, 7]) {
+        assert_eq!(found(build, images([2, 1, 8, 12])), [2, colors, 8, 12]);
+    }
+}
+
+#[test]
+fn the_nets_that_colorize_have_the_sizes_that_they_state() {
+    let rng = &mut Rng::seed(0);
+    let options = ColorizeOptions::default();
+    let shapes = |net: &dyn Module| -> Vec<(String, Vec<usize>)> {
+        let weights = net.named_parameters().into_iter().filter(|(_, weight)| weight.shape().rank() == 4);
+        weights.map(|(name, weight)| (name, weight.shape().to_vec())).collect()
+    };
+    let base: ColorizeNet = colorize_base(options, rng);
+    assert_eq!(base.parameter_count(), 86_784);
+    let convolutions = |channels: [[usize; 2]; 6]| {
+        let names = ["down1.conv", "down2.conv", "middle.conv", "up1.conv", "up2.conv", "out"];
+        names.into_iter().zip(channels).map(|(name, [o, c])| (format!("{name}.weight"), vec![o, c, 3, 3])).collect()
+    };
+    let expected: Vec<_> = convolutions([[32, 1], [64, 32], [64, 64], [32, 64], [24, 32], [24, 24]]);
+    assert_eq!(shapes(&base), expected);
+    let unet: UNet = UNet::new(options, rng);
+    assert_eq!(unet.parameter_count(), 112_344);
+    let expected: Vec<_> = convolutions([[32, 1], [64, 32], [64, 64], [32, 128], [24, 64], [24, 25]]);
+    assert_eq!(shapes(&unet), expected);
+    let residual: ColorizeNet = colorize_residual(options, rng);
+    assert_eq!(residual.parameter_count(), 190_128);
+}
+
+#[test]
+fn gradients_through_skips_and_residuals_are_those_of_finite_differences() {
+    let options = ColorizeOptions { nf: 2, kernel: 3, colors: 3 };
+    let labels: Vec<i32> = (0..2 * 4 * 8).map(|i| i * 5 % 3).collect();
+    let labels = TensorOf::from_slice(&labels, [2, 4, 8]);
+    let x = images([2, 1, 4, 8]).to_f64();
+    let rng = &mut Rng::seed(3);
+    let nets: [Box<dyn Module<f64>>; 3] = [
+        Box::new(colorize_base(options, rng)),
+        Box::new(UNet::new(options, rng)),
+        Box::new(colorize_residual(options, rng)),
+    ];
+    for net in nets {
+        gradcheck(|inputs| net.forward(&inputs[0]).cross_entropy(&labels), std::slice::from_ref(&x)).unwrap();
+    }
+}
+
+#[test]
+fn sides_that_are_no_multiples_of_four_are_refused_by_the_unet() {
+    let unet: UNet = UNet::new(FEW, &mut Rng::seed(0));
+    let error = unet.output_shape(Shape::from([2, 1, 10, 8])).expect_err("10 / 4 is no whole number").to_string();
+    assert!(error.starts_with("concat: part 1 does not match part 0 outside axis 1\n"), "{error}");
 }
 
 #[test]

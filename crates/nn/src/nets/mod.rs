@@ -1,7 +1,7 @@
 //! Nets that people train and compare on images.
 //!
 //! Each is built with random weights from a [`Rng`] and takes images (N,C,H,W) to logits
-//! (N, classes). Where torchvision has the net, the paths and shapes of parameters and buffers are those of its
+//! (N, classes); those that colorize take gray images (N,1,H,W) to logits (N, colors, H, W). Where torchvision has the net, the paths and shapes of parameters and buffers are those of its
 //! `state_dict`, and so are the distributions of the initial weights.
 //!
 //! | net | images | parameters for 10 classes |
@@ -15,6 +15,7 @@
 //! | [`Fast`] | 3×32×32 | depends on its widths |
 //! | [`resnet18`], [`resnet34`], [`resnet50`] | 3×224×224 | 11 181 642, 21 289 802, 23 528 522; for 1000 classes 11 689 512, 21 797 672, 25 557 032 |
 //! | [`vgg11`], [`vgg11_bn`] | 3×224×224 | 128 807 306, 128 812 810; for 1000 classes 132 863 336, 132 868 840 |
+//! | [`colorize_base`], [`UNet`], [`colorize_residual`] | 1×H×W, sides multiples of 4 | 86 784, 112 344, 190 128 for 24 colors |
 //! | [`vgg16`], [`vgg16_bn`] | 3×224×224 | 134 301 514, 134 309 962; for 1000 classes 138 357 544, 138 365 992 |
 //!
 //! ```
@@ -26,6 +27,7 @@
 //! ```
 
 mod blocks;
+mod colorize;
 mod fast;
 mod report;
 mod resnet;
@@ -34,6 +36,7 @@ mod vgg;
 mod whitening;
 
 pub use blocks::{BlocksOptions, blocks};
+pub use colorize::{ColorizeNet, ColorizeOptions, UNet, colorize_base, colorize_residual};
 pub use fast::Fast;
 pub use report::{ReportOptions, report};
 pub use resnet::{ResNet, resnet18, resnet18_cifar, resnet20, resnet34, resnet50};
