@@ -44,6 +44,8 @@ enum Command {
     Cifar10(Box<Options>),
     /// Trains a CNN on the images of CIFAR-100
     Cifar100(Box<Options>),
+    /// Trains a CNN to color the gray images of a class of CIFAR-10: a color of a palette for each pixel
+    Colorize(Box<Options>),
     /// Trains a small net on CIFAR-100, or on half of the classes of CIFAR-10, for `transfer` to go on from
     ///
     /// It has the defaults of a recipe, which it prints. Without CIFAR-100 at hand it is trained on the first five classes of CIFAR-10.
@@ -97,22 +99,30 @@ enum Command {
     },
 }
 
+/// The command line, with the defaults of each training program.
+fn cli() -> clap::Command {
+    let with_defaults =
+        |cli: clap::Command, program: Program| cli.mut_subcommand(program.name(), |own| program.with_defaults(own));
+    Program::ALL.into_iter().fold(Cli::command(), with_defaults)
+}
+
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let recipe = presets::flags(&arguments);
-    let matches = Cli::command().get_matches_from(presets::expanded(arguments));
+    let matches = cli().get_matches_from(presets::expanded(arguments));
     let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let train = |program, options: &Options| {
         if !recipe.is_empty() {
             println!("recipe: {}", recipe.join(" "));
         }
-        train::train(program, options, Settings::of(&Cli::command(), &matches))
+        train::train(program, options, Settings::of(&cli(), &matches))
     };
     failure::exit_code_of(|| match command {
         Command::Mnist(options) => train(Program::Mnist, &options),
         Command::FashionMnist(options) => train(Program::FashionMnist, &options),
         Command::Cifar10(options) => train(Program::Cifar10, &options),
         Command::Cifar100(options) => train(Program::Cifar100, &options),
+        Command::Colorize(options) => train(Program::Colorize, &options),
         Command::Pretrain(options) => train(Program::Pretrain, &options),
         Command::Transfer(options) => train(Program::Transfer, &options),
         Command::Sweep(arguments) => sweep::run(*arguments),
@@ -153,6 +163,6 @@ fn main() -> ExitCode {
 /// The completion script, generated before printing: `clap_complete` panics with its own message on a broken pipe.
 fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "chainrule", &mut script);
+    clap_complete::generate(shell, &mut cli(), "chainrule", &mut script);
     String::from_utf8(script).expect("the script is text")
 }

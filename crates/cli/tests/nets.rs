@@ -49,7 +49,12 @@ fn every_net_of_cifar10_trains() {
 #[test]
 fn a_setting_that_a_net_does_not_have_is_named_with_the_nets_that_have_it() {
     for (flag, value, nets, others) in [
-        ("--kernel", "5", "`--net small`", &["report", "resnet18", "fast"][..]),
+        (
+            "--kernel",
+            "5",
+            "`--net small` and `--net base` and `--net unet` and `--net residual`",
+            &["report", "resnet18", "fast"][..],
+        ),
         ("--channels", "4,8", "`--net small`", &["report", "resnet20", "blocks"]),
         ("--activation", "tanh", "`--net small` and `--net report`", &["resnet18", "blocks", "vgg16"]),
         ("--conv-activation", "gelu", "`--net small` and `--net report`", &["resnet20", "fast"]),

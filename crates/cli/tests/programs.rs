@@ -98,7 +98,7 @@ fn flags_out_of_range_are_usage_errors() {
         (&["--epochs", "none"], "invalid value 'none'"),
         (&["--lr", "-1"], "expected a positive number"),
         (&["--dropout", "1"], "expected a probability of at least 0 and less than 1"),
-        (&["--kernel", "4"], "expected 3 or 5"),
+        (&["--kernel", "4"], "expected 1, 3, 5 or 7"),
         (&["--channels", "8"], "expected two positive integers"),
         (&["--activation", "step"], "relu"),
         (&["--optimizer", "lbfgs"], "adam"),

@@ -139,9 +139,9 @@ fn what_is_wrong_is_found_before_the_first_run() {
             data.path().display()
         )
     };
-    let value = "invalid value '4' for '--kernel <KERNEL>': expected 3 or 5";
+    let value = "invalid value '4' for '--kernel <KERNEL>': expected 1, 3, 5 or 7";
     refused(&data, &["--kernel", "3,5,4"], &found(value, "--kernel=4"));
-    let net = "--kernel is a setting of `--net small`; the report net does not have it";
+    let net = "--kernel is a setting of `--net small` and `--net base` and `--net unet` and `--net residual`; the report net does not have it";
     refused(&data, &["--kernel", "3", "--net", "small,report"], &found(net, "--kernel=3 --net=report"));
     let channels = "invalid value '8,16,32' for '--channels <A,B>': expected two positive integers, such as 8,16\n  \
                     a value of --channels has commas of its own: separate a list of them by semicolons, as in --channels 'A;B'";
@@ -153,7 +153,7 @@ fn what_is_wrong_is_found_before_the_first_run() {
     let output = run(&mut sweep(&data, &["--save", "x"]));
     assert!(error(&output).starts_with("error: unexpected argument '--save' found\n"), "{}", error(&output));
     let output = run(&mut program("sweep"));
-    let names = "mnist, fashion-mnist, cifar10, cifar100";
+    let names = "mnist, fashion-mnist, cifar10, cifar100, colorize";
     assert_eq!(error(&output), format!("error: name a program ({names}) or a --preset{end}"));
 }
 

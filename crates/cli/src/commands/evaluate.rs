@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chainrule::data::Palette;
 use clap::Args;
 
 use crate::compute::ComputeOptions;
@@ -35,7 +36,9 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     let source = &mut options.data.source;
     (source.data_dir, source.offline) = (data_dir.clone(), *offline);
     source.sample &= data_dir.is_none();
-    let data = options.data.load(program, options.batch_size as usize, options.seed)?;
+    options.test.test_views = test_views.unwrap_or(options.test.test_views);
+    options.check(program)?;
+    let data = options.data.load(program, options.batch_size as usize, options.seed, Palette::from_names(&classes))?;
     for note in data.notes {
         println!("note: {note}");
     }
@@ -51,8 +54,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     net.to(device);
     let test = data.test.device(device);
     println!("{} after epoch {epoch}, {} test images, {device}", program.name(), test.images().len());
-    let views = test_views.unwrap_or(options.test.test_views);
-    let found = evaluate(&*net, &objective, &test, views, &classes, || false).expect("nothing interrupts it");
+    let found =
+        evaluate(&*net, &objective, &test, options.test.test_views, &classes, || false).expect("nothing interrupts it");
     found.confusion.print();
     println!("\ntest loss {:.4}, accuracy {:.2} %", found.loss, 100.0 * found.confusion.accuracy());
     Ok(())

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::failure::Failure;
 use crate::training::memory::Limit;
-use crate::training::net::{NetOptions, refused};
+use crate::training::net::{NetKind, NetOptions, refused};
 
 /// Prints the operations of a net with output shapes, parameters, multiply-adds and memory
 #[derive(Args)]
@@ -18,10 +18,10 @@ pub struct Arguments {
     file: Option<PathBuf>,
     #[command(flatten)]
     net: NetOptions,
-    /// Channels, height and width of the images [default: 3,32,32; for torchvision's nets 3,224,224]
+    /// Channels, height and width of the images [default: 3,32,32; for torchvision's nets 3,224,224; for those of `colorize` 1,32,32]
     #[arg(long, value_name = "C,H,W")]
     input: Option<Image>,
-    /// The number of classes [default: 10; for torchvision's nets 1000]
+    /// The number of classes [default: 10; for torchvision's nets 1000; for those of `colorize` 24 colors]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     classes: Option<u32>,
 }
@@ -46,8 +46,11 @@ pub fn run(Arguments { file, net, input, classes }: &Arguments) -> Result<(), Fa
     if let Some(file) = file {
         return of_file(file, *input);
     }
-    let (default_image, default_classes) =
-        if net.kind.is_of_torchvision() { ([3, 224, 224], 1000) } else { ([3, 32, 32], 10) };
+    let (default_image, default_classes) = match net.kind {
+        NetKind::Base | NetKind::Unet | NetKind::Residual => ([1, 32, 32], 24),
+        kind if kind.is_of_torchvision() => ([3, 224, 224], 1000),
+        _ => ([3, 32, 32], 10),
+    };
     let Image(image) = input.unwrap_or(Image(default_image));
     let classes = classes.unwrap_or(default_classes) as usize;
     let model = net.build(image, classes, 0, Limit(None))?;

@@ -16,7 +16,7 @@ pub enum Augment {
     CropFlip,
     /// A flip, rotation by up to 10°, shear by up to 10° with scale 0.8 to 1.2, brightness, contrast and saturation by up to 20 %
     Report,
-    /// What suits the dataset: for digits rotation, shift and scale; for clothing crop-flip with 2; for CIFAR crop-flip and a cut-out square
+    /// What suits the dataset: for digits rotation, shift and scale; for clothing crop-flip with 2; for CIFAR crop-flip and a cut-out square, without the square for colorize
     Standard,
     /// A flip in every second epoch, and a shift by up to 2 pixels with reflected borders
     Fast,
@@ -47,6 +47,8 @@ impl Augment {
                     let side = if program == Program::Cifar100 { 8 } else { 16 };
                     vec![Box::new(RandomCrop::padded(4)), Box::new(RandomHorizontalFlip), Box::new(Cutout::new(side))]
                 }
+                // A cut-out square has no colors to learn.
+                Program::Colorize => vec![Box::new(RandomCrop::padded(4)), Box::new(RandomHorizontalFlip)],
             },
             Self::Fast => {
                 vec![Box::new(RandomCrop::padded(2).padding_mode(PaddingMode::Reflect)), Box::new(AlternatingFlip)]

@@ -1,12 +1,13 @@
 //! The images of a run: which, and how they are prepared.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use chainrule::data::{Dataset, Images, Loader, Normalize, Resize, Transform};
+use chainrule::data::{Dataset, Images, Loader, Normalize, Palette, Resize, Transform};
 use clap::{Args, ValueEnum};
 
 use super::augment::Augment;
-use super::program::Program;
+use super::program::{Labeled, Program};
 use crate::failure::Failure;
 
 /// The images and their preparation.
@@ -15,9 +16,12 @@ use crate::failure::Failure;
 pub struct DataOptions {
     #[command(flatten)]
     pub source: Source,
-    /// Only these classes, by name or number, separated by commas
-    #[arg(long, value_name = "CLASSES", value_delimiter = ',')]
+    /// Only these classes, by name or number, separated by commas; `all` is every class
+    #[arg(long, visible_alias = "class", value_name = "CLASSES", value_delimiter = ',')]
     classes: Vec<String>,
+    /// Colors of the palette of `colorize`, found by k-means in 50 000 pixels of the training images [default: 24]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..=256))]
+    pub colors: Option<u16>,
     /// Only N images of the training set, chosen by the seed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     train_images: Option<u32>,
@@ -35,7 +39,7 @@ pub struct DataOptions {
     mixup: Option<f64>,
     /// Resize the images to N×N pixels, after their random changes: 224 for torchvision's nets
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
-    size: Option<u32>,
+    pub size: Option<u32>,
     /// Range of the pixels: -1 to 1; 0 to 1; or mean 0 and standard deviation 1 by the published numbers of the dataset or of ImageNet
     #[arg(long, value_enum, default_value_t = Range::Symmetric)]
     normalize: Range,
@@ -56,7 +60,7 @@ pub struct Source {
     /// Never use the network
     #[arg(long)]
     pub offline: bool,
-    /// For `cifar10`, `pretrain` and `transfer`: the tenth of CIFAR-10 that is embedded in the program
+    /// For `cifar10`, `colorize`, `pretrain` and `transfer`: the tenth of CIFAR-10 that is embedded in the program
     #[arg(long, conflicts_with = "data_dir")]
     pub sample: bool,
 }
@@ -88,11 +92,14 @@ pub struct Data {
     /// Batches for the test.
     pub test: Loader,
     pub normalize: Normalize,
+    /// The names of what labels stand for: classes of images, or colors of pixels.
     pub classes: Vec<String>,
     /// What to say of the dataset.
     pub notes: Vec<String>,
 }
 
+/// Colors of a palette by default.
+const COLORS: u16 = 24;
 /// Images in a batch of an evaluation.
 const EVALUATED: usize = 250;
 
@@ -112,8 +119,15 @@ impl DataOptions {
         format!("{:?} {:?}", self.size, self.normalize)
     }
 
-    /// The images of a run, with `batch_size` in each batch.
-    pub fn load(&self, program: Program, batch_size: usize, seed: u64) -> Result<Data, Failure> {
+    /// The images of a run, with `batch_size` in each batch. `palette` has the colors of a saved run that labels pixels; a new
+    /// one finds its own.
+    pub fn load(
+        &self,
+        program: Program,
+        batch_size: usize,
+        seed: u64,
+        palette: Option<Palette>,
+    ) -> Result<Data, Failure> {
         let dataset = self.chosen(self.dataset(program)?, program, seed)?;
         let name = dataset.name().to_owned();
         let (notes, classes) = (dataset.notes().to_vec(), dataset.train().classes().to_vec());
@@ -125,15 +139,25 @@ impl DataOptions {
                 train.len()
             )));
         }
-        let normalize = self.normalize(program, train.image_shape()[0])?;
+        let labels_pixels = program.labeled() == Labeled::Pixels;
+        let normalize = self.normalize(program, if labels_pixels { 1 } else { train.image_shape()[0] })?;
+        let palette = match palette.filter(|_| labels_pixels) {
+            None if labels_pixels => Some(Palette::of(&train, usize::from(self.colors.unwrap_or(COLORS)), seed)?),
+            saved => saved,
+        };
+        let palette = palette.map(Arc::new);
+        let classes = palette.as_ref().map_or(classes, |palette| palette.names());
+        let prepared = |loader: Loader| match &palette {
+            Some(palette) => loader.colorize(Arc::clone(palette)).normalize(normalize.clone()),
+            None => loader.normalize(normalize.clone()),
+        };
         let resize = || self.size.map(|side| Box::new(Resize::new([side as usize; 2])) as Box<dyn Transform>);
         let evaluated = |images: Images| {
-            let loader = Loader::new(images, EVALUATED).prefetch(1).normalize(normalize.clone());
-            loader.transforms(resize().into_iter().collect())
+            prepared(Loader::new(images, EVALUATED).prefetch(1)).transforms(resize().into_iter().collect())
         };
         let transforms = self.augment.transforms(program).into_iter().chain(resize());
         let train = Loader::new(train, batch_size).shuffle(seed).transforms(transforms.collect());
-        let train = train.drop_last(self.drop_last).prefetch(self.workers as usize).normalize(normalize.clone());
+        let train = prepared(train.drop_last(self.drop_last).prefetch(self.workers as usize));
         let train = if let Some(alpha) = self.mixup { train.mixup(alpha) } else { train };
         let validation = validation.map(evaluated);
         let test = evaluated(test);
@@ -159,7 +183,7 @@ impl DataOptions {
             dataset = dataset.map(|images| images.only_classes(&[0, 1, 2, 3, 4]))?;
             let names = dataset.train().classes().join(", ");
             dataset = dataset.with_note(format!("half of the classes: {names}"));
-        } else if !self.classes.is_empty() {
+        } else if !self.classes.is_empty() && self.classes != ["all"] {
             let all = dataset.train().classes();
             let number = |class: &String| {
                 let named = all.iter().position(|name| name == class);

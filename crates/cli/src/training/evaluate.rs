@@ -1,16 +1,17 @@
-//! How well a net classifies a set of images.
+//! How well a net classifies a set of images, or their pixels.
 
 use chainrule::data::Loader;
 use chainrule::prelude::*;
 
 use super::objective::Objective;
 use super::out::Answers;
+use super::program::Labeled;
 use super::report::Confusion;
 use super::views::TestViews;
 
 /// The result of an evaluation.
 pub struct Evaluation {
-    /// The mean loss of the images.
+    /// The mean loss of the images or pixels.
     pub loss: f64,
     pub confusion: Confusion,
     pub answers: Answers,
@@ -26,7 +27,9 @@ pub fn evaluate(
     interrupted: impl Fn() -> bool,
 ) -> Option<Evaluation> {
     net.eval();
-    let (mut confusion, mut answers, mut sum) = (Confusion::new(classes), Answers::default(), 0.0);
+    let labeled = if images.palette().is_some() { Labeled::Pixels } else { Labeled::Images };
+    let (mut confusion, mut answers) = (Confusion::new(labeled, classes), Answers::new(labeled));
+    let (mut sum, mut count) = (0.0, 0.0);
     let mut epochs: Vec<_> =
         views.loaders(images).into_iter().map(|(weight, loader)| (weight, loader.epoch(0))).collect();
     for _ in 0..images.batches() {
@@ -42,12 +45,13 @@ pub fn evaluate(
                 .fold(mean * f64::from(weight), |sum, (weight, batch)| sum + logits(&batch.images) * f64::from(weight));
         }
         let labels = &batch.labels;
-        sum += f64::from(objective.test_loss(&mean, labels).item()) * labels.numel() as f64;
+        let n = labels.numel() as f64;
+        (sum, count) = (sum + f64::from(objective.test_loss(&mean, labels).item()) * n, count + n);
         confusion.add(&labels.to_vec(), &mean.value().argmax(1).to_vec());
         answers.add(&mean.value(), &labels.to_vec());
         if interrupted() {
             return None;
         }
     }
-    Some(Evaluation { loss: sum / images.images().len() as f64, confusion, answers })
+    Some(Evaluation { loss: sum / count, confusion, answers })
 }

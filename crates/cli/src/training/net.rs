@@ -3,11 +3,12 @@
 use std::str::FromStr;
 
 use chainrule::data::{Images, Loader, Normalize};
-use chainrule::nets::{self, BlocksOptions, Fast, ReportOptions, Small, SmallOptions};
+use chainrule::nets::{self, BlocksOptions, ColorizeOptions, Fast, ReportOptions, Small, SmallOptions, UNet};
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
 use super::memory::{self, Limit};
+use super::program::{Labeled, Program};
 use crate::failure::Failure;
 
 /// A net.
@@ -41,12 +42,23 @@ pub enum NetKind {
     TorchvisionVgg16,
     /// torchvision's VGG-16 with batch normalization, which needs more than 500 MB
     TorchvisionVgg16Bn,
+    /// For `colorize`: six convolutions, down to a quarter of the sides and up again
+    Base,
+    /// For `colorize`: base with skips, which concatenate what was there on the way down
+    Unet,
+    /// For `colorize`: base with residual blocks
+    Residual,
 }
 
 impl NetKind {
     /// Whether it is a net of torchvision for ImageNet.
     pub fn is_of_torchvision(self) -> bool {
         self.name().starts_with("torchvision-")
+    }
+
+    /// What has a label in the images of the net.
+    fn labeled(self) -> Labeled {
+        if [Self::Base, Self::Unet, Self::Residual].contains(&self) { Labeled::Pixels } else { Labeled::Images }
     }
 
     /// The name in flags.
@@ -68,7 +80,7 @@ pub struct NetOptions {
     /// Activation function after the convolutions [default: the same as --activation]
     #[arg(long, value_parser = Activation::from_str)]
     pub conv_activation: Option<Activation>,
-    /// Kernel size of the convolutions, 3 or 5 [default: 3]
+    /// Kernel size of the convolutions of the small net and of those for `colorize`: 1, 3, 5 or 7 [default: 3]
     #[arg(long, value_parser = kernel)]
     pub kernel: Option<usize>,
     /// Dropout probability between the linear layers [default: 0, for `--net report` 0.1]
@@ -80,6 +92,9 @@ pub struct NetOptions {
     /// Channels of the three blocks of the blocks net and of the fast net [default: 32,64,128 and 64,256,256]
     #[arg(long, value_parser = numbers::<3>, value_name = "A,B,C")]
     pub widths: Option<[usize; 3]>,
+    /// Outputs of the first convolution of the nets for `colorize`; those in the middle have twice as many [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub nf: Option<u16>,
 }
 
 /// N positive integers, separated by commas.
@@ -101,17 +116,34 @@ fn probability(text: &str) -> Result<f64, String> {
 
 fn kernel(text: &str) -> Result<usize, String> {
     match text {
+        "1" => Ok(1),
         "3" => Ok(3),
         "5" => Ok(5),
-        _ => Err("expected 3 or 5".into()),
+        "7" => Ok(7),
+        _ => Err("expected 1, 3, 5 or 7".into()),
     }
 }
 
 impl NetOptions {
+    /// Checks that the net is one for the program, and its settings.
+    pub fn check(&self, program: Program) -> Result<(), Failure> {
+        let (net, own) = (self.kind.name(), program.name());
+        match (self.kind.labeled(), program.labeled()) {
+            (Labeled::Images, Labeled::Pixels) => Err(Failure::Usage(format!(
+                "--net {net} labels images, and `{own}` labels pixels: use --net base, --net unet or --net residual"
+            ))),
+            (Labeled::Pixels, Labeled::Images) => {
+                Err(Failure::Usage(format!("--net {net} labels pixels, for `colorize`; `{own}` labels images")))
+            }
+            _ => self.check_settings(),
+        }
+    }
+
     /// Checks that a flag is given only with a net that has this setting.
-    pub fn check(&self) -> Result<(), Failure> {
-        let settings: [(&str, bool, &[NetKind]); 6] = [
-            ("--kernel", self.kernel.is_some(), &[NetKind::Small]),
+    fn check_settings(&self) -> Result<(), Failure> {
+        let settings: [(&str, bool, &[NetKind]); 7] = [
+            ("--kernel", self.kernel.is_some(), &[NetKind::Small, NetKind::Base, NetKind::Unet, NetKind::Residual]),
+            ("--nf", self.nf.is_some(), &[NetKind::Base, NetKind::Unet, NetKind::Residual]),
             ("--channels", self.channels.is_some(), &[NetKind::Small]),
             ("--activation", self.activation.is_some(), &[NetKind::Small, NetKind::Report]),
             ("--conv-activation", self.conv_activation.is_some(), &[NetKind::Small, NetKind::Report]),
@@ -143,7 +175,7 @@ impl NetOptions {
         seed: u64,
         limit: Limit,
     ) -> Result<Box<dyn Module>, Failure> {
-        self.check()?;
+        self.check_settings()?;
         let rng = &mut Rng::seed(seed);
         let activation = self.activation.unwrap_or(Activation::Relu);
         let conv_activation = self.conv_activation.unwrap_or(activation);
@@ -195,7 +227,24 @@ impl NetOptions {
             NetKind::TorchvisionVgg11Bn => Box::new(nets::vgg11_bn(outputs, rng)),
             NetKind::TorchvisionVgg16 => Box::new(nets::vgg16(outputs, rng)),
             NetKind::TorchvisionVgg16Bn => Box::new(nets::vgg16_bn(outputs, rng)),
+            NetKind::Base => Box::new(nets::colorize_base(self.colorize(outputs, limit)?, rng)),
+            NetKind::Unet => Box::new(UNet::new(self.colorize(outputs, limit)?, rng)),
+            NetKind::Residual => Box::new(nets::colorize_residual(self.colorize(outputs, limit)?, rng)),
         })
+    }
+
+    /// The settings of a net that colorizes, whose weights fit into memory.
+    fn colorize(&self, colors: usize, limit: Limit) -> Result<ColorizeOptions, Failure> {
+        let defaults = ColorizeOptions::default();
+        let nf = self.nf.map_or(defaults.nf, usize::from);
+        let settings = ColorizeOptions { nf, kernel: self.kernel.unwrap_or(defaults.kernel), colors };
+        // The residual net has the most weights: about 20·NF² and 2·NF·colors + 3·colors² for each element of a kernel.
+        let (nf, colors) = (nf as f64, colors as f64);
+        let weights =
+            (settings.kernel * settings.kernel) as f64 * (20.0 * nf * nf + 2.0 * nf * colors + 3.0 * colors * colors);
+        let bytes = weights * size_of::<f32>() as f64;
+        memory::require(limit, &format!("a net of up to {weights:.0} weights"), bytes, "use a smaller --nf")?;
+        Ok(settings)
     }
 }
 
@@ -211,15 +260,24 @@ fn require_blocks(inputs: usize, widths: [usize; 3], limit: Limit) -> Result<(),
     )
 }
 
-/// Checks that a net takes images of `[channels, height, width]` to `outputs` logits, before computing anything.
-pub fn check_shapes(net: &dyn Module, image: [usize; 3], outputs: usize) -> Result<(), Failure> {
+/// Checks that a net takes images of `[channels, height, width]` to `outputs` logits for each image or pixel, before computing
+/// anything.
+pub fn check_shapes(net: &dyn Module, image: [usize; 3], outputs: usize, labeled: Labeled) -> Result<(), Failure> {
     let [c, h, w] = image;
     // Two, because batch normalization in training needs more than one element of each channel.
     let out = net.output_shape(Shape::from([2, c, h, w])).map_err(|error| refused(image, &error))?;
-    if out == [2, outputs] {
+    let needed = match labeled {
+        Labeled::Images => Shape::from([2, outputs]),
+        Labeled::Pixels => Shape::from([2, outputs, h, w]),
+    };
+    if out == needed {
         return Ok(());
     }
-    Err(Failure::Usage(format!("the output of the net is {out} for two images, but {outputs} outputs are needed")))
+    let text = match labeled {
+        Labeled::Images => format!("{outputs} outputs are needed"),
+        Labeled::Pixels => format!("{needed} is needed; use images whose sides are multiples of 4"),
+    };
+    Err(Failure::Usage(format!("the output of the net is {out} for two images, but {text}")))
 }
 
 /// The failure of a net that does not accept images of `[channels, height, width]`.

@@ -3,17 +3,23 @@
 use std::path::PathBuf;
 
 use chainrule::prelude::*;
-use clap::{ArgGroup, Args, ValueEnum};
+use clap::{ArgGroup, Args, Command, ValueEnum};
 
 use super::data::DataOptions;
 use super::memory::Limit;
 use super::net::NetOptions;
+use super::objective::LossKind;
 use super::presets::RecipeName;
+use super::program::{Labeled, Program};
 use super::recipe::RecipeOptions;
 use super::transfer::TransferOptions;
 use super::views::TestViews;
 use crate::compute::ComputeOptions;
+use crate::failure::Failure;
 use crate::numbers::{positive, share};
+
+/// The temperature of annealed means in the paper that proposed them (Zhang, Isola, Efros: "Colorful image colorization", 2016).
+pub const TEMPERATURE: f64 = 0.38;
 
 /// The options of training.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +52,9 @@ pub struct Options {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub test: TestOptions,
+    /// For `colorize --out`: the temperature of the pictures by annealed means; near 0 the most probable colors, 1 their mean by the net's probabilities [default: 0.38]
+    #[arg(long, value_name = "T", value_parser = positive, allow_negative_numbers = true)]
+    temperature: Option<f64>,
     /// Do not train: find a learning rate by a range test, print it and, with FILE, draw the losses (SVG; in a build with `--features plots`)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save", "save_best", "resume", "json", "out"])]
     #[allow(clippy::option_option)] // a flag whose value is optional, in the form that clap knows
@@ -194,21 +203,60 @@ impl OptimizerOptions {
     }
 
     /// Checks that a flag is given only with an optimizer that has it.
-    pub fn check(&self) -> Result<(), crate::failure::Failure> {
+    fn check(&self) -> Result<(), Failure> {
         let has_momentum = matches!(self.kind, OptimizerKind::Momentum | OptimizerKind::Nesterov);
         if self.momentum.is_some() && !has_momentum {
             let text = "--momentum is a setting of `--optimizer momentum` and `--optimizer nesterov`";
-            return Err(crate::failure::Failure::Usage(text.into()));
+            return Err(Failure::Usage(text.into()));
         }
         if self.momentum == Some(0.0) && self.kind == OptimizerKind::Nesterov {
             let text = "--momentum 0: Nesterov momentum must be positive; use `--optimizer sgd` for none";
-            return Err(crate::failure::Failure::Usage(text.into()));
+            return Err(Failure::Usage(text.into()));
         }
         Ok(())
     }
 }
 
 impl Options {
+    /// A parser of the flags of a training program, without its name before them.
+    pub fn parser(program: Program) -> Command {
+        program.with_defaults(Self::augment_args(Command::new(program.name()).no_binary_name(true)))
+    }
+
+    /// Checks that a flag is given only with a net, an optimizer and a program that have it.
+    ///
+    /// # Errors
+    /// The first that is not.
+    pub fn check(&self, program: Program) -> Result<(), Failure> {
+        self.net.check(program)?;
+        self.optimizer.check()?;
+        if program.labeled() == Labeled::Images {
+            let own = [("--colors", self.data.colors.is_some()), ("--temperature", self.temperature.is_some())];
+            return match own.into_iter().find(|(_, given)| *given) {
+                Some((flag, _)) => Err(Failure::Usage(format!("{flag} is a setting of `colorize`"))),
+                None => Ok(()),
+            };
+        }
+        let of_images = [
+            ("--mixup", self.data.mixes()),
+            ("--size", self.data.size.is_some()),
+            ("--loss", self.recipe.loss != LossKind::CrossEntropy),
+            ("--test-views", self.test.test_views != TestViews::One),
+        ];
+        match of_images.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(Failure::Usage(format!(
+                "{flag} is for programs whose images have a label each; `{}` labels pixels",
+                program.name()
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The temperature of annealed means.
+    pub fn temperature(&self) -> f64 {
+        self.temperature.unwrap_or(TEMPERATURE)
+    }
+
     /// The memory that the run may take.
     pub fn memory(&self) -> Limit {
         Limit(self.memory)

@@ -1,8 +1,11 @@
 //! The subcommands that train: their datasets, and what these need.
 
+use std::fmt;
 use std::path::Path;
 
 use chainrule::data::{DataError, Dataset, Normalize, cifar10, cifar100, fashion_mnist, mnist};
+use clap::Command;
+use serde::{Deserialize, Serialize};
 
 use super::report;
 
@@ -13,14 +16,40 @@ pub enum Program {
     FashionMnist,
     Cifar10,
     Cifar100,
+    Colorize,
     Pretrain,
     Transfer,
 }
 
+/// What has a label.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Labeled {
+    #[default]
+    Images,
+    Pixels,
+}
+
+impl fmt::Display for Labeled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Images => "images",
+            Self::Pixels => "pixels",
+        })
+    }
+}
+
 impl Program {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Mnist, Self::FashionMnist, Self::Cifar10, Self::Cifar100, Self::Pretrain, Self::Transfer];
+    pub const ALL: [Self; 7] = [
+        Self::Mnist,
+        Self::FashionMnist,
+        Self::Cifar10,
+        Self::Cifar100,
+        Self::Colorize,
+        Self::Pretrain,
+        Self::Transfer,
+    ];
 
     /// The name of the subcommand.
     pub fn name(self) -> &'static str {
@@ -29,6 +58,7 @@ impl Program {
             Self::FashionMnist => "fashion-mnist",
             Self::Cifar10 => "cifar10",
             Self::Cifar100 => "cifar100",
+            Self::Colorize => "colorize",
             Self::Pretrain => "pretrain",
             Self::Transfer => "transfer",
         }
@@ -39,9 +69,24 @@ impl Program {
         Self::ALL.into_iter().find(|program| program.name() == name)
     }
 
+    /// What has a label in the batches.
+    pub fn labeled(self) -> Labeled {
+        if self == Self::Colorize { Labeled::Pixels } else { Labeled::Images }
+    }
+
+    /// The command with the flags of training programs, with the defaults of this one where it has its own.
+    pub fn with_defaults(self, command: Command) -> Command {
+        let defaults: &[(&str, &str)] = match self {
+            Self::Colorize => &[("net", "base"), ("classes", "horse"), ("batch_size", "100"), ("epochs", "30")],
+            _ => &[],
+        };
+        let with = |command: Command, &(flag, value)| command.mut_arg(flag, |flag| flag.default_value(value));
+        defaults.iter().fold(command, with)
+    }
+
     /// Whether its images are those of CIFAR-10.
     pub fn is_cifar10(self) -> bool {
-        matches!(self, Self::Cifar10 | Self::Pretrain | Self::Transfer)
+        matches!(self, Self::Cifar10 | Self::Colorize | Self::Pretrain | Self::Transfer)
     }
 
     /// The dataset: from a directory, embedded, downloaded earlier, or downloaded now.
@@ -50,7 +95,7 @@ impl Program {
         match self {
             Self::Mnist => mnist::load(directory, offline, progress),
             Self::FashionMnist => fashion_mnist::load(directory, offline, progress),
-            Self::Cifar10 | Self::Transfer => cifar10::load(directory, offline, progress),
+            Self::Cifar10 | Self::Colorize | Self::Transfer => cifar10::load(directory, offline, progress),
             // CIFAR-100 if it is there; it is not downloaded for this.
             Self::Pretrain => cifar100::load(directory, cifar100::Labels::Fine, true, progress)
                 .or_else(|_| cifar10::load(directory, offline, progress)),
@@ -63,7 +108,9 @@ impl Program {
         Normalize::new(match self {
             Self::Mnist => &[(0.1307, 0.3081)],
             Self::FashionMnist => &[(0.2860, 0.3530)],
-            Self::Cifar10 | Self::Pretrain | Self::Transfer => &[(0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616)],
+            Self::Cifar10 | Self::Colorize | Self::Pretrain | Self::Transfer => {
+                &[(0.4914, 0.2470), (0.4822, 0.2435), (0.4465, 0.2616)]
+            }
             Self::Cifar100 => &[(0.5071, 0.2673), (0.4865, 0.2564), (0.4409, 0.2762)],
         })
     }

@@ -19,7 +19,7 @@ use crate::numbers::{positive, share};
 pub struct RecipeOptions {
     /// The loss
     #[arg(long, value_enum, default_value_t = LossKind::CrossEntropy)]
-    loss: LossKind,
+    pub loss: LossKind,
     /// Learning rate over the run: the same; a tenth after each third; down to 0 along a cosine; up to --lr along a cosine in 30 % of the steps, then down; or along straight lines from 0.2 to 1 times --lr in 23 % of the steps, then down to 0.07
     #[arg(long, value_enum, default_value_t = ScheduleKind::Constant)]
     schedule: ScheduleKind,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::program::Labeled;
 use crate::failure::Failure;
 
 /// The file of JSON lines, if requested.
@@ -59,39 +60,49 @@ fn append(path: &Path, completed: u64) -> io::Result<File> {
     Ok(file)
 }
 
-/// The confusion matrix: how many images of each class were classified as each class.
+/// The confusion matrix: how many images or pixels of each class were classified as each class. The classes of pixels are
+/// colors.
 pub struct Confusion {
+    labeled: Labeled,
     classes: Vec<String>,
     counts: Vec<Vec<u32>>,
 }
 
 impl Confusion {
     /// A matrix of zeros.
-    pub fn new(classes: &[String]) -> Self {
-        Self { classes: classes.to_vec(), counts: vec![vec![0; classes.len()]; classes.len()] }
+    pub fn new(labeled: Labeled, classes: &[String]) -> Self {
+        Self { labeled, classes: classes.to_vec(), counts: vec![vec![0; classes.len()]; classes.len()] }
     }
 
-    /// Counts a batch of images.
+    /// The counts: rows for the true classes, columns for the predicted ones.
+    pub fn counts(&self) -> &[Vec<u32>] {
+        &self.counts
+    }
+
+    /// Counts a batch.
     pub fn add(&mut self, labels: &[i32], predicted: &[i32]) {
         for (&label, &class) in labels.iter().zip(predicted) {
             self.counts[label as usize][class as usize] += 1;
         }
     }
 
-    /// The share of correctly classified images.
+    /// The share of what was classified correctly.
     pub fn accuracy(&self) -> f64 {
         let right: u32 = (0..self.classes.len()).map(|c| self.counts[c][c]).sum();
         f64::from(right) / f64::from(self.counts.iter().flatten().sum::<u32>().max(1))
     }
 
-    /// The share of correctly classified images of each class; 0 for a class without images.
+    /// The same of each class; 0 for a class of which there is nothing.
     pub fn per_class(&self) -> Vec<f64> {
         let share = |c: usize| f64::from(self.counts[c][c]) / f64::from(self.counts[c].iter().sum::<u32>().max(1));
         (0..self.classes.len()).map(share).collect()
     }
 
-    /// Prints the accuracy of each class and the matrix.
+    /// Prints the accuracy of each class, and the matrix or, for pixels, how frequent each color is.
     pub fn print(&self) {
+        if self.labeled == Labeled::Pixels {
+            return self.print_colors();
+        }
         let width = self.classes.iter().map(|c| c.chars().count()).max().unwrap_or(0).max(5);
         println!("\naccuracy by class");
         for (class, share) in self.classes.iter().zip(self.per_class()) {
@@ -103,6 +114,15 @@ impl Confusion {
         for (class, row) in self.classes.iter().zip(&self.counts) {
             let cells: Vec<String> = row.iter().map(|n| format!("{n:>6}")).collect();
             println!("  {class:<width$} {}", cells.join(""));
+        }
+    }
+
+    fn print_colors(&self) {
+        let all = f64::from(self.counts.iter().flatten().sum::<u32>().max(1));
+        println!("\naccuracy by color, and the share of the pixels that have it");
+        for ((color, share), row) in self.classes.iter().zip(self.per_class()).zip(&self.counts) {
+            let of_all = f64::from(row.iter().sum::<u32>()) / all;
+            println!("  {color}  {:6.2} %  {:6.2} %", 100.0 * share, 100.0 * of_all);
         }
     }
 }

@@ -64,7 +64,10 @@ fn measured(body: impl FnOnce()) -> f64 {
 }
 
 fn forward_and_backward(net: &dyn Module, recipe: &Recipe, [c, h, w]: [usize; 3], images: usize, training: bool) {
-    let (x, labels) = (Tensor::zeros([images, c, h, w]), TensorOf::<i32>::zeros(images));
+    let x = Tensor::zeros([images, c, h, w]);
+    // One for each image or, if the net has logits for each of its pixels, (N, outputs, H, W), for each of these.
+    let outputs = net.output_shape(x.shape()).expect("the images were checked").to_vec();
+    let labels = TensorOf::<i32>::zeros(Shape::from([&outputs[..1], &outputs[2..]].concat()));
     net.set_training(training);
     if training {
         drop(recipe.loss_of(net, &x, &labels, None).0.backward());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use chainrule::prelude::*;
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use super::memory::Limit;
 use super::objective::Objective;
@@ -42,8 +42,7 @@ impl SavedNet {
         };
         let program = Program::named(settings.program())
             .ok_or_else(|| wrong(format!("it has no command `{}`", settings.program())))?;
-        let command = Options::augment_args(Command::new(program.name()).no_binary_name(true));
-        let options = command
+        let options = Options::parser(program)
             .try_get_matches_from(settings.arguments())
             .and_then(|matches| Options::from_arg_matches(&matches))
             .map_err(|error| wrong(error.to_string().lines().next().unwrap_or_default().to_owned()))?;

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command};
 use crate::failure::Failure;
 
 /// Flags that change where a run reads and writes, how long it is, or what it shows, but not the bits of a step.
-const OTHER_FLAGS: [&str; 24] = [
+const OTHER_FLAGS: [&str; 25] = [
     "allow-nan",
     "cache-features",
     "data-dir",
@@ -29,6 +29,7 @@ const OTHER_FLAGS: [&str; 24] = [
     "save",
     "save-best",
     "save-every",
+    "temperature",
     "threads",
     "trace-step",
     "tui",

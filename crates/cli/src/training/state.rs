@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use chainrule::data::Images;
+use chainrule::data::{Loader, Palette};
 use chainrule::nn::Ema;
 use chainrule::prelude::*;
 
@@ -16,9 +16,9 @@ pub struct Sums {
     /// The sum of the mean losses of the batches.
     pub loss: f64,
     pub batches: u64,
-    /// The number of correctly classified images.
+    /// The number of images or pixels with a label, and of those that were classified correctly.
+    pub labels: u64,
     pub correct: u64,
-    pub images: u64,
 }
 
 impl Sums {
@@ -27,9 +27,9 @@ impl Sums {
         self.loss / self.batches.max(1) as f64
     }
 
-    /// The share of correctly classified images.
+    /// The share of what was classified correctly.
     pub fn accuracy(&self) -> f64 {
-        self.correct as f64 / self.images.max(1) as f64
+        self.correct as f64 / self.labels.max(1) as f64
     }
 }
 
@@ -52,7 +52,7 @@ pub struct State {
     pub best: Option<Best>,
 }
 
-/// The keys of an epoch's sums in a checkpoint.
+/// The keys of an epoch's sums in a checkpoint; "images" are the labels, also if pixels have them.
 const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
 /// The keys of the best epoch.
 const BEST: [&str; 2] = ["best accuracy", "best epoch"];
@@ -61,7 +61,8 @@ const ARITHMETIC: &str = "arithmetic";
 /// The keys of the training data: the number of images, and a checksum of their pixels and labels.
 const COUNT: &str = "training images";
 const CHECKSUM: &str = "checksum of the training images";
-/// The keys of what a net is built from besides its flags: the shape of an image, and the names of the classes, one a line.
+/// The keys of what a net is built from besides its flags: the shape of an image, and the names of the classes or colors, one a
+/// line.
 const IMAGE: &str = "image";
 const CLASSES: &str = "classes";
 
@@ -71,9 +72,18 @@ pub fn image(entries: &BTreeMap<String, String>) -> Option<[usize; 3]> {
     sizes?.try_into().ok()
 }
 
-/// The names of the classes among the entries of a checkpoint.
+/// The names of the classes or colors among the entries of a checkpoint.
 pub fn classes(entries: &BTreeMap<String, String>) -> Option<Vec<String>> {
     Some(entries.get(CLASSES)?.lines().map(str::to_owned).collect())
+}
+
+/// The colors of a saved run; `None` if it does not label pixels.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn palette(path: &Path) -> Result<Option<Palette>, Failure> {
+    let checkpoint = Checkpoint::load(path)?;
+    Ok(classes(&checkpoint.progress().settings).and_then(|names| Palette::from_names(&names)))
 }
 
 /// What determines the bits of a run.
@@ -87,14 +97,15 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Of a run on images of `[channels, height, width]`, as the net sees them.
-    pub fn new(settings: Settings, arithmetic: String, train: &Images, image: [usize; 3]) -> Self {
+    /// `classes` are the names of what labels stand for.
+    pub fn new(settings: Settings, arithmetic: String, train: &Loader, classes: &[String]) -> Self {
+        let images = train.images();
         let mut checksum = crc32fast::Hasher::new();
-        checksum.update(train.pixels());
-        checksum.update(train.labels());
+        checksum.update(images.pixels());
+        checksum.update(images.labels());
         let checksum = format!("crc32 {:08x}", checksum.finalize());
-        let classes = train.classes().to_vec();
-        Self { settings, arithmetic, images: train.len(), checksum, image, classes }
+        let (image, classes) = (train.image_shape(), classes.to_vec());
+        Self { settings, arithmetic, images: images.len(), checksum, image, classes }
     }
 
     /// Saves a checkpoint.
@@ -119,7 +130,7 @@ impl Identity {
             entry(CLASSES, self.classes.join("\n")),
         ]);
         // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
-        let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.images];
+        let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.labels];
         at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
         if let Some(Best { accuracy, epoch }) = best {
             let values = [accuracy.to_bits(), *epoch];
@@ -155,8 +166,8 @@ impl Identity {
         }
         println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
         let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok());
-        let [loss, batches, correct, images] = SUMS.map(|key| number(key).unwrap_or(0));
-        let sums = Sums { loss: f64::from_bits(loss), batches, correct, images };
+        let [loss, batches, correct, labels] = SUMS.map(|key| number(key).unwrap_or(0));
+        let sums = Sums { loss: f64::from_bits(loss), batches, labels, correct };
         let [accuracy, epoch] = BEST.map(number);
         let best = accuracy.zip(epoch).map(|(bits, epoch)| Best { accuracy: f64::from_bits(bits), epoch });
         Ok(State { at, sums, best })

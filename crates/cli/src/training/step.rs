@@ -7,7 +7,7 @@ use chainrule::prelude::*;
 use super::recipe::Recipe;
 use super::state::Sums;
 
-/// The sums of the losses and of the correctly classified images, on the device of the net: no step synchronizes to
+/// The sums of the losses and of the correctly classified images or pixels, on the device of the net: no step synchronizes to
 /// report its loss.
 pub struct Totals([TensorOf<f64>; 2]);
 

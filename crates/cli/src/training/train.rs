@@ -16,11 +16,11 @@ use super::finite::Finite;
 use super::net::{NetKind, check_shapes, whiten};
 use super::options::Options;
 use super::out::{self, Outcome, Recorder};
-use super::program::Program;
+use super::program::{Labeled, Program};
 use super::recipe::Recipe;
 use super::report::Events;
 use super::settings::Settings;
-use super::state::{Best, Identity, State, Sums};
+use super::state::{self, Best, Identity, State, Sums};
 use super::step::{Totals, step};
 use super::step_trace;
 use super::steps::Steps;
@@ -29,11 +29,12 @@ use crate::failure::Failure;
 
 /// Trains as the command line says, reports, saves.
 pub fn train(program: Program, options: &Options, settings: Settings) -> Result<(), Failure> {
-    options.net.check()?;
-    options.optimizer.check()?;
+    options.check(program)?;
     let device = options.compute.prepare()?;
+    let palette = options.files.resume.as_ref().filter(|_| program.labeled() == Labeled::Pixels);
+    let palette = palette.map(|path| state::palette(path)).transpose()?.flatten();
     let Data { name, mut train, validation, mut test, normalize, classes, notes } =
-        options.data.load(program, options.batch_size as usize, options.seed)?;
+        options.data.load(program, options.batch_size as usize, options.seed, palette)?;
     for note in notes {
         println!("note: {note}");
     }
@@ -46,7 +47,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     }
     let net = options.net.build(image, objective.outputs(), options.seed, options.memory())?;
     let net = &*net;
-    check_shapes(net, image, objective.outputs())?;
+    check_shapes(net, image, objective.outputs(), program.labeled())?;
     if options.net.kind == NetKind::Fast {
         whiten(net, train.images(), normalize);
     }
@@ -59,7 +60,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     let mut validation = validation.map(|loader| loader.device(device));
     let recipe = Recipe::new(options, objective, net, train.batches())?;
     let flags = settings.entries().filter(|(key, _)| key.starts_with("--")).collect();
-    let identity = Identity::new(settings, options.compute.arithmetic(device), train.images(), image);
+    let identity = Identity::new(settings, options.compute.arithmetic(device), &train, &classes);
     net.to(device);
     let mut sets = vec![("train", &mut train), ("test", &mut test)];
     sets.extend(validation.as_mut().map(|loader| ("validation", loader)));
@@ -93,6 +94,8 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
             settings: flags,
             net,
             data: &name,
+            labeled: program.labeled(),
+            classes: &classes,
             train: &train,
             test: test.images(),
             epochs: options.epochs,
@@ -100,7 +103,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
             arithmetic: options.compute.arithmetic(device),
         });
         let batch = train.epoch(0).next().expect("there is an image");
-        Recorder::open(folder, config, net, &batch, &state.at)
+        Recorder::open(folder, config, net, &batch, options.temperature(), &state.at)
     });
     let recorder = recorder.transpose()?;
     // On a GPU, reading the weights after every step would synchronize with it.
@@ -200,7 +203,7 @@ impl Run<'_> {
         let epoch = self.state.at.epoch as u32;
         self.recipe.start_epoch(self.net, epoch.into());
         let train = self.train.clone();
-        let (started, seen) = (Instant::now(), self.state.sums.images);
+        let (started, mut images) = (Instant::now(), 0);
         let State { at, sums, .. } = &self.state;
         let (steps, first) = (train.batches() as u64, at.batch);
         let (epochs, loss) = (self.options.epochs, sums.loss());
@@ -225,7 +228,8 @@ impl Run<'_> {
             let mut recorded = self.recorder.as_mut().map_or(Ok(()), Recorder::after_step);
             let State { at, sums, .. } = &mut self.state;
             sums.batches += 1;
-            sums.images += batch.labels.numel() as u64;
+            sums.labels += batch.labels.numel() as u64;
+            images += batch.images.shape()[0] as u64;
             at.step += 1;
             at.batch = batch.index as u64 + 1;
             if let Some(steps) = &mut self.steps {
@@ -237,7 +241,7 @@ impl Run<'_> {
             let stop = interrupt::requested();
             if at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
                 totals.read(sums);
-                progress = EpochProgress { done: at.batch, loss: sums.loss(), images: sums.images - seen, ..progress };
+                progress = EpochProgress { done: at.batch, loss: sums.loss(), images, ..progress };
                 self.display.step(&progress);
                 self.check_finite(finite.as_ref())?;
                 let State { at, sums, .. } = &self.state;
@@ -288,7 +292,7 @@ impl Run<'_> {
         let recorded = self.recorder.as_mut().map_or(Ok(()), |recorder| {
             // The feature maps are those of the net that was evaluated.
             let _averaged = self.ema.as_ref().map(|ema| ema.averaged(self.net));
-            recorder.epoch(at.step, &result, &test.answers, self.net, &self.test)
+            recorder.epoch(at.step, &result, (&test.confusion, &test.answers), self.net, &self.test)
         });
         (*sums, at.epoch, at.batch) = (Sums::default(), result.epoch, 0);
         let step = at.step;

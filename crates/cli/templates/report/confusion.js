@@ -2,6 +2,9 @@
 
 const opened = { label: null, predicted: null };
 
+/** A class by its name; a color by a square of it, too. */
+const named = (name) => (labeled === "pixels" ? [swatch(name), name] : [name]);
+
 /** The matrix of the last evaluation at the step of the slider, or of the first one if there was none yet. */
 function matrixAt(step) {
   const done = data.matrices.filter((matrix) => matrix.step <= step);
@@ -14,16 +17,21 @@ function drawMatrix() {
   $("matrix-note").textContent = early
     ? `At step ${count(position.step)} the net had not been evaluated yet; this is after epoch ${matrix.epoch}.`
     : `This is after epoch ${matrix.epoch}; it follows the slider.`;
+  if (labeled === "pixels") {
+    $("confusion-title").textContent = "Which colors are confused";
+    $("confusion-what").textContent = "color";
+    $("confusion-cell").textContent = "how many pixels it counts";
+  }
   const small = classes.length > 20;
   $("matrix").className = `${small ? "small" : ""} ${classes.some((name) => name.length > 3) ? "long" : ""}`;
-  const head = make("thead", {}, make("tr", {}, make("th"), ...classes.map((name) => make("th", { scope: "col", title: name }, make("span", {}, name)))));
+  const head = make("thead", {}, make("tr", {}, make("th"), ...classes.map((name) => make("th", { scope: "col", title: name }, make("span", {}, ...named(name))))));
   const rows = matrix.counts.map((row, label) => {
     const total = Math.max(1, row.reduce((a, b) => a + b, 0));
     const cells = row.map((n, predicted) => {
       const share = n / total;
       // The square root makes few mistakes visible.
       const style = `--shade: var(${label === predicted ? "--cell" : "--cell-wrong"}); --share: ${(0.85 * Math.sqrt(share)).toFixed(3)}`;
-      const title = `${n} of ${total} images of ${classes[label]} were classified as ${classes[predicted]} (${percent(share)})`;
+      const title = `${n} of ${total} ${labeled} of ${classes[label]} were classified as ${classes[predicted]} (${percent(share)})`;
       const pressed = String(opened.label === label && opened.predicted === predicted);
       const button = make("button", { title, "aria-label": title, "aria-pressed": pressed, dataset: { label, predicted } }, n ? String(n) : "");
       button.setAttribute("style", style);
@@ -33,7 +41,7 @@ function drawMatrix() {
       });
       return make("td", {}, button);
     });
-    return make("tr", {}, make("th", { scope: "row" }, classes[label]), ...cells);
+    return make("tr", {}, make("th", { scope: "row" }, ...named(classes[label])), ...cells);
   });
   const focused = document.activeElement?.dataset?.label ? { ...document.activeElement.dataset } : null;
   $("matrix").replaceChildren(head, make("tbody", {}, ...rows));
@@ -54,6 +62,12 @@ function openMistake() {
 function drawCell(matrix) {
   const { label, predicted } = opened;
   const n = matrix.counts[label][predicted];
+  if (labeled === "pixels") {
+    const said = label === predicted ? ["are right"] : ["were taken for ", ...named(classes[predicted])];
+    const total = matrix.counts[label].reduce((a, b) => a + b, 0);
+    $("cell").replaceChildren(make("p", {}, `${count(n)} of ${count(total)} pixels of `, ...named(classes[label]), " ", ...said));
+    return;
+  }
   const images = data.examples?.images ?? [];
   const shown = images.map((_, k) => k).filter((k) => images[k].label === label && matrix.predicted[k] === predicted);
   const title = label === predicted ? `${classes[label]}, classified correctly` : `${classes[label]}, taken for ${classes[predicted]}`;
@@ -69,12 +83,12 @@ function drawCell(matrix) {
 function drawClasses(matrix) {
   const shares = matrix.counts.map((row, label) => row[label] / Math.max(1, row.reduce((a, b) => a + b, 0)));
   const bars = shares.flatMap((share, label) => [
-    make("span", {}, classes[label]),
+    make("span", {}, ...named(classes[label])),
     make("div", {}, make("i", { style: { width: `${100 * share}%` } })),
     make("span", {}, percent(share)),
   ]);
   $("per-class").replaceChildren(
-    make("figcaption", {}, make("b", {}, "Accuracy of each class"), make("p", {}, `The share of its images that are classified correctly, after epoch ${matrix.epoch}. Classes far below the others need more or other training images.`)),
+    make("figcaption", {}, make("b", {}, `Accuracy of each ${labeled === "pixels" ? "color" : "class"}`), make("p", {}, `The share of its ${labeled} that are classified correctly, after epoch ${matrix.epoch}.${labeled === "pixels" ? "" : " Classes far below the others need more or other training images."}`)),
     make("div", { className: "bars" }, ...bars),
   );
 }

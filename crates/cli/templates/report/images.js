@@ -1,7 +1,7 @@
 // Test images, feature maps and filters: parts of the pictures in the page.
 
 /** The pictures, decoded. */
-const pictures = { images: null, maps: [], filters: null };
+const pictures = { images: null, maps: [], filters: null, colorized: null };
 
 function decode(address) {
   if (!address) return Promise.resolve(null);
@@ -11,8 +11,8 @@ function decode(address) {
 }
 
 async function decodeAll() {
-  const { images, maps, filters } = data.pictures;
-  [pictures.images, pictures.filters, ...pictures.maps] = await Promise.all([images, filters, ...maps].map(decode));
+  const { images, maps, filters, colorized } = data.pictures;
+  [pictures.images, pictures.filters, pictures.colorized, ...pictures.maps] = await Promise.all([images, filters, colorized, ...maps].map(decode));
 }
 
 /** A part of a picture. */
@@ -78,8 +78,9 @@ function block(source, tiles, side) {
 
 function drawMaps(which) {
   const [, blocks] = data.examples.maps[which];
+  const shown = (k) => (labeled === "pixels" ? [panel(k, 0), `image ${data.examples.colorized.images[k].index}`] : [picture(k), ...caption(k)]);
   $("mapped").replaceChildren(...data.examples.maps.map(([k], at) => {
-    const button = make("button", { "aria-pressed": String(at === which) }, picture(k), ...caption(k));
+    const button = make("button", { "aria-pressed": String(at === which) }, ...shown(k));
     button.addEventListener("click", () => drawMaps(at));
     return button;
   }));

@@ -4,7 +4,7 @@ function drawHead() {
   const { config, outcome, epochs } = data;
   const last = epochs[epochs.length - 1];
   const accuracy = outcome?.test_accuracy ?? last?.test.accuracy;
-  $("title").textContent = `${config.data.name}${accuracy === undefined ? "" : `: ${(100 * accuracy).toFixed(2)} % of the test images recognized`}`;
+  $("title").textContent = `${config.data.name}${accuracy === undefined ? "" : `: ${(100 * accuracy).toFixed(2)} % of the ${labeled === "pixels" ? "pixels of the test images colored right" : "test images recognized"}`}`;
   const when = new Date(1000 * config.machine.started).toISOString().slice(0, 16).replace("T", " ");
   const state = outcome ? "finished" : `not finished: ${epochs.length} of ${config.epochs} epochs`;
   $("subtitle").textContent = `chainrule ${config.program} · ${state} · ${when} UTC · ${config.machine.arithmetic}, ${config.machine.threads} threads, ${config.machine.system}`;
@@ -44,7 +44,7 @@ function learningCharts() {
   });
   chart("accuracy", {
     title: "Accuracy",
-    how: ["The share of images that are classified correctly. A large gap between training and test is overfitting; training below test is normal with dropout or augmentation."],
+    how: [`The share of ${labeled} that are classified correctly. A large gap between training and test is overfitting; training below test is normal with dropout or augmentation.`],
     series: [
       { name: "training", color: "var(--train)", points: steps.map((row) => [row.step, row.accuracy]), width: 1.2 },
       ...evaluated("accuracy"),
@@ -109,6 +109,7 @@ function listen() {
     event.preventDefault();
     position.move(move);
   });
+  for (const button of $("which-colorized").children) button.addEventListener("click", () => drawColorized(button.dataset.value));
   for (const button of $("which").children) button.addEventListener("click", () => drawImages(button.dataset.value));
   new ResizeObserver(() => charts.forEach(drawChart)).observe(document.body);
 }
@@ -126,14 +127,17 @@ async function start() {
     outputCharts();
   }
   await decodeAll();
-  const evaluated = data.matrices.length > 0 && pictures.images !== null;
-  for (const id of ["confusion-section", "images-section"]) $(id).hidden = !evaluated;
+  const evaluated = data.matrices.length > 0 && (pictures.images ?? pictures.colorized) !== null;
+  $("confusion-section").hidden = !evaluated;
+  $("images-section").hidden = !evaluated || labeled === "pixels";
+  $("colorized-section").hidden = !evaluated || labeled === "images";
   $("maps-section").hidden = !evaluated || !data.examples.maps.length;
   $("all-filters-section").hidden = !pictures.filters;
   $("player").hidden = !position.steps.length;
   if (evaluated) {
     openMistake();
-    drawImages("samples");
+    if (labeled === "pixels") drawColorized("first");
+    else drawImages("samples");
     if (data.examples.maps.length) drawMaps(0);
   }
   if (pictures.filters) drawFilters();

@@ -3,6 +3,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const $ = (id) => document.getElementById(id);
 const classes = data.config.data.classes;
+/** What has a label: images or pixels. The classes of pixels are colors. */
+const labeled = data.config.data.labeled;
 /** The steps of the run: of one that ended early, those that it took. */
 const totalSteps = Math.max(1, data.outcome?.step ?? data.config.steps);
 

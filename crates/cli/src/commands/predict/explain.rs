@@ -6,6 +6,7 @@ use chainrule::data::Prepared;
 use chainrule::nn::inspect::{class_score, feature_maps, grad_cam, saliency};
 use chainrule::prelude::*;
 
+use super::write_png;
 use crate::failure::Failure;
 
 /// The least side of a picture.
@@ -63,12 +64,4 @@ fn save(name: &str, what: &str, heat: &Tensor, image: &Prepared, start: &Path) -
 /// From dark red over yellow to white.
 fn hot(x: f32) -> [f32; 3] {
     [0, 1, 2].map(|c| 255.0 * (3.0 * x - c as f32 + 0.3).clamp(0.0, 1.0))
-}
-
-fn write_png(path: &Path, pixels: &[u8], [h, w]: [usize; 2]) -> Result<(), Box<dyn std::error::Error>> {
-    let mut encoder = png::Encoder::new(std::io::BufWriter::new(std::fs::File::create(path)?), w as u32, h as u32);
-    encoder.set_color(png::ColorType::Rgb);
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(pixels)?;
-    Ok(writer.finish()?)
 }

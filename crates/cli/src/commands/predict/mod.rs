@@ -1,5 +1,6 @@
-//! Classifies images of one's own with a saved net.
+//! Classifies images of one's own with a saved net, or colors them.
 
+mod colorize;
 mod explain;
 mod terminal;
 
@@ -9,12 +10,15 @@ use chainrule::data::{Images, Loader, Normalize, Picture, Prepared};
 use chainrule::prelude::*;
 use clap::Args;
 
+use self::colorize::Colorizer;
 use crate::compute::ComputeOptions;
 use crate::failure::Failure;
-use crate::training::program::Program;
+use crate::numbers::positive;
+use crate::training::options::TEMPERATURE;
+use crate::training::program::{Labeled, Program};
 use crate::training::saved::SavedNet;
 
-/// Classifies images with the net of a checkpoint: the five most probable classes of each
+/// Classifies images with the net of a checkpoint: the five most probable classes of each. A net of `colorize` colors them
 ///
 /// An image of any size is prepared as the net's own were, and the program says how.
 #[derive(Args)]
@@ -27,6 +31,15 @@ pub struct Arguments {
     /// Write pictures of what each decision depends on to this directory: |∂score/∂pixel| (saliency) and Grad-CAM
     #[arg(long, value_name = "DIR")]
     explain: Option<PathBuf>,
+    /// For a net of `colorize`: the directory of the colored pictures [default: .]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// For a net of `colorize`: the longer side of the image that the net sees, in pixels; sides are rounded to multiples of 4 [default: as in training]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(4..=1024))]
+    side: Option<u16>,
+    /// For a net of `colorize`: the temperature of annealed means; near 0 the most probable colors, 1 their mean by the net's probabilities [default: 0.38]
+    #[arg(long, value_name = "T", value_parser = positive, allow_negative_numbers = true)]
+    temperature: Option<f64>,
     #[command(flatten)]
     compute: ComputeOptions,
 }
@@ -34,19 +47,62 @@ pub struct Arguments {
 /// The classes that are printed.
 const TOP: usize = 5;
 
-pub fn run(Arguments { checkpoint, images, explain, compute }: &Arguments) -> Result<(), Failure> {
-    let device = compute.prepare()?;
-    let classifier = Classifier::new(SavedNet::load(checkpoint)?, device)?;
-    if let Some(folder) = explain {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Failure::Run(format!("--explain: cannot create {}: {error}", folder.display())))?;
+pub fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let device = arguments.compute.prepare()?;
+    let saved = SavedNet::load(&arguments.checkpoint)?;
+    arguments.check(saved.program)?;
+    for (flag, folder) in [("--explain", &arguments.explain), ("--out", &arguments.out)] {
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Failure::Run(format!("{flag}: cannot create {}: {error}", folder.display())))?;
+        }
     }
+    match saved.program.labeled() {
+        Labeled::Images => {
+            let classifier = Classifier::new(saved, device)?;
+            let explain = &arguments.explain;
+            each(&arguments.images, "classified", |path, stem| {
+                classifier.classify(path, explain.as_ref().map(|folder| folder.join(stem)).as_deref())
+            })
+        }
+        Labeled::Pixels => {
+            let side = arguments.side.map(usize::from);
+            let temperature = arguments.temperature.unwrap_or(TEMPERATURE);
+            let folder = arguments.out.clone().unwrap_or_default();
+            let colorizer = Colorizer::new(saved, device, side, temperature, folder)?;
+            each(&arguments.images, "colored", |path, stem| colorizer.colorize(path, stem))
+        }
+    }
+}
+
+impl Arguments {
+    /// Checks that a flag is given only with a net that it is for.
+    fn check(&self, program: Program) -> Result<(), Failure> {
+        let colorize = [self.out.is_some(), self.side.is_some(), self.temperature.is_some()];
+        let flag = match program.labeled() {
+            Labeled::Images => ["--out", "--side", "--temperature"].into_iter().zip(colorize).find(|(_, given)| *given),
+            Labeled::Pixels => Some(("--explain", true)).filter(|_| self.explain.is_some()),
+        };
+        let Some((flag, _)) = flag else { return Ok(()) };
+        Err(Failure::Usage(match program.labeled() {
+            Labeled::Images => {
+                format!("{flag} is for a net of `colorize`; this one was trained by `{}`", program.name())
+            }
+            Labeled::Pixels => {
+                format!("{flag} is for a net that labels images; this one was trained by `{}`", program.name())
+            }
+        }))
+    }
+}
+
+/// Calls `predict` for each file and the start of its files' names, also after one that fails. `done` is what happens to an image.
+fn each(images: &[PathBuf], done: &str, predict: impl Fn(&Path, &str) -> Result<(), Failure>) -> Result<(), Failure> {
     let mut failed = 0;
     for (i, path) in images.iter().enumerate() {
         // Two files may have the same name.
         let stem = format!("{}-{}", i + 1, path.file_stem().unwrap_or_default().to_string_lossy());
         // The others are still of use.
-        match classifier.classify(path, explain.as_ref().map(|folder| folder.join(stem)).as_deref()) {
+        match predict(path, &stem) {
             Ok(()) => {}
             Err(Failure::Run(text)) => {
                 eprintln!("error: {text}");
@@ -58,8 +114,17 @@ pub fn run(Arguments { checkpoint, images, explain, compute }: &Arguments) -> Re
     match failed {
         0 => Ok(()),
         _ if images.len() == 1 => Err(Failure::Found),
-        _ => Err(Failure::Run(format!("{failed} of {} images could not be classified", images.len()))),
+        _ => Err(Failure::Run(format!("{failed} of {} images could not be {done}", images.len()))),
     }
+}
+
+/// Writes RGB pixels, row by row, as a PNG file.
+fn write_png(path: &Path, pixels: &[u8], [h, w]: [usize; 2]) -> Result<(), Box<dyn std::error::Error>> {
+    let mut encoder = png::Encoder::new(std::io::BufWriter::new(std::fs::File::create(path)?), w as u32, h as u32);
+    encoder.set_color(png::ColorType::Rgb);
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(pixels)?;
+    Ok(writer.finish()?)
 }
 
 /// A net and the preparation of its images.
@@ -91,7 +156,7 @@ impl Classifier {
         for note in prepared.notes() {
             println!("  {note}");
         }
-        terminal::show(&prepared);
+        terminal::show(prepared.pixels(), prepared.shape());
         let [c, h, w] = prepared.shape();
         // The label has no meaning here.
         let images = Images::new(prepared.pixels().to_vec(), [1, c, h, w], vec![0], self.saved.classes.clone())?;

@@ -2,17 +2,15 @@
 
 use std::io::{self, IsTerminal};
 
-use chainrule::data::Prepared;
-
 /// The most columns of a picture.
 const COLUMNS: usize = 64;
 
-/// Prints an image, if the output is a terminal: two pixels above each other in each character, as the colors of an upper half
+/// Prints an image (C, H, W), C = 1 or 3, if the output is a terminal: two pixels above each other in each character, as the colors of an upper half
 /// block and of its background.
-pub fn show(image: &Prepared) {
+pub fn show(pixels: &[u8], shape: [usize; 3]) {
     // https://no-color.org
     if io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) {
-        print!("{}", half_blocks(image.pixels(), image.shape()));
+        print!("{}", half_blocks(pixels, shape));
     }
 }
 

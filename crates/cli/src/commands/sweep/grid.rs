@@ -1,6 +1,6 @@
 //! The runs of a sweep: every combination of the listed values, with every seed.
 
-use clap::{Args as _, Command, FromArgMatches as _};
+use clap::FromArgMatches as _;
 
 use super::flags::{Flag, hint};
 use crate::failure::Failure;
@@ -60,7 +60,7 @@ impl Grid {
         let all: Vec<Flag> = self.fixed.iter().chain(&self.lists).cloned().collect();
         for setting in self.settings() {
             let command = self.command(&setting, self.seeds[0]);
-            check(&command).map_err(|text| {
+            check(self.program, &command).map_err(|text| {
                 let text = text + &hint(&all);
                 Failure::Usage(format!(
                     "{text}\n  found before any run was started, in: chainrule {}",
@@ -72,17 +72,16 @@ impl Grid {
     }
 }
 
-fn check(command: &[String]) -> Result<(), String> {
+fn check(program: Program, command: &[String]) -> Result<(), String> {
     let line = std::iter::once("chainrule").chain(command.iter().map(String::as_str)).map(Into::into);
     let flags = presets::expanded(line.collect()).split_off(2);
-    let parser = Command::new("chainrule").no_binary_name(true).args_override_self(true);
-    let parsed = Options::augment_args(parser).try_get_matches_from(flags);
+    let parsed = Options::parser(program).args_override_self(true).try_get_matches_from(flags);
     let options = parsed.and_then(|matches| Options::from_arg_matches(&matches)).map_err(|error| {
         let text = error.to_string();
         let about = text.split("\n\nUsage:").next().and_then(|text| text.split("\n\nFor more").next());
         about.unwrap_or_default().trim_start_matches("error: ").trim_end().to_owned()
     })?;
-    options.net.check().and_then(|()| options.optimizer.check()).map_err(|failure| match failure {
+    options.check(program).map_err(|failure| match failure {
         Failure::Usage(text) | Failure::Run(text) | Failure::Input(text) | Failure::Interrupted(text) => text,
         Failure::Found => String::new(),
     })

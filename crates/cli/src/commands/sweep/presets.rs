@@ -15,6 +15,14 @@ pub enum Preset {
     Kernels,
     /// Binary cross-entropy and mean squared error on cats and dogs of CIFAR-10, few enough to be learned by heart
     Losses,
+    /// NF, the outputs of the first convolution, of the net that colorizes; with `--net unet` of the U-Net
+    ColorizeNf,
+    /// Learning rates from 1 to 1e-5 of the net that colorizes
+    ColorizeLr,
+    /// Learning rates from 10 to 1e-4 of the U-Net
+    ColorizeUnetLr,
+    /// Kernels from 1×1 to 7×7 of the net that colorizes
+    ColorizeKernels,
     /// Adam, AdamW, plain SGD, and SGD with momentum and with Nesterov momentum, at the same learning rate
     Optimizers,
     /// A net that `pretrain` has trained on five classes, trained on the five others: its last layer, its last two parts, all of it, and the same from random weights
@@ -49,6 +57,10 @@ impl Preset {
                 "--epochs=120",
                 "--seeds=3",
             ],
+            Self::ColorizeNf => &["colorize", "--net=base", "--nf=16,32,48,64,80,96,128"],
+            Self::ColorizeLr => &["colorize", "--net=base", "--lr=1,0.1,0.01,1e-3,1e-4,1e-5"],
+            Self::ColorizeUnetLr => &["colorize", "--net=unet", "--lr=10,1,0.1,0.01,1e-3,1e-4"],
+            Self::ColorizeKernels => &["colorize", "--net=base", "--kernel=1,3,5,7"],
             Self::Optimizers => {
                 &["mnist", "--optimizer=adam,adamw,sgd,momentum,nesterov", "--lr=1e-3", "--epochs=3", "--seeds=3"]
             }

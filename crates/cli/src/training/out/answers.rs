@@ -2,14 +2,22 @@
 
 use chainrule::prelude::*;
 
-use super::records::Predictions;
+use crate::training::program::Labeled;
 
 /// The most probable classes that are kept.
 const TOP: usize = 3;
 
 /// What a net answers to each image of an evaluation, in their order.
+pub enum Answers {
+    /// A class for each image.
+    Images(ImageAnswers),
+    /// A color for each pixel.
+    Pixels(PixelAnswers),
+}
+
+/// The classes of images.
 #[derive(Default)]
-pub struct Answers {
+pub struct ImageAnswers {
     pub labels: Vec<u16>,
     /// The most probable classes and their probabilities, the most probable first.
     pub top: Vec<Vec<(u16, Option<f32>)>>,
@@ -17,9 +25,52 @@ pub struct Answers {
     pub losses: Vec<f32>,
 }
 
+/// How well the pixels of each image are classified.
+#[derive(Default)]
+pub struct PixelAnswers {
+    /// The share of the pixels that are right.
+    pub accuracies: Vec<f64>,
+    /// The mean cross-entropy of the pixels.
+    pub losses: Vec<f64>,
+}
+
 impl Answers {
-    /// Adds a batch: logits (N, classes) and labels (N).
+    pub fn new(labeled: Labeled) -> Self {
+        match labeled {
+            Labeled::Images => Self::Images(ImageAnswers::default()),
+            Labeled::Pixels => Self::Pixels(PixelAnswers::default()),
+        }
+    }
+
+    /// Adds a batch: logits (N, classes) or (N, classes, H, W) and labels (N) or (N, H, W).
     pub fn add(&mut self, logits: &Tensor, labels: &[i32]) {
+        match self {
+            Self::Images(answers) => answers.add(logits, labels),
+            Self::Pixels(answers) => answers.add(logits, labels),
+        }
+    }
+
+    /// The predicted class of each image; empty if pixels have classes.
+    pub fn predicted(&self) -> Vec<u16> {
+        match self {
+            Self::Images(answers) => (0..answers.labels.len()).map(|index| answers.predicted(index)).collect(),
+            Self::Pixels(_) => Vec::new(),
+        }
+    }
+
+    /// All answers as CSV, for a spreadsheet.
+    pub fn csv(&self, classes: &[String]) -> Result<Vec<u8>, csv::Error> {
+        let mut table = csv::Writer::from_writer(Vec::new());
+        match self {
+            Self::Images(answers) => answers.write(&mut table, classes)?,
+            Self::Pixels(answers) => answers.write(&mut table)?,
+        }
+        table.into_inner().map_err(|error| error.into_error().into())
+    }
+}
+
+impl ImageAnswers {
+    fn add(&mut self, logits: &Tensor, labels: &[i32]) {
         let classes = logits.shape()[1];
         for (row, &label) in logits.log_softmax(1).to_vec().chunks_exact(classes).zip(labels) {
             let mut order: Vec<u16> = (0..classes as u16).collect();
@@ -46,19 +97,7 @@ impl Answers {
         self.predicted(index) == self.labels[index]
     }
 
-    /// The predictions after an epoch.
-    pub fn predictions(&self, epoch: u64, step: u64, classes: usize) -> Predictions {
-        let predicted: Vec<u16> = (0..self.labels.len()).map(|index| self.predicted(index)).collect();
-        let mut confusion = vec![vec![0; classes]; classes];
-        for (&label, &class) in self.labels.iter().zip(&predicted) {
-            confusion[usize::from(label)][usize::from(class)] += 1;
-        }
-        Predictions { epoch, step, confusion, predicted }
-    }
-
-    /// All predictions as CSV, for a spreadsheet.
-    pub fn csv(&self, classes: &[String]) -> Result<Vec<u8>, csv::Error> {
-        let mut table = csv::Writer::from_writer(Vec::new());
+    fn write(&self, table: &mut csv::Writer<Vec<u8>>, classes: &[String]) -> csv::Result<()> {
         table.write_record(["image", "class", "predicted", "probability", "loss"])?;
         for (index, (&label, loss)) in self.labels.iter().zip(&self.losses).enumerate() {
             let (predicted, probability) = self.top[index][0];
@@ -66,6 +105,29 @@ impl Answers {
             let probability = probability.map_or_else(String::new, |probability| probability.to_string());
             table.write_record([index.to_string(), class, predicted, probability, loss.to_string()])?;
         }
-        table.into_inner().map_err(|error| error.into_error().into())
+        Ok(())
+    }
+}
+
+impl PixelAnswers {
+    fn add(&mut self, logits: &Tensor, labels: &[i32]) {
+        let shape = logits.shape();
+        let (classes, plane) = (shape[1], shape[2] * shape[3]);
+        let (log_softmax, predicted) = (logits.log_softmax(1).to_vec(), logits.argmax(1).to_vec());
+        let images = log_softmax.chunks_exact(classes * plane).zip(labels.chunks_exact(plane));
+        for ((logs, labels), predicted) in images.zip(predicted.chunks_exact(plane)) {
+            let right = labels.iter().zip(predicted).filter(|(label, predicted)| label == predicted).count();
+            let log = |(at, &label): (usize, &i32)| f64::from(logs[label as usize * plane + at]);
+            self.accuracies.push(right as f64 / plane as f64);
+            self.losses.push(-labels.iter().enumerate().map(log).sum::<f64>() / plane as f64);
+        }
+    }
+
+    fn write(&self, table: &mut csv::Writer<Vec<u8>>) -> csv::Result<()> {
+        table.write_record(["image", "accuracy", "loss"])?;
+        for (index, (accuracy, loss)) in self.accuracies.iter().zip(&self.losses).enumerate() {
+            table.write_record([index.to_string(), accuracy.to_string(), loss.to_string()])?;
+        }
+        Ok(())
     }
 }

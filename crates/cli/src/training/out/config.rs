@@ -7,6 +7,7 @@ use chainrule::nn::Summary;
 use chainrule::prelude::*;
 
 use super::records::{Config, Data, Machine, Net, Operation};
+use crate::training::program::Labeled;
 
 /// The parts of a run that its records describe.
 pub struct Run<'a> {
@@ -17,6 +18,9 @@ pub struct Run<'a> {
     pub net: &'a dyn Module,
     /// The name of the dataset.
     pub data: &'a str,
+    pub labeled: Labeled,
+    /// The names of what labels stand for.
+    pub classes: &'a [String],
     pub train: &'a Loader,
     pub test: &'a Images,
     pub epochs: u32,
@@ -56,8 +60,9 @@ impl Config {
                 name: run.data.into(),
                 training_images: train.len(),
                 test_images: run.test.len(),
-                image: [c, h, w],
-                classes: train.classes().to_vec(),
+                image: train.image_shape(),
+                classes: run.classes.to_vec(),
+                labeled: run.labeled,
             },
             net: Net { parameters: run.net.parameter_count(), operations: operations.collect() },
             machine: Machine {

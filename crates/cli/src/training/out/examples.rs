@@ -9,7 +9,7 @@ use chainrule::autograd::map_records;
 use chainrule::data::{Images, Loader};
 use chainrule::prelude::*;
 
-use super::answers::Answers;
+use super::answers::ImageAnswers;
 use super::files;
 use super::outputs::Names;
 use super::records::{Example, Examples, Predictions, Tiles};
@@ -41,7 +41,7 @@ pub fn save(
     folder: &Path,
     net: &dyn Module,
     test: &Loader,
-    answers: &Answers,
+    answers: &ImageAnswers,
     history: &[Predictions],
 ) -> Result<(), Failure> {
     let folder = folder.join(FOLDER);
@@ -69,12 +69,13 @@ pub fn save(
         worst: worst.iter().filter_map(|&index| position(index)).collect(),
         maps,
         filters,
+        colorized: None,
     };
     files::write_json(&folder.join("examples.json"), &examples)
 }
 
 /// The mistakes with the largest loss, that one first.
-fn worst(answers: &Answers) -> Vec<usize> {
+fn worst(answers: &ImageAnswers) -> Vec<usize> {
     let mut wrong: Vec<usize> = (0..answers.labels.len()).filter(|&index| !answers.is_right(index)).collect();
     wrong.sort_by(|&a, &b| answers.losses[b].total_cmp(&answers.losses[a]));
     wrong.truncate(WORST);
@@ -83,7 +84,7 @@ fn worst(answers: &Answers) -> Vec<usize> {
 
 /// The test images to show, in ascending order: the first ones, the worst mistakes, and some of each cell of the confusion
 /// matrices of all epochs, the last epoch first.
-fn chosen(images: &Images, answers: &Answers, history: &[Predictions], worst: &[usize]) -> Vec<usize> {
+fn chosen(images: &Images, answers: &ImageAnswers, history: &[Predictions], worst: &[usize]) -> Vec<usize> {
     let size: usize = images.image_shape().iter().product();
     let most = MOST.min(MOST_BYTES / size).min(images.len()).max(1);
     let mut chosen: BTreeSet<usize> = (0..SAMPLES.min(images.len())).chain(worst.iter().copied()).take(most).collect();
@@ -107,7 +108,7 @@ fn chosen(images: &Images, answers: &Answers, history: &[Predictions], worst: &[
 }
 
 /// The images whose feature maps are shown: two mistakes, then images of different classes that are classified correctly.
-fn mapped(answers: &Answers, worst: &[usize], classes: usize) -> Vec<usize> {
+fn mapped(answers: &ImageAnswers, worst: &[usize], classes: usize) -> Vec<usize> {
     let right = |class: usize| {
         (0..SAMPLES.min(answers.labels.len()))
             .find(|&index| usize::from(answers.labels[index]) == class && answers.is_right(index))
@@ -119,7 +120,7 @@ fn mapped(answers: &Answers, worst: &[usize], classes: usize) -> Vec<usize> {
 }
 
 /// The outputs of all operations for a test image, at inference.
-fn feature_maps(net: &dyn Module, test: &Loader, index: usize) -> (Canvas, Vec<Tiles>) {
+pub fn feature_maps(net: &dyn Module, test: &Loader, index: usize) -> (Canvas, Vec<Tiles>) {
     let size = test.batch_size();
     let batch = test.epoch_from(0, index / size).next().expect("the image is in a batch");
     let image = batch.images.narrow(0, index % size..index % size + 1).contiguous();
@@ -153,7 +154,7 @@ fn feature_maps(net: &dyn Module, test: &Loader, index: usize) -> (Canvas, Vec<T
 }
 
 /// The filters of the convolutions.
-fn filters(net: &dyn Module) -> (Canvas, Vec<Tiles>) {
+pub fn filters(net: &dyn Module) -> (Canvas, Vec<Tiles>) {
     let mut canvas = Canvas::default();
     let mut blocks = Vec::new();
     for (path, weight) in net.named_parameters().into_iter().filter(|(_, parameter)| parameter.shape().rank() == 4) {

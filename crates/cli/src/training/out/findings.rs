@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::records::{Config, EpochRow, OutputProbe, Predictions, Probe};
+use crate::training::program::Labeled;
 
 /// How a finding is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -187,7 +188,7 @@ fn units(probes: &[Probe]) -> Option<Finding> {
     Some(finding(Level::Good, text))
 }
 
-/// The class that is recognized worst.
+/// The class of images, or the color of pixels, that is recognized worst.
 fn classes(config: &Config, last: &Predictions) -> Option<Finding> {
     let names = &config.data.classes;
     let total = |row: &[u32]| f64::from(row.iter().sum::<u32>().max(1));
@@ -197,8 +198,10 @@ fn classes(config: &Config, last: &Predictions) -> Option<Finding> {
     let row = &last.confusion[worst];
     let other =
         (0..names.len()).filter(|&class| class != worst).max_by_key(|&class| (row[class], usize::MAX - class))?;
+    let labeled = config.data.labeled;
+    let what = if labeled == Labeled::Pixels { "color" } else { "class" };
     let text = format!(
-        "The hardest class is {}: {} of its images are recognized. It is most often taken for {} ({} of {}).",
+        "The hardest {what} is {}: {} of its {labeled} are recognized. It is most often taken for {} ({} of {}).",
         names[worst],
         percent(share(worst)),
         names[other],

@@ -2,6 +2,7 @@
 //! pictures and TensorBoard files are made from them ([`render`]), at the end of the run or by `chainrule report DIR`.
 
 mod answers;
+mod colorized;
 mod config;
 mod examples;
 mod files;

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::colorized;
 use super::examples::FOLDER;
 use super::files::{self, Records};
 use super::findings::{Finding, findings};
@@ -14,12 +15,13 @@ use super::records::{Config, EpochRow, Examples, Metric, Outcome, Probe, StepRow
 use crate::failure::Failure;
 
 /// The scripts, in their order; they share one scope.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("../../../templates/report/page.js"),
     include_str!("../../../templates/report/chart.js"),
     include_str!("../../../templates/report/layers.js"),
     include_str!("../../../templates/report/confusion.js"),
     include_str!("../../../templates/report/images.js"),
+    include_str!("../../../templates/report/colorized.js"),
     include_str!("../../../templates/report/main.js"),
 ];
 const STYLE: &str = include_str!("../../../templates/report/style.css");
@@ -68,11 +70,12 @@ struct Matrix<'a> {
 }
 
 /// Images as `data:` addresses.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 struct Pictures {
     images: Option<String>,
     maps: Vec<Option<String>>,
     filters: Option<String>,
+    colorized: Option<String>,
 }
 
 /// The page as HTML. Images are read from the folder.
@@ -133,10 +136,11 @@ fn pictures(folder: &Path, examples: Option<&Examples>) -> Result<Pictures, Fail
         let bytes = files::read(&folder.join(name))?;
         Ok(bytes.map(|bytes| format!("data:image/png;base64,{}", STANDARD.encode(bytes))))
     };
-    let Some(examples) = examples else { return Ok(Pictures { images: None, maps: Vec::new(), filters: None }) };
+    let Some(examples) = examples else { return Ok(Pictures::default()) };
     Ok(Pictures {
-        images: read("images.png")?,
+        images: if examples.images.is_empty() { None } else { read("images.png")? },
         maps: (0..examples.maps.len()).map(|k| read(&format!("maps-{k}.png"))).collect::<Result<_, _>>()?,
         filters: if examples.filters.is_empty() { None } else { read("filters.png")? },
+        colorized: if examples.colorized.is_none() { None } else { read(colorized::FILE)? },
     })
 }

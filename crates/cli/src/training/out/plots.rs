@@ -14,6 +14,7 @@ use super::files::{self, Records};
 use super::records::{EpochRow, Metric, Predictions, Score, StepRow};
 use crate::commands::plot::picture::{BLUE, GREEN, ORANGE, curve, grid, layout};
 use crate::failure::Failure;
+use crate::training::program::Labeled;
 
 const SIZE: [f64; 2] = [640.0, 400.0];
 
@@ -27,14 +28,15 @@ pub fn write(folder: &Path, records: &Records) -> Result<(), Failure> {
             Metric::Epoch(row) => epochs.push(row),
         }
     }
+    let labeled = records.config.data.labeled;
     let mut scenes = Vec::new();
     if !steps.is_empty() {
-        scenes.push(("loss-and-accuracy", loss_and_accuracy(&steps, &epochs).render()));
+        scenes.push(("loss-and-accuracy", loss_and_accuracy(&steps, &epochs, labeled).render()));
         scenes.push(("learning-rate", learning_rate(&steps).render()));
     }
     if let Some(last) = records.predictions.last() {
         let classes = &records.config.data.classes;
-        scenes.push(("per-class-accuracy", per_class(classes, last).render()));
+        scenes.push(("per-class-accuracy", per_class(classes, labeled, last).render()));
         scenes.push(("confusion-matrix", confusion(classes, last)));
     }
     for (name, scene) in scenes {
@@ -67,11 +69,11 @@ fn panel(
     (plots, layout)
 }
 
-fn loss_and_accuracy(steps: &[&StepRow], epochs: &[&EpochRow]) -> Figure {
+fn loss_and_accuracy(steps: &[&StepRow], epochs: &[&EpochRow], labeled: Labeled) -> Figure {
     let loss = points(steps, |row| (row.step, row.loss));
     let loss = panel(["Loss", "loss"], loss, epochs, |score| score.loss, LegendPosition::InsideTopRight);
     let accuracy = points(steps, |row| (row.step, 100.0 * row.accuracy));
-    let titles = ["Accuracy", "% of images"];
+    let titles = ["Accuracy", &format!("% of {labeled}")];
     let accuracy = panel(titles, accuracy, epochs, |score| 100.0 * score.accuracy, LegendPosition::InsideBottomRight);
     grid(vec![loss, accuracy], 2, SIZE)
 }
@@ -83,14 +85,18 @@ fn learning_rate(steps: &[&StepRow]) -> Figure {
     grid(vec![(plots, layout.with_y_axis_min(0.0).with_y_axis_max(1.05 * most))], 1, SIZE)
 }
 
-fn per_class(classes: &[String], last: &Predictions) -> Figure {
+fn per_class(classes: &[String], labeled: Labeled, last: &Predictions) -> Figure {
     let share = |class: usize| {
         let row = &last.confusion[class];
         100.0 * f64::from(row[class]) / f64::from(row.iter().sum::<u32>().max(1))
     };
     let bars = classes.iter().enumerate().map(|(class, name)| (name.clone(), share(class)));
     let plots = vec![Plot::Bar(BarPlot::new().with_bars(bars.collect::<Vec<_>>()).with_color(BLUE))];
-    let layout = layout(&plots, "Accuracy of each class", ["", "% of test images"], LegendPosition::InsideTopRight)
+    let (title, y) = match labeled {
+        Labeled::Images => ("Accuracy of each class", "% of test images"),
+        Labeled::Pixels => ("Accuracy of each color", "% of the pixels of test images"),
+    };
+    let layout = layout(&plots, title, ["", y], LegendPosition::InsideTopRight)
         .with_y_axis_min(0.0)
         .with_y_axis_max(100.0)
         .with_x_tick_rotate(if classes.len() > 6 { -45.0 } else { 0.0 });

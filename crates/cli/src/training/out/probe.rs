@@ -36,7 +36,7 @@ pub struct Prober {
 impl Prober {
     /// For a run of `steps` steps; `batch` is one of its training batches, of which the first images are used.
     pub fn new(net: &dyn Module, batch: &Batch, steps: u64) -> Self {
-        let size = batch.labels.numel();
+        let size = batch.images.shape()[0];
         let images = size.min(IMAGES);
         let every = (STEPS_OF_A_PROBE * images as u64).div_ceil(size as u64).max(steps.div_ceil(MOST));
         let first = |x: &Tensor| x.narrow(0, 0..images).contiguous();
@@ -100,7 +100,7 @@ impl Prober {
         let outputs = outputs.take().until(&logits);
         Probe {
             step,
-            images: self.batch.labels.numel(),
+            images: self.batch.images.shape()[0],
             loss: f64::from(loss.item()),
             layers,
             outputs,

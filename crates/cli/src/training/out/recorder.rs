@@ -10,9 +10,10 @@ use super::answers::Answers;
 use super::files::{self, Lines};
 use super::probe::Prober;
 use super::records::{Config, EpochRow, Metric, Outcome, Predictions, Probe, Score, StepRow};
-use super::{examples, render};
+use super::{colorized, examples, render};
 use crate::failure::Failure;
 use crate::training::epoch_result::{self, EpochResult};
+use crate::training::report::Confusion;
 use crate::training::state::Sums;
 
 /// The records of a run that trains.
@@ -27,6 +28,8 @@ pub struct Recorder {
     /// The row before.
     last: Option<StepRow>,
     prober: Prober,
+    /// The temperature of annealed means.
+    temperature: f64,
     last_probe: Option<u64>,
     started: Instant,
     /// The time of the run before it was resumed.
@@ -44,6 +47,7 @@ impl Recorder {
         config: Config,
         net: &dyn Module,
         batch: &Batch,
+        temperature: f64,
         at: &Progress,
     ) -> Result<Self, Failure> {
         let path = |name: &str| folder.join(name);
@@ -73,6 +77,7 @@ impl Recorder {
             history,
             last: last.filter(|row| row.epoch == at.epoch + 1),
             prober: Prober::new(net, batch, config.steps),
+            temperature,
             last_probe: measured.last().map(|probe| probe.step),
             config,
             started: Instant::now(),
@@ -111,9 +116,9 @@ impl Recorder {
             step: at.step,
             epoch,
             batch: at.batch,
-            images: sums.images,
+            images: sums.labels,
             loss: (sums.loss - loss) / (at.batch - batch).max(1) as f64,
-            accuracy: (sums.correct as f64 - right) / (sums.images - images).max(1) as f64,
+            accuracy: (sums.correct as f64 - right) / (sums.labels - images).max(1) as f64,
             epoch_loss: sums.loss(),
             epoch_accuracy: sums.accuracy(),
             lr,
@@ -123,12 +128,12 @@ impl Recorder {
         self.metrics.write(&Metric::Step(row))
     }
 
-    /// Adds an epoch with the evaluation after it, and renders the report, so that it can be looked at during the run.
+    /// Adds an epoch with the evaluation of the test images after it, and renders the report, so that it can be looked at during the run.
     pub fn epoch(
         &mut self,
         step: u64,
         result: &EpochResult,
-        answers: &Answers,
+        (confusion, answers): (&Confusion, &Answers),
         net: &dyn Module,
         test: &Loader,
     ) -> Result<(), Failure> {
@@ -141,11 +146,15 @@ impl Recorder {
             images_per_second: result.images_per_second,
             seconds: self.seconds(),
         };
-        let predictions = answers.predictions(row.epoch, row.step, self.config.data.classes.len());
+        let (confusion, predicted) = (confusion.counts().to_vec(), answers.predicted());
+        let predictions = Predictions { epoch: row.epoch, step: row.step, confusion, predicted };
         self.predictions.write(&predictions)?;
         self.history.push(predictions);
         self.metrics.write(&Metric::Epoch(row))?;
-        examples::save(&self.folder, net, test, answers, &self.history)?;
+        match answers {
+            Answers::Images(answers) => examples::save(&self.folder, net, test, answers, &self.history)?,
+            Answers::Pixels(answers) => colorized::save(&self.folder, net, test, answers, self.temperature)?,
+        }
         self.render()
     }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::training::program::Labeled;
+
 /// Reads a number; JSON has no NaN and no infinity, and they are written as null.
 fn number<'de, D: Deserializer<'de>, T: Deserialize<'de> + From<f32>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_else(|| f32::NAN.into()))
@@ -34,7 +36,11 @@ pub struct Data {
     pub test_images: usize,
     /// Channels, height, width.
     pub image: [usize; 3],
+    /// What labels stand for: classes of images, or colors of pixels, such as "#c81e1e".
     pub classes: Vec<String>,
+    /// What has a label.
+    #[serde(default)]
+    pub labeled: Labeled,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -89,11 +95,11 @@ impl Metric {
 pub struct StepRow {
     /// Completed steps.
     pub step: u64,
-    /// The epoch, from 1, and its completed batches and images.
+    /// The epoch, from 1, and its completed batches and images (or pixels, if those have the labels).
     pub epoch: u64,
     pub batch: u64,
     pub images: u64,
-    /// The mean loss, and the share of correctly classified images, over the steps since the row before.
+    /// The mean loss, and the share of what was classified correctly, over the steps since the row before.
     #[serde(deserialize_with = "number")]
     pub loss: f64,
     pub accuracy: f64,
@@ -122,7 +128,7 @@ pub struct EpochRow {
     pub seconds: f64,
 }
 
-/// The mean loss over some images, and the share of them that are classified correctly.
+/// The mean loss over some images or pixels, and the share of them that are classified correctly.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Score {
     #[serde(deserialize_with = "number")]
@@ -191,13 +197,14 @@ pub struct Filters {
     pub values: Vec<i8>,
 }
 
-/// A line of `predictions.jsonl`: the class of each test image after an epoch, as the net sees it.
+/// A line of `predictions.jsonl`: what the net says of the test images after an epoch.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Predictions {
     pub epoch: u64,
     pub step: u64,
     /// Rows: the true class; columns: the predicted class.
     pub confusion: Vec<Vec<u32>>,
+    /// The class of each test image, as the net sees it; empty if pixels have classes.
     pub predicted: Vec<u16>,
 }
 
@@ -212,7 +219,7 @@ pub struct Outcome {
 }
 
 /// `examples/examples.json`: the pictures in that folder.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Examples {
     /// The test images of `images.png`, row by row.
     pub images: Vec<Example>,
@@ -224,6 +231,33 @@ pub struct Examples {
     pub maps: Vec<(usize, Vec<Tiles>)>,
     /// The filters of the convolutions, in `filters.png`.
     pub filters: Vec<Tiles>,
+    /// If the net colorizes: what it makes of some images. Then `images` is empty, and positions are those of these.
+    #[serde(default)]
+    pub colorized: Option<Colorized>,
+}
+
+/// Test images and what the net makes of them, in `colorized.png`: a row for each image.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Colorized {
+    pub images: Vec<ColorizedImage>,
+    /// The names of the pictures in a row.
+    pub panels: Vec<String>,
+    /// The positions of the images with the most pixels that are right, and with the fewest, those first.
+    pub best: Vec<usize>,
+    pub worst: Vec<usize>,
+    /// The temperature of the annealed means.
+    pub temperature: f64,
+}
+
+/// A test image that is colorized.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ColorizedImage {
+    /// Its index in the test set.
+    pub index: usize,
+    /// The share of its pixels that are right, and their mean loss.
+    pub accuracy: f64,
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
 }
 
 /// A test image.

@@ -6,9 +6,10 @@ use kuva::backend::png::PngBackend;
 use kuva::render::color::Color;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
+use super::colorized;
 use super::examples::FOLDER;
 use super::files::{self, Records};
-use super::records::{Example, Tiles};
+use super::records::{Colorized, Example, Tiles};
 use crate::failure::Failure;
 
 const COLUMNS: usize = 8;
@@ -30,16 +31,21 @@ pub fn write(to: &Path, run: &Path, records: &Records) -> Result<(), Failure> {
     files::create_folder(to)?;
     let [_, height, width] = records.config.data.image;
     let picture = |name: &str| Picture::read(&run.join(FOLDER).join(name));
-    let all = picture("images.png")?;
-    let image = |k: usize| {
-        let corner = [k / examples.columns * height, k % examples.columns * width];
-        (all.part(corner, [height, width]), caption(&examples.images[k], &records.config.data.classes))
-    };
-    let first: Vec<_> = (0..examples.images.len().min(40)).map(image).collect();
-    save(&sheet("The first test images", &first), &to.join("samples.png"))?;
-    let worst: Vec<_> = examples.worst.iter().map(|&k| image(k)).collect();
-    if !worst.is_empty() {
-        save(&sheet("The mistakes with the largest loss", &worst), &to.join("worst-mistakes.png"))?;
+    if let Some(colorized) = &examples.colorized {
+        let all = picture(colorized::FILE)?;
+        save(&colorized_sheet(&all, colorized, [height, width]), &to.join("colorized.png"))?;
+    } else {
+        let all = picture("images.png")?;
+        let image = |k: usize| {
+            let corner = [k / examples.columns * height, k % examples.columns * width];
+            (all.part(corner, [height, width]), caption(&examples.images[k], &records.config.data.classes))
+        };
+        let first: Vec<_> = (0..examples.images.len().min(40)).map(image).collect();
+        save(&sheet("The first test images", &first), &to.join("samples.png"))?;
+        let worst: Vec<_> = examples.worst.iter().map(|&k| image(k)).collect();
+        if !worst.is_empty() {
+            save(&sheet("The mistakes with the largest loss", &worst), &to.join("worst-mistakes.png"))?;
+        }
     }
     for (k, (_, blocks)) in examples.maps.iter().enumerate() {
         let scene = blocks_sheet(&picture(&format!("maps-{k}.png"))?, blocks, 40.0);
@@ -86,6 +92,36 @@ fn sheet(title: &str, images: &[(Part, (String, String, Color))]) -> Scene {
         scene.elements.push(part.at([(center - width / 2.0).round(), y + (SIDE - height).round()], scale));
         scene.elements.push(text(center, y + SIDE + 13.0, label, TextAnchor::Middle, [FONT, 0], TEXT));
         scene.elements.push(text(center, y + SIDE + 27.0, said, TextAnchor::Middle, [FONT, 1], color.clone()));
+    }
+    scene
+}
+
+/// Test images: in gray, in their colors, and as the net colors them; some of them beside each other.
+fn colorized_sheet(all: &Picture, colorized: &Colorized, size: [usize; 2]) -> Scene {
+    const BESIDE: usize = 3;
+    const TOP: f64 = 76.0;
+    let scale = (SIDE / size[0].max(size[1]) as f64).floor().max(1.0);
+    let [height, width] = size.map(|side| side as f64 * scale);
+    let panels = colorized.panels.len();
+    let (cell, group, line) = (width + GAP, panels as f64 * (width + GAP) + GAP, height + CAPTION);
+    let rows = colorized.images.len().div_ceil(BESIDE);
+    let mut scene = Scene::new(GAP + BESIDE as f64 * group, TOP + rows as f64 * line);
+    scene.elements.push(text(GAP, 24.0, "Test images and their colors", TextAnchor::Start, [16, 1], TEXT));
+    let how = format!("annealed means at temperature {}", colorized.temperature);
+    scene.elements.push(text(GAP, 42.0, &how, TextAnchor::Start, [12, 0], FAINT));
+    for (k, name) in (0..BESIDE).flat_map(|_| &colorized.panels).enumerate() {
+        let x = GAP + (k / panels) as f64 * group + (k % panels) as f64 * cell;
+        scene.elements.push(text(x, TOP - 8.0, name, TextAnchor::Start, [FONT, 1], TEXT));
+    }
+    for (k, image) in colorized.images.iter().enumerate() {
+        let (x, y) = (GAP + (k % BESIDE) as f64 * group, TOP + (k / BESIDE) as f64 * line);
+        for column in 0..panels {
+            let part = all.part([k * size[0], column * size[1]], size);
+            scene.elements.push(part.at([x + column as f64 * cell, y], scale));
+        }
+        let (index, loss, accuracy) = (image.index, image.loss, 100.0 * image.accuracy);
+        let said = format!("test image {index}: {accuracy:.0} % of the pixels are right, loss {loss:.2}");
+        scene.elements.push(text(x, y + height + 15.0, &said, TextAnchor::Start, [FONT, 0], TEXT));
     }
     scene
 }
