@@ -27,8 +27,9 @@ explain --net resnet-block --html "$work/resnet-block.html"
 export NODE_PATH="$work/node_modules" CHROMIUM="$(browser)"
 node scripts/check_pages.cjs "$work" "$@"
 
-rm -rf "$work/mnist-run" "$work/cifar10-run"
+rm -rf "$work/mnist-run" "$work/cifar10-run" "$work/colorize-run"
 train() { "$target/debug/chainrule" "$@" >/dev/null 2>&1; }
 train mnist --offline --train-images 3000 --validation 500 --epochs 3 --out "$work/mnist-run"
 train cifar10 --sample --train-images 640 --net report --epochs 1 --out "$work/cifar10-run"
-node scripts/check_report.cjs "$work/mnist-run" "$work/cifar10-run" ${1:+--shots "$1"}
+train colorize --sample --train-images 200 --nf 8 --epochs 2 --batch-size 20 --out "$work/colorize-run"
+node scripts/check_report.cjs "$work/mnist-run" "$work/cifar10-run" "$work/colorize-run" ${1:+--shots "$1"}

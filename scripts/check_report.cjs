@@ -136,6 +136,40 @@ async function pictures(page, run) {
   assert.equal(await page.locator("#filters canvas").count(), filters.length);
 }
 
+/** Of a run that colorizes: the counts of the colors, and a row of pictures for each image. */
+async function colors(page, run) {
+  const history = lines(path.join(run, "predictions.jsonl"));
+  const { confusion } = history[history.length - 1];
+  const { colorized, maps, filters } = JSON.parse(fs.readFileSync(path.join(run, "examples/examples.json"), "utf8"));
+  await page.keyboard.press("End");
+  assert.deepEqual((await page.locator("#matrix button").allTextContents()).map(Number), confusion.flat());
+  await page.click('#matrix button[data-label="1"][data-predicted="0"]');
+  const said = await page.locator("#cell").textContent();
+  assert.ok(said.startsWith(`${String(confusion[1][0]).replace(/\B(?=(\d{3})+$)/g, "\u202f")} of `) && said.includes("were taken for"), said);
+  assert.ok(await page.locator("#images-section").isHidden(), "there are no classes of images");
+  const columns = colorized.panels.length;
+  const known = new Set(JSON.parse(fs.readFileSync(path.join(run, "config.json"), "utf8")).data.classes);
+  const first = colorized.images.filter((image, k) => image.index === k).length;
+  for (const [which, count] of [["best", colorized.best.length], ["worst", colorized.worst.length], ["first", first]]) {
+    await page.click(`#which-colorized [data-value="${which}"]`);
+    const drawn = await page.locator("#colorized canvas").evaluateAll((all) => all.map((canvas) => [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data].filter((_, k) => k % 4 < 3)));
+    assert.equal(drawn.length, columns * count, which);
+    for (let row = 0; row < count; row++) {
+      const [gray, original, palette, probable] = drawn.slice(row * columns);
+      assert.ok(gray.every((x, k) => k % 3 === 0 || x === gray[k - 1]), "the first picture is gray");
+      const mean = (pixels) => pixels.reduce((sum, x) => sum + x, 0) / pixels.length;
+      for (const other of [original, palette]) assert.ok(Math.abs(mean(other) - mean(gray)) < 20, "about as bright");
+      const color = (pixels, k) => `#${pixels.slice(k, k + 3).map((x) => x.toString(16).padStart(2, "0")).join("")}`;
+      for (const image of [palette, probable]) assert.ok(image.every((_, k) => k % 3 > 0 || known.has(color(image, k))), "colors of the palette");
+    }
+  }
+  for (const [k, [, blocks]] of maps.entries()) {
+    await page.locator("#mapped button").nth(k).click();
+    assert.deepEqual(await page.locator("#maps .block b").allTextContents(), blocks.map((block) => block.name));
+  }
+  assert.equal(await page.locator("#filters canvas").count(), filters.length);
+}
+
 async function check(browser, run) {
   const file = path.resolve(run, "report.html");
   const { size } = fs.statSync(file);
@@ -151,8 +185,11 @@ async function check(browser, run) {
     if (width === 1280 && scheme === "light") {
       await curves(page, run);
       await slider(page, run);
-      await confusion(page, run);
-      await pictures(page, run);
+      if (JSON.parse(fs.readFileSync(path.join(run, "config.json"), "utf8")).data.labeled === "pixels") await colors(page, run);
+      else {
+        await confusion(page, run);
+        await pictures(page, run);
+      }
       await page.reload();
       await page.waitForFunction(() => document.getElementById("count").textContent !== "");
     }
