@@ -10,6 +10,7 @@ mod numpy;
 #[path = "../../data/tests/peak/mod.rs"]
 mod peak;
 mod pytorch;
+mod torchvision;
 
 use std::path::{Path, PathBuf};
 

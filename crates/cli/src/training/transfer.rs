@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use chainrule::formats::{self, FormatError};
 use chainrule::nn::{Item, LoadOptions, NnError, Visitor};
 use chainrule::prelude::*;
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Transfer")]
 pub struct TransferOptions {
-    /// Begin with the weights in FILE: a checkpoint, or any safetensors file with the names of the net's parameters. If it is for other classes, the last layer stays new. `none` for random weights
+    /// Begin with the weights in FILE, matched by name: a checkpoint, any safetensors file, PyTorch's .pt and .pth, or .npz. If it is for other classes, the last layer stays new. `none` for random weights
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     /// Train only what is under these paths, such as layer4,fc, and freeze the rest. `all` freezes nothing
@@ -67,9 +68,10 @@ impl TransferOptions {
         let another = |differences: &str| {
             Failure::Input(format!("the weights in {} are those of another net\n{differences}", path.display()))
         };
-        let report = LoadOptions::new().strict(false).load(net, path).map_err(|error| match error {
-            NnError::OtherNet { differences, .. } => another(&differences),
-            other => other.into(),
+        let options = LoadOptions::new().strict(false);
+        let report = formats::load_weights(net, path, &options).map_err(|error| match error {
+            FormatError::Weights(NnError::OtherNet { differences, .. }) => another(&differences),
+            other => Failure::Input(other.to_string()),
         })?;
         let names = net.named_parameters();
         let last = names.last().map(|(name, _)| name.rsplit_once('.').map_or("", |(module, _)| module));
