@@ -98,8 +98,8 @@ fn logits_and_gradients_are_those_of_pytorch() {
         for (file, precision) in [("f32.pt", "f32"), ("f16.pt", "f16"), ("safetensors", "f32")] {
             let weights = folder.join(format!("{name}.{file}"));
             let expected = |mode: &str| folder.join(format!("{name}.{precision}.{mode}.expected"));
-            // A rounding error moves a number across the kink of ReLU now and then, so a single gradient may differ by more.
-            compare::<f32>(name, &weights, &expected("eval"), false, [1e-4, 1e-3, 0.1]);
+            // In f32 a rounding error moves a number across the kink of ReLU now and then.
+            compare::<f32>(name, &weights, &expected("eval"), false, [1e-4, 5e-3, 0.1]);
             compare::<f64>(name, &weights, &expected("train"), true, [1e-10, 1e-9, 1e-8]);
         }
     }
