@@ -62,8 +62,11 @@ pub fn run(Arguments { file, net, input, classes }: &Arguments) -> Result<(), Fa
 /// The summary of an ONNX file, for the images that it declares or the given ones.
 #[cfg(feature = "onnx")]
 fn of_file(file: &Path, input: Option<Image>) -> Result<(), Failure> {
-    use chainrule::onnx::OnnxModel;
-    let model = OnnxModel::read(file).map_err(|error| Failure::Input(format!("{}: {error}", file.display())))?;
+    use chainrule::onnx::{OnnxError, OnnxModel};
+    let model = OnnxModel::read(file).map_err(|error| match error {
+        OnnxError::Read { .. } => Failure::Run(error.to_string()),
+        error => Failure::Input(format!("{}: {error}", file.display())),
+    })?;
     let declared = match model.input_axes(0) {
         Some(&[_, Some(c), Some(h), Some(w)]) => Some(Image([c, h, w])),
         _ => None,
