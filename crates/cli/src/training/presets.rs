@@ -9,7 +9,7 @@ use super::program::Program;
 /// A whole recipe of training, as a list of flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum RecipeName {
-    /// A recipe for MNIST that is right for 99.7 % of the test images, in about 12 minutes on two cores
+    /// A recipe for MNIST that is right for 99.7 % of the test images, in about 13 minutes on two cores
     Best,
     /// The recipe of `--net fast`, which needs few operations for its accuracy on CIFAR-10
     Fast,
