@@ -48,12 +48,12 @@ enum Command {
     Colorize(Box<Options>),
     /// Trains a small net on CIFAR-100, or on half of the classes of CIFAR-10, for `transfer` to go on from
     ///
-    /// It has the defaults of a recipe, which it prints. Without CIFAR-100 at hand it is trained on the first five classes of CIFAR-10.
+    /// Without CIFAR-100 at hand it is trained on the first five classes of CIFAR-10. The defaults differ from those of `cifar10`.
     Pretrain(Box<Options>),
     /// Trains a part of a net that begins with the weights of another run, on CIFAR-10 or on a folder of images
     ///
-    /// It has the defaults of a recipe, which it prints: torchvision's ResNet-18 on images of 224×224, of which only the last
-    /// layer is trained. --weights has the weights to begin with.
+    /// By default torchvision's ResNet-18 on images of 224×224, of which only the last layer is trained. --weights has the
+    /// weights to begin with.
     #[command(verbatim_doc_comment)]
     Transfer(Box<Options>),
     Sweep(Box<sweep::Arguments>),

@@ -153,7 +153,7 @@ fn what_is_wrong_is_found_before_the_first_run() {
     let output = run(&mut sweep(&data, &["--save", "x"]));
     assert!(error(&output).starts_with("error: unexpected argument '--save' found\n"), "{}", error(&output));
     let output = run(&mut program("sweep"));
-    let names = "mnist, fashion-mnist, cifar10, cifar100, colorize";
+    let names = "mnist, fashion-mnist, cifar10, cifar100, colorize, pretrain, transfer";
     assert_eq!(error(&output), format!("error: name a program ({names}) or a --preset{end}"));
 }
 

@@ -164,9 +164,11 @@ fn what_cannot_be_transferred_is_refused_with_a_reason() {
     );
     let text = format!("error: --lr-factors fc: the net has no parameter there; it has them in {modules}");
     refused(&["--lr-factors", "fc=2"], &text);
+    let text = "error: --frozen-statistics: nothing is frozen; name what is trained by --train";
+    refused(&["--frozen-statistics"], text);
+    refused(&["--frozen-statistics", "--train", "all"], text);
     let cached = ["--cache-features", "cache", "--frozen-statistics", "--train"];
     let text = "error: --cache-features: no frozen layer comes before the first one that --train trains";
-    refused(&[&cached[..], &["all"]].concat(), text);
     refused(&[&cached[..], &["0"]].concat(), text);
     let text =
         "error: --cache-features: every epoch must see the same images; leave out --augment, --mixup and --test-views";
@@ -189,12 +191,12 @@ fn a_net_is_pretrained_on_half_of_the_classes_and_trained_on_the_others() {
     let output = run(program("pretrain").args(small).arg("--save").arg(&weights));
     assert!(output.status.success(), "{}", stderr(&output));
     let text = String::from_utf8(output.stdout).expect("text");
-    assert!(text.starts_with("recipe: --net=resnet20 --augment=crop-flip "), "{text}");
+    assert!(text.contains("pretrain: 269397 parameters, 64 + 500 images"), "{text}");
     assert!(text.contains("note: half of the classes: airplane, automobile, bird, cat, deer\n"), "{text}");
 
     let mut command = program("transfer");
     command.args(small).args(["--net", "resnet20", "--size", "40", "--normalize", "standard", "--classes", "dog,frog"]);
-    command.args(["--train", "layer3,fc", "--frozen-statistics", "--lr-factors", "layer3=0.1", "--cache-features"]);
+    command.args(["--train", "layer3", "--frozen-statistics", "--lr-factors", "layer3=0.1", "--cache-features"]);
     command.arg(folder.path().join("cache")).arg("--weights").arg(&weights);
     let output = run(command.arg("--out").arg(folder.path().join("out")));
     assert!(output.status.success(), "{}", stderr(&output));
@@ -202,4 +204,8 @@ fn a_net_is_pretrained_on_half_of_the_classes_and_trained_on_the_others() {
     assert!(text.contains("; fc is for other classes, and stays new\n"), "{text}");
     assert!(text.contains("transfer: 269202 parameters, 64 + 200 images"), "{text}");
     assert!(folder.path().join("out/report.html").exists());
+    // What is given replaces the default, which is fc.
+    let changed = changed(&weights, &folder.path().join("out/checkpoint.safetensors"));
+    let trained = changed.iter().filter(|path| !path.starts_with("fc."));
+    assert!(trained.clone().count() > 10 && trained.clone().all(|path| path.starts_with("layer3.")), "{changed:?}");
 }

@@ -52,31 +52,6 @@ const BEST: &[&str] = &[
     "--epochs=12",
 ];
 
-/// What `pretrain` trains: a net that takes little time, well enough for its features to be of use.
-const PRETRAIN: &[&str] = &[
-    "--net=resnet20",
-    "--augment=crop-flip",
-    "--normalize=standard",
-    "--lr=0.003",
-    "--schedule=one-cycle",
-    "--weight-decay=0.0005",
-    "--epochs=10",
-    "--save=pretrained.safetensors",
-];
-
-/// What `transfer` trains: the last layer of a net that was trained on ImageNet.
-const TRANSFER: &[&str] =
-    &["--net=torchvision-resnet18", "--size=224", "--normalize=imagenet", "--train=fc", "--epochs=2"];
-
-/// The flags that a subcommand stands for.
-fn defaults(program: Program) -> &'static [&'static str] {
-    match program {
-        Program::Pretrain => PRETRAIN,
-        Program::Transfer => TRANSFER,
-        _ => &[],
-    }
-}
-
 /// The flags that a flag stands for.
 fn expansion(flag: &str, value: &str) -> Option<&'static [&'static str]> {
     match (flag, value) {
@@ -86,17 +61,19 @@ fn expansion(flag: &str, value: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// The flags of the recipes in a command line of a training program: that of the program, then those of its flags.
+/// The flags of the recipes in a command line of a training program.
 pub fn flags(arguments: &[OsString]) -> Vec<&'static str> {
-    let program = arguments.get(1).and_then(|name| Program::named(name.to_str()?));
-    let Some(program) = program else { return Vec::new() };
+    let trains = |name: &OsString| name.to_str().is_some_and(|name| Program::named(name).is_some());
+    if !arguments.get(1).is_some_and(trains) {
+        return Vec::new();
+    }
     let text = |argument: &OsString| argument.to_str().unwrap_or_default().to_owned();
     let next = arguments.iter().skip(3).map(text).chain([String::new()]);
     let found = arguments.iter().skip(2).map(text).zip(next).flat_map(|(flag, next)| {
         let (flag, value) = flag.split_once('=').unwrap_or((&flag, &next));
         expansion(flag, value).unwrap_or_default()
     });
-    defaults(program).iter().chain(found).copied().collect()
+    found.copied().collect()
 }
 
 /// A command line in which the flags of its recipes follow the subcommand. Those that the user gives come later, and the last

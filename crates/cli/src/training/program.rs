@@ -78,6 +78,25 @@ impl Program {
     pub fn with_defaults(self, command: Command) -> Command {
         let defaults: &[(&str, &str)] = match self {
             Self::Colorize => &[("net", "base"), ("classes", "horse"), ("batch_size", "100"), ("epochs", "30")],
+            // A net that takes little time, trained well enough for its features to be of use.
+            Self::Pretrain => &[
+                ("net", "resnet20"),
+                ("augment", "crop-flip"),
+                ("normalize", "standard"),
+                ("lr", "0.003"),
+                ("schedule", "one-cycle"),
+                ("weight_decay", "0.0005"),
+                ("epochs", "10"),
+                ("save", "pretrained.safetensors"),
+            ],
+            // The last layer of a net that was trained on ImageNet.
+            Self::Transfer => &[
+                ("net", "torchvision-resnet18"),
+                ("size", "224"),
+                ("normalize", "imagenet"),
+                ("train", "fc"),
+                ("epochs", "2"),
+            ],
             _ => &[],
         };
         let with = |command: Command, &(flag, value)| command.mut_arg(flag, |flag| flag.default_value(value));

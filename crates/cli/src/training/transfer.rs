@@ -21,7 +21,7 @@ pub struct TransferOptions {
     #[arg(long, value_name = "PATHS", value_delimiter = ',')]
     train: Vec<String>,
     /// Outside of the paths of --train, batch normalization uses its saved statistics and does not change them, and dropout is off
-    #[arg(long, requires = "train")]
+    #[arg(long)]
     frozen_statistics: bool,
     /// Factors of the learning rate, such as layer3=0.01,layer4=0.1: for what is under a path
     #[arg(long, value_name = "PATH=FACTOR", value_delimiter = ',')]
@@ -96,13 +96,18 @@ impl TransferOptions {
     /// The part of the net that is trained; the rest is frozen.
     ///
     /// # Errors
-    /// If the net has nothing under a path of `--train` or of `--lr-factors`.
+    /// If the net has nothing under a path of `--train` or of `--lr-factors`, or statistics are to be frozen and nothing is.
     pub fn freeze(&self, net: &dyn Module) -> Result<Trained, Failure> {
         let paths = if self.train.iter().any(|path| path == "all") { Vec::new() } else { self.train.clone() };
         let names: Vec<String> = net.named_parameters().into_iter().map(|(name, _)| name).collect();
         let flags = paths.iter().map(|path| ("--train", path));
         for (flag, path) in flags.chain(self.lr_factors.iter().map(|LrFactor { path, .. }| ("--lr-factors", path))) {
             require_path(flag, path, &names)?;
+        }
+        if self.frozen_statistics && paths.is_empty() {
+            return Err(Failure::Usage(
+                "--frozen-statistics: nothing is frozen; name what is trained by --train".into(),
+            ));
         }
         let trained = Trained { paths, frozen_statistics: self.frozen_statistics };
         for (name, parameter) in net.named_parameters() {
