@@ -18,7 +18,7 @@ if [ ! -x "$venv/bin/python" ] || [ ! -f "$venv/complete" ]; then
   touch "$venv/complete"
 fi
 cargo build --quiet --locked -p chainrule-onnx --examples
-programs=${CARGO_TARGET_DIR:-target}/debug/examples
+programs=${CARGO_TARGET_DIR:-$PWD/target}/debug/examples
 out=$(mktemp -d)
 trap 'rm -r "$out"' EXIT
 
