@@ -29,7 +29,7 @@ use header::Header;
 /// # use chainrule_formats::npy;
 /// # use chainrule_tensor::Tensor;
 /// let x: Tensor = npy::read(Path::new("x.npy"))?;
-/// npy::write(Path::new("y.npy"), &x.relu())?;
+/// npy::write(Path::new("y.npy"), &x)?;
 /// # Ok::<(), chainrule_formats::FormatError>(())
 /// ```
 ///
