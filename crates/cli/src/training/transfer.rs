@@ -111,7 +111,10 @@ impl TransferOptions {
         }
         let trained = Trained { paths, frozen_statistics: self.frozen_statistics };
         for (name, parameter) in net.named_parameters() {
-            parameter.set_frozen(!trained.has(&name));
+            // What a net freezes itself, such as the whitening of the fast net, stays frozen.
+            if !trained.has(&name) {
+                parameter.set_frozen(true);
+            }
         }
         Ok(trained)
     }
