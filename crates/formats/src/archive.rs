@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use zip::ZipArchive;
+use zip::read::{ArchiveOffset, Config};
 use zip::result::ZipError;
 
 use crate::error::{Problem, damaged};
@@ -25,7 +26,11 @@ pub(crate) struct Archive {
 impl Archive {
     pub(crate) fn open(file: File) -> Result<Self, Problem> {
         let length = file.metadata()?.len();
-        let mut zip = ZipArchive::new(BufReader::new(file)).map_err(problem)?;
+        // Known, not detected: PyTorch writes a ZIP64 record of 76 bytes after the directory also where the numbers at the end need
+        // none. From those numbers, detection takes a first entry of 76 bytes, with a name of 30, for a part of what precedes the
+        // archive.
+        let config = Config { archive_offset: ArchiveOffset::Known(0) };
+        let mut zip = ZipArchive::with_config(config, BufReader::new(file)).map_err(problem)?;
         let names =
             zip.file_names().map(|name| name.map(Cow::into_owned)).collect::<Result<_, _>>().map_err(problem)?;
         let mut compressed = 0_u64;

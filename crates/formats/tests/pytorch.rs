@@ -46,6 +46,7 @@ fn net() -> StoredTensors<'static> {
 fn a_state_dict_is_the_same_in_every_container_and_protocol() {
     for name in [
         "net.pt",
+        "name_of_21_characters.pt",
         "net_legacy.pt",
         "net_protocol3.pt",
         "net_protocol4.pt",

@@ -100,6 +100,8 @@ def pytorch():
 
     legacy = {"_use_new_zipfile_serialization": False}
     save("net.pt", net().state_dict())
+    # The header of its first entry has 76 bytes: see `archive.rs`.
+    save("name_of_21_characters.pt", net().state_dict())
     save("net_legacy.pt", net().state_dict(), **legacy)
     for protocol in (3, 4, 5):
         save(f"net_protocol{protocol}.pt", net().state_dict(), pickle_protocol=protocol)
