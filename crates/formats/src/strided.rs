@@ -36,12 +36,19 @@ impl Strided {
 
     /// Whether the elements lie side by side in row-major order.
     fn is_contiguous(&self) -> bool {
-        let mut expected = 1;
+        let mut expected = 1_usize;
         self.shape.iter().zip(&self.strides).rev().all(|(&n, &stride)| {
             let fits = n == 1 || stride == expected;
-            expected *= n;
+            // An array without elements may have axes of any length.
+            expected = expected.saturating_mul(n);
             fits
         })
+    }
+
+    /// As [`gather`](Self::gather); the buffer itself if it is the result.
+    pub(crate) fn take(&self, buffer: Vec<u8>, size: usize) -> Vec<u8> {
+        let whole = self.offset == 0 && self.is_contiguous() && self.numel() == Some(buffer.len() / size);
+        if whole { buffer } else { self.gather(&buffer, size) }
     }
 
     /// The bytes of the elements in row-major order, each of `size` bytes. `buffer` has at least [`reach`](Self::reach)
@@ -97,10 +104,12 @@ mod tests {
             (layout(2, &[1, 3], &[100, 1]), vec![2, 3, 4]),
             (layout(7, &[], &[]), vec![7]),
             (layout(100, &[0, 5], &[5, 1]), vec![]),
+            (layout(0, &[0, 1 << 40, 1 << 40], &[1, 1, 1]), vec![]),
             (Strided::fortran(&[3, 2, 2]), vec![0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11]),
         ] {
             assert!(view.reach().unwrap() <= 12, "{view:?}");
             assert_eq!(view.gather(&buffer, 1), expected, "{view:?}");
+            assert_eq!(view.take(buffer.clone(), 1), expected, "{view:?}");
         }
         assert_eq!(layout(1, &[2], &[2]).gather(&buffer, 2), [2, 3, 6, 7]);
     }

@@ -101,9 +101,11 @@ fn read_zip(file: File) -> Result<StoredTensors<'static>, Problem> {
     if let Some(root) = pytorch::root(&archive) {
         return pytorch::read_archive(&mut archive, &root, length);
     }
-    match archive.names().first() {
+    if archive.names().any(|name| name.ends_with(npy::EXTENSION)) {
+        return npy::read_arrays(&mut archive);
+    }
+    match archive.names().next() {
         None => damaged("an empty ZIP archive"),
-        Some(_) if archive.names().iter().any(|name| name.ends_with(npy::EXTENSION)) => npy::read_arrays(&mut archive),
         Some(first) => Err(Problem::refused(
             format!(
                 "a ZIP archive that neither torch.save nor np.savez wrote (it begins with '{}')",

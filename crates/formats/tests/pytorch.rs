@@ -48,6 +48,7 @@ fn a_state_dict_is_the_same_in_every_container_and_protocol() {
         "net.pt",
         "name_of_21_characters.pt",
         "net_legacy.pt",
+        "net_without_checksums.pt",
         "net_protocol3.pt",
         "net_protocol4.pt",
         "net_protocol5.pt",

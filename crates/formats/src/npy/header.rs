@@ -29,7 +29,7 @@ pub(super) struct Header {
 
 impl Header {
     pub(super) fn read(reader: &mut dyn Read) -> Result<Self, Problem> {
-        let start = read_bytes(reader, 8)?;
+        let start = read_bytes(reader, 8, 8)?;
         if !start.starts_with(MAGIC) {
             return damaged("no .npy file: it does not begin with \\x93NUMPY");
         }
@@ -46,7 +46,7 @@ impl Header {
         if length > MAX_LENGTH {
             return damaged(format!("a header of {length} bytes; NumPy allows {MAX_LENGTH}"));
         }
-        let text = read_bytes(reader, length.into())?;
+        let text = read_bytes(reader, length.into(), length.into())?;
         let fields = Literals::of(&text).fields()?;
         let (dtype, big_endian) = format(&fields.descr)?;
         Ok(Self {

@@ -53,7 +53,8 @@ pub fn read<T: Element>(path: &Path) -> Result<TensorOf<T>> {
 pub fn read_stored(path: &Path) -> Result<StoredTensor<'static>> {
     let read = || {
         let mut file = File::open(path)?;
-        let array = decode(&mut file, None)?;
+        let length = file.metadata()?.len();
+        let array = decode(&mut file, None, length)?;
         if file.read(&mut [0])? > 0 { damaged("it goes on after the array") } else { Ok(array) }
     };
     read().map_err(|problem: Problem| problem.of(path))
@@ -77,8 +78,8 @@ pub fn write_stored(path: &Path, x: &StoredTensor<'_>) -> Result<()> {
         .map_err(|source| FormatError::Write { path: path.into(), source })
 }
 
-/// The array of a .npy file. `length` is that of the file, if it is known before it is read.
-fn decode(reader: &mut dyn Read, length: Option<u64>) -> Result<StoredTensor<'static>, Problem> {
+/// The array of a .npy file. `length` is what it must have in all, if that is known; `there` bytes may be reserved at once.
+fn decode(reader: &mut dyn Read, length: Option<u64>, there: u64) -> Result<StoredTensor<'static>, Problem> {
     let header = Header::read(reader)?;
     let size = header.dtype.bitsize() / 8;
     let layout = Strided::fortran(&header.shape);
@@ -94,7 +95,7 @@ fn decode(reader: &mut dyn Read, length: Option<u64>) -> Result<StoredTensor<'st
             length.saturating_sub(header.length as u64)
         ));
     }
-    let mut data = read_bytes(reader, bytes as u64)?;
+    let mut data = read_bytes(reader, bytes as u64, there)?;
     if header.big_endian {
         swap_bytes(&mut data, size);
     }

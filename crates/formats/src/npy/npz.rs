@@ -27,15 +27,16 @@ pub fn read_npz(path: &Path) -> Result<StoredTensors<'static>> {
 
 /// The arrays of an archive.
 pub(crate) fn read_arrays(archive: &mut Archive) -> Result<StoredTensors<'static>, Problem> {
+    let names: Vec<String> = archive.names().map(str::to_owned).collect();
     let mut arrays = StoredTensors::new();
-    for entry in archive.names().to_vec() {
+    for entry in names {
         let Some(name) = entry.strip_suffix(EXTENSION) else {
             return Err(Problem::refused(
                 format!("it has '{}', which is no array", entry.escape_debug()),
                 "a .npz file has only .npy files; remove the others",
             ));
         };
-        let array = archive.read(&entry, |reader, size| decode(reader, Some(size)))?;
+        let array = archive.read(&entry, |reader, size| decode(reader, Some(size.bytes), size.stored))?;
         arrays.insert(name.to_owned(), array);
     }
     Ok(arrays)

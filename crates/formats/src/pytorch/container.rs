@@ -14,7 +14,7 @@ const PICKLE: &str = "data.pkl";
 
 /// The folder of a PyTorch archive, with a slash at its end; `None` if it is none.
 pub(crate) fn root(archive: &Archive) -> Option<String> {
-    let name = archive.names().iter().find(|name| *name == PICKLE || name.ends_with("/data.pkl"))?;
+    let name = archive.names().find(|name| *name == PICKLE || name.ends_with("/data.pkl"))?;
     Some(name[..name.len() - PICKLE.len()].to_owned())
 }
 
@@ -45,12 +45,12 @@ pub(crate) fn read_archive(
             if big_endian {
                 swap_bytes(&mut bytes, storage.element());
             }
-            views.fill(storage, &bytes)?;
+            views.fill(storage, bytes)?;
         }
     }
     // PyTorch writes no file for an empty storage of some devices.
     for storage in pickle.storages.values().filter(|storage| storage.numel == 0) {
-        views.fill(storage, &[])?;
+        views.fill(storage, Vec::new())?;
     }
     views.finish()
 }

@@ -68,7 +68,7 @@ pub(crate) fn read_legacy(file: File) -> Result<StoredTensors<'static>, Problem>
             ));
         }
         if views.need(&storage.key) {
-            views.fill(storage, &read_bytes(&mut reader, bytes)?)?;
+            views.fill(storage, read_bytes(&mut reader, bytes, bytes)?)?;
         } else {
             reader.seek_relative(bytes as i64)?;
         }

@@ -40,7 +40,7 @@ impl<'a> Views<'a> {
         let mut by_storage: BTreeMap<Rc<str>, Vec<(Rc<str>, &Tensor)>> = BTreeMap::new();
         for (name, tensor) in tensors {
             let numel = tensor.layout.numel().unwrap_or(usize::MAX);
-            bytes = bytes.saturating_add(numel.saturating_mul(tensor.dtype.bitsize() / 8));
+            bytes = bytes.saturating_add(numel.saturating_mul(tensor.element()));
             if bytes > limit {
                 return Err(Problem::refused(
                     format!(
@@ -60,20 +60,27 @@ impl<'a> Views<'a> {
         self.by_storage.contains_key(key)
     }
 
-    /// Takes the bytes of a storage, little-endian, and copies its tensors out of them.
-    fn fill(&mut self, storage: &Storage, bytes: &[u8]) -> Result<(), Problem> {
+    /// Takes the bytes of a storage, little-endian, for the tensors in it.
+    fn fill(&mut self, storage: &Storage, bytes: Vec<u8>) -> Result<(), Problem> {
         let expected = storage.numel.checked_mul(storage.element());
         if expected != Some(bytes.len()) {
             let key = storage.key.escape_debug();
             return damaged(format!("storage '{key}' has {} bytes, and its pickle says {expected:?}", bytes.len()));
         }
-        for (name, tensor) in self.by_storage.remove(&storage.key).unwrap_or_default() {
-            // The layout was compared with the storage's number of elements when the tensor was made.
-            let data = tensor.layout.gather(bytes, tensor.dtype.bitsize() / 8);
-            let stored = StoredTensor::new(tensor.dtype, tensor.layout.shape.clone(), data);
-            self.read.insert(name.to_string(), stored);
+        let mut views = self.by_storage.remove(&storage.key).unwrap_or_default();
+        // Layouts were compared with the storage's number of elements when the tensors were made.
+        let last = views.pop();
+        for (name, tensor) in views {
+            self.add(&name, tensor, tensor.layout.gather(&bytes, tensor.element()));
+        }
+        if let Some((name, tensor)) = last {
+            self.add(&name, tensor, tensor.layout.take(bytes, tensor.element()));
         }
         Ok(())
+    }
+
+    fn add(&mut self, name: &str, tensor: &Tensor, bytes: Vec<u8>) {
+        self.read.insert(name.to_owned(), StoredTensor::new(tensor.dtype, tensor.layout.shape.clone(), bytes));
     }
 
     /// The tensors, if all storages were there.

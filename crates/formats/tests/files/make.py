@@ -103,6 +103,9 @@ def pytorch():
     # The header of its first entry has 76 bytes: see `archive.rs`.
     save("name_of_21_characters.pt", net().state_dict())
     save("net_legacy.pt", net().state_dict(), **legacy)
+    torch.serialization.set_crc32_options(False)
+    save("net_without_checksums.pt", net().state_dict())
+    torch.serialization.set_crc32_options(True)
     for protocol in (3, 4, 5):
         save(f"net_protocol{protocol}.pt", net().state_dict(), pickle_protocol=protocol)
     save("net_legacy_protocol4.pt", net().state_dict(), pickle_protocol=4, **legacy)

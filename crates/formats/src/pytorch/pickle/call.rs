@@ -12,7 +12,7 @@ const MAX_AXES: usize = 64;
 
 /// The versions of the function that makes a tensor of a storage, which differ in their last arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::pytorch) enum Rebuild {
+pub(crate) enum Rebuild {
     /// Storage, offset, size, stride.
     V1,
     /// Also whether it needs a gradient, hooks, and perhaps metadata.

@@ -5,7 +5,7 @@ use chainrule_nn::Dtype;
 use super::call::Rebuild;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(in crate::pytorch) enum Global {
+pub(crate) enum Global {
     /// `OrderedDict`, or `Counter`: a dict.
     Dict,
     /// A function that makes a tensor of a storage.

@@ -7,6 +7,8 @@ use crate::error::{Problem, damaged};
 
 /// The longest pickle: those of the largest nets have a few MB.
 const MAX_BYTES: u64 = 64 << 20;
+/// Text and bytes grow from here with what is read.
+const RESERVED: u64 = 1 << 16;
 /// The longest name of a module, class or function.
 const MAX_NAME: usize = 256;
 
@@ -46,7 +48,7 @@ impl<'a> Input<'a> {
 
     pub(super) fn bytes(&mut self, n: u64) -> Result<Vec<u8>, Problem> {
         self.spend(n)?;
-        read_bytes(self.reader, n).map_err(|problem| problem.within("its pickle"))
+        read_bytes(self.reader, n, RESERVED).map_err(|problem| problem.within("its pickle"))
     }
 
     /// A name, up to the end of its line.

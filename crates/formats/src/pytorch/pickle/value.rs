@@ -10,7 +10,7 @@ use super::globals::Global;
 use crate::strided::Strided;
 
 #[derive(Clone, Copy, Debug)]
-pub(in crate::pytorch) enum Value {
+pub(crate) enum Value {
     None,
     Int(i64),
     Global(Global),
@@ -21,7 +21,7 @@ pub(in crate::pytorch) enum Value {
 }
 
 #[derive(Debug)]
-pub(in crate::pytorch) enum Node {
+pub(crate) enum Node {
     Text(Rc<str>),
     Tuple(Box<[Value]>),
     List(Vec<Value>),
@@ -34,35 +34,42 @@ pub(in crate::pytorch) enum Node {
 
 /// A storage, as a persistent id describes it: numbers that are elsewhere in the file.
 #[derive(Clone, Debug)]
-pub(in crate::pytorch) struct Storage {
-    pub(in crate::pytorch) key: Rc<str>,
+pub(crate) struct Storage {
+    pub(crate) key: Rc<str>,
     /// The format of its numbers; `None` for a storage of bytes.
-    pub(in crate::pytorch) dtype: Option<Dtype>,
+    pub(crate) dtype: Option<Dtype>,
     /// The number of elements.
-    pub(in crate::pytorch) numel: usize,
+    pub(crate) numel: usize,
     /// The part that is used, by first element and number: before 0.4 PyTorch had views of storages.
-    pub(in crate::pytorch) view: Option<(usize, usize)>,
+    pub(crate) view: Option<(usize, usize)>,
 }
 
 impl Storage {
     /// The bytes of an element.
-    pub(in crate::pytorch) fn element(&self) -> usize {
+    pub(crate) fn element(&self) -> usize {
         self.dtype.map_or(1, |dtype| dtype.bitsize() / 8)
     }
 }
 
 /// A tensor: a view of a storage.
 #[derive(Debug)]
-pub(in crate::pytorch) struct Tensor {
-    pub(in crate::pytorch) key: Rc<str>,
-    pub(in crate::pytorch) dtype: Dtype,
+pub(crate) struct Tensor {
+    pub(crate) key: Rc<str>,
+    pub(crate) dtype: Dtype,
     /// In elements of the tensor, from the start of the storage.
-    pub(in crate::pytorch) layout: Strided,
+    pub(crate) layout: Strided,
+}
+
+impl Tensor {
+    /// The bytes of an element.
+    pub(crate) fn element(&self) -> usize {
+        self.dtype.bitsize() / 8
+    }
 }
 
 /// All that a pickle has made.
 #[derive(Debug, Default)]
-pub(in crate::pytorch) struct Nodes(Vec<Node>);
+pub(crate) struct Nodes(Vec<Node>);
 
 impl Nodes {
     pub(super) fn add(&mut self, node: Node) -> Value {
@@ -72,7 +79,7 @@ impl Nodes {
         Value::Node(index)
     }
 
-    pub(in crate::pytorch) fn get(&self, value: Value) -> Option<&Node> {
+    pub(crate) fn get(&self, value: Value) -> Option<&Node> {
         match value {
             Value::Node(index) => self.0.get(index as usize),
             _ => None,
@@ -86,12 +93,12 @@ impl Nodes {
         }
     }
 
-    pub(in crate::pytorch) fn text(&self, value: Value) -> Option<&Rc<str>> {
+    pub(crate) fn text(&self, value: Value) -> Option<&Rc<str>> {
         if let Some(Node::Text(text)) = self.get(value) { Some(text) } else { None }
     }
 
     /// The items of a tuple or list.
-    pub(in crate::pytorch) fn items(&self, value: Value) -> Option<&[Value]> {
+    pub(crate) fn items(&self, value: Value) -> Option<&[Value]> {
         match self.get(value)? {
             Node::Tuple(items) => Some(items),
             Node::List(items) => Some(items),
@@ -99,11 +106,11 @@ impl Nodes {
         }
     }
 
-    pub(in crate::pytorch) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
+    pub(crate) fn dict(&self, value: Value) -> Option<&[(Value, Value)]> {
         if let Some(Node::Dict(entries)) = self.get(value) { Some(entries) } else { None }
     }
 
-    pub(in crate::pytorch) fn tensor(&self, value: Value) -> Option<&Tensor> {
+    pub(crate) fn tensor(&self, value: Value) -> Option<&Tensor> {
         if let Some(Node::Tensor(tensor)) = self.get(value) { Some(tensor) } else { None }
     }
 
@@ -113,7 +120,7 @@ impl Nodes {
     }
 
     /// What a value is, for messages.
-    pub(in crate::pytorch) fn kind(&self, value: Value) -> &'static str {
+    pub(crate) fn kind(&self, value: Value) -> &'static str {
         match (value, self.get(value)) {
             (Value::None, _) => "None",
             (Value::Int(_), _) => "a number",
