@@ -1,5 +1,7 @@
 //! Files of PyTorch and NumPy, and damaged and hostile ones, in one program: it links once.
 
+mod bombs;
+mod builder;
 mod exchange;
 mod hostile;
 mod kinds;

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::globals::Global;
+use super::refused::whole_module;
 use super::value::{Node, Nodes, Storage, Tensor, Value};
 use crate::error::{Problem, damaged};
 use crate::strided::Strided;
@@ -142,7 +143,7 @@ pub(super) fn storage(nodes: &Nodes, id: Value) -> Result<Storage, Problem> {
         // Only whole modules have these: the class with its source code.
         Some("module") => {
             let name = rest.first().and_then(|&class| nodes.unknown(class));
-            return Err(super::whole_module(name.unwrap_or("torch.nn.Module")));
+            return Err(whole_module(name.unwrap_or("torch.nn.Module")));
         }
         _ => return damaged("a persistent id of no storage"),
     }

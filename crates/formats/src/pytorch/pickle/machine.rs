@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::Pickle;
 use super::call::{self, call};
 use super::globals::Global;
 use super::input::Input;
+use super::refused::{unread, unread_operation, whole_module};
 use super::value::{Node, Nodes, Storage, Value};
-use super::{Pickle, unread, whole_module};
 use crate::error::{Problem, damaged};
 
 /// A tensor needs about 40 operations, so this is enough for 100 000. An operation makes at most one value, which needs less
@@ -394,30 +395,4 @@ impl<'a> Machine<'a> {
 
 fn underflow<T>() -> Result<T, Problem> {
     damaged("its pickle takes a value that it has not made")
-}
-
-/// The refusal of an operation.
-fn unread_operation(operation: u8) -> Problem {
-    let name = match operation {
-        b'F' => "FLOAT",
-        b'g' => "GET",
-        b'L' => "LONG",
-        b'P' => "PERSID",
-        b'p' => "PUT",
-        b'S' => "STRING",
-        b'V' => "UNICODE",
-        b'i' => "INST",
-        b'o' => "OBJ",
-        0x82 => "EXT1",
-        0x83 => "EXT2",
-        0x84 => "EXT4",
-        0x92 => "NEWOBJ_EX",
-        0x97 => "NEXT_BUFFER",
-        0x98 => "READONLY_BUFFER",
-        other => return Problem::Damaged(format!("its pickle has the byte {other:#04x}, which is no operation")),
-    };
-    Problem::refused(
-        format!("its pickle has the operation {name}, which torch.save does not write"),
-        "in Python: torch.save(state_dict, FILE)",
-    )
 }

@@ -6,6 +6,7 @@ mod call;
 mod globals;
 mod input;
 mod machine;
+mod refused;
 mod value;
 
 use std::collections::BTreeMap;
@@ -28,25 +29,4 @@ impl Pickle {
     pub(super) fn read(reader: &mut dyn Read) -> Result<Self, Problem> {
         machine::Machine::new(input::Input::new(reader)).run()
     }
-}
-
-/// The refusal of a pickle that is an object of a class of layers.
-fn whole_module(class: &str) -> Problem {
-    Problem::refused(
-        format!("a whole pickled module ({class}) and no state_dict: to build it, code would have to run"),
-        "if you trust the file and have its source code, in Python: \
-         torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)",
-    )
-}
-
-/// The refusal of a class or function.
-fn unread(verb: &str, name: &str) -> Problem {
-    Problem::refused(
-        format!(
-            "its pickle {verb} {name}, which is refused: only tensors, dicts, lists, tuples, text and numbers are read, and \
-             no code is run"
-        ),
-        "if you trust the file, save its weights alone, in Python: \
-         torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)",
-    )
 }
