@@ -8,8 +8,8 @@ use chainrule_nn::{Linear, save_weights};
 use chainrule_tensor::Rng;
 use zip::CompressionMethod;
 
+use crate::builder::{unzip, zip};
 use crate::fixture;
-use crate::hostile::{unzip, zip};
 use crate::mutator::{count, each_damaged};
 use crate::peak::{MB, peak};
 

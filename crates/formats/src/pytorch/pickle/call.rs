@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::globals::Global;
+use super::globals::{Global, Rebuild};
 use super::refused::whole_module;
 use super::value::{Node, Nodes, Storage, Tensor, Value};
 use crate::error::{Problem, damaged};
@@ -10,17 +10,6 @@ use crate::strided::Strided;
 
 /// PyTorch allows 64 axes.
 const MAX_AXES: usize = 64;
-
-/// The versions of the function that makes a tensor of a storage, which differ in their last arguments.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Rebuild {
-    /// Storage, offset, size, stride.
-    V1,
-    /// Also whether it needs a gradient, hooks, and perhaps metadata.
-    V2,
-    /// Also its format, between hooks and metadata: the storage has bytes.
-    V3,
-}
 
 /// The result of a call.
 pub(super) fn call(nodes: &mut Nodes, function: Global, arguments: Value) -> Result<Value, Problem> {

@@ -2,8 +2,6 @@
 
 use chainrule_nn::Dtype;
 
-use super::call::Rebuild;
-
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Global {
     /// `OrderedDict`, or `Counter`: a dict.
@@ -20,6 +18,17 @@ pub(crate) enum Global {
     Dtype(Dtype),
     /// Makes a value that no tensor depends on.
     Other,
+}
+
+/// The versions of the function that makes a tensor of a storage, which differ in their last arguments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Rebuild {
+    /// Storage, offset, size, stride.
+    V1,
+    /// Also whether it needs a gradient, hooks, and perhaps metadata.
+    V2,
+    /// Also its format, between hooks and metadata: the storage has bytes.
+    V3,
 }
 
 impl Global {
