@@ -68,6 +68,23 @@ fn only_what_is_named_is_trained_and_statistics_are_frozen_by_choice() {
 }
 
 #[test]
+fn a_net_keeps_its_own_parameters_frozen_unless_others_are_named() {
+    let folder = TempDir::new().expect("a temporary directory");
+    let state = folder.path().join("state.safetensors");
+    let mut command = program("cifar10");
+    command.args(["--sample", "--train-images", "64", "--batch-size", "16", "--epochs", "2", "--keep", "2"]);
+    let output = run(command.args(["--net", "fast", "--widths", "4,4,4", "--save"]).arg(&state));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let [first, second] = [1, 2].map(|epoch| folder.path().join(format!("state.epoch-000{epoch}.safetensors")));
+    let changed = changed(&first, &second);
+    let all = weights(&first).into_keys();
+    let kept: Vec<String> = all.filter(|name| !changed.contains(name)).collect();
+    // The filters of the first convolution, and γ of each normalization.
+    let norms = (0..3).flat_map(|block| [1, 2].map(|norm| format!("blocks.{block}.norm{norm}.weight")));
+    assert_eq!(kept, norms.chain(["whitening.weight".into()]).collect::<Vec<_>>());
+}
+
+#[test]
 fn features_from_the_cache_give_the_same_bits() {
     let data = digits(64, 20);
     let (start, end) = (pretrained(&data), data.path().join("end.safetensors"));
