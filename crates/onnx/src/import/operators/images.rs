@@ -112,35 +112,33 @@ fn without_dilation(geometry: &Geometry) -> Made<()> {
     }
 }
 
-pub(super) fn max_pool(attributes: &Attributes, _: i64) -> Made<Run> {
-    let window = Window::of(attributes)?;
-    attributes.only("storage_order", 0)?;
-    Ok(single(move |pass, x| {
+/// A pooling: what it makes of images (N,C,H,W) and their windows, on images of one or two axes.
+fn pooling(window: Window, pool: impl Fn(&Pass, &Float, &Geometry) -> Made + Send + Sync + 'static) -> Run {
+    single(move |pass, x| {
         let x = x.float(0)?;
         let picture = image(pass, x)?;
         let geometry = window.on(x, None)?;
         without_dilation(&geometry)?;
-        let y = match own_padding(&geometry) {
-            Some(padding) => pass.max_pool2d(&picture, Pool2dOptions { padding, ..plain(&geometry, true) })?,
-            None => pass.max_pool2d(&geometry.padded(pass, &picture, f64::NEG_INFINITY)?, plain(&geometry, true))?,
-        };
+        let y = pool(pass, &picture, &geometry)?;
         as_before(pass, x, &y)
+    })
+}
+
+pub(super) fn max_pool(attributes: &Attributes, _: i64) -> Made<Run> {
+    let window = Window::of(attributes)?;
+    attributes.only("storage_order", 0)?;
+    Ok(pooling(window, |pass, picture, geometry| match own_padding(geometry) {
+        Some(padding) => pass.max_pool2d(picture, Pool2dOptions { padding, ..plain(geometry, true) }),
+        None => pass.max_pool2d(&geometry.padded(pass, picture, f64::NEG_INFINITY)?, plain(geometry, true)),
     }))
 }
 
 pub(super) fn average_pool(attributes: &Attributes, _: i64) -> Made<Run> {
     let window = Window::of(attributes)?;
     let include = attributes.flag("count_include_pad", false)?;
-    Ok(single(move |pass, x| {
-        let x = x.float(0)?;
-        let picture = image(pass, x)?;
-        let geometry = window.on(x, None)?;
-        without_dilation(&geometry)?;
-        let y = match own_padding(&geometry) {
-            Some(padding) => pass.avg_pool2d(&picture, Pool2dOptions { padding, ..plain(&geometry, include) })?,
-            None => average_of_padded(pass, &picture, &geometry, include)?,
-        };
-        as_before(pass, x, &y)
+    Ok(pooling(window, move |pass, picture, geometry| match own_padding(geometry) {
+        Some(padding) => pass.avg_pool2d(picture, Pool2dOptions { padding, ..plain(geometry, include) }),
+        None => average_of_padded(pass, picture, geometry, include),
     }))
 }
 
