@@ -1,4 +1,4 @@
-//! Image folders as people have them: what is found, what is passed over and said, splits, orientation, look-alike names.
+//! Image folders as people have them: what is found, what is passed over and said, orientation, look-alike names.
 #![cfg(feature = "images")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use chainrule_data::image_folder::ImageFolder;
 use chainrule_data::{DataError, Dataset, image_folder};
 
 /// A PNG file of one gray value.
-fn png(width: u32, height: u32, gray: u8) -> Vec<u8> {
+pub fn png(width: u32, height: u32, gray: u8) -> Vec<u8> {
     png_of(width, height, &vec![gray; (width * height) as usize])
 }
 
@@ -24,18 +24,18 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images").join(name)).unwrap()
 }
 
-fn write(path: impl AsRef<Path>, bytes: &[u8]) {
+pub fn write(path: impl AsRef<Path>, bytes: &[u8]) {
     fs::create_dir_all(path.as_ref().parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
 /// One 3×2 image in each of two classes.
-fn write_part(part: &Path) {
+pub fn write_part(part: &Path) {
     write(part.join("ant/a.png"), &png(3, 2, 1));
     write(part.join("bee/b.png"), &png(3, 2, 2));
 }
 
-fn load(root: &Path) -> Dataset {
+pub fn load(root: &Path) -> Dataset {
     image_folder::load("toy", root).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn notes(root: &Path, dataset: &Dataset) -> Vec<String> {
     dataset.notes().iter().map(|note| note.replace(&root.display().to_string(), "DIR")).collect()
 }
 
-fn text(root: &Path, result: Result<Dataset, DataError>) -> String {
+pub fn text(root: &Path, result: Result<Dataset, DataError>) -> String {
     result.unwrap_err().to_string().replace(&root.display().to_string(), "DIR")
 }
 
@@ -201,76 +201,6 @@ fn a_validation_set_stands_in_for_the_test_set() {
         fs::remove_file(root.path().join("test/1.png")).unwrap();
         assert_eq!(load(root.path()).notes(), [format!("{name} is not used")]);
     }
-}
-
-/// 20 images of one class and 5 of another, each of its own gray value; one class is called "train".
-fn write_undivided(root: &Path) {
-    for i in 0..20 {
-        write(root.join(format!("car/{i:02}.png")), &png(3, 2, i));
-    }
-    for i in 0..5 {
-        write(root.join(format!("train/{i:02}.png")), &png(3, 2, 100 + i));
-    }
-}
-
-#[test]
-fn a_folder_without_a_split_is_divided_by_a_seeded_share() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    write_undivided(root);
-    let dataset = load(root);
-    assert_eq!(dataset.train().classes(), ["car", "train"]);
-    assert_eq!(
-        dataset.notes(),
-        ["there are no train and test folders: 5 of the 25 images, a share of 0.2 of each class, \
-          are the test set, drawn with seed 0"]
-    );
-    let grays = |dataset: &Dataset| {
-        let of = |images: &chainrule_data::Images| (0..images.len()).map(|i| images.image(i)[0]).collect::<Vec<u8>>();
-        (of(dataset.train()), of(dataset.test()))
-    };
-    let (train, test) = grays(&dataset);
-    assert_eq!((dataset.test().labels(), test.len(), train.len()), (&[0, 0, 0, 0, 1][..], 5, 20));
-    let mut all = [train, test].concat();
-    all.sort_unstable();
-    assert_eq!(all, (0..20).chain(100..105).collect::<Vec<u8>>(), "every image is in one of the sets");
-    assert_eq!(grays(&load(root)), grays(&dataset));
-    let other = ImageFolder::new().seed(1).load("toy", root).unwrap();
-    assert_ne!(grays(&other), grays(&dataset));
-    let half = ImageFolder::new().test_share(0.5).load("toy", root).unwrap();
-    assert_eq!((half.test().len(), half.train().len()), (13, 12));
-    // At least one image of two stays in each set.
-    let most = ImageFolder::new().test_share(0.999).load("toy", root).unwrap();
-    assert_eq!((most.test().len(), most.train().labels()), (23, &[0, 1][..]));
-}
-
-#[test]
-fn what_cannot_be_divided_is_said() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    write_part(root);
-    assert_eq!(
-        text(root, image_folder::load("toy", root)),
-        "DIR: there are no train and test folders, and no class has two images to divide\n  \
-         help: add images, or arrange them as train/<class>/*.png and test/<class>/*.png"
-    );
-    // A training set alone is not divided unasked: the test set may have been forgotten.
-    write_part(&root.join("set/train"));
-    let set = root.join("set");
-    assert_eq!(
-        text(&set, image_folder::load("toy", &set)),
-        "image folder: test (or val, valid, validation) not found in DIR\n  \
-         help: arrange the images as train/<class>/*.png and test/<class>/*.png (or jpg), \
-         or pass the folder train itself, which is then divided"
-    );
-    fs::rename(set.join("train"), set.join("val")).unwrap();
-    assert!(text(&set, image_folder::load("toy", &set)).starts_with("image folder: train not found in DIR\n"));
-}
-
-#[test]
-#[should_panic(expected = "ImageFolder: test_share 1 must be between 0 and 1, such as 0.2")]
-fn a_share_must_leave_both_sets() {
-    let _ = ImageFolder::new().test_share(1.0);
 }
 
 /// EXIF data with orientation 6: row 0 is seen on the right.

@@ -5,6 +5,7 @@ mod cifar100;
 mod download;
 mod idx_variants;
 mod image_folder;
+mod image_folder_divided;
 mod image_folder_found;
 mod image_kinds;
 mod loader;

@@ -141,6 +141,26 @@ fn a_schedule_in_a_checkpoint_is_checked() {
     assert!(error.contains("schedule: size is 0\n  rule: size ≥ 1"), "{error}");
 }
 
+/// Rates and hyperparameters in a checkpoint are read as the same bits.
+#[test]
+fn numbers_in_a_checkpoint_keep_their_bits() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("state");
+    let rate = |k: u32| 0.1 * 0.97f64.powi(k as i32) / f64::from(k + 3);
+    let build = |scale: f64| {
+        (0..500).fold(Sgd::<f32>::new(Vec::new(), scale * rate(500)), |sgd, k| {
+            sgd.group(Vec::new(), scale * rate(k)).weight_decay(rate(k + 7))
+        })
+    };
+    let net = Sequential::<f32>::new();
+    let (saved, mut again) = (build(1.0), build(0.3));
+    assert_ne!(again.groups(), saved.groups());
+    Checkpoint::capture(&net, &saved, &Progress::default()).save(&path).unwrap();
+    Checkpoint::load(&path).unwrap().restore(&net, &mut again).unwrap();
+    assert_eq!(again.groups(), saved.groups());
+    assert_eq!(again.groups()[1].lr.to_bits(), rate(0).to_bits());
+}
+
 #[test]
 fn settings_of_layers() {
     refused(&[-0.1, 1.1, NAN], "BatchNorm2d: momentum is {}\n  rule: 0 ≤ momentum ≤ 1", |x| {
