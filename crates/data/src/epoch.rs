@@ -48,7 +48,7 @@ impl Loader {
             first_batch <= batches,
             "Loader: epoch {epoch} has {batches} batches, cannot start at batch {first_batch}"
         );
-        Epoch::new(self.maker(epoch), first_batch..batches, self.workers())
+        Epoch::new(BatchMaker::new(self.clone(), epoch), first_batch..batches, self.workers())
     }
 }
 

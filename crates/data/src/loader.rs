@@ -1,15 +1,17 @@
 //! The loader: splits a set of images into batches of tensors.
 
+mod batch_maker;
+
 use std::fmt::Debug;
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use chainrule_tensor::{Device, ImageStep, Key, MAX_IMAGE_STEPS, Purpose, Tensor, TensorOf, ranges};
 
+pub(crate) use batch_maker::BatchMaker;
+
 use crate::dataset::Images;
-use crate::palette::{Palette, mean_gray};
-use crate::transform::{Normalize, Origin, Sample, Transform};
-use crate::{mixup, streams};
+use crate::palette::Palette;
+use crate::transform::{Normalize, Transform};
 
 /// A batch of samples.
 #[derive(Clone, Debug)]
@@ -217,9 +219,9 @@ impl Loader {
         Self { mixup: Some(alpha), ..self }
     }
 
-    /// Makes the batches of colorization from images in RGB: each image in gray, (N, 1, H, W), the [mean](mean_gray) of its
-    /// channels after the transforms, and the labels (N, H, W), for each pixel the [nearest](Palette::nearest) color of the
-    /// palette. The CPU prepares them.
+    /// Makes the batches of colorization from images in RGB: each image in gray, (N, 1, H, W), the [mean](crate::mean_gray) of
+    /// its channels after the transforms, and the labels (N, H, W), for each pixel the [nearest](Palette::nearest) color of
+    /// the palette. The CPU prepares them.
     ///
     /// Call it before [`normalize`](Self::normalize), which is then that of the gray images.
     ///
@@ -293,16 +295,6 @@ impl Loader {
         self.workers
     }
 
-    /// Prepares the batches of an epoch.
-    pub(crate) fn maker(&self, epoch: u32) -> BatchMaker {
-        let order: Arc<[u32]> = self.order(epoch).into();
-        let gpu = self.gpu_steps().map(|steps| {
-            let order: Vec<i32> = order.iter().map(|&sample| sample as i32).collect();
-            (steps.into(), TensorOf::from_slice(&order, order.len()).to(self.device))
-        });
-        BatchMaker { loader: self.clone(), epoch, order, gpu }
-    }
-
     /// The sample indices (N) in the order of an epoch.
     pub fn order(&self, epoch: u32) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.images.len() as u32).collect();
@@ -314,122 +306,5 @@ impl Loader {
             }
         }
         order
-    }
-}
-
-/// Prepares any batch of one epoch; cheap to clone, one per worker.
-#[derive(Clone, Debug)]
-pub(crate) struct BatchMaker {
-    loader: Loader,
-    epoch: u32,
-    order: Arc<[u32]>,
-    /// If the GPU prepares the batches: the transforms, and the order in GPU memory.
-    gpu: Option<(Arc<[ImageStep]>, TensorOf<i32>)>,
-}
-
-impl BatchMaker {
-    /// Prepares batch `index`; `sample` is a workspace that is reused for all batches.
-    pub(crate) fn make(&self, index: usize, sample: &mut Sample) -> Batch {
-        let loader = &self.loader;
-        let (mut images, labels) = match &self.gpu {
-            Some((steps, order)) => self.on_gpu(index, steps, order),
-            None => self.on_cpu(index, sample),
-        };
-        let mut targets = None;
-        if let Some(alpha) = loader.mixup {
-            let key = Key::new(loader.seed, streams::MIXUP).at_step(self.epoch).for_sample(index as u32);
-            let lambda = mixup::draw(alpha, &mut key.rng());
-            images = mixup::images(&images, lambda);
-            targets =
-                Some(mixup::targets(&self.labels(index), loader.images.classes().len(), lambda).to(loader.device));
-        }
-        Batch { images: images.to(loader.device), labels, targets, index }
-    }
-
-    /// The images of a batch, on the CPU, and their labels, on the loader's device.
-    fn on_cpu(&self, index: usize, sample: &mut Sample) -> (Tensor, TensorOf<i32>) {
-        let loader = &self.loader;
-        let samples = &self.order[self.samples(index)];
-        let (n, [c, h, w]) = (samples.len(), loader.image_shape());
-        let mut images = Tensor::zeros([n, c, h, w]);
-        let mut colors = Vec::new();
-        for (&i, y) in samples.iter().zip(images.make_mut().chunks_exact_mut(c * h * w)) {
-            match (&loader.palette, &loader.features) {
-                (None, None) => loader.normalize.write(self.transformed(i, sample), h * w, y),
-                (None, Some(features)) => features.read(i as usize, y),
-                (Some(palette), features) => {
-                    let pixels = self.transformed(i, sample);
-                    colors.extend(palette.nearest(pixels));
-                    match features {
-                        None => loader.normalize.write(&mean_gray(pixels), h * w, y),
-                        Some(features) => features.read(i as usize, y),
-                    }
-                }
-            }
-        }
-        let labels = match loader.palette {
-            Some(_) => {
-                let [_, h, w] = loader.transformed_shape();
-                TensorOf::from_slice(&colors, [n, h, w])
-            }
-            None => TensorOf::from_slice(&self.labels(index), n),
-        };
-        (images, labels.to(loader.device))
-    }
-
-    /// The pixels of an image after the transforms; `sample` is a workspace.
-    fn transformed<'a>(&'a self, i: u32, sample: &'a mut Sample) -> &'a [u8] {
-        let loader = &self.loader;
-        let pixels = loader.images.image(i as usize);
-        if loader.transforms.is_empty() {
-            return pixels;
-        }
-        sample.set(pixels, loader.images.image_shape());
-        sample.set_origin(Origin { seed: loader.seed, epoch: self.epoch, index: i });
-        for (position, transform) in loader.transforms.iter().enumerate() {
-            transform.apply(sample, &mut self.key(i, position).rng());
-        }
-        let shape = loader.transformed_shape();
-        assert!(
-            sample.shape() == shape,
-            "{transforms:?}: the output is (C,H,W) = {:?}, but output_shape returned {shape:?}",
-            sample.shape(),
-            transforms = loader.transforms
-        );
-        sample.pixels()
-    }
-
-    /// The classes of the images of a batch.
-    fn labels(&self, index: usize) -> Vec<i32> {
-        let labels = self.loader.images.labels();
-        self.order[self.samples(index)].iter().map(|&i| i32::from(labels[i as usize])).collect()
-    }
-
-    /// The same images and labels, prepared on the GPU.
-    fn on_gpu(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> (Tensor, TensorOf<i32>) {
-        let loader = &self.loader;
-        let all = loader.on_gpu.get_or_init(|| {
-            let labels: Vec<i32> = loader.images.labels().iter().map(|&label| i32::from(label)).collect();
-            GpuImages {
-                pixels: TensorOf::from_slice(loader.images.pixels(), loader.images.shape()).to(loader.device),
-                labels: TensorOf::from_slice(&labels, labels.len()).to(loader.device),
-            }
-        });
-        let samples = order.narrow(0, self.samples(index));
-        let purposes = steps.iter().enumerate().map(|(position, &step)| (step, self.key(0, position).purpose));
-        let steps: Vec<(ImageStep, Purpose)> = purposes.collect();
-        let images = all.pixels.image_batch(&samples, loader.normalize.tables(), &steps, self.key(0, 0));
-        (images, all.labels.gather(0, &samples))
-    }
-
-    /// The positions in the order that form batch `index`.
-    fn samples(&self, index: usize) -> Range<usize> {
-        let start = index * self.loader.batch_size;
-        start..(start + self.loader.batch_size).min(self.order.len())
-    }
-
-    /// The random stream of one transform of one sample.
-    fn key(&self, sample: u32, position: usize) -> Key {
-        Key::new(self.loader.seed, streams::transform(position)).at_step(self.epoch).for_sample(sample)
     }
 }
