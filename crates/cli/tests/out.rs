@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::nets::cifar;
-use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
+use crate::training::{digits, events, hash_of, kill_when_saved, program, run, small_run, stderr};
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).expect("the file")).expect("JSON")
@@ -176,20 +175,12 @@ fn the_records_of_a_killed_and_resumed_run_are_those_of_an_uninterrupted_one() {
 
     let out = data.path().join("killed");
     let state = out.join("checkpoint.safetensors");
-    // On a busy machine the run may end before it is killed; then try again.
-    let killed = (0..10).any(|_| {
+    kill_when_saved(&state, || {
         let _ = fs::remove_dir_all(&out);
         let (mut command, _) = recorded(&data, &out, "killed.json");
-        let command = command.args(flags).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !state.exists() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        child.kill().expect("it is ours");
-        !child.wait().expect("it ends").success()
+        command.args(flags);
+        command
     });
-    assert!(killed, "every one of ten runs ended before it was killed");
     // What a run leaves that is killed while it writes a line.
     let metrics = out.join("metrics.jsonl");
     let mut cut = fs::read(&metrics).expect("the file");

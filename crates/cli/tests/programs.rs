@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
-use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
+use crate::training::{digits, events, hash_of, kill_when_saved, program, run, small_run, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,21 +55,12 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
         let whole_epochs = events(&json);
 
         let state = data.path().join(format!("{optimizer}.safetensors"));
-        // On a busy machine the run may end before it is killed; then try again.
-        let killed = (0..10).any(|_| {
+        kill_when_saved(&state, || {
             let _ = fs::remove_file(&state);
             let (mut command, _) = small_run(&data, "killed.json");
-            let command = command.args(flags).args(["--save-every", "3", "--save"]).arg(&state);
-            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-            let patience = Instant::now() + Duration::from_secs(60);
-            while !state.exists() && Instant::now() < patience {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            // It is no error to kill a process that has already ended.
-            child.kill().expect("it is ours");
-            !child.wait().expect("it ends").success()
+            command.args(flags).args(["--save-every", "3", "--save"]).arg(&state);
+            command
         });
-        assert!(killed, "every one of ten runs ended before it was killed");
 
         let (mut command, json) = small_run(&data, "resumed.json");
         assert_eq!(hash_of(command.args(flags).arg("--resume").arg(&state), &json), whole, "{optimizer}");
