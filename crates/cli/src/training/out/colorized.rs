@@ -7,7 +7,8 @@ use chainrule::data::{Images, Loader, mean_gray};
 use chainrule::prelude::*;
 
 use super::answers::PixelAnswers;
-use super::examples::{FOLDER, feature_maps, filters};
+use super::examples::FOLDER;
+use super::inside::InsideOfNet;
 use super::records::{Colorized, ColorizedImage, Examples};
 use super::{files, tiles};
 use crate::failure::Failure;
@@ -42,16 +43,8 @@ pub fn save(
         first.chain(best.iter().chain(&worst).copied()).collect::<BTreeSet<usize>>().into_iter().collect();
     let panels = panels(net, test, &chosen, temperature)?;
     files::write(&folder.join(FILE), &tiles::grid(&panels, &(0..panels.len()).collect::<Vec<_>>(), PANELS.len())?)?;
-    let mut maps = Vec::new();
-    for position in 0..MAPPED.min(chosen.len()) {
-        let (canvas, blocks) = feature_maps(net, test, chosen[position]);
-        files::write(&folder.join(format!("maps-{position}.png")), &canvas.png()?)?;
-        maps.push((position, blocks));
-    }
-    let (canvas, filters) = filters(net);
-    if !filters.is_empty() {
-        files::write(&folder.join("filters.png"), &canvas.png()?)?;
-    }
+    let mapped = chosen.iter().copied().enumerate().take(MAPPED);
+    let InsideOfNet { maps, filters } = InsideOfNet::save(&folder, net, test, mapped)?;
     let positions = |indices: &[usize]| indices.iter().filter_map(|index| chosen.binary_search(index).ok()).collect();
     let image =
         |&index: &usize| ColorizedImage { index, accuracy: answers.accuracies[index], loss: answers.losses[index] };

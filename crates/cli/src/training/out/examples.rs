@@ -1,19 +1,15 @@
-//! The images of a run's folder: test images, feature maps, filters.
+//! The test images of a run's folder: the first ones, mistakes, and some of each cell of the confusion matrix.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::rc::Rc;
 
-use chainrule::autograd::map_records;
 use chainrule::data::{Images, Loader};
 use chainrule::prelude::*;
 
 use super::answers::ImageAnswers;
-use super::files;
-use super::outputs::Names;
-use super::records::{Example, Examples, Predictions, Tiles};
-use super::tiles::{self, Canvas, Colors};
+use super::inside::InsideOfNet;
+use super::records::{Example, Examples, Predictions};
+use super::{files, tiles};
 use crate::failure::Failure;
 
 /// The folder of the images.
@@ -28,13 +24,8 @@ const OF_A_LAST_CELL: usize = 24;
 const MOST: usize = 1000;
 const MOST_BYTES: usize = 3_000_000;
 const COLUMNS: usize = 25;
-/// Images whose feature maps are shown, and channels of each layer.
+/// Images whose feature maps are shown.
 const MAPPED: usize = 4;
-const CHANNELS: usize = 16;
-/// The side of the square of filters that is shown of a convolution with several inputs.
-const FILTERS: usize = 8;
-/// Outputs of a linear layer in a row of a picture.
-const OUTPUTS_IN_A_ROW: usize = 32;
 
 /// Writes all of them, and their description last.
 pub fn save(
@@ -53,16 +44,8 @@ pub fn save(
     let mapped = mapped(answers, &worst, images.classes().len());
     let position = |index: usize| chosen.binary_search(&index).ok();
     files::write(&folder.join("images.png"), &tiles::grid(images, &chosen, COLUMNS)?)?;
-    let mut maps = Vec::new();
-    for (position, index) in mapped.iter().filter_map(|&index| Some((position(index)?, index))) {
-        let (canvas, blocks) = feature_maps(net, test, index);
-        files::write(&folder.join(format!("maps-{}.png", maps.len())), &canvas.png()?)?;
-        maps.push((position, blocks));
-    }
-    let (canvas, filters) = filters(net);
-    if !filters.is_empty() {
-        files::write(&folder.join("filters.png"), &canvas.png()?)?;
-    }
+    let mapped = mapped.into_iter().filter_map(|index| Some((position(index)?, index)));
+    let InsideOfNet { maps, filters } = InsideOfNet::save(&folder, net, test, mapped)?;
     let examples = Examples {
         images: chosen.iter().map(example).collect(),
         columns: COLUMNS,
@@ -117,66 +100,4 @@ fn mapped(answers: &ImageAnswers, worst: &[usize], classes: usize) -> Vec<usize>
     let mistakes = worst.len().min(MAPPED / 2);
     let mapped = right.iter().take(MAPPED - mistakes).chain(&worst[..mistakes]);
     mapped.copied().collect()
-}
-
-/// The outputs of all operations for a test image, at inference.
-pub fn feature_maps(net: &dyn Module, test: &Loader, index: usize) -> (Canvas, Vec<Tiles>) {
-    let size = test.batch_size();
-    let batch = test.epoch_from(0, index / size).next().expect("the image is in a batch");
-    let image = batch.images.narrow(0, index % size..index % size + 1).contiguous();
-    let outputs = Rc::new(RefCell::new(Vec::new()));
-    let look = {
-        let (mut names, outputs) = (Names::default(), Rc::clone(&outputs));
-        move |var: Var| {
-            outputs.borrow_mut().extend(names.of(&var).map(|name| (name, var.value().clone())));
-            var
-        }
-    };
-    net.eval();
-    drop(map_records(look, || unfused(|| net.forward(&Var::constant(image)))));
-    let outputs = outputs.take();
-    let channels = if outputs.len() > 2 * CHANNELS { CHANNELS / 2 } else { CHANNELS };
-    let mut canvas = Canvas::default();
-    let blocks = outputs.iter().map(|(name, x)| {
-        let (shape, values) = (x.shape(), x.to_vec());
-        if shape.rank() == 4 {
-            let [height, width] = [shape[2], shape[3]];
-            let maps: Vec<Vec<f32>> =
-                values.chunks_exact((height * width).max(1)).take(channels).map(<[f32]>::to_vec).collect();
-            return canvas.add(name, shape[1], &maps, [height, width], channels, &Colors::Gray);
-        }
-        let units = values.len();
-        let width = units.min(OUTPUTS_IN_A_ROW);
-        canvas.add(name, units, &[values], [units.div_ceil(width.max(1)), width], 1, &Colors::Gray)
-    });
-    let blocks = blocks.collect();
-    (canvas, blocks)
-}
-
-/// The filters of the convolutions.
-pub fn filters(net: &dyn Module) -> (Canvas, Vec<Tiles>) {
-    let mut canvas = Canvas::default();
-    let mut blocks = Vec::new();
-    for (path, weight) in net.named_parameters().into_iter().filter(|(_, parameter)| parameter.shape().rank() == 4) {
-        let (shape, values) = (weight.shape(), weight.value().to_vec());
-        let [o, c, h, w] = [shape[0], shape[1], shape[2], shape[3]];
-        let name = path.trim_end_matches(".weight");
-        if h * w == 1 {
-            continue;
-        }
-        let planes = |count: usize, size: usize| values.chunks_exact(size).take(count).map(<[f32]>::to_vec);
-        blocks.push(match c {
-            1 => canvas.add(name, o, &planes(64, h * w).collect::<Vec<_>>(), [h, w], 16, &Colors::Diverging),
-            3 => canvas.add(name, o, &planes(64, 3 * h * w).collect::<Vec<_>>(), [h, w], 16, &Colors::Rgb),
-            _ => {
-                let shown = c.min(FILTERS);
-                let tiles: Vec<Vec<f32>> = (0..o.min(FILTERS))
-                    .flat_map(|filter| (0..shown).map(move |input| (filter * c + input) * h * w))
-                    .map(|start| values[start..start + h * w].to_vec())
-                    .collect();
-                canvas.add(name, o * c, &tiles, [h, w], shown, &Colors::Diverging)
-            }
-        });
-    }
-    (canvas, blocks)
 }

@@ -7,6 +7,7 @@ mod config;
 mod examples;
 mod files;
 mod findings;
+mod inside;
 mod outputs;
 mod page;
 #[cfg(feature = "plots")]
