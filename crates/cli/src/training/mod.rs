@@ -22,6 +22,7 @@ pub mod presets;
 pub mod program;
 mod recipe;
 pub mod report;
+mod run;
 mod run_memory;
 pub mod saved;
 pub mod settings;
