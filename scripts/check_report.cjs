@@ -145,7 +145,7 @@ async function colors(page, run) {
   assert.deepEqual((await page.locator("#matrix button").allTextContents()).map(Number), confusion.flat());
   await page.click('#matrix button[data-label="1"][data-predicted="0"]');
   const said = await page.locator("#cell").textContent();
-  assert.ok(said.startsWith(`${String(confusion[1][0]).replace(/\B(?=(\d{3})+$)/g, "\u202f")} of `) && said.includes("were taken for"), said);
+  assert.ok(said.startsWith(`${String(confusion[1][0]).replace(/\B(?=(\d{3})+$)/g, "\u202f")} of `) && said.includes("were classified as"), said);
   assert.ok(await page.locator("#images-section").isHidden(), "there are no classes of images");
   const columns = colorized.panels.length;
   const known = new Set(JSON.parse(fs.readFileSync(path.join(run, "config.json"), "utf8")).data.classes);

@@ -83,6 +83,7 @@ fn losses_and_accuracies_are_means_over_pixels() {
     let config = json(&out.join("config.json"));
     assert_eq!(config["data"]["labeled"], "pixels");
     assert_eq!(config["data"]["image"], serde_json::json!([3, 32, 32]));
+    assert_eq!(config["net"]["input"], serde_json::json!([1, 32, 32]), "it sees gray images");
     let last = crate::training::events(&out.join("predictions.jsonl")).pop().expect("an epoch");
     let count = |row: usize, column: usize| last["confusion"][row][column].as_u64().expect("a count");
     let all: u64 = (0..25).map(|cell| count(cell / 5, cell % 5)).sum();

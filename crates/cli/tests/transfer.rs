@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::out::data_of;
 use crate::training::{digits, hash_of, program, run, small_run, stderr};
 
 /// The tensors of a checkpoint's net: the bytes of each by its path.
@@ -220,7 +221,9 @@ fn a_net_is_pretrained_on_half_of_the_classes_and_trained_on_the_others() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(text.contains("; fc is for other classes, and stays new\n"), "{text}");
     assert!(text.contains("transfer: 269202 parameters, 64 + 200 images"), "{text}");
-    assert!(folder.path().join("out/report.html").exists());
+    let config = data_of(&folder.path().join("out/report.html"))["config"].clone();
+    assert_eq!(config["data"]["image"], serde_json::json!([3, 32, 32]));
+    assert_eq!(config["net"]["input"], serde_json::json!([32, 20, 20]), "the output of layer2, for images of 40 × 40");
     // What is given replaces the default, which is fc.
     let changed = changed(&weights, &folder.path().join("out/checkpoint.safetensors"));
     let trained = changed.iter().filter(|path| !path.starts_with("fc."));

@@ -63,14 +63,14 @@ function drawCell(matrix) {
   const { label, predicted } = opened;
   const n = matrix.counts[label][predicted];
   if (labeled === "pixels") {
-    const said = label === predicted ? ["are right"] : ["were taken for ", ...named(classes[predicted])];
+    const said = label === predicted ? ["are right"] : ["were classified as ", ...named(classes[predicted])];
     const total = matrix.counts[label].reduce((a, b) => a + b, 0);
     $("cell").replaceChildren(make("p", {}, `${count(n)} of ${count(total)} pixels of `, ...named(classes[label]), " ", ...said));
     return;
   }
   const images = data.examples?.images ?? [];
   const shown = images.map((_, k) => k).filter((k) => images[k].label === label && matrix.predicted[k] === predicted);
-  const title = label === predicted ? `${classes[label]}, classified correctly` : `${classes[label]}, taken for ${classes[predicted]}`;
+  const title = label === predicted ? `${classes[label]}, classified correctly` : `${classes[label]}, classified as ${classes[predicted]}`;
   const isLast = matrix === data.matrices[data.matrices.length - 1];
   const note = n === 0 ? "No image." : `${count(n)} ${n === 1 ? "image" : "images"}${shown.length < n ? `, ${shown.length} of them in this page` : ""}. Below each image: its number in the test set${isLast ? ", and the probability of the predicted class" : ""}.`;
   $("cell").replaceChildren(

@@ -65,7 +65,7 @@ function drawTables() {
   const head = make("thead", {}, make("tr", {}, ...["layer", "operation", "output", "parameters", "multiply-adds"].map((text) => make("th", { scope: "col" }, text))));
   const rows = net.operations.map((row) => make("tr", {}, ...[row.layer, row.operation, row.output.join("×"), row.parameters ? count(row.parameters) : "", row.multiply_adds ? count(row.multiply_adds) : ""].map((text) => make("td", {}, text))));
   $("operations").replaceChildren(head, make("tbody", {}, ...rows));
-  const settings = [...data.config.settings, ["--epochs", data.config.epochs], ["training images", count(data.config.data.training_images)], ["test images", count(data.config.data.test_images)], ["device", machine.device], ["version", data.config.version], ...(data.outcome ? [["weights sha256", data.outcome.weights_sha256]] : [])];
+  const settings = [...data.config.settings, ["--epochs", data.config.epochs], ...(net.input ? [["input of the net (C×H×W)", net.input.join("×")]] : []), ["training images", count(data.config.data.training_images)], ["test images", count(data.config.data.test_images)], ["device", machine.device], ["version", data.config.version], ...(data.outcome ? [["weights sha256", data.outcome.weights_sha256]] : [])];
   const seen = new Map(settings.map(([name, value]) => [name, String(value)]));
   $("settings").replaceChildren(make("tbody", {}, ...[...seen].map(([name, value]) => make("tr", {}, make("td", {}, name), make("td", {}, value)))));
   $("command").textContent = data.config.command.map((word) => (/^[\w./,:=@%+-]+$/.test(word) ? word : `'${word.replace(/'/g, "'\\''")}'`)).join(" ");

@@ -33,7 +33,8 @@ impl Config {
     /// The description of a run on this machine, now.
     pub fn of(run: Run<'_>) -> Self {
         let train = run.train.images();
-        let [c, h, w] = run.train.image_shape();
+        let input = run.train.image_shape();
+        let [c, h, w] = input;
         // A net that does not accept the images was refused before.
         let operations = Summary::of(run.net, [1, c, h, w]).map_or_else(|_| Vec::new(), |summary| summary.rows);
         let operations = operations.into_iter().map(|row| Operation {
@@ -64,7 +65,7 @@ impl Config {
                 classes: run.classes.to_vec(),
                 labeled: run.labeled,
             },
-            net: Net { parameters: run.net.parameter_count(), operations: operations.collect() },
+            net: Net { input: Some(input), parameters: run.net.parameter_count(), operations: operations.collect() },
             machine: Machine {
                 device: run.device.to_string(),
                 arithmetic: run.arithmetic,

@@ -188,7 +188,7 @@ fn units(probes: &[Probe]) -> Option<Finding> {
     Some(finding(Level::Good, text))
 }
 
-/// The class of images, or the color of pixels, that is recognized worst.
+/// The class of images, or the color of pixels, with the lowest accuracy.
 fn classes(config: &Config, last: &Predictions) -> Option<Finding> {
     let names = &config.data.classes;
     let total = |row: &[u32]| f64::from(row.iter().sum::<u32>().max(1));
@@ -201,7 +201,7 @@ fn classes(config: &Config, last: &Predictions) -> Option<Finding> {
     let labeled = config.data.labeled;
     let what = if labeled == Labeled::Pixels { "color" } else { "class" };
     let text = format!(
-        "The hardest {what} is {}: {} of its {labeled} are recognized. It is most often taken for {} ({} of {}).",
+        "The {what} with the lowest accuracy is {}: {} of its {labeled} are classified correctly. They are most often misclassified as {} ({} of {}).",
         names[worst],
         percent(share(worst)),
         names[other],

@@ -34,7 +34,7 @@ pub struct Data {
     pub name: String,
     pub training_images: usize,
     pub test_images: usize,
-    /// Channels, height, width.
+    /// The shape (C, H, W) of the images of the set, which are also those of the pictures.
     pub image: [usize; 3],
     /// What labels stand for: classes of images, or colors of pixels, such as "#c81e1e".
     pub classes: Vec<String>,
@@ -45,6 +45,9 @@ pub struct Data {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Net {
+    /// The shape (C, H, W) of what the net gets of an image: transformed, or the cached output of other layers.
+    #[serde(default)]
+    pub input: Option<[usize; 3]>,
     pub parameters: usize,
     /// The operations of a forward pass of one image.
     pub operations: Vec<Operation>,
