@@ -3,7 +3,7 @@
 const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
-const { chromium } = require("playwright-core");
+const { inChromium, inWindows } = require("./chromium.cjs");
 
 const [folder, shots] = process.argv.slice(2);
 
@@ -155,100 +155,78 @@ async function check(browser, name, limit, body) {
   const file = path.resolve(folder, `${name}.html`);
   const data = read(file);
   assert.ok(data.size < limit, `${name}.html has ${data.size} bytes`);
-  for (const [width, scheme] of [[1280, "light"], [420, "dark"]]) {
-    const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme: scheme });
-    const problems = [];
-    page.on("pageerror", (error) => problems.push(error.message));
-    page.on("console", (message) => problems.push(message.text()));
-    page.on("request", (request) => request.url() === `file://${file}` || request.url().startsWith("data:") || problems.push(`a request to ${request.url()}`));
-    await page.goto(`file://${file}`);
+  await inWindows(browser, file, [[1280, "light"], [420, "dark"]], { name, shots }, async (page, width) => {
     if (width === 1280) await body(page, data);
-    const [inner, scroll] = await page.evaluate(() => [innerWidth, document.documentElement.scrollWidth]);
-    assert.ok(scroll <= inner, `${name} is ${scroll} wide in a window of ${inner}`);
-    if (shots) await page.screenshot({ path: path.join(shots, `${name}-${width}-${scheme}.png`), fullPage: true });
-    assert.deepEqual(problems, [], name);
-    await page.close();
-  }
+  });
   console.log(`${name}: ${Math.ceil(data.size / 1000)} kB, ${data.steps.length} operations`);
 }
 
-(async () => {
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM,
-    args: ["--no-sandbox", "--disable-quic", "--disable-background-networking"],
+inChromium(async (browser) => {
+  await check(browser, "two-neurons", 300_000, async (page, data) => {
+    await steps(page, data);
+    const w1 = data.variables.findIndex((v) => v.name === "w1");
+    // The exact values of this derivation, computed elsewhere.
+    near(data.variables[w1].gradient[0], -0.0004765277136764892, 14, "∂E/∂w1");
+    near(data.variables.find((v) => v.name === "w5").gradient[0], -0.0012707405698039712, 14, "∂E/∂w5");
+    assert.equal(await drillDown(page, data, w1, null), 7);
+    await node(page, w1).click();
+    assert.equal(await page.locator(".edge.lit").count(), 8, "all edges on the path to the loss are lit");
+    const product = await page.locator("#inspector ol .formula").textContent();
+    near(parse(product.split("=")[1]), -0.0004765277136764892, 4, "the product along the path");
+    assert.ok((await page.locator("#inspector").innerText()).includes("w1 → p1 → h1"));
+    await page.click('#notation [data-value="matrix"]');
+    assert.ok((await shown(page, w1, "gradient")).startsWith("δ"));
+    await page.click('#notation [data-value="index"]');
+    await predict(page);
   });
-  try {
-    await check(browser, "two-neurons", 300_000, async (page, data) => {
-      await steps(page, data);
-      const w1 = data.variables.findIndex((v) => v.name === "w1");
-      // The exact values of this derivation, computed elsewhere.
-      near(data.variables[w1].gradient[0], -0.0004765277136764892, 14, "∂E/∂w1");
-      near(data.variables.find((v) => v.name === "w5").gradient[0], -0.0012707405698039712, 14, "∂E/∂w5");
-      assert.equal(await drillDown(page, data, w1, null), 7);
-      await node(page, w1).click();
-      assert.equal(await page.locator(".edge.lit").count(), 8, "all edges on the path to the loss are lit");
-      const product = await page.locator("#inspector ol .formula").textContent();
-      near(parse(product.split("=")[1]), -0.0004765277136764892, 4, "the product along the path");
-      assert.ok((await page.locator("#inspector").innerText()).includes("w1 → p1 → h1"));
-      await page.click('#notation [data-value="matrix"]');
-      assert.ok((await shown(page, w1, "gradient")).startsWith("δ"));
-      await page.click('#notation [data-value="index"]');
-      await predict(page);
-    });
-    await check(browser, "mazur", 300_000, async (page, data) => {
-      await steps(page, data);
-      const w1 = data.variables.findIndex((v) => v.name === "w1");
-      await drillDown(page, data, w1, null);
-      await node(page, w1).click();
-      const paths = await page.locator("#inspector ol .formula").allTextContents();
-      assert.equal(paths.length, 2, "w1 has two paths to the error");
-      const [first, second] = paths.map((text) => parse(text.split("=")[1]));
-      // The published derivative, to more digits.
-      near(first + second, 0.0004385677344743465, 4, "the sum over paths");
-      near(data.variables[w1].gradient[0], 0.0004385677344743465, 12, "∂E/∂w1");
-      await predict(page);
-    });
-    await check(browser, "xor", 300_000, async (page, data) => {
-      await steps(page, data);
-      assert.ok((await drillDown(page, data, data.variables.findIndex((v) => v.name === "w1"), 0)) >= 6);
-      await node(page, data.variables.findIndex((v) => v.name === "w1")).focus();
-      await page.keyboard.press("Enter");
-      await page.locator(".maps canvas").first().focus();
-      for (const key of ["ArrowRight", "ArrowDown", "Enter"]) await page.keyboard.press(key);
-      assert.ok((await page.locator("nav.trail").innerText()).includes("w1[1,1]"), "an element is picked with the keyboard");
-      await page.keyboard.press("Escape");
-      await predict(page);
-    });
-    await check(browser, "mnist", 3_000_000, async (page, data) => {
-      const pictures = await page.locator("#inspector canvas").count();
-      assert.equal(pictures, 3, "value, gradient, and the output gradients that reach the weight");
-      assert.ok((await drillDown(page, data, null, null)) >= 9);
-      await steps(page, data);
-    });
-    withoutLargeTensors("mnist", 1000);
-    await check(browser, "mnist-large", 500_000, async (page, data) => {
-      assert.ok((await drillDown(page, data, null, null)) >= 9);
-      await steps(page, data);
-      await node(page, data.variables.findIndex((v) => v.name === "fc1.weight")).click();
-      await page.locator("#inspector .note button.link").first().click();
-      assert.equal(await page.locator("table.terms").count(), 1, "a single element of a large tensor is explained");
-      await page.click('#notation [data-value="matrix"]');
-      await steps(page, data);
-      await predict(page);
-    });
-    await check(browser, "resnet-block", 1_000_000, async (page, data) => {
-      await steps(page, data);
-      const x = data.variables.findIndex((v) => v.name === "x");
-      await drillDown(page, data, x, 0);
-      await page.locator("#slider").focus();
-      for (let k = 0; k < 3; k++) await page.keyboard.press("ArrowLeft");
-      assert.ok((await page.locator("#step").innerText()).includes("is used 2 times"), "the fan-out is a sum");
-      await predict(page);
-    });
-  } finally {
-    await browser.close();
-  }
-})().catch((error) => {
-  console.error(error);
-  process.exit(1);
+  await check(browser, "mazur", 300_000, async (page, data) => {
+    await steps(page, data);
+    const w1 = data.variables.findIndex((v) => v.name === "w1");
+    await drillDown(page, data, w1, null);
+    await node(page, w1).click();
+    const paths = await page.locator("#inspector ol .formula").allTextContents();
+    assert.equal(paths.length, 2, "w1 has two paths to the error");
+    const [first, second] = paths.map((text) => parse(text.split("=")[1]));
+    // The published derivative, to more digits.
+    near(first + second, 0.0004385677344743465, 4, "the sum over paths");
+    near(data.variables[w1].gradient[0], 0.0004385677344743465, 12, "∂E/∂w1");
+    await predict(page);
+  });
+  await check(browser, "xor", 300_000, async (page, data) => {
+    await steps(page, data);
+    assert.ok((await drillDown(page, data, data.variables.findIndex((v) => v.name === "w1"), 0)) >= 6);
+    await node(page, data.variables.findIndex((v) => v.name === "w1")).focus();
+    await page.keyboard.press("Enter");
+    await page.locator(".maps canvas").first().focus();
+    for (const key of ["ArrowRight", "ArrowDown", "Enter"]) await page.keyboard.press(key);
+    assert.ok((await page.locator("nav.trail").innerText()).includes("w1[1,1]"), "an element is picked with the keyboard");
+    await page.keyboard.press("Escape");
+    await predict(page);
+  });
+  await check(browser, "mnist", 3_000_000, async (page, data) => {
+    const pictures = await page.locator("#inspector canvas").count();
+    assert.equal(pictures, 3, "value, gradient, and the output gradients that reach the weight");
+    assert.ok((await drillDown(page, data, null, null)) >= 9);
+    await steps(page, data);
+  });
+  withoutLargeTensors("mnist", 1000);
+  await check(browser, "mnist-large", 500_000, async (page, data) => {
+    assert.ok((await drillDown(page, data, null, null)) >= 9);
+    await steps(page, data);
+    await node(page, data.variables.findIndex((v) => v.name === "fc1.weight")).click();
+    await page.locator("#inspector .note button.link").first().click();
+    assert.equal(await page.locator("table.terms").count(), 1, "a single element of a large tensor is explained");
+    await page.click('#notation [data-value="matrix"]');
+    await steps(page, data);
+    await predict(page);
+  });
+  await check(browser, "resnet-block", 1_000_000, async (page, data) => {
+    await steps(page, data);
+    const x = data.variables.findIndex((v) => v.name === "x");
+    await drillDown(page, data, x, 0);
+    await page.locator("#slider").focus();
+    for (let k = 0; k < 3; k++) await page.keyboard.press("ArrowLeft");
+    assert.ok((await page.locator("#step").innerText()).includes("is used 2 times"), "the fan-out is a sum");
+    await predict(page);
+  });
 });

@@ -4,6 +4,8 @@
     pip install torch==2.15.0 numpy
     python scripts/torch_baseline.py --data-dir DIR                                  # MNIST, IDX files, raw or .gz
     python scripts/torch_baseline.py --dataset cifar10 --net small --data-dir DIR    # CIFAR-10 binary batches
+    python scripts/torch_baseline.py --dataset cifar10 --classes cat,dog --loss bce \
+        --train-images 3000 --validation 1000 --lr 1e-4 --epochs 120 --data-dir DIR  # as `sweep --preset losses`
 
 Prints one JSON object per line: a start event, an event per epoch and a result, with the keys of the program's --json
 output, except weights_sha256, since the weights differ. `train_loss` and `train_accuracy` are collected during
@@ -69,6 +71,28 @@ def load(dataset, directory):
     ]
 
 
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+def only(classes, images, labels):
+    """The images of these classes, whose labels become 0, 1, ..."""
+    new = torch.full((len(CIFAR10),), -1)
+    new[torch.tensor(sorted(CIFAR10.index(name) for name in classes))] = torch.arange(len(classes))
+    labels = new[labels]
+    return images[labels >= 0], labels[labels >= 0]
+
+
+def objective(kind):
+    """(loss of logits and labels, predicted classes of logits). For bce and mse the net has a single output, whose
+    sigmoid is the probability of class 1."""
+    if kind == "cross-entropy":
+        return F.cross_entropy, lambda logits: logits.argmax(1)
+    predicted = lambda logits: (logits[:, 0] > 0).long()
+    if kind == "bce":
+        return lambda logits, labels: F.binary_cross_entropy_with_logits(logits[:, 0], labels.float()), predicted
+    return lambda logits, labels: F.mse_loss(logits[:, 0].sigmoid(), labels.float()), predicted
+
+
 def activation(name):
     if name.startswith("leaky:"):
         return nn.LeakyReLU(float(name.removeprefix("leaky:")))
@@ -84,7 +108,7 @@ def small_net(args, in_channels, side):
         nn.Flatten(),
         nn.Linear(second * (side // 4) ** 2, 128), act(),
         *([nn.Dropout(args.dropout)] if args.dropout else []),
-        nn.Linear(128, 10),
+        nn.Linear(128, args.outputs),
     )  # fmt: skip
 
 
@@ -115,31 +139,33 @@ def make_optimizer(args, parameters):
     return torch.optim.SGD(parameters, args.lr, momentum, nesterov=args.optimizer == "nesterov", **fused)
 
 
-def train_epoch(net, optimizer, images, labels, batch_size):
+def train_epoch(net, optimizer, images, labels, batch_size, kind):
     net.train()
     order = torch.randperm(len(images))
+    loss_of, predicted = objective(kind)
     loss_sum, correct, batches = 0.0, 0, 0
     for index in order.split(batch_size):
         x, target = images[index], labels[index]
         logits = net(x)
-        loss = F.cross_entropy(logits, target)
+        loss = loss_of(logits, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         loss_sum += loss.item()
-        correct += (logits.detach().argmax(1) == target).sum().item()
+        correct += (predicted(logits.detach()) == target).sum().item()
         batches += 1
     return loss_sum / batches, correct / len(images)
 
 
 @torch.no_grad()
-def evaluate(net, images, labels):
+def evaluate(net, images, labels, kind):
     """Returns (mean loss over images, accuracy, accuracy per class)."""
     net.eval()
+    loss_of, predicted = objective(kind)
     logits = torch.cat([net(x) for x in images.split(500)])
-    correct = (logits.argmax(1) == labels).double()
-    per_class = [correct[labels == c].mean().item() for c in range(10)]
-    return F.cross_entropy(logits, labels).item(), correct.mean().item(), per_class
+    correct = (predicted(logits) == labels).double()
+    per_class = [correct[labels == c].mean().item() for c in range(labels.max() + 1)]
+    return loss_of(logits, labels).item(), correct.mean().item(), per_class
 
 
 def parse_arguments():
@@ -156,6 +182,10 @@ def parse_arguments():
     parser.add_argument("--kernel", type=int, choices=[3, 5], default=3)
     parser.add_argument("--channels", type=lambda s: [int(c) for c in s.split(",")], default=[8, 16])
     parser.add_argument("--dropout", type=float, default=0.0, help="dropout between the linear layers of the small net")
+    parser.add_argument("--loss", choices=["cross-entropy", "bce", "mse"], default="cross-entropy")
+    parser.add_argument("--classes", type=lambda s: s.split(","), help="only these of CIFAR-10; two for bce and mse")
+    parser.add_argument("--train-images", type=int, help="only so many images, drawn by the seed")
+    parser.add_argument("--validation", type=int, default=0, help="so many of them are held out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
@@ -171,6 +201,11 @@ def parse_arguments():
         parser.error("--channels: expected two integers, such as 8,16")
     if args.net == "report" and args.dataset == "mnist":
         parser.error("--net report requires --dataset cifar10")
+    if args.classes and (args.dataset != "cifar10" or not set(args.classes) <= set(CIFAR10)):
+        parser.error(f"--classes: expected some of {','.join(CIFAR10)}, with --dataset cifar10")
+    if args.loss != "cross-entropy" and (args.net == "report" or len(args.classes or []) != 2):
+        parser.error(f"--loss {args.loss} requires --net small and two --classes")
+    args.outputs = 1 if args.loss != "cross-entropy" else len(args.classes or CIFAR10)
     return args
 
 
@@ -183,6 +218,12 @@ def main():
     torch.set_num_threads(args.threads)
     (images, labels), test = load(args.dataset, args.data_dir)
     torch.manual_seed(args.seed)
+    if args.classes:
+        (images, labels), test = only(args.classes, images, labels), only(args.classes, *test)
+    if args.train_images or args.validation:
+        order = torch.randperm(len(images))[: args.train_images]
+        validation = images[order[: args.validation]], labels[order[: args.validation]]
+        images, labels = images[order[args.validation :]], labels[order[args.validation :]]
     net = report_net(args) if args.net == "report" else small_net(args, images.shape[1], images.shape[-1])
     if args.channels_last:
         net = net.to(memory_format=torch.channels_last)
@@ -195,11 +236,14 @@ def main():
     start, test_accuracy, per_class = time.perf_counter(), None, None
     for epoch in range(1, args.epochs + 1):
         epoch_start = time.perf_counter()
-        train_loss, train_accuracy = train_epoch(net, optimizer, images, labels, args.batch_size)
+        train_loss, train_accuracy = train_epoch(net, optimizer, images, labels, args.batch_size, args.loss)
         seconds = time.perf_counter() - epoch_start
-        test_loss, test_accuracy, per_class = evaluate(net, *test)
+        test_loss, test_accuracy, per_class = evaluate(net, *test, args.loss)
+        more = {}
+        if args.validation:
+            more["validation_loss"], more["validation_accuracy"], _ = evaluate(net, *validation, args.loss)
         emit("epoch", epoch=epoch, train_loss=train_loss, train_accuracy=train_accuracy, test_loss=test_loss,
-             test_accuracy=test_accuracy, seconds=seconds, images_per_second=len(images) / seconds)  # fmt: skip
+             test_accuracy=test_accuracy, **more, seconds=seconds, images_per_second=len(images) / seconds)  # fmt: skip
     emit("result", test_accuracy=test_accuracy, per_class=per_class, seconds=time.perf_counter() - start)
 
 
