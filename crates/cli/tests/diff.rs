@@ -1,8 +1,11 @@
 //! Where two runs part.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use safetensors::SafeTensors;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::training::{digits, program, run, stderr};
@@ -74,6 +77,24 @@ fn two_runs_part_at_a_step_and_an_operation() {
         let same_level = String::from_utf8_lossy(&output.stdout).lines().take(2).all(|line| line.contains("portable"));
         assert!(differs || same_level, "{text}");
     }
+}
+
+#[test]
+fn the_checksum_of_a_step_is_that_of_the_bytes_of_all_parameters() {
+    let data = digits(32, 10);
+    let out = train(&data, "run", &[], None);
+    let steps = fs::read_to_string(out.join("steps.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(steps.lines().last().unwrap()).unwrap();
+
+    let bytes = fs::read(out.join("checkpoint.safetensors")).unwrap();
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+    let header: Value = serde_json::from_str(&metadata.metadata().as_ref().unwrap()["chainrule"]).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let names = header["parameters"].as_array().unwrap();
+    let tensor = |name: &Value| tensors.tensor(&format!("model.{}", name.as_str().unwrap())).unwrap();
+    let parameters: Vec<u8> = names.iter().flat_map(|name| tensor(name).data().to_vec()).collect();
+    assert!(names.len() == 8 && parameters.len() > 1_000_000, "a net with parameters of many sizes");
+    assert_eq!(last["weights"], crc32fast::hash(&parameters));
 }
 
 #[test]

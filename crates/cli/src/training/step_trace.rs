@@ -40,7 +40,7 @@ pub struct Head {
 /// of its own; the bits are the same.
 pub fn write_and_exit(net: &dyn Module, batch: &Batch, recipe: &Recipe, optimizer: &mut dyn Optimizer) -> ! {
     let mut out = Out(BufWriter::new(io::stdout()));
-    out.send(&format!("{MARK}\n"), &[]);
+    out.send(format!("{MARK}\n").as_bytes());
     out.tensor(Phase::Before, "images".into(), &batch.images);
     out.tensor(
         Phase::Before,
@@ -94,11 +94,12 @@ impl Out {
     fn tensor(&mut self, phase: Phase, what: String, x: &Tensor) {
         let head = Head { phase, what, shape: x.shape().iter().copied().collect() };
         let line = serde_json::to_string(&head).expect("a head is JSON");
-        self.send(&format!("{line}\n"), &bytes(x));
+        self.send(format!("{line}\n").as_bytes());
+        bytes(x, |block| self.send(block));
     }
 
-    fn send(&mut self, line: &str, bytes: &[u8]) {
-        if self.0.write_all(line.as_bytes()).and_then(|()| self.0.write_all(bytes)).is_err() {
+    fn send(&mut self, bytes: &[u8]) {
+        if self.0.write_all(bytes).is_err() {
             // The reader has seen enough.
             std::process::exit(0);
         }

@@ -1,5 +1,6 @@
 //! A checksum of the weights after each step, from which `chainrule diff` finds where two runs part.
 
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -74,16 +75,27 @@ impl Steps {
     pub fn record(&mut self, net: &dyn Module, at: &Progress, sums: &Sums) -> Result<(), Failure> {
         let mut hasher = crc32fast::Hasher::new();
         for parameter in net.parameters() {
-            hasher.update(&bytes(&parameter.value()));
+            bytes(&parameter.value(), |block| hasher.update(block));
         }
         let (step, epoch, batch, loss) = (at.step, at.epoch + 1, at.batch, sums.loss.to_bits());
         self.0.write(&Line::Step(StepSum { step, epoch, batch, loss, weights: hasher.finalize() }))
     }
 }
 
-/// The elements in their logical order, little endian.
-pub fn bytes(x: &Tensor) -> Vec<u8> {
-    x.to_vec().into_iter().flat_map(f32::to_le_bytes).collect()
+/// Elements that are turned into bytes at once: a copy of all of them would not stay in the cache.
+const BLOCK: usize = 4096;
+
+/// Passes the elements in their logical order to `take`, little endian, block by block.
+pub fn bytes(x: &Tensor, mut take: impl FnMut(&[u8])) {
+    let elements = x.as_slice().map_or_else(|| x.to_vec().into(), Cow::Borrowed);
+    let mut block = [[0; size_of::<f32>()]; BLOCK];
+    for elements in elements.chunks(BLOCK) {
+        let block = &mut block[..elements.len()];
+        for (bytes, element) in block.iter_mut().zip(elements) {
+            *bytes = element.to_le_bytes();
+        }
+        take(block.as_flattened());
+    }
 }
 
 /// The start and the steps of the run with this `--out`.
