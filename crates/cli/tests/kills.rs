@@ -1,4 +1,4 @@
-//! Runs that are killed at random moments, again and again, and go on from what they have saved.
+//! Runs that are killed, and go on from what they have saved: at random moments, again and again.
 
 use std::fs;
 use std::path::Path;
@@ -100,4 +100,19 @@ fn assert_no_partial_files(folder: &Path) {
     let files = fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").file_name());
     let names: Vec<String> = files.map(|name| name.to_string_lossy().into_owned()).collect();
     assert!(names.iter().all(|name| !name.contains(".part") && !name.contains(".tmp")), "{names:?}");
+}
+
+/// Starts runs until one is killed right after it has written the file `saved`: on a busy machine a run may end before.
+pub fn kill_when_saved(saved: &Path, start: impl Fn() -> Command) {
+    let killed = (0..10).any(|_| {
+        let mut child = start().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !saved.exists() && Instant::now() < patience {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // It is no error to kill a process that has already ended.
+        child.kill().expect("it is ours");
+        !child.wait().expect("it ends").success()
+    });
+    assert!(killed, "every one of ten runs ended before it was killed");
 }

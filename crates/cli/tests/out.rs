@@ -7,8 +7,9 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::kills::kill_when_saved;
 use crate::nets::cifar;
-use crate::training::{digits, events, hash_of, kill_when_saved, program, run, small_run, stderr};
+use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).expect("the file")).expect("JSON")

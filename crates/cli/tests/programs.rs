@@ -3,7 +3,8 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::training::{digits, events, hash_of, kill_when_saved, program, run, small_run, stderr};
+use crate::kills::kill_when_saved;
+use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,19 +75,4 @@ pub fn hash_of(command: &mut Command, json: &Path) -> String {
     assert!(output.status.success(), "{}", stderr(&output));
     let result = events(json).pop().expect("a result");
     result["weights_sha256"].as_str().expect("a hash").to_owned()
-}
-
-/// Starts runs until one is killed right after it has written the file `saved`: on a busy machine a run may end before.
-pub fn kill_when_saved(saved: &Path, start: impl Fn() -> Command) {
-    let killed = (0..10).any(|_| {
-        let mut child = start().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-        let patience = Instant::now() + Duration::from_secs(60);
-        while !saved.exists() && Instant::now() < patience {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        // It is no error to kill a process that has already ended.
-        child.kill().expect("it is ours");
-        !child.wait().expect("it ends").success()
-    });
-    assert!(killed, "every one of ten runs ended before it was killed");
 }
