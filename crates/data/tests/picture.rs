@@ -98,6 +98,19 @@ fn edges_of_the_table_and_specks_are_left_out() {
 }
 
 #[test]
+fn several_drawings_are_noted() {
+    let mut page = bar(230, 20);
+    let mut ink = |columns: std::ops::Range<usize>, rows: std::ops::Range<usize>| {
+        rows.for_each(|i| page[i * 300..][columns.clone()].fill(20));
+        gray(&page, PAGE).drawing([28, 28]).unwrap().notes()[1].clone()
+    };
+    // The bar of a 5 above its other stroke, and a dot beside it, are parts of one drawing.
+    assert_eq!(ink(110..160, 40..50), "the ink, 60×140 of 300×240 pixels, resized to 9×20");
+    assert_eq!(ink(180..190, 100..110), "the ink, 90×140 of 300×240 pixels, resized to 13×20");
+    assert_eq!(ink(200..240, 60..180), "2 drawings side by side, taken as one: crop the picture to a single one");
+}
+
+#[test]
 fn transparent_pixels_are_white_paper() {
     // Black ink on transparent black, as drawing programs save it.
     let pixels: Vec<u8> = bar(0, 255).iter().flat_map(|&alpha| [0, 0, 0, alpha]).collect();

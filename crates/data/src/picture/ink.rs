@@ -52,6 +52,13 @@ impl Picture {
             notes.push(format!("{} left out", count(strokes.specks, "speck")));
         }
 
+        if strokes.drawings > 1 {
+            notes.push(format!(
+                "{} drawings side by side, taken as one: crop the picture to a single one",
+                strokes.drawings
+            ));
+        }
+
         page.set(&strokes.ink, [1, h, w]);
         let ink = [strokes.rows.len(), strokes.columns.len()];
         let mut ink_only = crop(&page, [strokes.rows.start, strokes.columns.start], ink);

@@ -17,6 +17,8 @@ pub(super) struct Strokes {
     /// What was left out: whether areas at the edge of the picture, and the number of specks.
     pub edge: bool,
     pub specks: usize,
+    /// The number of drawings beside each other, with a column without large strokes between them.
+    pub drawings: usize,
 }
 
 /// Finds the strokes of a page. Ink is what exceeds Otsu's threshold, and all that is connected with it and exceeds the noise.
@@ -60,7 +62,22 @@ pub(super) fn find(page: &Page, [h, w]: [usize; 2]) -> Result<Strokes, f64> {
         starts.min().unwrap_or(0)..ends.max().unwrap_or(0)
     };
     let (rows, columns) = (span(|area| &area.rows), span(|area| &area.columns));
-    Ok(Strokes { ink, rows, columns, edge, specks: before - areas.len() })
+    Ok(Strokes { ink, rows, columns, edge, specks: before - areas.len(), drawings: drawings(&areas) })
+}
+
+/// How many groups of large areas there are, with a column between them that has none. The strokes of one digit are rarely beside
+/// each other so.
+fn drawings(areas: &[Area]) -> usize {
+    let largest = areas.iter().map(|area| area.pixels.len()).max().unwrap_or(0);
+    let large = areas.iter().filter(|area| area.pixels.len() * 10 >= largest);
+    let mut spans: Vec<&Range<usize>> = large.map(|area| &area.columns).collect();
+    spans.sort_by_key(|span| span.start);
+    let (mut drawings, mut end) = (0, 0);
+    for span in spans {
+        drawings += usize::from(drawings == 0 || span.start > end);
+        end = end.max(span.end);
+    }
+    drawings
 }
 
 /// The threshold that separates two groups of values best: the largest variance between their means (N. Otsu, 1979). Values above
