@@ -5,6 +5,7 @@ mod checkpoints;
 mod gpu_programs;
 #[cfg(target_os = "linux")]
 mod gpu_scripts;
+mod inspect_nets;
 mod lessons;
 mod mutations;
 #[path = "../crates/data/tests/mutator/mod.rs"]
