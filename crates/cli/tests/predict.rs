@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chainrule::data::{Dataset, image_folder, mnist};
+use chainrule::formats::npy;
 use tempfile::TempDir;
 
 use crate::training::{digits, events, program, run, small_run, stderr};
@@ -95,10 +96,14 @@ fn explanations_are_drawn_over_the_image() {
         for line in [
             format!("\n  |∂score/∂pixel|: DIR/{n}-{stem}-saliency.png\n"),
             format!("\n  Grad-CAM of the 7×7 outputs of conv2.max_pool2d: DIR/{n}-{stem}-grad-cam.png\n"),
+            format!("\n  the numbers: DIR/{n}-{stem}.npz\n"),
         ] {
             assert!(text.contains(&line), "no '{line}' in {text}");
         }
     }
+    let arrays = npy::read_npz(&folder.join(format!("1-{stem}.npz"))).unwrap();
+    let shapes: Vec<(&str, &[usize])> = arrays.iter().map(|(name, array)| (&**name, array.shape())).collect();
+    assert_eq!(shapes, [("grad_cam", &[28, 28][..]), ("input", &[1, 1, 28, 28]), ("saliency", &[28, 28])]);
     for name in ["saliency", "grad-cam"] {
         let (width, height, pixels) = pixels(&folder.join(format!("1-{stem}-{name}.png")));
         assert_eq!((width, height), (8 * 28, 8 * 28));
@@ -107,6 +112,10 @@ fn explanations_are_drawn_over_the_image() {
         assert!(colors.contains(&&[255, 255, 255][..]), "{name}");
         assert!(colors.iter().any(|color| color[0] != color[2]), "{name} has colors");
         assert!(pixels == self::pixels(&folder.join(format!("2-{stem}-{name}.png"))).2, "the same image");
+        // The largest number of the file is where the picture is white.
+        let heat: Vec<f32> = arrays[&*name.replace('-', "_")].to_tensor().unwrap().to_vec();
+        let most = heat.iter().position(|&x| x == heat.iter().copied().fold(0.0, f32::max)).unwrap();
+        assert_eq!(colors[most / 28 * 8 * 8 * 28 + most % 28 * 8], [255, 255, 255], "{name}");
     }
 }
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use chainrule::data::Prepared;
+use chainrule::formats::npy;
 use chainrule::nn::inspect::{class_score, feature_maps, grad_cam, saliency};
+use chainrule::nn::{StoredTensor, StoredTensors};
 use chainrule::prelude::*;
 
 use super::write_png;
@@ -12,24 +14,43 @@ use crate::failure::Failure;
 /// The least side of a picture.
 const SIDE: usize = 224;
 
-/// Writes `<start>-saliency.png` and, if the net has feature maps, `<start>-grad-cam.png` for the score of a class, and prints their
-/// names. `input` is the image as the net sees it, (1, C, H, W).
+/// Writes `<start>-saliency.png` and, if the net has feature maps, `<start>-grad-cam.png` for the score of a class, and the numbers of both
+/// with those of the input as `<start>.npz`; prints their names. `input` is the image as the net sees it, (1, C, H, W).
 pub fn write(net: &dyn Module, input: &Tensor, class: usize, image: &Prepared, start: &Path) -> Result<(), Failure> {
     let score = |logits: &Var| match logits.shape()[1] {
         // A single output is the logit of class 1 against class 0.
         1 => logits.sum() * if class == 1 { 1.0 } else { -1.0 },
         _ => class_score(logits, &[class as i32].into()),
     };
-    save("saliency", "|∂score/∂pixel|", &saliency(net, input, score), image, start)?;
+    let [_, h, w] = image.shape();
+    let mut arrays = StoredTensors::from([("input".to_owned(), StoredTensor::from(input))]);
+    let mut add = |name: &str, heat: &Tensor| {
+        arrays.insert(name.into(), StoredTensor::from(&heat.reshape([h, w])));
+    };
+    let heat = saliency(net, input, score);
+    add("saliency", &heat);
+    save("saliency", "|∂score/∂pixel|", &heat, image, start)?;
     // The last operation whose output has positions.
     let maps = feature_maps(net, input);
     let last = maps.iter().rfind(|(_, maps)| maps.shape().rank() == 4 && maps.shape()[2] * maps.shape()[3] > 1);
     if let Some((path, maps)) = last {
         let [height, width] = [maps.shape()[2], maps.shape()[3]];
         let what = format!("Grad-CAM of the {height}×{width} outputs of {path}");
-        save("grad-cam", &what, &grad_cam(net, input, path, score)?, image, start)?;
+        let heat = grad_cam(net, input, path, score)?;
+        add("grad_cam", &heat);
+        save("grad-cam", &what, &heat, image, start)?;
     }
+    let path = with_end(start, ".npz");
+    npy::write_npz(&path, &arrays).map_err(|error| Failure::Run(format!("--explain: {error}")))?;
+    println!("  the numbers: {}", path.display());
     Ok(())
+}
+
+/// The path whose last part goes on with `end`.
+fn with_end(start: &Path, end: &str) -> PathBuf {
+    let mut path = start.as_os_str().to_owned();
+    path.push(end);
+    path.into()
 }
 
 /// Writes a heat map (1, H, W), not negative, over the image.
@@ -51,9 +72,7 @@ fn save(name: &str, what: &str, heat: &Tensor, image: &Prepared, start: &Path) -
             }));
         }
     }
-    let mut file = start.as_os_str().to_owned();
-    file.push(format!("-{name}.png"));
-    let path = PathBuf::from(file);
+    let path = with_end(start, &format!("-{name}.png"));
     write_png(&path, &pixels, [h * factor, w * factor])
         .map_err(|error| Failure::Run(format!("--explain: cannot write {}: {error}", path.display())))?;
     let flat = if most > 0.0 { "" } else { ", 0 everywhere: the score does not depend on it" };

@@ -28,7 +28,7 @@ pub struct Arguments {
     /// PNG or JPEG files
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// Write pictures of what each decision depends on to this directory: |∂score/∂pixel| (saliency) and Grad-CAM
+    /// Write pictures of what each decision depends on to this directory: |∂score/∂pixel| (saliency) and Grad-CAM; and their numbers, as .npz files
     #[arg(long, value_name = "DIR")]
     explain: Option<PathBuf>,
     /// For a net of `colorize`: the directory of the colored pictures [default: .]
