@@ -3,12 +3,15 @@
 //! Allocating and freeing large blocks through the system costs a page fault per 4 KiB in every training step. With the
 //! pool, a step allocates only the first time it runs.
 
-use std::alloc::{Layout as Memory, alloc_zeroed, dealloc};
+use std::alloc::{Layout as Memory, alloc, dealloc};
 use std::ptr::NonNull;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
+/// Blocks of at least two huge pages are aligned to huge pages, and ask for them: a row of a large matrix is then not on a page of
+/// its own, whose address has to be looked up.
+const HUGE_PAGE: usize = 2 << 20;
 /// Four size classes per doubling: a block is at most 25 % larger than requested.
 const STEPS: u32 = 4;
 const CLASSES: usize = 60 * STEPS as usize;
@@ -99,7 +102,23 @@ const ALLOCATED: &str = "the block was allocated with this size";
 
 /// `None` if no system could have so many bytes.
 fn memory(size: usize) -> Option<Memory> {
-    Memory::from_size_align(size, ALIGN).ok()
+    Memory::from_size_align(size, if size >= 2 * HUGE_PAGE { HUGE_PAGE } else { ALIGN }).ok()
+}
+
+/// A block of zeros from the system.
+fn allocate(size: usize) -> Option<NonNull<u8>> {
+    let memory = memory(size)?;
+    // SAFETY: `size` is not zero.
+    let block = NonNull::new(unsafe { alloc(memory) })?;
+    #[cfg(target_os = "linux")]
+    if memory.align() == HUGE_PAGE {
+        // Without effect where the system has no huge pages; that is no error.
+        // SAFETY: the range is within the block, and the advice does not change what is in it.
+        unsafe { libc::madvise(block.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+    }
+    // SAFETY: the block has `size` bytes.
+    unsafe { block.write_bytes(0, size) };
+    Some(block)
 }
 
 /// Whether the pool is bypassed and each buffer has its exact size, so that valgrind detects out-of-bounds accesses:
@@ -112,11 +131,6 @@ pub(crate) fn is_exact() -> bool {
 /// A block of at least `bytes` bytes, aligned to 64 and initialized: zeros if new, old contents if reused. `None` if the
 /// system has no memory for it, not even after the pool has returned its free blocks.
 pub(crate) fn take(bytes: usize) -> Option<NonNull<u8>> {
-    let allocate = |size| {
-        let memory = memory(size)?;
-        // SAFETY: `size` is not zero.
-        NonNull::new(unsafe { alloc_zeroed(memory) })
-    };
     if is_exact() {
         return allocate(bytes.max(1));
     }
