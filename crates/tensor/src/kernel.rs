@@ -105,11 +105,11 @@ macro_rules! float_kernels { ($with:ident) => { $with! {
     fn scatter_add(x: &TensorOf<Self>, axis: usize, index: &Index, shape: Shape) -> TensorOf<Self> = gather::scatter_add;
 
     /// `y = a · b`: (…, M, K) · (…, K, N) → (…, M, N), leading axes equal (0-stride axes allowed), any strides.
-    fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = matmul::matmul;
+    fn matmul(a: &TensorOf<Self>, b: &TensorOf<Self>) -> TensorOf<Self> = product::matmul;
     /// `y = x · wᵀ + b`: x (N, I), w (O, I), b (O) → y (N, O).
-    fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = matmul::linear;
+    fn linear(x: &TensorOf<Self>, w: &TensorOf<Self>, b: Option<&TensorOf<Self>>) -> TensorOf<Self> = product::linear;
     /// The requested gradients of `linear` in w and b: x (N, I), dy (N, O) → `dw = dyᵀ · x` (O, I), `db = Σₙ dy` (O).
-    fn linear_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = matmul::linear_parameter_gradients;
+    fn linear_parameter_gradients(x: &TensorOf<Self>, dy: &TensorOf<Self>, wanted: [bool; 2]) -> [Option<TensorOf<Self>>; 2] = product::linear_parameter_gradients;
 
     /// `y[n,o,i,j] = b[o] + Σ x[n, c, s·i + d·p − pad, s·j + d·q − pad] · w[o,c,p,q]`:
     /// x (N,C,H,W), w (O,C/groups,kh,kw), b (O) → y (N,O,oh,ow), then the epilogue.

@@ -2,20 +2,19 @@
 
 pub(crate) mod augment;
 pub(crate) mod batch_norm;
+mod caches;
 pub(crate) mod clipping;
 pub(crate) mod conv;
 pub(crate) mod copy;
 pub(crate) mod elementwise;
 pub(crate) mod gather;
-mod gemm;
 pub(crate) mod im2col;
 pub(crate) mod images;
 pub(crate) mod math;
-pub(crate) mod matmul;
 pub(crate) mod optimizer;
 pub(crate) mod plan;
 pub(crate) mod pooling;
-mod product_tile;
+pub(crate) mod product;
 pub(crate) mod random;
 pub(crate) mod reduce;
 pub(crate) mod resample;
@@ -23,4 +22,3 @@ pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod strided;
-mod tiny;

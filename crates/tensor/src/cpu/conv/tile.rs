@@ -8,6 +8,7 @@
     reason = "loops are vectorized where they are inlined into a variant of `dispatch_tiled`"
 )]
 
+use crate::cpu::product::{Operand, Start, tile};
 use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
 
@@ -34,74 +35,37 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
     (w, x): (*const T, *const T),
     (y, y_step): (*mut T, usize),
 ) {
-    // Two registers wide, and a quarter of the number of registers high.
+    // 12 sums of 16 registers, 16 of 32: tiles of nearly equal size, 8 rows of 16 registers are 4 and 4.
     let lanes = T::Vector::<R>::LANES;
-    let most = R::COUNT / 4;
-    let mut j = 0;
-    while j < columns {
-        let half = columns - j <= lanes;
+    let (most, widest) = if R::COUNT == 32 { (8, 2) } else { (4, 3) };
+    let (mut j, registers) = (0, columns.div_ceil(lanes));
+    while j < registers {
+        let wide = (registers - j).div_ceil((registers - j).div_ceil(widest));
         let mut i = 0;
         while i < rows {
-            let height = (rows - i).min(most);
-            let mut start = [T::ZERO; ROWS];
-            start[..height].copy_from_slice(&bias[i..i + height]);
-            macro_rules! tile {
-                ($registers:literal; $($rows:literal)+) => {
-                    match height {
+            let high = (rows - i).div_ceil((rows - i).div_ceil(most));
+            let a = Operand { start: w.wrapping_add(i), row: 1, column: rows as isize };
+            let b = (x.wrapping_add(j * lanes), offsets);
+            let c = (y.wrapping_add(i * y_step + j * lanes), y_step);
+            let start = Start::Rows(&bias[i..]);
+            macro_rules! tiles {
+                ($($m:literal $n:literal),+) => {
+                    match (high, wide) {
                         // SAFETY: as promised by the caller.
-                        $($rows => unsafe { tile::<T, R, $rows, $registers>(offsets, &start, (w.add(i), rows), x.add(j), (y.add(i * y_step + j), y_step)) },)+
+                        $(($m, $n) => unsafe { tile::<T::Vector<R>, $m, $n>(offsets.len(), a, b, c, start) },)+
                         _ => unreachable!(),
                     }
                 };
             }
             // `const`, so that the tiles of the other case are not compiled.
             if const { R::COUNT == 32 } {
-                if half { tile!(1; 1 2 3 4 5 6 7 8) } else { tile!(2; 1 2 3 4 5 6 7 8) }
-            } else if half {
-                tile!(1; 1 2 3 4);
+                tiles!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2, 5 1, 5 2, 6 1, 6 2, 7 1, 7 2, 8 1, 8 2);
             } else {
-                tile!(2; 1 2 3 4);
+                tiles!(1 1, 1 2, 1 3, 2 1, 2 2, 2 3, 3 1, 3 2, 3 3, 4 1, 4 2, 4 3);
             }
-            i += height;
+            i += high;
         }
-        j += if half { lanes } else { 2 * lanes };
-    }
-}
-
-/// One tile of [`product`]; the rows of `w` and of `y` have the given strides.
-#[inline(always)]
-unsafe fn tile<T: Float, R: Registers, const M: usize, const N: usize>(
-    offsets: &[usize],
-    bias: &[T; ROWS],
-    (mut w, w_step): (*const T, usize),
-    x: *const T,
-    (y, y_step): (*mut T, usize),
-) {
-    let lanes = T::Vector::<R>::LANES;
-    let mut sums = [[T::Vector::<R>::splat(T::ZERO); N]; M];
-    for i in 0..M {
-        sums[i] = [T::Vector::<R>::splat(bias[i]); N];
-    }
-    for &offset in offsets {
-        let mut pixels = [T::Vector::<R>::splat(T::ZERO); N];
-        for j in 0..N {
-            // SAFETY: by `product`'s contract.
-            pixels[j] = unsafe { T::Vector::<R>::load(x.add(offset + j * lanes)) };
-        }
-        for i in 0..M {
-            // SAFETY: as above.
-            let weight = T::Vector::<R>::splat(unsafe { *w.add(i) });
-            for j in 0..N {
-                sums[i][j] = weight.mul_add(pixels[j], sums[i][j]);
-            }
-        }
-        w = w.wrapping_add(w_step);
-    }
-    for (i, sums) in sums.into_iter().enumerate() {
-        for (j, sum) in sums.into_iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { sum.store(y.add(i * y_step + j * lanes)) }
-        }
+        j += wide;
     }
 }
 

@@ -16,6 +16,7 @@ mod vector;
 use std::arch::is_x86_feature_detected;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub(crate) use vector::prefetch;
 pub use vector::{Vector, Wide};
 
 /// A loop that benefits from wide vectors.

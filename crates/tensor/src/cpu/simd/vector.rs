@@ -102,6 +102,18 @@ impl Wide for f64 {
     type Vector<R: Registers> = R::F64;
 }
 
+/// Asks for the cache line at an address, which need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of an invalid address does nothing.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Implements [`Vector`] by the intrinsics of one instruction set.
 macro_rules! vector {
     ($name:ident($register:ty) of $t:ty, $lanes:literal: $splat:path, $load:path, $store:path, $add:path, $sub:path, $mul:path,

@@ -25,7 +25,7 @@ use self::strip::{Grid, Pixels};
 use self::transform::{ALL, OfPixels, OfWeights, POINTS, TILE, ToResults, both};
 pub(super) use self::weight::weight_gradient;
 use super::scratch;
-use crate::cpu::product_tile::{Operand, product, tile_columns, tile_rows};
+use crate::cpu::product::{Operand, padded_rows, product, tile_columns};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for};
@@ -220,7 +220,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         let [channels, channels_padded] = work.channels;
         let [outputs, outputs_padded, outputs_at_once] = work.outputs;
         let (lanes, columns) = (T::Vector::<R>::LANES, work.grid.columns());
-        let tiles_padded = (work.strips * work.grid.across).next_multiple_of(tile_rows::<R>());
+        let tiles_padded = padded_rows::<R>(work.strips * work.grid.across);
         let own = if work.weights.is_ok() { 0 } else { ALL * channels * outputs_at_once };
         let sizes =
             [ALL * tiles_padded * channels_padded, ALL * tiles_padded * outputs_at_once, POINTS * columns * lanes, own];
@@ -266,7 +266,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                 }
             };
             let (tiles, panel) = (strips.len() * work.grid.across, tile_columns::<T, R>());
-            let rows = tiles.next_multiple_of(tile_rows::<R>());
+            let rows = padded_rows::<R>(tiles);
             for point in 0..ALL {
                 let a = Operand {
                     start: values[point * tiles_padded * channels_padded..].as_ptr(),

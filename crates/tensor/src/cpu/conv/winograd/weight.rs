@@ -8,7 +8,7 @@ use super::super::{add_pairwise, scratch};
 use super::strip::{Grid, Pixels, transpose};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
 use super::{ROUND, load_points, store_points};
-use crate::cpu::product_tile::{Operand, product};
+use crate::cpu::product::{Operand, product};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
 use crate::parallel::{Disjoint, parallel_for};

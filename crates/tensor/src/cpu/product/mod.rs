@@ -1,12 +1,16 @@
 //! Matrix products: by our own kernel ([`gemm`]), by the matrixmultiply crate for shapes that do not fill its tiles, and by
 //! plain loops for tiny products.
 
+mod gemm;
+mod tile;
+mod tiny;
+
+pub(crate) use tile::{Operand, Start, padded_rows, product, tile, tile_columns, tile_rows};
+
 use std::any::TypeId;
 
-use crate::cpu::gemm;
 use crate::cpu::reduce;
 use crate::cpu::simd::{self, Level};
-use crate::cpu::tiny;
 use crate::element::Float;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
@@ -17,7 +21,7 @@ use crate::tensor::TensorOf;
 const TINY: usize = 256;
 /// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and all products at the
 /// portable level.
-const ROWS: usize = 8;
+const LEAST_ROWS: usize = 8;
 const COLUMNS: usize = 16;
 const DEPTH: usize = 8;
 /// The minimum number of multiplications per task.
@@ -54,7 +58,7 @@ impl Matrix {
 /// # Safety
 /// All elements of the three matrices are in bounds of their allocations. The elements of `c` do not overlap and are not
 /// aliased.
-unsafe fn product<T: Float>(
+unsafe fn small_product<T: Float>(
     [m, k, n]: [usize; 3],
     (a, at): (*const T, Matrix),
     (b, bt): (*const T, Matrix),
@@ -105,7 +109,11 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
         return;
     }
     let batch = shape.numel() / (m * n);
-    if m >= ROWS && n >= COLUMNS && k >= DEPTH && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64")) {
+    if m >= LEAST_ROWS
+        && n >= COLUMNS
+        && k >= DEPTH
+        && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64"))
+    {
         let c = y.buffer_mut().0;
         for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
             let [a, b] = [a, b].map(|(buffer, layout)| {
@@ -145,7 +153,7 @@ fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), 
             let ct = Matrix { start: ct.at(row, column), ..ct };
             let size = [rows, k, columns];
             // SAFETY: layouts are in bounds of their buffers, and tiles do not overlap.
-            unsafe { product(size, (a.0.as_ptr(), at), (b.0.as_ptr(), bt), beta, (c.ptr(0), ct)) }
+            unsafe { small_product(size, (a.0.as_ptr(), at), (b.0.as_ptr(), bt), beta, (c.ptr(0), ct)) }
         }
     });
 }

@@ -1,0 +1,408 @@
+//! Matrix products larger than a few tiles, after Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", 2008.
+//!
+//! a is packed as a whole, into strips of as many rows as a tile has, in which the elements that a step of the tile needs are
+//! adjacent. Then the result is split into blocks, one per task. A task goes through k in pieces; of each piece it packs some
+//! columns of b, into panels as wide as a tile. A panel stays in the L1 cache while the strips of a, which stay in L2, pass by.
+//!
+//! The sizes of blocks and pieces come from the machine's caches. None of them enters a sum: every element of the result is one
+//! chain of multiply-adds in the order of k, which continues where the last piece has ended.
+
+#![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
+
+use std::ops::Range;
+
+use crate::cpu::caches::{Caches, caches};
+use crate::cpu::product::tile::{Operand, ROWS, padded_rows, product, tile_columns, tile_rows};
+use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled, prefetch};
+use crate::element::Float;
+use crate::layout::Layout;
+use crate::parallel::{Disjoint, is_shared, parallel_for, threads};
+use crate::tensor::TensorOf;
+
+/// The columns of a block are a multiple of this, which is a multiple of the width of a tile at every level.
+const PANEL: usize = 32;
+/// The rows of a block are a multiple of this: whole tiles at every level, without tiles of 4 rows where they have 6.
+const STRIPS: usize = 48;
+/// The minimum number of blocks for each of several threads, to keep them busy.
+const TASKS: usize = 4;
+/// Rows of b that are asked for before they are packed.
+const AHEAD: usize = 6;
+/// The minimum number of multiplications per task.
+const GRAIN: usize = 1 << 17;
+
+/// A strided matrix in a buffer.
+#[derive(Clone, Copy)]
+pub(super) struct Matrix<'a, T> {
+    pub(super) buffer: &'a [T],
+    pub(super) start: usize,
+    pub(super) row: isize,
+    pub(super) column: isize,
+}
+
+impl<T: Float> Matrix<'_, T> {
+    /// The address of an element; elements before it are reachable from it too.
+    fn address(&self, i: usize, j: usize) -> *const T {
+        self.buffer.as_ptr().wrapping_add(self.at(i, j))
+    }
+
+    fn at(&self, i: usize, j: usize) -> usize {
+        (self.start as isize + i as isize * self.row + j as isize * self.column) as usize
+    }
+}
+
+/// How a product is split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Blocking {
+    /// Rows and columns of a block: multiples of [`STRIPS`] and of [`PANEL`].
+    rows: usize,
+    columns: usize,
+    /// Steps of k of a piece.
+    depth: usize,
+    /// Columns of b that are packed at a time, a multiple of [`PANEL`]: one alone would be read a few bytes from each row.
+    packed: usize,
+}
+
+impl Blocking {
+    fn new<T>([m, k, n]: [usize; 3], along_k: bool, caches: Caches, threads: usize) -> Self {
+        let tasks = if threads == 1 { 1 } else { TASKS * threads };
+        // A panel takes half of L1, the strips of a block half of L2.
+        let depth = (caches.l1 / 2 / (PANEL / 2 * size_of::<T>())).clamp(64, 512).min(k);
+        let most = (caches.l2 / 2 / (depth * size_of::<T>()) / STRIPS).max(1) * STRIPS;
+        let mut rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(STRIPS);
+        // Each panel is packed once per block of rows, so that rows are only divided where columns cannot be.
+        let mut columns = n.next_multiple_of(PANEL);
+        if along_k {
+            // A few columns of b, from end to end: the processor then looks ahead to what is needed next.
+            columns = columns.min(2 * PANEL);
+        }
+        while m.div_ceil(rows) * n.div_ceil(columns) < tasks && (columns > PANEL || rows > 2 * STRIPS) {
+            if columns > PANEL {
+                columns = (columns / 2).next_multiple_of(PANEL);
+            } else {
+                rows = (rows / 2).next_multiple_of(STRIPS);
+            }
+        }
+        let most = (caches.l2 / 4 / (depth * size_of::<T>()) / PANEL).max(1) * PANEL;
+        Self { rows, columns, depth, packed: columns.min(most) }
+    }
+}
+
+/// `c = a · b`, each column initialized with its bias, if any: (M, K) · (K, N); c is contiguous.
+pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias: Option<&TensorOf<T>>, c: &mut [T]) {
+    let [m, k, n] = sizes;
+    let blocking = Blocking::new::<T>(sizes, b.row == 1, caches(), if is_shared() { 1 } else { threads() });
+    let bias = bias.map(|b| (0..n).map(|j| b.at(&[j])).collect::<Vec<_>>());
+    let mut strips = TensorOf::<T>::uninitialized(Layout::contiguous((m.next_multiple_of(ROWS) * k).into()));
+    {
+        let strips = Disjoint::new(strips.buffer_mut().0);
+        let blocks = m.div_ceil(STRIPS);
+        parallel_for(blocks, (GRAIN / 8).div_ceil(STRIPS * k), |range| {
+            dispatch_tiled(PackRows { sizes, a, depth: blocking.depth, strips: &strips, range });
+        });
+    }
+    let Blocking { rows, columns, .. } = blocking;
+    let work = Work { sizes, blocking, strips: strips.buffer(), b, bias: bias.as_deref(), c: &Disjoint::new(c) };
+    let tasks = m.div_ceil(rows) * n.div_ceil(columns);
+    parallel_for(tasks, GRAIN.div_ceil(rows * columns * k), |range| {
+        dispatch_tiled(Tasks { work: &work, range });
+    });
+}
+
+/// The rows of a when packed.
+#[inline(always)]
+const fn packed_rows<R: Registers>(m: usize) -> usize {
+    let rest = m % STRIPS;
+    if rest == 0 { m } else { m - rest + padded_rows::<R>(rest) }
+}
+
+/// The rows of the packed strip at row `i`.
+#[inline(always)]
+const fn strip_rows<R: Registers>(i: usize, packed: usize) -> usize {
+    let end = (i / STRIPS + 1) * STRIPS;
+    tile_rows::<R>(if end < packed { end } else { packed } - i)
+}
+
+/// Packs the rows of some blocks of [`STRIPS`] rows of a: for each piece of k, `strips[strip][k][row of the strip]`; rows after the
+/// last are 0.
+struct PackRows<'a, T> {
+    sizes: [usize; 3],
+    a: Matrix<'a, T>,
+    depth: usize,
+    strips: &'a Disjoint<'a, T>,
+    range: Range<usize>,
+}
+
+impl<T: Float> Tiled for PackRows<'_, T> {
+    type Element = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Self { sizes: [m, k, _], a, depth, strips, range } = self;
+        let padded = packed_rows::<R>(m);
+        for first in (0..k).step_by(depth) {
+            let deep = depth.min(k - first);
+            let end = (range.end * STRIPS).min(padded);
+            let mut i = range.start * STRIPS;
+            while i < end {
+                let high = strip_rows::<R>(i, padded);
+                let at = first * padded + i * deep;
+                // SAFETY: each strip is written by one task.
+                let to = unsafe { strips.slice(at..at + high * deep) };
+                let inside = high.min(m.saturating_sub(i));
+                if inside == high {
+                    pack_rows::<T, R>(a, i, first, high, to);
+                } else {
+                    for (l, to) in to.chunks_exact_mut(high).enumerate() {
+                        for (h, to) in to.iter_mut().enumerate() {
+                            *to = if h < inside { a.buffer[a.at(i + h, first + l)] } else { T::ZERO };
+                        }
+                    }
+                }
+                i += high;
+            }
+        }
+    }
+}
+
+/// Packs `high` rows of a, which are inside it, from column `first` on.
+#[inline(always)]
+fn pack_rows<T: Float, R: Registers>(a: Matrix<T>, i: usize, first: usize, high: usize, to: &mut [T]) {
+    let deep = to.len() / high;
+    if a.row == 1 {
+        for (l, to) in to.chunks_exact_mut(high).enumerate() {
+            to.copy_from_slice(&a.buffer[a.at(i, first + l)..][..high]);
+        }
+        return;
+    }
+    if a.column == 1 {
+        // `const` lengths, for loops without branches.
+        macro_rules! rows {
+            ($high:literal) => {{
+                let rows: [&[T]; $high] = std::array::from_fn(|h| &a.buffer[a.at(i + h, first)..][..deep]);
+                for (l, to) in to.chunks_exact_mut($high).enumerate() {
+                    for h in 0..$high {
+                        to[h] = rows[h][l];
+                    }
+                }
+            }};
+        }
+        match high {
+            8 => rows!(8),
+            6 => rows!(6),
+            _ => rows!(4),
+        }
+        return;
+    }
+    for (l, to) in to.chunks_exact_mut(high).enumerate() {
+        for (h, to) in to.iter_mut().enumerate() {
+            *to = a.buffer[a.at(i + h, first + l)];
+        }
+    }
+}
+
+struct Work<'a, T> {
+    sizes: [usize; 3],
+    blocking: Blocking,
+    /// a, packed.
+    strips: &'a [T],
+    b: Matrix<'a, T>,
+    bias: Option<&'a [T]>,
+    c: &'a Disjoint<'a, T>,
+}
+
+struct Tasks<'a, T> {
+    work: &'a Work<'a, T>,
+    range: Range<usize>,
+}
+
+impl<T: Float> Tiled for Tasks<'_, T> {
+    type Element = T;
+    type Output = ();
+
+    #[inline(always)]
+    fn run<R: Registers>(self) {
+        let Self { work, range } = self;
+        let ([m, k, n], Blocking { rows, columns, depth, packed }) = (work.sizes, work.blocking);
+        let (wide, across) = (tile_columns::<T, R>(), n.div_ceil(columns));
+        let mut memory = TensorOf::<T>::uninitialized(Layout::contiguous((packed * depth + wide * ROWS).into()));
+        let (panels, edge) = memory.buffer_mut().0.split_at_mut(packed * depth);
+        for task in range {
+            let (top, left) = (task / across * rows, task % across * columns);
+            let (rows, right) = (top..(top + rows).min(m), (left + columns).min(n));
+            for first in (0..k).step_by(depth) {
+                let pieces = first..(first + depth).min(k);
+                for left in (left..right).step_by(packed) {
+                    let columns = left..(left + packed).min(right);
+                    pack_panels::<T, R>(work.b, pieces.clone(), columns.clone(), panels);
+                    for (panel, j) in panels.chunks_exact(wide * pieces.len()).zip(columns.clone().step_by(wide)) {
+                        let columns = j..(j + wide).min(columns.end);
+                        work.panel::<R>(rows.clone(), pieces.clone(), columns, panel, edge);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Float> Work<'_, T> {
+    /// Adds to some rows of a panel's columns of c the products of a piece of k.
+    #[inline(always)]
+    fn panel<R: Registers>(
+        &self,
+        rows: Range<usize>,
+        k: Range<usize>,
+        columns: Range<usize>,
+        panel: &[T],
+        edge: &mut [T],
+    ) {
+        let (j, width) = (columns.start, columns.len());
+        let ([m, _, n], wide, deep) = (self.sizes, tile_columns::<T, R>(), k.len());
+        let padded = packed_rows::<R>(m);
+        let accumulate = k.start > 0 || self.bias.is_some();
+        // SAFETY: no other task writes this block of c.
+        let row = |i: usize| unsafe { self.c.slice(i * n + j..i * n + j + width) };
+        if k.start == 0
+            && let Some(bias) = self.bias
+        {
+            for i in rows.clone() {
+                row(i).copy_from_slice(&bias[j..j + width]);
+            }
+        }
+        // Columns in whole registers.
+        let columns = width.next_multiple_of(T::Vector::<R>::LANES);
+        let mut i = rows.start;
+        while i < rows.end {
+            let high = strip_rows::<R>(i, padded);
+            let a =
+                Operand { start: self.strips[k.start * padded + i * deep..].as_ptr(), row: 1, column: high as isize };
+            let b = (panel.as_ptr(), wide);
+            if i + high <= m && width == wide {
+                // SAFETY: a and b are whole tiles, and so is this part of c.
+                unsafe { product::<T, R>([high, deep, wide], a, b, (self.c.ptr(i * n + j), n), accumulate) };
+            } else {
+                let inside = high.min(m - i);
+                if accumulate {
+                    for (h, edge) in edge.chunks_exact_mut(wide).take(inside).enumerate() {
+                        edge[..width].copy_from_slice(row(i + h));
+                    }
+                }
+                // SAFETY: a and b are whole tiles; the edge has the size of one.
+                unsafe { product::<T, R>([high, deep, columns], a, b, (edge.as_mut_ptr(), wide), accumulate) };
+                for (h, edge) in edge.chunks_exact(wide).take(inside).enumerate() {
+                    row(i + h).copy_from_slice(&edge[..width]);
+                }
+            }
+            i += high;
+        }
+    }
+}
+
+/// Packs columns of b into panels as wide as a tile: `panels[panel][k][column]`, padded with zeros after the last column.
+#[inline(always)]
+fn pack_panels<T: Float, R: Registers>(b: Matrix<T>, k: Range<usize>, columns: Range<usize>, panels: &mut [T]) {
+    let (lanes, wide, deep) = (T::Vector::<R>::LANES, tile_columns::<T, R>(), k.len());
+    let whole = columns.len() / wide * wide;
+    let mut done = 0;
+    if b.column == 1 {
+        for l in 0..deep {
+            // The rows are on different pages, where the processor does not look ahead.
+            let ahead = b.address(k.start + l + AHEAD, columns.start);
+            let from = &b.buffer[b.at(k.start + l, columns.start)..][..whole];
+            for (from, to) in from.chunks_exact(lanes).zip((0..whole).step_by(lanes)) {
+                prefetch(ahead.wrapping_add(to));
+                let to = &mut panels[(to / wide * deep + l) * wide + to % wide..][..lanes];
+                // SAFETY: both are a register long.
+                unsafe { T::Vector::<R>::load(from.as_ptr()).store(to.as_mut_ptr()) };
+            }
+        }
+        done = deep;
+    } else if b.row == 1 {
+        done = deep / lanes * lanes;
+        for j in (0..whole).step_by(lanes) {
+            let to = &mut panels[j / wide * deep * wide + j % wide..];
+            for l in (0..done).step_by(lanes) {
+                let from = b.address(k.start + l, columns.start + j);
+                // SAFETY: a square of lanes × lanes elements is in bounds of b and of the panel.
+                unsafe { T::Vector::<R>::transpose(from, b.column, to[l * wide..].as_mut_ptr(), wide) };
+            }
+        }
+    }
+    for (panel, to) in panels.chunks_exact_mut(deep * wide).enumerate().take(columns.len().div_ceil(wide)) {
+        let width = wide.min(columns.len() - panel * wide);
+        let first = if width == wide { done } else { 0 };
+        for (l, to) in to.chunks_exact_mut(wide).enumerate().skip(first) {
+            for (j, to) in to.iter_mut().enumerate() {
+                let at = (k.start + l, columns.start + panel * wide + j);
+                *to = if j < width { b.buffer[b.at(at.0, at.1)] } else { T::ZERO };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::caches::with_caches;
+    use crate::cpu::simd::{Level, at_each_level, level};
+    use crate::parallel::with_threads;
+    use crate::tensor::Tensor;
+
+    fn numbers(len: usize, seed: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed * 104_729 + 17) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// One chain of multiply-adds for each element, fused where the level's are.
+    fn chains([m, k, n]: [usize; 3], a: Matrix<f32>, b: Matrix<f32>, bias: Option<&[f32]>) -> Vec<f32> {
+        let fused = level() > Level::Portable || cfg!(target_arch = "aarch64");
+        let mut c = Vec::new();
+        for i in 0..m {
+            for j in 0..n {
+                let start = bias.map_or(0.0, |bias| bias[j]);
+                c.push((0..k).fold(start, |sum, l| {
+                    let (a, b) = (a.buffer[a.at(i, l)], b.buffer[b.at(l, j)]);
+                    if fused { a.mul_add(b, sum) } else { a * b + sum }
+                }));
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn every_level_order_of_axes_and_size_of_caches_gives_the_bits_of_one_chain_in_k() {
+        let caches = [Caches { l1: 1 << 10, l2: 4 << 10 }, Caches { l1: 48 << 10, l2: 2 << 20 }];
+        at_each_level(|level| {
+            for (seed, sizes) in
+                [[8, 8, 16], [50, 70, 33], [97, 130, 65], [1, 5, 3], [145, 67, 160]].into_iter().enumerate()
+            {
+                let [m, k, n] = sizes;
+                let (a, b, bias) = (numbers(m * k, seed), numbers(k * n, seed + 50), numbers(n, seed + 90));
+                for (a_turned, b_turned, biased) in [(false, false, true), (true, false, false), (false, true, true)] {
+                    let matrix = |buffer, turned, [rows, columns]: [usize; 2]| match turned {
+                        false => Matrix { buffer, start: 0, row: columns as isize, column: 1 },
+                        true => Matrix { buffer, start: 0, row: 1, column: rows as isize },
+                    };
+                    let (a, b) = (matrix(&a, a_turned, [m, k]), matrix(&b, b_turned, [k, n]));
+                    let expected = chains(sizes, a, b, biased.then_some(&bias));
+                    for caches in caches {
+                        for threads in [1, 3] {
+                            let mut c = vec![f32::NAN; m * n];
+                            let start = biased.then(|| Tensor::from(bias.clone()));
+                            with_threads(threads, || with_caches(caches, || gemm(sizes, a, b, start.as_ref(), &mut c)));
+                            assert_eq!(c, expected, "{level:?} {sizes:?} {caches:?}, {threads} threads");
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn blocks_fit_the_caches_and_keep_the_threads_busy() {
+        let small = Caches { l1: 32 << 10, l2: 256 << 10 };
+        let blocking = |sizes, threads| Blocking::new::<f32>(sizes, false, small, threads);
+        assert_eq!(blocking([2048; 3], 1), Blocking { rows: 96, columns: 2048, depth: 256, packed: 64 });
+        assert_eq!(blocking([64, 5760, 1024], 2), Blocking { rows: 96, columns: 128, depth: 256, packed: 64 });
+        assert_eq!(blocking([2000, 100, 32], 4), Blocking { rows: 96, columns: 32, depth: 100, packed: 32 });
+    }
+}
