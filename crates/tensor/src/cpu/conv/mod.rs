@@ -1,57 +1,49 @@
-//! Convolution and its two adjoints.
-//!
-//! There are three algorithms. The direct one copies images into padded planes, in which every cell of the kernel reads
-//! contiguous pixels (`axis`, `planes`). The convolution and its adjoint in the input are then the same operation, a
-//! correlation (`direct`), and the adjoint in the weight is a set of dot products (`weight`); the innermost loops of both
-//! are in `tile`. For many channels Winograd's algorithm is used (`winograd`), for strides and small images blocks of the
-//! im2col matrix (`im2col`, `im2col_block`).
+//! Convolution and its two adjoints, by three algorithms, each in a folder of its own: Winograd's for many channels, blocks of the
+//! im2col matrix for strides and small images, and direct sums for few channels.
 
-mod axis;
 mod blocks;
+mod copies;
 mod direct;
 mod im2col;
-mod im2col_block;
-mod planes;
 mod pooled;
+#[cfg(test)]
+mod tests;
+mod winograd;
 
 pub(crate) use blocks::parameter_gradients;
 pub(crate) use pooled::{conv2d_relu_max_pool, conv2d_relu_max_pool_backward};
-#[cfg(test)]
-mod tests;
-mod tile;
-mod weight;
-mod winograd;
 
-use axis::Axis;
-use direct::Correlation;
 use im2col::Im2col;
-use planes::Images;
-use weight::WeightGradient;
 
 use crate::cpu::{elementwise, images};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::kernel::{Epilogue, Unary};
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, is_shared, parallel_for};
+use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
-use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
 
-/// The minimum number of multiplications per task.
-const GRAIN: usize = 1 << 18;
-/// The minimum number of tasks: if other threads take part, enough to give all of them work even for few images.
-fn min_tasks() -> usize {
-    if is_shared() { 1 } else { 8 }
+/// How a convolution or one of its adjoints is computed.
+enum Algorithm {
+    Winograd,
+    Im2col,
+    Direct,
 }
 
-/// The bytes of a task's planes: a part of the L2 cache.
-const BLOCK_BYTES: usize = 256 << 10;
-
-/// The axes of the convolution, vertical and horizontal.
-fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 2] {
-    let Conv2dOptions { stride, padding, dilation, .. } = options;
-    std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
+impl Algorithm {
+    /// The algorithm for the result of `shape` (N,C,H,W): y of a convolution, dx of its adjoint in the input, y of that in the
+    /// weight. Shapes and the type alone decide, so that the bits of a result do not depend on the machine's sizes.
+    fn new<T: Float>(conv: &ConvGeometry, shape: Shape) -> Self {
+        let (w, options) = (conv.w(), conv.options());
+        if winograd::applies::<T>(w, options, shape) {
+            Self::Winograd
+        } else if im2col::applies(w, options, conv.y()) {
+            Self::Im2col
+        } else {
+            Self::Direct
+        }
+    }
 }
 
 /// Adds the chunks of `len` elements of `parts` pairwise: adjacent chunks first, then adjacent sums. The order depends on
@@ -84,12 +76,6 @@ fn formatted<T: Float>(x: &TensorOf<T>, shape: Shape) -> Layout {
     images::Images::new(x.layout()).formatted(shape)
 }
 
-/// A function that reads the weight at an index.
-fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
-    let (buffer, layout) = (w.buffer(), *w.layout());
-    move |index| buffer[layout.position(&index)]
-}
-
 /// On the CPU, `epilogue.channel_stats` has no effect: batch normalization computes the sums in its own first pass.
 pub(crate) fn conv2d<T: Float>(
     x: &TensorOf<T>,
@@ -106,93 +92,47 @@ pub(crate) fn conv2d<T: Float>(
 }
 
 fn convolve<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>, conv: &ConvGeometry) -> TensorOf<T> {
-    let (shape, options) = (conv.y(), conv.options());
-    let mut y = TensorOf::uninitialized(formatted(x, shape));
-    if winograd::applies::<T>(w.shape(), options, shape) {
-        winograd::Correlation { x, w, adjoint: false, bias: b, padding: options.padding }.write(&mut y);
-        return y;
+    let mut y = TensorOf::uninitialized(formatted(x, conv.y()));
+    match Algorithm::new::<T>(conv, conv.y()) {
+        Algorithm::Winograd => {
+            let padding = conv.options().padding;
+            winograd::Correlation { x, w, adjoint: false, bias: b, padding }.write(&mut y);
+        }
+        Algorithm::Im2col => {
+            let (buffer, layout) = y.buffer_mut();
+            Im2col::new(x.layout(), conv, &layout).forward(x.buffer(), w, b, buffer);
+        }
+        Algorithm::Direct => direct::convolve(x, w, b, conv, &mut y),
     }
-    if im2col::applies(w.shape(), options, shape) {
-        let (buffer, layout) = y.buffer_mut();
-        Im2col::new(x.layout(), w.shape(), &layout, options).forward(x.buffer(), w, b, buffer);
-        return y;
-    }
-    let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
-    let weight = reader(w);
-    let (buffer, layout) = y.buffer_mut();
-    Correlation {
-        x: Images::new(x),
-        axes: [&vertical, &horizontal],
-        images: shape[0],
-        groups: options.groups,
-        channels: w.shape()[1],
-        outputs: shape[1] / options.groups,
-        weight: |o, c, p, q| weight([o, c, p, q]),
-        bias: b,
-    }
-    .write(&Disjoint::new(buffer), &layout);
     y
 }
 
 pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
-    let (shape, hw, options) = (conv.x(), conv.hw(), conv.options());
-    let Conv2dOptions { stride, padding, dilation, groups } = options;
-    let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
-    let mut dx = TensorOf::uninitialized(formatted(dy, shape));
-    if winograd::applies::<T>(w.shape(), options, shape) {
-        // The adjoint of a convolution with padding p is one with padding 2 − p and the rotated kernel.
-        winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding: padding.map(|p| 2 - p) }.write(&mut dx);
-        return dx;
-    }
-    if im2col::applies(w.shape(), options, dy.shape()) {
-        let (buffer, layout) = dx.buffer_mut();
-        Im2col::new(&layout, w.shape(), dy.layout(), options).input_gradient(dy.buffer(), w, buffer);
-        return dx;
-    }
-    let [rows, columns]: [Vec<Axis>; 2] =
-        std::array::from_fn(|i| Axis::adjoint(hw[i], w.shape()[2 + i], stride[i], padding[i], dilation[i]));
-    let weight = reader(w);
-    let (buffer, layout) = dx.buffer_mut();
-    let out = Disjoint::new(buffer);
-    for vertical in &rows {
-        for horizontal in &columns {
-            Correlation {
-                x: Images::new(dy),
-                axes: [vertical, horizontal],
-                images: shape[0],
-                groups,
-                channels: outputs,
-                outputs: channels,
-                weight: |c, o, p, q| weight([c / channels * outputs + o, c % channels, p, q]),
-                bias: None,
-            }
-            .write(&out, &layout);
+    let mut dx = TensorOf::uninitialized(formatted(dy, conv.x()));
+    match Algorithm::new::<T>(conv, conv.x()) {
+        Algorithm::Winograd => {
+            // The adjoint of a convolution with padding p is one with padding 2 − p and the rotated kernel.
+            let padding = conv.options().padding.map(|p| 2 - p);
+            winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding }.write(&mut dx);
         }
+        Algorithm::Im2col => {
+            let (buffer, layout) = dx.buffer_mut();
+            Im2col::new(&layout, conv, dy.layout()).input_gradient(dy.buffer(), w, buffer);
+        }
+        Algorithm::Direct => direct::input_gradient(dy, w, conv, &mut dx),
     }
     dx
 }
 
 fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
-    let (shape, options) = (conv.w(), conv.options());
-    let mut dw = TensorOf::uninitialized(Layout::contiguous(shape));
-    if winograd::applies::<T>(shape, options, dy.shape()) {
-        winograd::weight_gradient([x, dy], options.padding, dw.buffer_mut().0);
-        return dw;
+    let mut result = TensorOf::uninitialized(Layout::contiguous(conv.w()));
+    let dw = result.buffer_mut().0;
+    match Algorithm::new::<T>(conv, conv.y()) {
+        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, dw),
+        Algorithm::Im2col => {
+            Im2col::new(x.layout(), conv, dy.layout()).weight_gradient(x.buffer(), dy.buffer(), dw);
+        }
+        Algorithm::Direct => direct::weight_gradient(x, dy, conv, dw),
     }
-    if im2col::applies(shape, options, dy.shape()) {
-        Im2col::new(x.layout(), shape, dy.layout(), options).weight_gradient(
-            x.buffer(),
-            dy.buffer(),
-            dw.buffer_mut().0,
-        );
-        return dw;
-    }
-    let ohw = &conv.ohw();
-    let [vertical, horizontal] = forward_axes(ohw, &conv.khw(), options);
-    // dy has the same pitch as x, with zeros where a row of x has no pixel of dy.
-    let [dy_vertical, dy_horizontal] = forward_axes(ohw, &[1, 1], Conv2dOptions::default());
-    let dy_horizontal = Axis { reach: horizontal.reach, ..dy_horizontal };
-    WeightGradient::new([x, dy], [&vertical, &horizontal], [&dy_vertical, &dy_horizontal], options.groups)
-        .write(dw.buffer_mut().0);
-    dw
+    result
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::cpu::simd::at_each_level;
 use crate::parallel::with_threads;
-use crate::shape_rules;
+use crate::shape_rules::{self, Conv2dOptions};
 use crate::tensor::Tensor64;
 
 fn geometry<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, options: Conv2dOptions) -> ConvGeometry {

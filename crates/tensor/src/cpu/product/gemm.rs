@@ -11,6 +11,7 @@
 
 use std::ops::Range;
 
+use super::Matrix;
 use crate::cpu::caches::{Caches, caches};
 use crate::cpu::product::tile::{Operand, ROWS, padded_rows, product, tile_columns, tile_rows};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled, prefetch};
@@ -29,26 +30,6 @@ const TASKS: usize = 4;
 const AHEAD: usize = 6;
 /// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 17;
-
-/// A strided matrix in a buffer.
-#[derive(Clone, Copy)]
-pub(super) struct Matrix<'a, T> {
-    pub(super) buffer: &'a [T],
-    pub(super) start: usize,
-    pub(super) row: isize,
-    pub(super) column: isize,
-}
-
-impl<T: Float> Matrix<'_, T> {
-    /// The address of an element; elements before it are reachable from it too.
-    fn address(&self, i: usize, j: usize) -> *const T {
-        self.buffer.as_ptr().wrapping_add(self.at(i, j))
-    }
-
-    fn at(&self, i: usize, j: usize) -> usize {
-        (self.start as isize + i as isize * self.row + j as isize * self.column) as usize
-    }
-}
 
 /// How a product is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +68,10 @@ impl Blocking {
     }
 }
 
-/// `c = a · b`, each column initialized with its bias, if any: (M, K) · (K, N); c is contiguous.
-pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias: Option<&TensorOf<T>>, c: &mut [T]) {
+/// `c = a · b`: (M, K) · (K, N) → (M, N), c contiguous; each column starts from its bias (N), if there is one, else from 0.
+pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias: Option<&[T]>, c: &mut [T]) {
     let [m, k, n] = sizes;
     let blocking = Blocking::new::<T>(sizes, b.row == 1, caches(), if is_shared() { 1 } else { threads() });
-    let bias = bias.map(|b| (0..n).map(|j| b.at(&[j])).collect::<Vec<_>>());
     let mut strips = TensorOf::<T>::uninitialized(Layout::contiguous((m.next_multiple_of(ROWS) * k).into()));
     {
         let strips = Disjoint::new(strips.buffer_mut().0);
@@ -101,7 +81,7 @@ pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias
         });
     }
     let Blocking { rows, columns, .. } = blocking;
-    let work = Work { sizes, blocking, strips: strips.buffer(), b, bias: bias.as_deref(), c: &Disjoint::new(c) };
+    let work = Work { sizes, blocking, strips: strips.buffer(), b, bias, c: &Disjoint::new(c) };
     let tasks = m.div_ceil(rows) * n.div_ceil(columns);
     parallel_for(tasks, GRAIN.div_ceil(rows * columns * k), |range| {
         dispatch_tiled(Tasks { work: &work, range });
@@ -155,7 +135,7 @@ impl<T: Float> Tiled for PackRows<'_, T> {
                 } else {
                     for (l, to) in to.chunks_exact_mut(high).enumerate() {
                         for (h, to) in to.iter_mut().enumerate() {
-                            *to = if h < inside { a.buffer[a.at(i + h, first + l)] } else { T::ZERO };
+                            *to = if h < inside { a.get(i + h, first + l) } else { T::ZERO };
                         }
                     }
                 }
@@ -196,7 +176,7 @@ fn pack_rows<T: Float, R: Registers>(a: Matrix<T>, i: usize, first: usize, high:
     }
     for (l, to) in to.chunks_exact_mut(high).enumerate() {
         for (h, to) in to.iter_mut().enumerate() {
-            *to = a.buffer[a.at(i + h, first + l)];
+            *to = a.get(i + h, first + l);
         }
     }
 }
@@ -333,8 +313,8 @@ fn pack_panels<T: Float, R: Registers>(b: Matrix<T>, k: Range<usize>, columns: R
         let first = if width == wide { done } else { 0 };
         for (l, to) in to.chunks_exact_mut(wide).enumerate().skip(first) {
             for (j, to) in to.iter_mut().enumerate() {
-                let at = (k.start + l, columns.start + panel * wide + j);
-                *to = if j < width { b.buffer[b.at(at.0, at.1)] } else { T::ZERO };
+                let column = columns.start + panel * wide + j;
+                *to = if j < width { b.get(k.start + l, column) } else { T::ZERO };
             }
         }
     }
@@ -346,7 +326,6 @@ mod tests {
     use crate::cpu::caches::with_caches;
     use crate::cpu::simd::{Level, at_each_level, level};
     use crate::parallel::with_threads;
-    use crate::tensor::Tensor;
 
     fn numbers(len: usize, seed: usize) -> Vec<f32> {
         (0..len).map(|i| ((i * 7919 + seed * 104_729 + 17) % 1009) as f32 / 504.5 - 1.0).collect()
@@ -360,7 +339,7 @@ mod tests {
             for j in 0..n {
                 let start = bias.map_or(0.0, |bias| bias[j]);
                 c.push((0..k).fold(start, |sum, l| {
-                    let (a, b) = (a.buffer[a.at(i, l)], b.buffer[b.at(l, j)]);
+                    let (a, b) = (a.get(i, l), b.get(l, j));
                     if fused { a.mul_add(b, sum) } else { a * b + sum }
                 }));
             }
@@ -378,17 +357,18 @@ mod tests {
                 let [m, k, n] = sizes;
                 let (a, b, bias) = (numbers(m * k, seed), numbers(k * n, seed + 50), numbers(n, seed + 90));
                 for (a_turned, b_turned, biased) in [(false, false, true), (true, false, false), (false, true, true)] {
-                    let matrix = |buffer, turned, [rows, columns]: [usize; 2]| match turned {
-                        false => Matrix { buffer, start: 0, row: columns as isize, column: 1 },
-                        true => Matrix { buffer, start: 0, row: 1, column: rows as isize },
+                    let matrix = |buffer, turned, [rows, columns]: [usize; 2]| {
+                        let (row, column) = if turned { (1, rows) } else { (columns, 1) };
+                        Matrix { buffer, start: 0, row: row as isize, column: column as isize }
                     };
                     let (a, b) = (matrix(&a, a_turned, [m, k]), matrix(&b, b_turned, [k, n]));
                     let expected = chains(sizes, a, b, biased.then_some(&bias));
                     for caches in caches {
                         for threads in [1, 3] {
                             let mut c = vec![f32::NAN; m * n];
-                            let start = biased.then(|| Tensor::from(bias.clone()));
-                            with_threads(threads, || with_caches(caches, || gemm(sizes, a, b, start.as_ref(), &mut c)));
+                            with_threads(threads, || {
+                                with_caches(caches, || gemm(sizes, a, b, biased.then_some(bias.as_slice()), &mut c));
+                            });
                             assert_eq!(c, expected, "{level:?} {sizes:?} {caches:?}, {threads} threads");
                         }
                     }

@@ -1,5 +1,6 @@
-//! Matrix products: by our own kernel ([`gemm`]), by the matrixmultiply crate for shapes that do not fill its tiles, and by
-//! plain loops for tiny products.
+//! Matrix products, by three implementations: plain loops for tiny ones (`tiny`), the matrixmultiply crate for what does not fill
+//! a few tiles of registers, and our own blocked kernel for all others (`gemm`), whose innermost loop convolutions use as well
+//! (`tile`).
 
 mod gemm;
 mod tile;
@@ -13,86 +14,78 @@ use crate::cpu::reduce;
 use crate::cpu::simd::{self, Level};
 use crate::element::Float;
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::{Disjoint, parallel_chunks, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// Up to this many multiplications a plain loop is faster than packing operands.
-const TINY: usize = 256;
 /// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and all products at the
 /// portable level.
-const LEAST_ROWS: usize = 8;
+const ROWS: usize = 8;
 const COLUMNS: usize = 16;
 const DEPTH: usize = 8;
 /// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 17;
 
-/// A matrix of a batch: its start, and its row and column strides.
+/// A strided matrix in a buffer: element (i, j) is at `start + i·row + j·column`.
 #[derive(Clone, Copy)]
-struct Matrix {
-    start: isize,
-    rows: isize,
-    columns: isize,
+struct Matrix<'a, T> {
+    buffer: &'a [T],
+    start: usize,
+    row: isize,
+    column: isize,
 }
 
-impl Matrix {
-    fn at(self, row: usize, column: usize) -> isize {
-        self.start + row as isize * self.rows + column as isize * self.columns
-    }
-
-    /// The last two axes of a layout, at one index of the leading ones, which are counted in row-major order.
-    fn of(layout: &Layout, mut index: usize) -> Self {
-        let (shape, strides) = (layout.shape(), layout.strides());
-        let lead = shape.rank() - 2;
+impl<'a, T: Float> Matrix<'a, T> {
+    /// The last two axes of a tensor, at one index of the leading ones, which are counted in row-major order.
+    fn of(x: &'a TensorOf<T>, mut index: usize) -> Self {
+        let (layout, shape, strides) = (x.layout(), x.layout().shape_ref().dims(), x.layout().strides());
+        let lead = shape.len() - 2;
         let mut start = layout.offset() as isize;
         for axis in (0..lead).rev() {
             start += (index % shape[axis]) as isize * strides[axis];
             index /= shape[axis];
         }
-        Self { start, rows: strides[lead], columns: strides[lead + 1] }
+        Self { buffer: x.buffer(), start: start as usize, row: strides[lead], column: strides[lead + 1] }
+    }
+
+    fn transposed(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+
+    #[inline]
+    fn at(&self, i: usize, j: usize) -> usize {
+        (self.start as isize + i as isize * self.row + j as isize * self.column) as usize
+    }
+
+    #[inline]
+    fn get(&self, i: usize, j: usize) -> T {
+        self.buffer[self.at(i, j)]
+    }
+
+    /// The address of an element; elements before it are reachable from it too.
+    fn address(&self, i: usize, j: usize) -> *const T {
+        self.buffer.as_ptr().wrapping_add(self.at(i, j))
     }
 }
 
-/// `c = a · b + beta · c`: (M, K) · (K, N) → (M, N), summed over K by one thread.
+/// `c = a · b`, or `c += a · b`: (M, K) · (K, N) → (M, N), summed over K by one thread; the rows of c are contiguous.
 ///
 /// # Safety
-/// All elements of the three matrices are in bounds of their allocations. The elements of `c` do not overlap and are not
-/// aliased.
-unsafe fn small_product<T: Float>(
+/// All elements of the three matrices are in bounds of their allocations. Those of c are not aliased.
+unsafe fn by_matrixmultiply<T: Float>(
     [m, k, n]: [usize; 3],
-    (a, at): (*const T, Matrix),
-    (b, bt): (*const T, Matrix),
-    beta: T,
-    (c, ct): (*mut T, Matrix),
+    (a, a_strides): (*const T, [isize; 2]),
+    (b, b_strides): (*const T, [isize; 2]),
+    (c, c_row): (*mut T, usize),
+    accumulate: bool,
 ) {
-    let (a, b, c) = (a.wrapping_offset(at.start), b.wrapping_offset(bt.start), c.wrapping_offset(ct.start));
-    if m * k * n <= TINY {
-        let (at, bt, ct) = (Matrix { start: 0, ..at }, Matrix { start: 0, ..bt }, Matrix { start: 0, ..ct });
-        for i in 0..m {
-            for j in 0..n {
-                let mut sum = T::ZERO;
-                for l in 0..k {
-                    // SAFETY: in bounds of the matrices.
-                    sum += unsafe { *a.offset(at.at(i, l)) * *b.offset(bt.at(l, j)) };
-                }
-                // SAFETY: as above.
-                unsafe {
-                    let y = c.offset(ct.at(i, j));
-                    *y = if beta == T::ZERO { sum } else { sum + beta * *y };
-                }
-            }
-        }
-        return;
-    }
     macro_rules! call {
         ($gemm:ident, $t:ty) => {
             // SAFETY: T is this type; the matrices are valid as promised by the caller.
             unsafe {
-                let beta = if beta == T::ZERO { 0.0 } else { 1.0 };
-                let (a, b, c) = (a.cast::<$t>(), b.cast::<$t>(), c.cast::<$t>());
-                matrixmultiply::$gemm(
-                    m, k, n, 1.0, a, at.rows, at.columns, b, bt.rows, bt.columns, beta, c, ct.rows, ct.columns,
-                );
+                let beta = if accumulate { 1.0 } else { 0.0 };
+                let (a, b, c, [ar, ac], [br, bc]) = (a.cast::<$t>(), b.cast(), c.cast(), a_strides, b_strides);
+                matrixmultiply::$gemm(m, k, n, 1.0, a, ar, ac, b, br, bc, beta, c, c_row as isize, 1);
             }
         };
     }
@@ -100,85 +93,83 @@ unsafe fn small_product<T: Float>(
     if TypeId::of::<T>() == TypeId::of::<f32>() { call!(sgemm, f32) } else { call!(dgemm, f64) }
 }
 
-/// Fills y (…, M, N), a contiguous tensor, tile by tile. With a bias the columns start from it, else from 0.
-fn tiles<T: Float>(y: &mut TensorOf<T>, a: (&[T], &Layout), b: (&[T], &Layout), bias: Option<&TensorOf<T>>) {
+/// Fills y (…, M, N), a contiguous tensor, with the products of the matrices that `of` gives for each index of the leading axes.
+/// With a bias (N) the columns start from it, else from 0.
+fn products<'a, T: Float>(
+    y: &mut TensorOf<T>,
+    k: usize,
+    of: impl Fn(usize) -> [Matrix<'a, T>; 2] + Sync,
+    bias: Option<&TensorOf<T>>,
+) {
     let shape = y.shape();
-    let rank = shape.rank();
-    let (m, n, k) = (shape[rank - 2], shape[rank - 1], a.1.shape()[rank - 1]);
+    let (m, n) = (shape[shape.rank() - 2], shape[shape.rank() - 1]);
     if shape.numel() == 0 {
         return;
     }
-    let batch = shape.numel() / (m * n);
-    if m >= LEAST_ROWS
-        && n >= COLUMNS
-        && k >= DEPTH
-        && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64"))
-    {
-        let c = y.buffer_mut().0;
-        for (index, c) in c.chunks_exact_mut(m * n).enumerate() {
-            let [a, b] = [a, b].map(|(buffer, layout)| {
-                let Matrix { start, rows, columns } = Matrix::of(layout, index);
-                gemm::Matrix { buffer, start: start as usize, row: rows, column: columns }
-            });
-            gemm::gemm([m, k, n], a, b, bias, c);
+    let sizes = [m, k, n];
+    let copy;
+    let bias = match bias.map(|bias| (bias, bias.as_slice())) {
+        Some((_, Some(elements))) => Some(elements),
+        Some((bias, None)) => {
+            copy = bias.to_vec();
+            Some(copy.as_slice())
+        }
+        None => None,
+    };
+    let y = y.buffer_mut().0;
+    if tiny::applies(sizes) {
+        return parallel_chunks(y, m * n, GRAIN / (m * k * n).max(1), |index, c| {
+            let [a, b] = of(index);
+            tiny::product(sizes, a, b, bias, c);
+        });
+    }
+    if m >= ROWS && n >= COLUMNS && k >= DEPTH && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64")) {
+        for (index, c) in y.chunks_exact_mut(m * n).enumerate() {
+            let [a, b] = of(index);
+            gemm::gemm(sizes, a, b, bias, c);
         }
         return;
     }
     // Small enough for small products to use all threads, large enough to amortize packing.
     let side = if m * n <= 512 * 512 { 64 } else { 256 };
     let (across, down) = (n.div_ceil(side), m.div_ceil(side));
-    let (buffer, out) = y.buffer_mut();
-    let c = Disjoint::new(buffer);
-    let per_tile = m.min(side) * n.min(side) * k.max(1);
-    parallel_for(batch * down * across, GRAIN.div_ceil(per_tile), |range| {
+    let tiles = y.len() / (m * n) * down * across;
+    let c = Disjoint::new(y);
+    parallel_for(tiles, GRAIN.div_ceil(m.min(side) * n.min(side) * k), |range| {
         for tile in range {
             let (index, row, column) = (tile / (down * across), tile / across % down * side, tile % across * side);
             let (rows, columns) = (side.min(m - row), side.min(n - column));
-            let (at, bt, ct) = (Matrix::of(a.1, index), Matrix::of(b.1, index), Matrix::of(&out, index));
+            let first = (index * m + row) * n + column;
             if let Some(bias) = bias {
-                let (from, step) = (bias.buffer(), bias.layout().strides()[0]);
-                let start = bias.layout().offset() as isize;
-                for i in row..row + rows {
-                    let first = ct.at(i, column) as usize;
+                for i in 0..rows {
                     // SAFETY: this tile's part of one row; tiles do not overlap.
-                    let y = unsafe { c.slice(first..first + columns) };
-                    for (j, y) in y.iter_mut().enumerate() {
-                        *y = from[(start + (column + j) as isize * step) as usize];
-                    }
+                    let y = unsafe { c.slice(first + i * n..first + i * n + columns) };
+                    y.copy_from_slice(&bias[column..column + columns]);
                 }
             }
-            let beta = if bias.is_some() { T::ONE } else { T::ZERO };
-            let at = Matrix { start: at.at(row, 0), ..at };
-            let bt = Matrix { start: bt.at(0, column), ..bt };
-            let ct = Matrix { start: ct.at(row, column), ..ct };
-            let size = [rows, k, columns];
-            // SAFETY: layouts are in bounds of their buffers, and tiles do not overlap.
-            unsafe { small_product(size, (a.0.as_ptr(), at), (b.0.as_ptr(), bt), beta, (c.ptr(0), ct)) }
+            let [a, b] = of(index);
+            let a = (a.address(row, 0), [a.row, a.column]);
+            let b = (b.address(0, column), [b.row, b.column]);
+            // SAFETY: matrices are in bounds of their buffers, and tiles do not overlap.
+            unsafe { by_matrixmultiply([rows, k, columns], a, b, (c.ptr(first), n), bias.is_some()) }
         }
     });
 }
 
 pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> {
-    if let Some(y) = tiny::matmul(a, b) {
-        return y;
-    }
     let rank = a.rank();
     let shape = a.shape().with(rank - 1, b.shape()[rank - 1]);
     let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
     // (…, M, N) = (…, M, K) · (…, K, N)
-    tiles(&mut y, (a.buffer(), a.layout()), (b.buffer(), b.layout()), None);
+    products(&mut y, a.shape()[rank - 1], |index| [Matrix::of(a, index), Matrix::of(b, index)], None);
     y
 }
 
 pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>) -> TensorOf<T> {
-    if let Some(y) = tiny::linear(x, w, b) {
-        return y;
-    }
     let shape = Shape::from([x.shape()[0], w.shape()[0]]);
     let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
-    let w = w.transpose(0, 1);
     // (N, O) = (N, I) · (I, O)
-    tiles(&mut y, (x.buffer(), x.layout()), (w.buffer(), w.layout()), b);
+    products(&mut y, x.shape()[1], |_| [Matrix::of(x, 0), Matrix::of(w, 0).transposed()], b);
     y
 }
 

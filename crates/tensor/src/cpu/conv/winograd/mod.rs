@@ -20,10 +20,10 @@ mod weight;
 
 use std::ops::Range;
 
-pub(super) use self::strip::transpose;
 use self::strip::{Grid, Pixels};
 use self::transform::{ALL, OfPixels, OfWeights, POINTS, TILE, ToResults, both};
 pub(super) use self::weight::weight_gradient;
+use super::copies::transpose;
 use super::scratch;
 use crate::cpu::product::{Operand, padded_rows, product, tile_columns};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};

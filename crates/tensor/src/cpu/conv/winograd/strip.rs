@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::super::planes::copy_short;
 use super::transform::TILE;
+use crate::cpu::conv::copies::copy_short;
 use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -146,28 +146,5 @@ impl Pixels {
                 }
             }
         }
-    }
-}
-
-/// Transposes a matrix whose rows have stride `step`, at most as many as a register has lanes: its columns become rows of
-/// one register each, with zeros for missing rows.
-#[inline(always)]
-pub(in super::super) fn transpose<T: Float, R: Registers>(
-    from: &[T],
-    (rows, step): (usize, usize),
-    columns: usize,
-    to: &mut [T],
-) {
-    let lanes = T::Vector::<R>::LANES;
-    let mut square = [T::ZERO; 256];
-    for j in (0..columns).step_by(lanes) {
-        let width = lanes.min(columns - j);
-        for i in 0..rows {
-            square[i * lanes..][..width].copy_from_slice(&from[i * step + j..][..width]);
-        }
-        let mut transposed = [T::ZERO; 256];
-        // SAFETY: both arrays hold a square of 16 × 16 elements.
-        unsafe { T::Vector::<R>::transpose(square.as_ptr(), lanes as isize, transposed.as_mut_ptr(), lanes) };
-        to[j * lanes..][..width * lanes].copy_from_slice(&transposed[..width * lanes]);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::ops::Range;
 
+use super::super::copies::transpose;
 use super::super::{add_pairwise, scratch};
-use super::strip::{Grid, Pixels, transpose};
+use super::strip::{Grid, Pixels};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
 use super::{ROUND, load_points, store_points};
 use crate::cpu::product::{Operand, product};

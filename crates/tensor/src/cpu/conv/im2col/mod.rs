@@ -6,19 +6,22 @@
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
+mod block;
+
 use std::ops::Range;
 
-use super::im2col_block::Geometry;
+use super::copies::transpose;
 use super::scratch;
-use super::winograd::transpose;
 use crate::cpu::product::{Operand, product, tile_rows};
 use crate::cpu::simd::{Levels, Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
+use crate::geometry::ConvGeometry;
 use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_for};
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
+use block::Geometry;
 
 /// Columns and rows are rounded up to whole tiles of a product at any level of CPU features.
 const ROUND: usize = 32;
@@ -51,8 +54,9 @@ pub(super) struct Im2col<'a> {
 }
 
 impl<'a> Im2col<'a> {
-    /// For x (N,C,H,W), w (O,C/groups,kh,kw) and y (N,O,oh,ow).
-    pub(super) fn new(x: &'a Layout, w: Shape, y: &'a Layout, options: Conv2dOptions) -> Self {
+    /// For x (N,C,H,W) and y (N,O,oh,ow) in these layouts.
+    pub(super) fn new(x: &'a Layout, conv: &ConvGeometry, y: &'a Layout) -> Self {
+        let (w, options) = (conv.w(), conv.options());
         let rows = w[1] * w[2] * w[3];
         let width = if rows * 2 * ROUND * size_of::<f32>() <= BLOCK_BYTES { 2 * ROUND } else { ROUND };
         Self {

@@ -6,9 +6,10 @@
 )]
 
 use super::axis::Axis;
-use super::planes::{Images, Planes, copy_short};
+use super::planes::{Images, Planes};
 use super::tile::{PANEL, ROWS, product};
 use super::{BLOCK_BYTES, GRAIN, min_tasks, scratch};
+use crate::cpu::conv::copies::copy_short;
 use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
 use crate::element::Float;
 use crate::layout::Layout;

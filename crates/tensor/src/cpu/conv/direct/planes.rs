@@ -8,7 +8,8 @@
 use std::ops::Range;
 
 use super::axis::Axis;
-use super::tile::{LANES, PANEL};
+use super::tile::PANEL;
+use crate::cpu::conv::copies::{LANES, copy_short};
 use crate::element::Float;
 use crate::tensor::TensorOf;
 
@@ -145,22 +146,4 @@ fn copy_row<T: Float>(to: &mut [T], buffer: &[T], from: isize, step: isize) {
             *y = buffer[(from + i as isize * step) as usize];
         }
     }
-}
-
-/// Copies a row of pixels. Rows are short: a few copies of fixed size, the last of which may overlap, are faster than a
-/// function call.
-#[inline(always)]
-pub(super) fn copy_short<T: Float>(to: &mut [T], from: &[T]) {
-    const WIDE: usize = 8;
-    let len = to.len();
-    if len < WIDE {
-        for (y, x) in to.iter_mut().zip(from) {
-            *y = *x;
-        }
-        return;
-    }
-    for i in (0..len - WIDE).step_by(WIDE) {
-        to[i..i + WIDE].copy_from_slice(&from[i..i + WIDE]);
-    }
-    to[len - WIDE..].copy_from_slice(&from[len - WIDE..]);
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use super::tile::LANES;
+use crate::cpu::conv::copies::LANES;
 use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
 use crate::layout::Layout;

@@ -8,6 +8,7 @@
     reason = "loops are vectorized where they are inlined into a variant of `dispatch_tiled`"
 )]
 
+use crate::cpu::conv::copies::LANES;
 use crate::cpu::product::{Operand, Start, tile};
 use crate::cpu::simd::{Registers, Vector};
 use crate::element::Float;
@@ -18,8 +19,6 @@ pub(super) const ROWS: usize = 8;
 pub(super) const PANEL: usize = 32;
 /// The maximum side length of a tile of dot products.
 pub(super) const DOTS: usize = 4;
-/// The maximum number of lanes of a register, and so of a dot product.
-pub(super) const LANES: usize = 16;
 
 /// `y[i, j] = bias[i] + Σₖ w[k, i] · x[offsets[k] + j]` for `rows` ≤ [`ROWS`] and j in `0..columns`.
 ///
