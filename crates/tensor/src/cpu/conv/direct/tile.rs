@@ -34,12 +34,13 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
     (w, x): (*const T, *const T),
     (y, y_step): (*mut T, usize),
 ) {
-    // 12 sums of 16 registers, 16 of 32: tiles of nearly equal size, 8 rows of 16 registers are 4 and 4.
+    // At most 12 sums of 16 registers, 16 of 32, in tiles of nearly equal size: with 16 registers 8 rows are 4 and 4. (A tile of 4
+    // rows and 3 registers needs all 16; the compiler then keeps one in memory, which takes longer than it saves.)
     let lanes = T::Vector::<R>::LANES;
-    let (most, widest) = if R::COUNT == 32 { (8, 2) } else { (4, 3) };
+    let most = if R::COUNT == 32 { 8 } else { 6 };
     let (mut j, registers) = (0, columns.div_ceil(lanes));
     while j < registers {
-        let wide = (registers - j).div_ceil((registers - j).div_ceil(widest));
+        let wide = (registers - j).min(2);
         let mut i = 0;
         while i < rows {
             let high = (rows - i).div_ceil((rows - i).div_ceil(most));
@@ -60,7 +61,7 @@ pub(super) unsafe fn product<T: Float, R: Registers>(
             if const { R::COUNT == 32 } {
                 tiles!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2, 5 1, 5 2, 6 1, 6 2, 7 1, 7 2, 8 1, 8 2);
             } else {
-                tiles!(1 1, 1 2, 1 3, 2 1, 2 2, 2 3, 3 1, 3 2, 3 3, 4 1, 4 2, 4 3);
+                tiles!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2, 5 1, 5 2, 6 1, 6 2);
             }
             i += high;
         }
