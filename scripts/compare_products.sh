@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Times the same matrix products in chainrule and PyTorch, alternately, and prints GFLOP/s side by side.
 #   PYTHON=/path/to/python3-with-torch scripts/compare_products.sh [THREADS]
+# LEVEL=avx2 limits both to AVX2 on a processor that has AVX-512.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ -n "${LEVEL:-}" ]; then
+  export CHAINRULE_CPU=$LEVEL ATEN_CPU_CAPABILITY=$LEVEL ONEDNN_MAX_CPU_ISA=${LEVEL^^} MKL_ENABLE_INSTRUCTIONS=${LEVEL^^}
+fi
 threads=${1:-2} python=${PYTHON:-python3}
 shapes=(256x256x256 512x512x512 1024x1024x1024 2048x2048x2048 16x72x50176 64x576x32768)
 export RAYON_NUM_THREADS=$threads

@@ -1,8 +1,12 @@
 #!/usr/bin/env bash
 # Trains the same nets in chainrule and PyTorch, alternately, and prints images per second side by side.
 #   PYTHON=/path/to/python3-with-torch scripts/compare_torch.sh [THREADS] [SECONDS] [NET...]
+# LEVEL=avx2 limits both to AVX2 on a processor that has AVX-512.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ -n "${LEVEL:-}" ]; then
+  export CHAINRULE_CPU=$LEVEL ATEN_CPU_CAPABILITY=$LEVEL ONEDNN_MAX_CPU_ISA=${LEVEL^^} MKL_ENABLE_INSTRUCTIONS=${LEVEL^^}
+fi
 threads=${1:-2} seconds=${2:-3}
 shift $(($# < 2 ? $# : 2))
 python=${PYTHON:-python3}
