@@ -37,7 +37,7 @@ use crate::training::program::Program;
 #[derive(Args, Clone, Debug, Default)]
 #[command(verbatim_doc_comment)]
 struct Own {
-    /// The program: mnist, fashion-mnist, cifar10, cifar100 or colorize
+    /// The program: mnist, fashion-mnist, cifar10, cifar100, colorize, pretrain or transfer
     #[arg(value_parser = program)]
     program: Option<Program>,
     /// A sweep of the reports; flags that are given beside it replace its own
