@@ -168,6 +168,26 @@ fn a_net_for_other_classes_gets_a_new_last_layer() {
     let text = format!("weights: 30 tensors from {}; 23 is for other classes, and stays new\n", start.display());
     let stdout = String::from_utf8(output.stdout).expect("text");
     assert!(stdout.starts_with(&text), "{stdout}");
+
+    // As many classes, but others: the last layer is that of a net without weights, although the shapes fit.
+    let run_of = |weights: &Path, classes: &str, name: &str| {
+        let to = data.path().join(name);
+        let output = run(&mut from(&data, weights, &["--train", "0", "--classes", classes], &to).0);
+        assert!(output.status.success(), "{}", stderr(&output));
+        (String::from_utf8(output.stdout).expect("text"), weights_of_last(&to))
+    };
+    let (said, other) = run_of(&end, "2,5,8", "other.safetensors");
+    let text = format!("weights: 30 tensors from {}; 23 is for other classes, and stays new\n", end.display());
+    assert!(said.starts_with(&text), "{said}");
+    let (_, new) = run_of(Path::new("none"), "2,5,8", "new.safetensors");
+    let (said, same) = run_of(&end, "1,4,7", "same.safetensors");
+    assert!(said.starts_with(&format!("weights: 32 tensors from {}\n", end.display())), "{said}");
+    assert!(other == new && same == weights_of_last(&end) && new != same);
+}
+
+/// The weights of the last layer in a checkpoint.
+fn weights_of_last(path: &Path) -> Vec<u8> {
+    weights(path).remove("23.weight").expect("the last layer")
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     if options.net.kind == NetKind::Fast {
         whiten(net, train.images(), normalize);
     }
-    options.transfer.load_weights(net)?;
+    options.transfer.load_weights(net, &classes)?;
     if let Some(folder) = &options.files.out {
         out::prepare(folder, options.files.resume.is_some())?;
     }

@@ -8,6 +8,7 @@ use chainrule::nn::{Item, LoadOptions, NnError, Visitor};
 use chainrule::prelude::*;
 use clap::Args;
 
+use super::state;
 use crate::failure::Failure;
 
 /// Where the weights come from, and which are trained.
@@ -59,34 +60,46 @@ pub fn is_under(name: &str, path: &str) -> bool {
 }
 
 impl TransferOptions {
-    /// Loads the weights, if a file is given, and says what was loaded.
+    /// Loads the weights, if a file is given, and says what was loaded. The last layer stays new if the file's has another
+    /// shape, or if the file is a checkpoint of a run with other classes.
     ///
     /// # Errors
     /// If the file cannot be read, or more than the last layer of the net differs.
-    pub fn load_weights(&self, net: &dyn Module) -> Result<(), Failure> {
+    pub fn load_weights(&self, net: &dyn Module, classes: &[String]) -> Result<(), Failure> {
         let Some(path) = self.weights.as_deref().filter(|path| *path != Path::new("none")) else { return Ok(()) };
         let another = |differences: &str| {
             Failure::Input(format!("the weights in {} are those of another net\n{differences}", path.display()))
         };
+        let names = net.named_parameters();
+        let last = names.last().map(|(name, _)| name.rsplit_once('.').map_or("", |(module, _)| module));
+        let head = last.unwrap_or_default();
+        let in_head = || names.iter().filter(|(name, _)| is_under(name, head));
+        let new_head: Vec<Tensor> = in_head().map(|(_, parameter)| Tensor::clone(&parameter.value())).collect();
         let options = LoadOptions::new().strict(false);
         let report = formats::load_weights(net, path, &options).map_err(|error| match error {
             FormatError::Weights(NnError::OtherNet { differences, .. }) => another(&differences),
             other => Failure::Input(other.to_string()),
         })?;
-        let names = net.named_parameters();
-        let last = names.last().map(|(name, _)| name.rsplit_once('.').map_or("", |(module, _)| module));
-        let head = last.unwrap_or_default();
-        let other_classes = report.mismatched.keys().all(|name| is_under(name, head));
-        if !report.missing.is_empty() || !report.unexpected.is_empty() || !other_classes {
+        let only_head = report.mismatched.keys().all(|name| is_under(name, head));
+        if !report.missing.is_empty() || !report.unexpected.is_empty() || !only_head {
             // After the first line, which says what was loaded.
             return Err(another(report.to_string().split_once('\n').map_or("", |(_, lines)| lines)));
         }
-        let new = if report.mismatched.is_empty() {
-            String::new()
-        } else {
+        // Five classes are not the same as five others, although the shapes are.
+        let saved = Checkpoint::load(path).ok().and_then(|saved| state::classes(&saved.progress().settings));
+        let other_classes = saved.is_some_and(|saved| saved != classes);
+        if other_classes {
+            for ((_, parameter), value) in in_head().zip(&new_head) {
+                parameter.set(value);
+            }
+        }
+        let loaded = report.loaded.iter().filter(|name| !other_classes || !is_under(name, head)).count();
+        let new = if other_classes || !report.mismatched.is_empty() {
             format!("; {head} is for other classes, and stays new")
+        } else {
+            String::new()
         };
-        println!("weights: {} tensors from {}{new}", report.loaded.len(), path.display());
+        println!("weights: {loaded} tensors from {}{new}", path.display());
         for (format, names) in &report.converted {
             println!("  {} of them converted from {format}", names.len());
         }
