@@ -55,8 +55,8 @@ def main():
     net, failed = small_net(weights), False
     for path in sys.argv[2:]:
         arrays = np.load(path)
-        label, *expected = explain(net, torch.from_numpy(arrays["input"]))
-        for name, expected in zip(("saliency", "grad_cam"), expected):
+        label, *pictures = explain(net, torch.from_numpy(arrays["input"]))
+        for name, expected in zip(("saliency", "grad_cam"), pictures):
             found = torch.from_numpy(arrays[name])
             difference = ((found - expected).abs().max() / expected.abs().max()).item()
             failed |= not difference <= 1e-5

@@ -4,7 +4,8 @@
     pip install torch==2.15.0 torchvision==0.29.2 safetensors numpy
     python scripts/torch_transfer.py --data-dir cut --cut-from cifar-10-batches-bin
     python scripts/torch_transfer.py --data-dir cut --weights pretrained.safetensors --save-start start.safetensors
-    chainrule transfer --data-dir cut --weights start.safetensors --net resnet20 --size 32 --normalize standard --optimizer momentum
+    chainrule transfer --data-dir cut --weights start.safetensors --net resnet20 --size 32 --normalize standard \\
+        --train fc --optimizer momentum --lr 1e-3 --epochs 5
 
 --cut-from writes some images of CIFAR-10 as PNG files, a folder for each class, and ends. --save-start writes the weights after the
 last layer was replaced by a new one; the other program starts from that file. Prints one JSON object per line: an event per epoch
@@ -13,6 +14,7 @@ with the keys of the program's --json output.
 
 import argparse
 import json
+import sys
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -25,9 +27,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from torch_baseline import read_cifar10
+from torch_baseline import CIFAR10, read_cifar10
 
-CLASSES = "airplane automobile bird cat deer dog frog horse ship truck".split()
 NORMALIZE = {
     "standard": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
     "imagenet": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
@@ -39,7 +40,7 @@ def cut(directory, to, classes, counts):
     for (images, labels), part, count in zip(read_cifar10(directory), ("train", "test"), counts):
         for name in classes:
             (to / part / name).mkdir(parents=True)
-            for i, image in enumerate(images[labels == CLASSES.index(name)][:count]):
+            for i, image in enumerate(images[labels == CIFAR10.index(name)][:count]):
                 Image.fromarray(image.transpose(1, 2, 0)).save(to / part / name / f"{i:04}.png")
 
 
@@ -109,15 +110,20 @@ def start(args, classes):
     make = {"resnet20": resnet20, "resnet18": torchvision.models.resnet18, "vgg16": torchvision.models.vgg16}[args.net]
     net = make(num_classes=classes)
     saved = load_file(args.weights) if args.weights else {}
-    # A checkpoint of chainrule has an optimizer's state beside the weights.
+    # A checkpoint of chainrule has an optimizer's state beside the weights, and no counters.
     saved = {name.removeprefix("model."): x for name, x in saved.items() if name.startswith("model.")} or saved
+    names = list(net.state_dict())
+    new = [names[-1].rsplit(".", 1)[0]] if args.save_start else []
+    optional = lambda name: name.endswith("num_batches_tracked") or is_under(name, new)
+    missing = [name for name in names if name not in saved and not optional(name)]
+    unexpected = [name for name in saved if name not in names]
+    if saved and (missing or unexpected):
+        parts = (("missing", missing), ("unexpected", unexpected))
+        lists = [f"{what}: {', '.join(found)}" for what, found in parts if found]
+        sys.exit(f"{args.weights}: the weights of another net than {args.net}\n  " + "\n  ".join(lists))
+    net.load_state_dict({name: x for name, x in saved.items() if not is_under(name, new)}, strict=False)
     if args.save_start:
-        head = list(net.state_dict())[-1].rsplit(".", 1)[0]
-        state = net.state_dict()
-        state |= {name: x for name, x in saved.items() if not is_under(name, [head])}
-        save_file({name: x.contiguous() for name, x in state.items()}, args.save_start)
-        saved = state
-    net.load_state_dict(saved, strict=False)
+        save_file({name: x.contiguous() for name, x in net.state_dict().items()}, args.save_start)
     return net
 
 
@@ -138,8 +144,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="train/<class>/* and test/<class>/*")
     parser.add_argument("--cut-from", type=Path, metavar="DIR", help="the binary batches of CIFAR-10")
-    parser.add_argument("--cut-classes", type=lambda text: text.split(","), default=CLASSES[5:])
-    parser.add_argument("--cut-images", type=int, nargs=2, default=[200, 200], help="of each class, for training and test")
+    parser.add_argument("--cut-classes", type=lambda text: text.split(","), default=CIFAR10[5:])
+    parser.add_argument("--cut-images", type=int, nargs=2, default=[100, 100], help="of each class, for training and test")
     parser.add_argument("--net", choices=["resnet20", "resnet18", "vgg16"], default="resnet20", help="the last two: torchvision's")
     parser.add_argument("--weights", type=Path, help="a safetensors file; random weights by default")
     parser.add_argument("--save-start", type=Path, metavar="FILE")
@@ -154,19 +160,25 @@ def main():
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.cache_features and not args.frozen_statistics:
+        parser.error("--cache-features needs --frozen-statistics")
     if args.cut_from:
         return cut(args.cut_from, args.data_dir, args.cut_classes, args.cut_images)
     torch.manual_seed(args.seed)
     (x, y), (test_x, test_y) = (load(args.data_dir, part, args) for part in ("train", "test"))
     net = start(args, int(y.max()) + 1)
 
-    trained = lambda name: args.train == ["all"] or is_under(name, args.train)
+    for path in args.train:
+        if path != "all" and not any(is_under(name, [path]) for name, _ in net.named_parameters()):
+            parts = ", ".join(name for name, part in net.named_children() if list(part.parameters()))
+            sys.exit(f"--train {path}: the net has no parameter there; it has them in {parts}")
+    trained = lambda name: "all" in args.train or is_under(name, args.train)
     for name, parameter in net.named_parameters():
         parameter.requires_grad = trained(name)
     stages, first = list(net.children()), 0
     if args.cache_features:
         net.eval()
-        first = next(i for i, (stage, _) in enumerate(net.named_children()) if trained(stage))
+        first = next(i for i, stage in enumerate(stages) if any(weight.requires_grad for weight in stage.parameters()))
         x, test_x = outputs(stages[:first], x), outputs(stages[:first], test_x)
     parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
     sgd = lambda: torch.optim.SGD(parameters, args.lr, momentum=0.9)
