@@ -1,11 +1,11 @@
 //! Matrix products larger than a few tiles, after Goto, van de Geijn: "Anatomy of high-performance matrix multiplication", 2008.
 //!
-//! a is packed as a whole, into strips of as many rows as a tile has, in which the elements that a step of the tile needs are
-//! adjacent. Then the result is split into blocks, one per task. A task goes through k in pieces; of each piece it packs some
-//! columns of b, into panels as wide as a tile. A panel stays in the L1 cache while the strips of a, which stay in L2, pass by.
+//! `a` is packed as a whole, into strips of as many rows as a tile has, in which the elements that a step of the tile needs are
+//! adjacent. Then the result is split into blocks, one per task. A task goes through `k` in pieces; of each piece it packs some
+//! columns of `b`, into panels as wide as a tile. A panel stays in the L1 cache while the strips of `a` stream from L2.
 //!
-//! The sizes of blocks and pieces come from the machine's caches. None of them enters a sum: every element of the result is one
-//! chain of multiply-adds in the order of k, which continues where the last piece has ended.
+//! The sizes of blocks and pieces come from the machine's caches. None of them changes the order of a sum: every element of the
+//! result is one chain of multiply-adds in the order of `k`, which continues where the last piece has ended.
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
