@@ -31,9 +31,9 @@ struct Entry {
 impl Archive {
     pub(crate) fn open(file: File) -> Result<Self, Problem> {
         let length = file.metadata()?.len();
-        // Known, not detected: PyTorch writes a ZIP64 record of 76 bytes after the directory also where the numbers at the end need
-        // none. From those numbers, detection takes a first entry of 76 bytes, with a name of 30, for a part of what precedes the
-        // archive.
+        // Known, not detected: PyTorch writes a ZIP64 record of 76 bytes after the directory even if the end record does not need
+        // it. From the numbers of the end record, detection takes a first entry of 76 bytes, with a name of 30, for a part of what
+        // precedes the archive.
         let config = Config { archive_offset: ArchiveOffset::Known(0) };
         let mut zip = ZipArchive::with_config(config, BufReader::new(file)).map_err(problem)?;
         let count = zip.len();

@@ -1,4 +1,4 @@
-//! Archives and arrays that lie of their sizes, or end too early.
+//! Archives and arrays that lie about their sizes, or end too early.
 
 use std::fs;
 

@@ -65,8 +65,8 @@ pub(super) fn find(page: &Page, [h, w]: [usize; 2]) -> Result<Strokes, f64> {
     Ok(Strokes { ink, rows, columns, edge, specks: before - areas.len(), drawings: drawings(&areas) })
 }
 
-/// How many groups of large areas there are, with a column between them that has none. The strokes of one digit are rarely beside
-/// each other so.
+/// How many groups of large areas there are, with a column between them that has none. The strokes of one digit are rarely
+/// separated this way.
 fn drawings(areas: &[Area]) -> usize {
     let largest = areas.iter().map(|area| area.pixels.len()).max().unwrap_or(0);
     let large = areas.iter().filter(|area| area.pixels.len() * 10 >= largest);

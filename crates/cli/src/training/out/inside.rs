@@ -1,4 +1,4 @@
-//! What is inside of a net, as pictures: feature maps of test images, and filters.
+//! Pictures of the inside of a net: feature maps of test images, and filters.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -21,7 +21,7 @@ const FILTERS: usize = 8;
 /// Outputs of a linear layer in a row of a picture.
 const OUTPUTS_IN_A_ROW: usize = 32;
 
-/// Where the pictures show what.
+/// What the pictures show.
 pub struct InsideOfNet {
     /// Of each picture of feature maps, `maps-0.png`, `maps-1.png` and so on: the position of the image, and the outputs.
     pub maps: Vec<(usize, Vec<Tiles>)>,

@@ -45,7 +45,7 @@ pub struct Data {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Net {
-    /// The shape (C, H, W) of what the net gets of an image: transformed, or the cached output of other layers.
+    /// The shape (C, H, W) of the net's input for one image: the transformed image, or the cached output of frozen layers.
     #[serde(default)]
     pub input: Option<[usize; 3]>,
     pub parameters: usize,
