@@ -4,9 +4,11 @@
 # LEVEL=avx2 limits both to AVX2 on a processor that has AVX-512.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-if [ -n "${LEVEL:-}" ]; then
-  export CHAINRULE_CPU=$LEVEL ATEN_CPU_CAPABILITY=$LEVEL ONEDNN_MAX_CPU_ISA=${LEVEL^^} MKL_ENABLE_INSTRUCTIONS=${LEVEL^^}
-fi
+case ${LEVEL:-} in
+  '') ;;
+  avx2) export CHAINRULE_CPU=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ;;
+  *) echo "LEVEL=$LEVEL: only avx2 is known" >&2; exit 2 ;;
+esac
 threads=${1:-2} seconds=${2:-3}
 shift $(($# < 2 ? $# : 2))
 python=${PYTHON:-python3}

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::training::{digits, events, hash_of, small_run};
@@ -102,17 +102,22 @@ fn assert_no_partial_files(folder: &Path) {
     assert!(names.iter().all(|name| !name.contains(".part") && !name.contains(".tmp")), "{names:?}");
 }
 
-/// Starts runs until one is killed right after it has written the file `saved`: on a busy machine a run may end before.
+/// Starts runs until one is killed right after it has written the file `saved`, which `start` removes: on a busy machine a run may end
+/// before.
 pub fn kill_when_saved(saved: &Path, start: impl Fn() -> Command) {
     let killed = (0..10).any(|_| {
         let mut child = start().stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
         let patience = Instant::now() + Duration::from_secs(60);
-        while !saved.exists() && Instant::now() < patience {
+        let ended = |child: &mut Child| child.try_wait().expect("it is ours").is_some();
+        while !saved.exists() && Instant::now() < patience && !ended(&mut child) {
             std::thread::sleep(Duration::from_millis(1));
         }
+        let ended = ended(&mut child);
         // It is no error to kill a process that has already ended.
         child.kill().expect("it is ours");
-        !child.wait().expect("it ends").success()
+        let success = child.wait().expect("it ends").success();
+        assert!(saved.exists(), "the run {} without saving", if ended { "ended" } else { "went on for a minute" });
+        !success
     });
     assert!(killed, "every one of ten runs ended before it was killed");
 }

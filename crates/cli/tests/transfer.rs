@@ -165,7 +165,7 @@ fn a_net_for_other_classes_gets_a_new_last_layer() {
     let (mut command, _) = from(&data, &start, &["--classes", "1,4,7"], &end);
     let output = run(&mut command);
     assert!(output.status.success(), "{}", stderr(&output));
-    let text = format!("weights: 30 tensors from {}; 23 is for other classes, and stays new\n", start.display());
+    let text = format!("weights: 30 tensors from {}; 23 has another shape, and stays new\n", start.display());
     let stdout = String::from_utf8(output.stdout).expect("text");
     assert!(stdout.starts_with(&text), "{stdout}");
 
@@ -185,9 +185,10 @@ fn a_net_for_other_classes_gets_a_new_last_layer() {
     assert!(other == new && same == weights_of_last(&end) && new != same);
 }
 
-/// The weights of the last layer in a checkpoint.
-fn weights_of_last(path: &Path) -> Vec<u8> {
-    weights(path).remove("23.weight").expect("the last layer")
+/// Weight and bias of the last layer in a checkpoint.
+fn weights_of_last(path: &Path) -> [Vec<u8>; 2] {
+    let mut all = weights(path);
+    ["23.weight", "23.bias"].map(|name| all.remove(name).expect("the last layer"))
 }
 
 #[test]

@@ -88,8 +88,10 @@ impl Archive {
         if missing > 0 {
             return damaged(format!("{name}: {missing} of {} bytes are missing", size.bytes));
         }
-        // The read at the end compares the checksum, and fails if there is more.
-        entry.read(&mut [0]).map_err(failed)?;
+        // The read at the end compares the checksum, if there is one.
+        if entry.read(&mut [0]).map_err(failed)? > 0 {
+            return damaged(format!("{name}: it goes on after its {} bytes", size.bytes));
+        }
         Ok(result)
     }
 

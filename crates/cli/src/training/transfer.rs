@@ -88,18 +88,20 @@ impl TransferOptions {
         // Five classes are not the same as five others, although the shapes are.
         let saved = Checkpoint::load(path).ok().and_then(|saved| state::classes(&saved.progress().settings));
         let other_classes = saved.is_some_and(|saved| saved != classes);
-        if other_classes {
+        let new = other_classes || !report.mismatched.is_empty();
+        if new {
+            // As a whole: a bias may fit where the weight does not.
             for ((_, parameter), value) in in_head().zip(&new_head) {
                 parameter.set(value);
             }
         }
-        let loaded = report.loaded.iter().filter(|name| !other_classes || !is_under(name, head)).count();
-        let new = if other_classes || !report.mismatched.is_empty() {
-            format!("; {head} is for other classes, and stays new")
-        } else {
-            String::new()
+        let loaded = report.loaded.iter().filter(|name| !new || !is_under(name, head)).count();
+        let stays = match (new, other_classes) {
+            (false, _) => String::new(),
+            (true, true) => format!("; {head} is for other classes, and stays new"),
+            (true, false) => format!("; {head} has another shape, and stays new"),
         };
-        println!("weights: {loaded} tensors from {}{new}", path.display());
+        println!("weights: {loaded} tensors from {}{stays}", path.display());
         for (format, names) in &report.converted {
             println!("  {} of them converted from {format}", names.len());
         }
