@@ -7,4 +7,4 @@ python=${PYTHON:-python3}
 out=$(mktemp -d)
 trap 'rm -r "$out"' EXIT
 "$python" scripts/torchvision_nets.py "$out" ${@:-resnet18}
-CHAINRULE_TORCHVISION=$out cargo test -p --locked -p chainrule-formats --test formats -- torchvision --ignored --nocapture
+CHAINRULE_TORCHVISION=$out cargo test --locked -p chainrule-formats --test formats -- torchvision --ignored --nocapture

@@ -9,8 +9,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Every block starts on a cache line, which is also the widest vector register.
 const ALIGN: usize = 64;
-/// Blocks of at least two huge pages are aligned to huge pages, and ask for them: a row of a large matrix is then not on a page of
-/// its own, whose address has to be looked up.
+/// Blocks of at least two huge pages are aligned to huge pages, and ask for them: on pages of 4 KiB each row of a large matrix is on
+/// one of its own, and costs a miss of the address cache (TLB).
 const HUGE_PAGE: usize = 2 << 20;
 /// Four size classes per doubling: a block is at most 25 % larger than requested.
 const STEPS: u32 = 4;
@@ -113,7 +113,7 @@ fn allocate(size: usize) -> Option<NonNull<u8>> {
     #[cfg(target_os = "linux")]
     if memory.align() == HUGE_PAGE {
         // Without effect where the system has no huge pages; that is no error.
-        // SAFETY: the range is within the block, and the advice does not change what is in it.
+        // SAFETY: the range may cover the rest of the block's last page, but the advice changes no contents.
         unsafe { libc::madvise(block.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
     }
     // SAFETY: the block has `size` bytes.
@@ -231,8 +231,28 @@ mod tests {
     }
 
     #[test]
+    fn large_blocks_are_aligned_to_huge_pages_and_zero_when_new() {
+        for bytes in [(4 << 20) - (512 << 10), (4 << 20) - 1, 4 << 20, 37 << 20] {
+            let block = take(bytes).expect("some memory");
+            let aligned = if size_for(bytes) >= 2 * HUGE_PAGE { HUGE_PAGE } else { ALIGN };
+            assert!((block.as_ptr() as usize).is_multiple_of(aligned), "{bytes} bytes");
+            // SAFETY: the block is of this size, exclusive, and returned once.
+            unsafe {
+                block.write_bytes(1, bytes);
+                give_back(block, bytes);
+            }
+        }
+        let block = allocate(5 << 20).expect("some memory");
+        // SAFETY: as above; the block is not of the pool.
+        unsafe {
+            assert!(std::slice::from_raw_parts(block.as_ptr(), 5 << 20).iter().all(|&byte| byte == 0));
+            dealloc(block.as_ptr(), memory(5 << 20).expect(ALLOCATED));
+        }
+    }
+
+    #[test]
     fn classes_are_large_enough_with_little_waste() {
-        for bytes in (0..10_000).chain([1 << 20, (1 << 20) + 1, 123_456_789]) {
+        for bytes in (0..10_000).chain([1 << 20, (1 << 20) + 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 123_456_789]) {
             let (class, size) = class_of(bytes);
             assert!(size >= bytes && size % ALIGN == 0);
             assert!(size <= bytes.div_ceil(ALIGN).max(1) * ALIGN * 5 / 4, "{bytes} bytes in a block of {size}");

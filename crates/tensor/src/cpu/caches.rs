@@ -1,4 +1,5 @@
-//! The sizes of the machine's caches, from which kernels choose how they split their work, but never in which order they add.
+//! The sizes of the machine's caches, from which matrix products choose how they split their work, but never in which order they
+//! add. Sizes that decide an order of sums, such as those in `conv`, must not come from here.
 
 use std::sync::OnceLock;
 
@@ -9,10 +10,10 @@ pub(crate) struct Caches {
     pub(crate) l2: usize,
 }
 
-/// What a processor has at least since about 2010.
+/// What processors with AVX2 have at least. It is assumed of others.
 const LEAST: Caches = Caches { l1: 32 << 10, l2: 256 << 10 };
 
-/// The caches of this machine, or of a small one where the processor does not tell.
+/// The caches of this machine, and what is assumed where the processor does not tell or tells less.
 pub(crate) fn caches() -> Caches {
     #[cfg(test)]
     if let Some(caches) = FAKED.get() {
@@ -57,8 +58,31 @@ thread_local! {
 /// Runs `body` as if the machine had these caches.
 #[cfg(test)]
 pub(crate) fn with_caches<Y>(caches: Caches, body: impl FnOnce() -> Y) -> Y {
-    let before = FAKED.replace(Some(caches));
-    let y = body();
-    FAKED.set(before);
-    y
+    struct Reset(Option<Caches>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            FAKED.set(self.0);
+        }
+    }
+    let _reset = Reset(FAKED.replace(Some(caches)));
+    body()
+}
+
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_says_the_same() {
+        for index in 0..8 {
+            let folder = format!("/sys/devices/system/cpu/cpu0/cache/index{index}");
+            let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok();
+            let (Some(level), Some(kind), Some(size)) = (read("level"), read("type"), read("size")) else { continue };
+            let (level, size) = (level.trim().parse().unwrap(), size.trim().trim_end_matches('K').parse::<usize>());
+            if kind.trim() != "Instruction" && (1..=2).contains(&level) {
+                assert_eq!(data_cache(level), Some(size.unwrap() << 10), "level {level}");
+            }
+        }
+        assert!(caches().l1 < caches().l2);
+    }
 }

@@ -1,4 +1,4 @@
-//! Copies that all algorithms make: of short rows of pixels, and of a few rows as columns.
+//! Copies that several algorithms make: of short rows of pixels, and of a few rows as columns.
 
 #![expect(clippy::inline_always, reason = "copies are compiled with the features of the variant they are inlined into")]
 

@@ -33,7 +33,7 @@ enum Algorithm {
 
 impl Algorithm {
     /// The algorithm for the result of `shape` (N,C,H,W): y of a convolution, dx of its adjoint in the input, y of that in the
-    /// weight. Shapes and the type alone decide, so that the bits of a result do not depend on the machine's sizes.
+    /// weight. Shapes and the type alone decide, so that the bits of a result do not depend on the sizes of caches.
     fn new<T: Float>(conv: &ConvGeometry, shape: Shape) -> Self {
         let (w, options) = (conv.w(), conv.options());
         if winograd::applies::<T>(w, options, shape) {

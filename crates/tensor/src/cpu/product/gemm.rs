@@ -9,11 +9,12 @@
 
 #![expect(clippy::inline_always, reason = "loops are compiled with the features of the variant they are inlined into")]
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::Matrix;
+use super::{GRAIN, Matrix};
 use crate::cpu::caches::{Caches, caches};
-use crate::cpu::product::tile::{Operand, ROWS, padded_rows, product, tile_columns, tile_rows};
+use crate::cpu::product::tile::{MAX_TILE_ROWS, Operand, ROW_GROUP, padded_rows, product, tile_columns, tiles};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled, prefetch};
 use crate::element::Float;
 use crate::layout::Layout;
@@ -21,49 +22,46 @@ use crate::parallel::{Disjoint, is_shared, parallel_for, threads};
 use crate::tensor::TensorOf;
 
 /// The columns of a block are a multiple of this, which is a multiple of the width of a tile at every level.
-const PANEL: usize = 32;
-/// The rows of a block are a multiple of this: whole tiles at every level, without tiles of 4 rows where they have 6.
-const STRIPS: usize = 48;
+const COLUMN_STEP: usize = 32;
 /// The minimum number of blocks for each of several threads, to keep them busy.
 const TASKS: usize = 4;
 /// Rows of b that are asked for before they are packed.
 const AHEAD: usize = 6;
-/// The minimum number of multiplications per task.
-const GRAIN: usize = 1 << 17;
 
 /// How a product is split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Blocking {
-    /// Rows and columns of a block: multiples of [`STRIPS`] and of [`PANEL`].
+    /// Rows and columns of a block: multiples of [`ROW_GROUP`] and of [`COLUMN_STEP`].
     rows: usize,
     columns: usize,
     /// Steps of k of a piece.
     depth: usize,
-    /// Columns of b that are packed at a time, a multiple of [`PANEL`]: one alone would be read a few bytes from each row.
+    /// Columns of b that are packed at a time, a multiple of [`COLUMN_STEP`]: one alone would be read a few bytes from each row.
     packed: usize,
 }
 
 impl Blocking {
-    fn new<T>([m, k, n]: [usize; 3], along_k: bool, caches: Caches, threads: usize) -> Self {
+    /// For tiles of `wide` columns; `along_k` if the elements of a column of b are adjacent.
+    fn new<T>([m, k, n]: [usize; 3], wide: usize, along_k: bool, caches: Caches, threads: usize) -> Self {
         let tasks = if threads == 1 { 1 } else { TASKS * threads };
         // A panel takes half of L1, the strips of a block half of L2.
-        let depth = (caches.l1 / 2 / (PANEL / 2 * size_of::<T>())).clamp(64, 512).min(k);
-        let most = (caches.l2 / 2 / (depth * size_of::<T>()) / STRIPS).max(1) * STRIPS;
-        let mut rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(STRIPS);
+        let depth = (caches.l1 / 2 / (wide * size_of::<T>())).clamp(64, 512).min(k);
+        let most = (caches.l2 / 2 / (depth * size_of::<T>()) / ROW_GROUP).max(1) * ROW_GROUP;
+        let mut rows = m.div_ceil(m.div_ceil(most)).next_multiple_of(ROW_GROUP);
         // Each panel is packed once per block of rows, so that rows are only divided where columns cannot be.
-        let mut columns = n.next_multiple_of(PANEL);
+        let mut columns = n.next_multiple_of(COLUMN_STEP);
         if along_k {
             // A few columns of b, from end to end: the processor then looks ahead to what is needed next.
-            columns = columns.min(2 * PANEL);
+            columns = columns.min(2 * COLUMN_STEP);
         }
-        while m.div_ceil(rows) * n.div_ceil(columns) < tasks && (columns > PANEL || rows > 2 * STRIPS) {
-            if columns > PANEL {
-                columns = (columns / 2).next_multiple_of(PANEL);
+        while m.div_ceil(rows) * n.div_ceil(columns) < tasks && (columns > COLUMN_STEP || rows > 2 * ROW_GROUP) {
+            if columns > COLUMN_STEP {
+                columns = (columns / 2).next_multiple_of(COLUMN_STEP);
             } else {
-                rows = (rows / 2).next_multiple_of(STRIPS);
+                rows = (rows / 2).next_multiple_of(ROW_GROUP);
             }
         }
-        let most = (caches.l2 / 4 / (depth * size_of::<T>()) / PANEL).max(1) * PANEL;
+        let most = (caches.l2 / 4 / (depth * size_of::<T>()) / COLUMN_STEP).max(1) * COLUMN_STEP;
         Self { rows, columns, depth, packed: columns.min(most) }
     }
 }
@@ -71,12 +69,13 @@ impl Blocking {
 /// `c = a · b`: (M, K) · (K, N) → (M, N), c contiguous; each column starts from its bias (N), if there is one, else from 0.
 pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias: Option<&[T]>, c: &mut [T]) {
     let [m, k, n] = sizes;
-    let blocking = Blocking::new::<T>(sizes, b.row == 1, caches(), if is_shared() { 1 } else { threads() });
-    let mut strips = TensorOf::<T>::uninitialized(Layout::contiguous((m.next_multiple_of(ROWS) * k).into()));
+    let wide = dispatch_tiled(TileColumns::<T>(PhantomData));
+    let blocking = Blocking::new::<T>(sizes, wide, b.row == 1, caches(), if is_shared() { 1 } else { threads() });
+    let mut strips = TensorOf::<T>::uninitialized(Layout::contiguous((m.next_multiple_of(MAX_TILE_ROWS) * k).into()));
     {
         let strips = Disjoint::new(strips.buffer_mut().0);
-        let blocks = m.div_ceil(STRIPS);
-        parallel_for(blocks, (GRAIN / 8).div_ceil(STRIPS * k), |range| {
+        let blocks = m.div_ceil(ROW_GROUP);
+        parallel_for(blocks, (GRAIN / 8).div_ceil(ROW_GROUP * k), |range| {
             dispatch_tiled(PackRows { sizes, a, depth: blocking.depth, strips: &strips, range });
         });
     }
@@ -91,18 +90,24 @@ pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias
 /// The rows of a when packed.
 #[inline(always)]
 const fn packed_rows<R: Registers>(m: usize) -> usize {
-    let rest = m % STRIPS;
+    let rest = m % ROW_GROUP;
     if rest == 0 { m } else { m - rest + padded_rows::<R>(rest) }
 }
 
-/// The rows of the packed strip at row `i`.
-#[inline(always)]
-const fn strip_rows<R: Registers>(i: usize, packed: usize) -> usize {
-    let end = (i / STRIPS + 1) * STRIPS;
-    tile_rows::<R>(if end < packed { end } else { packed } - i)
+/// The columns of a tile at the level in use.
+struct TileColumns<T>(PhantomData<T>);
+
+impl<T: Float> Tiled for TileColumns<T> {
+    type Element = T;
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<R: Registers>(self) -> usize {
+        tile_columns::<T, R>()
+    }
 }
 
-/// Packs the rows of some blocks of [`STRIPS`] rows of a: for each piece of k, `strips[strip][k][row of the strip]`; rows after the
+/// Packs the rows of some blocks of [`ROW_GROUP`] rows of a: for each piece of k, `strips[strip][k][row of the strip]`; rows after the
 /// last are 0.
 struct PackRows<'a, T> {
     sizes: [usize; 3],
@@ -122,40 +127,27 @@ impl<T: Float> Tiled for PackRows<'_, T> {
         let padded = packed_rows::<R>(m);
         for first in (0..k).step_by(depth) {
             let deep = depth.min(k - first);
-            let end = (range.end * STRIPS).min(padded);
-            let mut i = range.start * STRIPS;
-            while i < end {
-                let high = strip_rows::<R>(i, padded);
+            for (i, high) in range.clone().flat_map(|group| tiles::<R>(group * ROW_GROUP, padded)) {
                 let at = first * padded + i * deep;
                 // SAFETY: each strip is written by one task.
                 let to = unsafe { strips.slice(at..at + high * deep) };
-                let inside = high.min(m.saturating_sub(i));
-                if inside == high {
-                    pack_rows::<T, R>(a, i, first, high, to);
-                } else {
-                    for (l, to) in to.chunks_exact_mut(high).enumerate() {
-                        for (h, to) in to.iter_mut().enumerate() {
-                            *to = if h < inside { a.get(i + h, first + l) } else { T::ZERO };
-                        }
-                    }
-                }
-                i += high;
+                pack_rows(a, (i, high.min(m - i)), first, high, to);
             }
         }
     }
 }
 
-/// Packs `high` rows of a, which are inside it, from column `first` on.
+/// Packs the `inside` rows of a from row `i` on as a strip of `high` rows, from column `first` on.
 #[inline(always)]
-fn pack_rows<T: Float, R: Registers>(a: Matrix<T>, i: usize, first: usize, high: usize, to: &mut [T]) {
+fn pack_rows<T: Float>(a: Matrix<T>, (i, inside): (usize, usize), first: usize, high: usize, to: &mut [T]) {
     let deep = to.len() / high;
-    if a.row == 1 {
+    if a.row == 1 && inside == high {
         for (l, to) in to.chunks_exact_mut(high).enumerate() {
             to.copy_from_slice(&a.buffer[a.at(i, first + l)..][..high]);
         }
         return;
     }
-    if a.column == 1 {
+    if a.column == 1 && inside == high {
         // `const` lengths, for loops without branches.
         macro_rules! rows {
             ($high:literal) => {{
@@ -168,15 +160,16 @@ fn pack_rows<T: Float, R: Registers>(a: Matrix<T>, i: usize, first: usize, high:
             }};
         }
         match high {
-            8 => rows!(8),
+            4 => rows!(4),
             6 => rows!(6),
-            _ => rows!(4),
+            8 => rows!(8),
+            _ => unreachable!("tiles have 4, 6 or 8 rows"),
         }
         return;
     }
     for (l, to) in to.chunks_exact_mut(high).enumerate() {
         for (h, to) in to.iter_mut().enumerate() {
-            *to = a.get(i + h, first + l);
+            *to = if h < inside { a.get(i + h, first + l) } else { T::ZERO };
         }
     }
 }
@@ -205,7 +198,8 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         let Self { work, range } = self;
         let ([m, k, n], Blocking { rows, columns, depth, packed }) = (work.sizes, work.blocking);
         let (wide, across) = (tile_columns::<T, R>(), n.div_ceil(columns));
-        let mut memory = TensorOf::<T>::uninitialized(Layout::contiguous((packed * depth + wide * ROWS).into()));
+        let mut memory =
+            TensorOf::<T>::uninitialized(Layout::contiguous((packed * depth + wide * MAX_TILE_ROWS).into()));
         let (panels, edge) = memory.buffer_mut().0.split_at_mut(packed * depth);
         for task in range {
             let (top, left) = (task / across * rows, task % across * columns);
@@ -251,9 +245,8 @@ impl<T: Float> Work<'_, T> {
         }
         // Columns in whole registers.
         let columns = width.next_multiple_of(T::Vector::<R>::LANES);
-        let mut i = rows.start;
-        while i < rows.end {
-            let high = strip_rows::<R>(i, padded);
+        let groups = (rows.start..rows.end).step_by(ROW_GROUP);
+        for (i, high) in groups.flat_map(|first| tiles::<R>(first, padded)) {
             let a =
                 Operand { start: self.strips[k.start * padded + i * deep..].as_ptr(), row: 1, column: high as isize };
             let b = (panel.as_ptr(), wide);
@@ -273,7 +266,6 @@ impl<T: Float> Work<'_, T> {
                     row(i + h).copy_from_slice(&edge[..width]);
                 }
             }
-            i += high;
         }
     }
 }
@@ -327,62 +319,77 @@ mod tests {
     use crate::cpu::simd::{Level, at_each_level, level};
     use crate::parallel::with_threads;
 
-    fn numbers(len: usize, seed: usize) -> Vec<f32> {
-        (0..len).map(|i| ((i * 7919 + seed * 104_729 + 17) % 1009) as f32 / 504.5 - 1.0).collect()
+    fn numbers<T: Float>(len: usize, seed: usize) -> Vec<T> {
+        (0..len).map(|i| T::from_f64(((i * 7919 + seed * 104_729 + 17) % 1009) as f64 / 504.5 - 1.0)).collect()
     }
 
-    /// One chain of multiply-adds for each element, fused where the level's are.
-    fn chains([m, k, n]: [usize; 3], a: Matrix<f32>, b: Matrix<f32>, bias: Option<&[f32]>) -> Vec<f32> {
+    /// One chain of multiply-adds for each element.
+    fn chains<T: Float>(
+        [m, k, n]: [usize; 3],
+        [a, b]: [Matrix<T>; 2],
+        bias: Option<&[T]>,
+        mul_add: impl Fn(T, T, T) -> T,
+    ) -> Vec<T> {
+        let element = |i: usize, j: usize| {
+            (0..k).fold(bias.map_or(T::ZERO, |bias| bias[j]), |sum, l| mul_add(a.get(i, l), b.get(l, j), sum))
+        };
+        (0..m * n).map(|at| element(at / n, at % n)).collect()
+    }
+
+    /// A matrix in row-major or column-major order, of every second element, or upside down.
+    fn matrix<T>(buffer: &[T], order: char, [rows, columns]: [usize; 2]) -> Matrix<'_, T> {
+        let (start, row, column) = match order {
+            'r' => (0, columns as isize, 1),
+            'c' => (0, 1, rows as isize),
+            's' => (1, 2 * columns as isize, 2),
+            _ => ((rows - 1) * columns, -(columns as isize), 1),
+        };
+        Matrix { buffer, start, row, column }
+    }
+
+    fn check<T: Float>(mul_add: impl Fn(T, T, T) -> T, bits: impl Fn(T) -> u64) {
+        let caches = [Caches { l1: 1 << 10, l2: 4 << 10 }, Caches { l1: 48 << 10, l2: 2 << 20 }];
+        // Fused where the level's are.
         let fused = level() > Level::Portable || cfg!(target_arch = "aarch64");
-        let mut c = Vec::new();
-        for i in 0..m {
-            for j in 0..n {
-                let start = bias.map_or(0.0, |bias| bias[j]);
-                c.push((0..k).fold(start, |sum, l| {
-                    let (a, b) = (a.get(i, l), b.get(l, j));
-                    if fused { a.mul_add(b, sum) } else { a * b + sum }
-                }));
+        let mul_add = |a: T, b: T, c: T| if fused { mul_add(a, b, c) } else { a * b + c };
+        let sizes = [[8, 8, 16], [50, 70, 33], [97, 130, 65], [1, 5, 3], [145, 67, 160], [290, 130, 40]];
+        for (seed, sizes) in sizes.into_iter().enumerate() {
+            let [m, k, n] = sizes;
+            let (a, b, bias) = (numbers(2 * m * k, seed), numbers(2 * k * n, seed + 50), numbers(n, seed + 90));
+            for (orders, biased) in
+                [(['r', 'r'], true), (['c', 'r'], false), (['r', 'c'], true), (['s', 's'], false), (['u', 'u'], true)]
+            {
+                let (a, b) = (matrix(&a, orders[0], [m, k]), matrix(&b, orders[1], [k, n]));
+                let bias = biased.then_some(&bias[..]);
+                let expected: Vec<u64> = chains(sizes, [a, b], bias, mul_add).into_iter().map(&bits).collect();
+                for caches in caches {
+                    for threads in [1, 3] {
+                        let mut c = vec![T::ZERO; m * n];
+                        with_threads(threads, || with_caches(caches, || gemm(sizes, a, b, bias, &mut c)));
+                        let found: Vec<u64> = c.into_iter().map(&bits).collect();
+                        assert!(found == expected, "{:?} {sizes:?} {orders:?} {caches:?}, {threads} threads", level());
+                    }
+                }
             }
         }
-        c
     }
 
     #[test]
     fn every_level_order_of_axes_and_size_of_caches_gives_the_bits_of_one_chain_in_k() {
-        let caches = [Caches { l1: 1 << 10, l2: 4 << 10 }, Caches { l1: 48 << 10, l2: 2 << 20 }];
-        at_each_level(|level| {
-            for (seed, sizes) in
-                [[8, 8, 16], [50, 70, 33], [97, 130, 65], [1, 5, 3], [145, 67, 160]].into_iter().enumerate()
-            {
-                let [m, k, n] = sizes;
-                let (a, b, bias) = (numbers(m * k, seed), numbers(k * n, seed + 50), numbers(n, seed + 90));
-                for (a_turned, b_turned, biased) in [(false, false, true), (true, false, false), (false, true, true)] {
-                    let matrix = |buffer, turned, [rows, columns]: [usize; 2]| {
-                        let (row, column) = if turned { (1, rows) } else { (columns, 1) };
-                        Matrix { buffer, start: 0, row: row as isize, column: column as isize }
-                    };
-                    let (a, b) = (matrix(&a, a_turned, [m, k]), matrix(&b, b_turned, [k, n]));
-                    let expected = chains(sizes, a, b, biased.then_some(&bias));
-                    for caches in caches {
-                        for threads in [1, 3] {
-                            let mut c = vec![f32::NAN; m * n];
-                            with_threads(threads, || {
-                                with_caches(caches, || gemm(sizes, a, b, biased.then_some(bias.as_slice()), &mut c));
-                            });
-                            assert_eq!(c, expected, "{level:?} {sizes:?} {caches:?}, {threads} threads");
-                        }
-                    }
-                }
-            }
+        at_each_level(|_| {
+            check(f32::mul_add, |x| u64::from(x.to_bits()));
+            check(f64::mul_add, f64::to_bits);
         });
     }
 
     #[test]
     fn blocks_fit_the_caches_and_keep_the_threads_busy() {
         let small = Caches { l1: 32 << 10, l2: 256 << 10 };
-        let blocking = |sizes, threads| Blocking::new::<f32>(sizes, false, small, threads);
+        let blocking = |sizes, threads| Blocking::new::<f32>(sizes, 16, false, small, threads);
         assert_eq!(blocking([2048; 3], 1), Blocking { rows: 96, columns: 2048, depth: 256, packed: 64 });
         assert_eq!(blocking([64, 5760, 1024], 2), Blocking { rows: 96, columns: 128, depth: 256, packed: 64 });
         assert_eq!(blocking([2000, 100, 32], 4), Blocking { rows: 96, columns: 32, depth: 100, packed: 32 });
+        let wider = Blocking::new::<f32>([64, 5760, 1024], 32, true, small, 1);
+        assert_eq!([wider.columns, wider.depth], [64, 128], "a few columns end to end, half of L1");
     }
 }

@@ -6,7 +6,7 @@ mod gemm;
 mod tile;
 mod tiny;
 
-pub(crate) use tile::{Operand, Start, padded_rows, product, tile, tile_columns, tile_rows};
+pub(crate) use tile::{Operand, ROW_GROUP, Start, padded_rows, product, tile, tile_columns, tiles};
 
 use std::any::TypeId;
 
@@ -18,11 +18,11 @@ use crate::parallel::{Disjoint, parallel_chunks, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and all products at the
-/// portable level.
-const ROWS: usize = 8;
-const COLUMNS: usize = 16;
-const DEPTH: usize = 8;
+/// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and at the portable level of
+/// x86-64 all that are not tiny.
+const MIN_ROWS: usize = 8;
+const MIN_COLUMNS: usize = 16;
+const MIN_DEPTH: usize = 8;
 /// The minimum number of multiplications per task.
 const GRAIN: usize = 1 << 17;
 
@@ -108,13 +108,13 @@ fn products<'a, T: Float>(
     }
     let sizes = [m, k, n];
     let copy;
-    let bias = match bias.map(|bias| (bias, bias.as_slice())) {
-        Some((_, Some(elements))) => Some(elements),
-        Some((bias, None)) => {
-            copy = bias.to_vec();
-            Some(copy.as_slice())
-        }
+    let bias = match bias {
         None => None,
+        Some(bias) if bias.as_slice().is_some() => bias.as_slice(),
+        Some(bias) => {
+            copy = bias.to_vec();
+            Some(&copy[..])
+        }
     };
     let y = y.buffer_mut().0;
     if tiny::applies(sizes) {
@@ -123,7 +123,11 @@ fn products<'a, T: Float>(
             tiny::product(sizes, a, b, bias, c);
         });
     }
-    if m >= ROWS && n >= COLUMNS && k >= DEPTH && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64")) {
+    if m >= MIN_ROWS
+        && n >= MIN_COLUMNS
+        && k >= MIN_DEPTH
+        && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64"))
+    {
         for (index, c) in y.chunks_exact_mut(m * n).enumerate() {
             let [a, b] = of(index);
             gemm::gemm(sizes, a, b, bias, c);

@@ -4,14 +4,17 @@
 
 use crate::cpu::simd::{Registers, Vector, Wide, prefetch};
 
-/// What follows fits all levels: multiples of it are whole tiles.
-pub(crate) const ROWS: usize = 8;
+/// The maximum rows of a tile; a multiple of it is whole tiles at every level.
+pub(crate) const MAX_TILE_ROWS: usize = 8;
+/// Packed rows are split into groups of as many, each of which is whole tiles at every level: without tiles of 4 rows where tiles
+/// have 6.
+pub(crate) const ROW_GROUP: usize = 48;
 
 /// The rows of the first tile of `left` rows, which are [`padded_rows`]. With 32 registers tiles have 8 rows. With 16 they have
-/// 6: of 12 sums enough are independent to hide the latency of a multiply-add, of the 8 of a tile of 4 rows they are not.
-/// Tiles of 4 rows make up for what is no multiple of 6.
+/// 6, whose 12 independent sums hide the latency of a multiply-add; the 8 of a tile of 4 rows do not. Tiles of 4 rows make up
+/// for what is no multiple of 6.
 #[inline(always)]
-pub(crate) const fn tile_rows<R: Registers>(left: usize) -> usize {
+const fn tile_rows<R: Registers>(left: usize) -> usize {
     if R::COUNT == 32 {
         8
     } else if left.is_multiple_of(6) {
@@ -19,6 +22,18 @@ pub(crate) const fn tile_rows<R: Registers>(left: usize) -> usize {
     } else {
         4
     }
+}
+
+/// The tiles of the group of packed rows that begins at row `first`: the first row and the number of rows of each.
+#[inline(always)]
+pub(crate) fn tiles<R: Registers>(first: usize, padded: usize) -> impl Iterator<Item = (usize, usize)> {
+    let end = (first + ROW_GROUP).min(padded);
+    let mut row = first;
+    std::iter::from_fn(move || {
+        let high = if row < end { tile_rows::<R>(end - row) } else { return None };
+        row += high;
+        Some((row - high, high))
+    })
 }
 
 /// `rows`, rounded up to whole tiles.
@@ -52,7 +67,8 @@ pub(crate) struct Operand<T> {
 /// Each element is a single chain of multiply-adds in the order of k.
 ///
 /// # Safety
-/// All elements must be readable, and those of c must be exclusive to this call.
+/// All elements must be readable, and those of c must be exclusive to this call. With other numbers of rows or columns than said
+/// above it reads and writes beyond the matrices.
 #[inline(always)]
 pub(crate) unsafe fn product<T: Wide, R: Registers>(
     [rows, k, columns]: [usize; 3],
@@ -62,6 +78,8 @@ pub(crate) unsafe fn product<T: Wide, R: Registers>(
     accumulate: bool,
 ) {
     let lanes = T::Vector::<R>::LANES;
+    debug_assert!(rows == 0 || rows == padded_rows::<R>(rows), "{rows} rows are no whole tiles");
+    debug_assert!(columns.is_multiple_of(lanes), "{columns} columns are no whole registers");
     let start = if accumulate { Start::Sums } else { Start::Zero };
     let mut j = 0;
     while j < columns {
@@ -96,7 +114,7 @@ pub(crate) unsafe fn product<T: Wide, R: Registers>(
 }
 
 /// Where the rows of b begin, counted in elements from its start.
-pub(crate) trait Rows: Copy {
+pub(crate) trait RowOffsets: Copy {
     fn offset(self, row: usize) -> usize;
 }
 
@@ -104,14 +122,14 @@ pub(crate) trait Rows: Copy {
 #[derive(Clone, Copy)]
 struct Even(usize);
 
-impl Rows for Even {
+impl RowOffsets for Even {
     #[inline(always)]
     fn offset(self, row: usize) -> usize {
         row * self.0
     }
 }
 
-impl Rows for &[usize] {
+impl RowOffsets for &[usize] {
     #[inline(always)]
     fn offset(self, row: usize) -> usize {
         self[row]
@@ -136,13 +154,13 @@ pub(crate) enum Start<'a, T> {
 pub(crate) unsafe fn tile<V: Vector, const M: usize, const N: usize>(
     k: usize,
     a: Operand<V::Element>,
-    (b, rows): (*const V::Element, impl Rows),
+    (b, rows): (*const V::Element, impl RowOffsets),
     (c, c_row): (*mut V::Element, usize),
     start: Start<V::Element>,
 ) {
     let mut sums = [[V::splat(V::zeroed()); N]; M];
     for i in 0..M {
-        // The rows that are added to next, if the caller goes on downwards.
+        // The rows that are written next, if the caller goes on downwards.
         prefetch(c.wrapping_add((M + i) * c_row));
         match start {
             Start::Zero => {}

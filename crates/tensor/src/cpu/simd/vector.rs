@@ -102,7 +102,7 @@ impl Wide for f64 {
     type Vector<R: Registers> = R::F64;
 }
 
-/// Asks for the cache line at an address, which need not be valid.
+/// Asks for the cache line at an address, which need not be valid, on x86-64; does nothing elsewhere.
 #[inline(always)]
 pub(crate) fn prefetch<T>(at: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -12,7 +12,7 @@ use std::ops::Range;
 
 use super::copies::transpose;
 use super::scratch;
-use crate::cpu::product::{Operand, product, tile_rows};
+use crate::cpu::product::{Operand, ROW_GROUP, product, tiles};
 use crate::cpu::simd::{Levels, Registers, Tiled, Vector, dispatch_tiled};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
@@ -25,8 +25,6 @@ use block::Geometry;
 
 /// Columns and rows are rounded up to whole tiles of a product at any level of CPU features.
 const ROUND: usize = 32;
-/// Packed rows of the weights are split into strips of as many: whole tiles at every level.
-const STRIPS: usize = 48;
 /// The maximum bytes of a block of the im2col matrix.
 const BLOCK_BYTES: usize = 512 << 10;
 /// The maximum bytes of a task's part of the weight gradient.
@@ -110,12 +108,12 @@ impl<'a> Im2col<'a> {
         let w = w.contiguous();
         let (rows, k) = if transposed { (self.rows, self.outputs) } else { (self.outputs, self.rows) };
         let padded = rows.next_multiple_of(ROUND);
-        let strips = padded.div_ceil(STRIPS);
+        let row_groups = padded.div_ceil(ROW_GROUP);
         let mut packed = scratch(self.groups * padded * k);
         let w = w.as_slice().expect("it is contiguous");
         let to = Disjoint::new(packed.buffer_mut().0);
         let work = Pack { w, to: &to, transposed, sizes: [rows, k, padded] };
-        parallel_for(self.groups * strips, 4096_usize.div_ceil(STRIPS * k.max(1)), |range| {
+        parallel_for(self.groups * row_groups, 4096_usize.div_ceil(ROW_GROUP * k.max(1)), |range| {
             dispatch_tiled(Tasks { work: &work, range });
         });
         packed
@@ -155,11 +153,11 @@ impl<T: Float> Task for Pack<'_, T> {
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
         let [rows, k, padded] = self.sizes;
-        let strips = padded.div_ceil(STRIPS);
+        let row_groups = padded.div_ceil(ROW_GROUP);
         for index in range {
-            let group = index / strips;
+            let group = index / row_groups;
             let w = &self.w[group * rows * k..][..rows * k];
-            for (row, high) in tiles::<R>(index % strips * STRIPS, padded) {
+            for (row, high) in tiles::<R>(index % row_groups * ROW_GROUP, padded) {
                 let at = (group * padded + row) * k;
                 // SAFETY: each tile is written by one task.
                 let tile = unsafe { self.to.slice(at..at + high * k) };
@@ -175,23 +173,11 @@ impl<T: Float> Task for Pack<'_, T> {
     }
 }
 
-/// The tiles of the strips of packed rows that begin at row `first`: their first rows and numbers of rows.
-#[inline(always)]
-fn tiles<R: Registers>(first: usize, padded: usize) -> impl Iterator<Item = (usize, usize)> {
-    let end = (first + STRIPS).min(padded);
-    let mut row = first;
-    std::iter::from_fn(move || {
-        let high = if row < end { tile_rows::<R>(end - row) } else { return None };
-        row += high;
-        Some((row - high, high))
-    })
-}
-
 /// `c (rows, width) = packed (rows, k) · b (k, width)`, where `rows` is a multiple of a tile.
 #[inline(always)]
 fn packed_product<T: Float, R: Registers>([rows, k, width]: [usize; 3], packed: &[T], b: &[T], c: &mut [T]) {
     assert!(packed.len() >= rows * k && b.len() >= k * width && c.len() >= rows * width);
-    for first in (0..rows).step_by(STRIPS) {
+    for first in (0..rows).step_by(ROW_GROUP) {
         for (i, high) in tiles::<R>(first, rows) {
             let a = Operand { start: packed[i * k..].as_ptr(), row: 1, column: high as isize };
             let c = c[i * width..].as_mut_ptr();
