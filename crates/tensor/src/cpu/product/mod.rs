@@ -94,7 +94,7 @@ unsafe fn by_matrixmultiply<T: Float>(
 }
 
 /// Fills y (…, M, N), a contiguous tensor, with the products of the matrices that `of` gives for each index of the leading axes.
-/// With a bias (N) the columns start from it, else from 0.
+/// The sums of a column start from its bias (N), if there is one; tiny products add it last.
 fn products<'a, T: Float>(
     y: &mut TensorOf<T>,
     k: usize,
