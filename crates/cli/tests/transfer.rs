@@ -165,7 +165,7 @@ fn a_net_for_other_classes_gets_a_new_last_layer() {
     let (mut command, _) = from(&data, &start, &["--classes", "1,4,7"], &end);
     let output = run(&mut command);
     assert!(output.status.success(), "{}", stderr(&output));
-    let text = format!("weights: 30 tensors from {}; 23 has another shape, and stays new\n", start.display());
+    let text = format!("weights: 30 tensors from {}; 23 is for other classes, and stays new\n", start.display());
     let stdout = String::from_utf8(output.stdout).expect("text");
     assert!(stdout.starts_with(&text), "{stdout}");
 
