@@ -22,3 +22,4 @@ pub(crate) mod simd;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod strided;
+mod tasks;

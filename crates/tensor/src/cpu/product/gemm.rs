@@ -16,9 +16,10 @@ use super::{GRAIN, Matrix};
 use crate::cpu::caches::{Caches, caches};
 use crate::cpu::product::tile::{MAX_TILE_ROWS, Operand, ROW_GROUP, padded_rows, product, tile_columns, tiles};
 use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled, prefetch};
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, is_shared, parallel_for, threads};
+use crate::parallel::{Disjoint, is_shared, threads};
 use crate::tensor::TensorOf;
 
 /// The columns of a block are a multiple of this, which is a multiple of the width of a tile at every level.
@@ -75,16 +76,13 @@ pub(super) fn gemm<T: Float>(sizes: [usize; 3], a: Matrix<T>, b: Matrix<T>, bias
     {
         let strips = Disjoint::new(strips.buffer_mut().0);
         let blocks = m.div_ceil(ROW_GROUP);
-        parallel_for(blocks, (GRAIN / 8).div_ceil(ROW_GROUP * k), |range| {
-            dispatch_tiled(PackRows { sizes, a, depth: blocking.depth, strips: &strips, range });
-        });
+        let work = PackRows { sizes, a, depth: blocking.depth, strips: &strips };
+        parallel_tasks(blocks, (GRAIN / 8).div_ceil(ROW_GROUP * k), &work);
     }
     let Blocking { rows, columns, .. } = blocking;
     let work = Work { sizes, blocking, strips: strips.buffer(), b, bias, c: &Disjoint::new(c) };
     let tasks = m.div_ceil(rows) * n.div_ceil(columns);
-    parallel_for(tasks, GRAIN.div_ceil(rows * columns * k), |range| {
-        dispatch_tiled(Tasks { work: &work, range });
-    });
+    parallel_tasks(tasks, GRAIN.div_ceil(rows * columns * k), &work);
 }
 
 /// The rows of a when packed.
@@ -114,20 +112,18 @@ struct PackRows<'a, T> {
     a: Matrix<'a, T>,
     depth: usize,
     strips: &'a Disjoint<'a, T>,
-    range: Range<usize>,
 }
 
-impl<T: Float> Tiled for PackRows<'_, T> {
+impl<T: Float> Tasks for PackRows<'_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let Self { sizes: [m, k, _], a, depth, strips, range } = self;
+    fn run<R: Registers>(&self, groups: Range<usize>) {
+        let &Self { sizes: [m, k, _], a, depth, strips } = self;
         let padded = packed_rows::<R>(m);
         for first in (0..k).step_by(depth) {
             let deep = depth.min(k - first);
-            for (i, high) in range.clone().flat_map(|group| tiles::<R>(group * ROW_GROUP, padded)) {
+            for (i, high) in groups.clone().flat_map(|group| tiles::<R>(group * ROW_GROUP, padded)) {
                 let at = first * padded + i * deep;
                 // SAFETY: each strip is written by one task.
                 let to = unsafe { strips.slice(at..at + high * deep) };
@@ -184,34 +180,27 @@ struct Work<'a, T> {
     c: &'a Disjoint<'a, T>,
 }
 
-struct Tasks<'a, T> {
-    work: &'a Work<'a, T>,
-    range: Range<usize>,
-}
-
-impl<T: Float> Tiled for Tasks<'_, T> {
+impl<T: Float> Tasks for Work<'_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let Self { work, range } = self;
-        let ([m, k, n], Blocking { rows, columns, depth, packed }) = (work.sizes, work.blocking);
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let ([m, k, n], Blocking { rows, columns, depth, packed }) = (self.sizes, self.blocking);
         let (wide, across) = (tile_columns::<T, R>(), n.div_ceil(columns));
         let mut memory =
             TensorOf::<T>::uninitialized(Layout::contiguous((packed * depth + wide * MAX_TILE_ROWS).into()));
         let (panels, edge) = memory.buffer_mut().0.split_at_mut(packed * depth);
-        for task in range {
+        for task in tasks {
             let (top, left) = (task / across * rows, task % across * columns);
             let (rows, right) = (top..(top + rows).min(m), (left + columns).min(n));
             for first in (0..k).step_by(depth) {
                 let pieces = first..(first + depth).min(k);
                 for left in (left..right).step_by(packed) {
                     let columns = left..(left + packed).min(right);
-                    pack_panels::<T, R>(work.b, pieces.clone(), columns.clone(), panels);
+                    pack_panels::<T, R>(self.b, pieces.clone(), columns.clone(), panels);
                     for (panel, j) in panels.chunks_exact(wide * pieces.len()).zip(columns.clone().step_by(wide)) {
                         let columns = j..(j + wide).min(columns.end);
-                        work.panel::<R>(rows.clone(), pieces.clone(), columns, panel, edge);
+                        self.panel::<R>(rows.clone(), pieces.clone(), columns, panel, edge);
                     }
                 }
             }

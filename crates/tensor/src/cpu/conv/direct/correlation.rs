@@ -5,15 +5,18 @@
     reason = "loops are vectorized where they are inlined into a variant of `dispatch_tiled`"
 )]
 
+use std::ops::Range;
+
 use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{PANEL, ROWS, product};
 use super::{BLOCK_BYTES, GRAIN, min_tasks, scratch};
 use crate::cpu::conv::copies::copy_short;
-use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
+use crate::cpu::simd::Registers;
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::Disjoint;
 use crate::tensor::TensorOf;
 
 /// The correlation `y[n, o, i, j] = bias[o] + Σ x[n, c, ·, ·] · weight(o, c, p, q)`; the axes define which pixels are summed.
@@ -44,6 +47,8 @@ struct Ready<'a, 'b, T> {
     /// The output rows of one task, and the number of such row blocks.
     rows: usize,
     blocks: usize,
+    y: &'b Disjoint<'b, T>,
+    layout: &'b Layout,
 }
 
 impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
@@ -77,10 +82,10 @@ impl<T: Float, W: Fn(usize, usize, usize, usize) -> T> Correlation<'_, T, W> {
             bias,
             rows,
             blocks,
+            y,
+            layout,
         };
-        parallel_for(self.images * self.groups * blocks, GRAIN.div_ceil(multiplications), |range| {
-            dispatch_tiled(Tasks { ready: &ready, y, layout, range });
-        });
+        parallel_tasks(self.images * self.groups * blocks, GRAIN.div_ceil(multiplications), &ready);
     }
 
     /// Packs the weights in the order in which [`product`] reads them: group, tile of outputs, tap, output.
@@ -109,48 +114,40 @@ fn tiles(outputs: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..count).map(move |t| (outputs * t / count, outputs * (t + 1) / count - outputs * t / count))
 }
 
-struct Tasks<'a, 'b, T> {
-    ready: &'a Ready<'b, 'a, T>,
-    y: &'a Disjoint<'a, T>,
-    layout: &'a Layout,
-    range: std::ops::Range<usize>,
-}
-
-impl<T: Float> Tiled for Tasks<'_, '_, T> {
+impl<T: Float> Tasks for Ready<'_, '_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let Self { ready, y, layout, range } = self;
-        let [vertical, horizontal] = ready.axes;
-        let (pitch, width) = (ready.planes.pitch, horizontal.count);
-        let taps = ready.offsets.len();
-        let padded_len = ready.planes.padded_len();
-        let step = ready.rows * pitch + PANEL;
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let (y, layout) = (self.y, self.layout);
+        let [vertical, horizontal] = self.axes;
+        let (pitch, width) = (self.planes.pitch, horizontal.count);
+        let taps = self.offsets.len();
+        let padded_len = self.planes.padded_len();
+        let step = self.rows * pitch + PANEL;
         let mut scratch = scratch::<T>(padded_len + ROWS * step);
         let (planes, sums) = scratch.buffer_mut().0.split_at_mut(padded_len);
         planes.fill(T::ZERO);
         let s = layout.strides();
-        for task in range {
+        for task in tasks {
             let (block, group, image) =
-                (task % ready.blocks, task / ready.blocks % ready.groups, task / ready.blocks / ready.groups);
-            let row = block * ready.rows;
-            let rows = ready.rows.min(vertical.count - row);
-            ready.planes.fill(ready.x, image, group * ready.channels..(group + 1) * ready.channels, row, planes);
-            let columns = ready.planes.columns(rows);
-            for (start, count) in tiles(ready.outputs) {
-                let first = group * ready.outputs + start;
+                (task % self.blocks, task / self.blocks % self.groups, task / self.blocks / self.groups);
+            let row = block * self.rows;
+            let rows = self.rows.min(vertical.count - row);
+            self.planes.fill(self.x, image, group * self.channels..(group + 1) * self.channels, row, planes);
+            let columns = self.planes.columns(rows);
+            for (start, count) in tiles(self.outputs) {
+                let first = group * self.outputs + start;
                 let mut bias = [T::ZERO; ROWS];
-                bias[..count].copy_from_slice(&ready.bias[first..first + count]);
-                let w = ready.weights[first * taps..].as_ptr();
+                bias[..count].copy_from_slice(&self.bias[first..first + count]);
+                let w = self.weights[first * taps..].as_ptr();
                 // (O, rows·pitch) = (O, C·kh·kw) · (C·kh·kw, rows·pitch)
                 // SAFETY: `padded_len` and `step` include the last panel; weights are packed for these tiles.
                 unsafe {
                     product::<T, R>(
                         count,
                         columns,
-                        &ready.offsets,
+                        &self.offsets,
                         &bias,
                         (w, planes.as_ptr()),
                         (sums.as_mut_ptr(), step),

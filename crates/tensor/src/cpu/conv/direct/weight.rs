@@ -11,9 +11,10 @@ use super::axis::Axis;
 use super::planes::{Images, Planes};
 use super::tile::{DOTS, Vectors, dots};
 use super::{BLOCK_BYTES, GRAIN, add_pairwise, min_tasks, scratch};
-use crate::cpu::simd::{Registers, Tiled, dispatch_tiled};
+use crate::cpu::simd::Registers;
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::Disjoint;
 use crate::tensor::TensorOf;
 
 /// The maximum number of partial sums over images.
@@ -97,27 +98,24 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let tasks = self.chunks * self.groups * tiles;
         let work = self.images * self.height * self.x_planes.pitch * len / tasks;
         let parts = Disjoint::new(partials);
-        parallel_for(tasks, GRAIN.div_ceil(work.max(1)), |range| {
-            dispatch_tiled(Tasks { all: self, parts: &parts, tiles, range });
-        });
+        parallel_tasks(tasks, GRAIN.div_ceil(work.max(1)), &Parts { all: self, parts: &parts, tiles });
         add_pairwise(partials, len);
         dw.copy_from_slice(&partials[..len]);
     }
 }
 
-struct Tasks<'a, 'b, T> {
+/// The parts of the sum, of which `tiles` have different outputs.
+struct Parts<'a, 'b, T> {
     all: &'a WeightGradient<'b, T>,
     parts: &'a Disjoint<'a, T>,
     tiles: usize,
-    range: Range<usize>,
 }
 
-impl<T: Float> Tiled for Tasks<'_, '_, T> {
+impl<T: Float> Tasks for Parts<'_, '_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
         let all = self.all;
         let taps = all.offsets.len();
         // A vector is read up to a multiple of the lanes; dy is 0 there.
@@ -127,7 +125,7 @@ impl<T: Float> Tiled for Tasks<'_, '_, T> {
         let (x, dy) = scratch.buffer_mut().0.split_at_mut(all.images_at_once * x_image);
         x.fill(T::ZERO);
         dy.fill(T::ZERO);
-        for task in self.range {
+        for task in tasks {
             let (tile, group, chunk) =
                 (task % self.tiles, task / self.tiles % all.groups, task / self.tiles / all.groups);
             let output = tile * all.outputs_at_once;

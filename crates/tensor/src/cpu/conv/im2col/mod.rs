@@ -13,11 +13,12 @@ use std::ops::Range;
 use super::copies::transpose;
 use super::scratch;
 use crate::cpu::product::{Operand, ROW_GROUP, product, tiles};
-use crate::cpu::simd::{Levels, Registers, Tiled, Vector, dispatch_tiled};
+use crate::cpu::simd::{Registers, Vector};
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::layout::Layout;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::Disjoint;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
@@ -73,7 +74,7 @@ impl<'a> Im2col<'a> {
         let bias: Vec<T> = (0..self.groups * self.outputs).map(|o| b.map_or(T::ZERO, |b| b.at(&[o]))).collect();
         let blocks = self.geometry.pixels().div_ceil(self.width);
         let work = Forward { all: self, x, packed: packed.buffer(), bias: &bias, y: &Disjoint::new(y) };
-        parallel_for(blocks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+        parallel_tasks(blocks, 1, &work);
     }
 
     /// `dx = col2im(wᵀ · dy)`.
@@ -82,7 +83,7 @@ impl<'a> Im2col<'a> {
         let shape = self.geometry.y.shape();
         let images = (self.width / (shape[2] * shape[3]).max(1)).max(1);
         let work = InputGradient { all: self, images, dy, packed: packed.buffer(), dx: &Disjoint::new(dx) };
-        parallel_for(shape[0].div_ceil(images), 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+        parallel_tasks(shape[0].div_ceil(images), 1, &work);
     }
 
     /// `dw = Σ dy · im2col(x)ᵀ`, in row-major order.
@@ -97,7 +98,7 @@ impl<'a> Im2col<'a> {
         let mut partials = scratch(chunks * len);
         let parts = partials.buffer_mut().0;
         let work = WeightGradient { all: self, at_once, pieces, chunks, len, x, dy, parts: &Disjoint::new(parts) };
-        parallel_for(self.groups * pieces * chunks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+        parallel_tasks(self.groups * pieces * chunks, 1, &work);
         super::add_pairwise(parts, len);
         dw.copy_from_slice(&parts[..len]);
     }
@@ -113,30 +114,8 @@ impl<'a> Im2col<'a> {
         let w = w.as_slice().expect("it is contiguous");
         let to = Disjoint::new(packed.buffer_mut().0);
         let work = Pack { w, to: &to, transposed, sizes: [rows, k, padded] };
-        parallel_for(self.groups * row_groups, 4096_usize.div_ceil(ROW_GROUP * k.max(1)), |range| {
-            dispatch_tiled(Tasks { work: &work, range });
-        });
+        parallel_tasks(self.groups * row_groups, 4096_usize.div_ceil(ROW_GROUP * k.max(1)), &work);
         packed
-    }
-}
-
-/// Work that is split into numbered tasks.
-trait Task {
-    type Element: Levels;
-    fn run<R: Registers>(&self, range: Range<usize>);
-}
-
-struct Tasks<'a, W> {
-    work: &'a W,
-    range: Range<usize>,
-}
-
-impl<W: Task> Tiled for Tasks<'_, W> {
-    type Element = W::Element;
-    type Output = ();
-    #[inline(always)]
-    fn run<R: Registers>(self) {
-        self.work.run::<R>(self.range);
     }
 }
 
@@ -148,7 +127,7 @@ struct Pack<'a, T> {
     sizes: [usize; 3],
 }
 
-impl<T: Float> Task for Pack<'_, T> {
+impl<T: Float> Tasks for Pack<'_, T> {
     type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
@@ -195,7 +174,7 @@ struct Forward<'a, T> {
     y: &'a Disjoint<'a, T>,
 }
 
-impl<T: Float> Task for Forward<'_, T> {
+impl<T: Float> Tasks for Forward<'_, T> {
     type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
@@ -229,7 +208,7 @@ struct InputGradient<'a, T> {
     dx: &'a Disjoint<'a, T>,
 }
 
-impl<T: Float> Task for InputGradient<'_, T> {
+impl<T: Float> Tasks for InputGradient<'_, T> {
     type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {
@@ -281,7 +260,7 @@ struct WeightGradient<'a, T> {
     parts: &'a Disjoint<'a, T>,
 }
 
-impl<T: Float> Task for WeightGradient<'_, T> {
+impl<T: Float> Tasks for WeightGradient<'_, T> {
     type Element = T;
     #[inline(always)]
     fn run<R: Registers>(&self, range: Range<usize>) {

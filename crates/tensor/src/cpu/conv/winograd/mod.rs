@@ -26,9 +26,10 @@ pub(super) use self::weight::weight_gradient;
 use super::copies::transpose;
 use super::scratch;
 use crate::cpu::product::{Operand, padded_rows, product, tile_columns};
-use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
+use crate::cpu::simd::{Registers, Vector};
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::Disjoint;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
 use crate::tensor::TensorOf;
@@ -86,10 +87,8 @@ impl<T: Float> Correlation<'_, T> {
         if !once {
             let to = Disjoint::new(transformed.buffer_mut().0);
             // Blocks of as many outputs as the widest register has lanes; levels with narrower registers take several steps.
-            parallel_for(outputs_padded / ROUND, 4096_usize.div_ceil(ROUND * channels), |range| {
-                let range = range.start * ROUND..range.end * ROUND;
-                dispatch_tiled(TransformWeights { weights: &weights, to: &to, padded: outputs_padded, range });
-            });
+            let work = TransformWeights { weights: &weights, to: &to, padded: outputs_padded };
+            parallel_tasks(outputs_padded / ROUND, 4096_usize.div_ceil(ROUND * channels), &work);
         }
         let mut bias = scratch(outputs_padded);
         for (o, slot) in bias.buffer_mut().0.iter_mut().enumerate() {
@@ -115,7 +114,7 @@ impl<T: Float> Correlation<'_, T> {
             outputs: [outputs, outputs_padded, outputs_at_once],
         };
         let tasks = grid.strips().div_ceil(strips) * outputs_padded.div_ceil(outputs_at_once);
-        parallel_for(tasks, 1, |range| dispatch_tiled(Tasks { work: &work, range }));
+        parallel_tasks(tasks, 1, &work);
     }
 }
 
@@ -176,16 +175,16 @@ struct TransformWeights<'a, 'b, T> {
     weights: &'a Weights<'b, T>,
     to: &'a Disjoint<'a, T>,
     padded: usize,
-    range: Range<usize>,
 }
 
-impl<T: Float> Tiled for TransformWeights<'_, '_, T> {
+impl<T: Float> Tasks for TransformWeights<'_, '_, T> {
     type Element = T;
-    type Output = ();
+
     #[inline(always)]
-    fn run<R: Registers>(self) {
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let outputs = tasks.start * ROUND..tasks.end * ROUND;
         // SAFETY: ranges of outputs do not overlap.
-        unsafe { self.weights.transform::<R>(self.range, self.to, (0, self.padded)) }
+        unsafe { self.weights.transform::<R>(outputs, self.to, (0, self.padded)) }
     }
 }
 
@@ -205,23 +204,16 @@ struct Work<'a, T> {
     outputs: [usize; 3],
 }
 
-struct Tasks<'a, T> {
-    work: &'a Work<'a, T>,
-    range: Range<usize>,
-}
-
-impl<T: Float> Tiled for Tasks<'_, T> {
+impl<T: Float> Tasks for Work<'_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let Self { work, range } = self;
-        let [channels, channels_padded] = work.channels;
-        let [outputs, outputs_padded, outputs_at_once] = work.outputs;
-        let (lanes, columns) = (T::Vector::<R>::LANES, work.grid.columns());
-        let tiles_padded = padded_rows::<R>(work.strips * work.grid.across);
-        let own = if work.weights.is_ok() { 0 } else { ALL * channels * outputs_at_once };
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let [channels, channels_padded] = self.channels;
+        let [outputs, outputs_padded, outputs_at_once] = self.outputs;
+        let (lanes, columns) = (T::Vector::<R>::LANES, self.grid.columns());
+        let tiles_padded = padded_rows::<R>(self.strips * self.grid.across);
+        let own = if self.weights.is_ok() { 0 } else { ALL * channels * outputs_at_once };
         let sizes =
             [ALL * tiles_padded * channels_padded, ALL * tiles_padded * outputs_at_once, POINTS * columns * lanes, own];
         let mut memory = scratch::<T>(sizes.iter().sum::<usize>() + 16 * columns);
@@ -232,15 +224,15 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         values.fill(T::ZERO);
         let blocks = outputs_padded.div_ceil(outputs_at_once);
         let mut read = None;
-        for task in range {
-            let (block, first) = (task % blocks, task / blocks * work.strips);
-            let strips = first..(first + work.strips).min(work.grid.strips());
+        for task in tasks {
+            let (block, first) = (task % blocks, task / blocks * self.strips);
+            let strips = first..(first + self.strips).min(self.grid.strips());
             // The next task may have the same strips and other outputs.
             if read != Some(first) {
                 for c in (0..channels).step_by(lanes) {
                     let at = (c..(c + lanes).min(channels), c);
                     transform_pixels::<T, R>(
-                        work,
+                        self,
                         strips.clone(),
                         at,
                         [tiles_padded, channels_padded],
@@ -251,7 +243,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             }
             let from = block * outputs_at_once;
             let count = outputs_at_once.min(outputs_padded - from);
-            let (weights, padded, skipped) = match work.weights {
+            let (weights, padded, skipped) = match self.weights {
                 Ok(all) => (all, outputs_padded, from),
                 Err(weights) => {
                     // SAFETY: the memory is exclusive to this task.
@@ -265,7 +257,7 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     (&*own_weights, outputs_at_once, 0)
                 }
             };
-            let (tiles, panel) = (strips.len() * work.grid.across, tile_columns::<T, R>());
+            let (tiles, panel) = (strips.len() * self.grid.across, tile_columns::<T, R>());
             let rows = padded_rows::<R>(tiles);
             for point in 0..ALL {
                 let a = Operand {
@@ -284,9 +276,9 @@ impl<T: Float> Tiled for Tasks<'_, T> {
             for o in (from..(from + count).min(outputs)).step_by(lanes) {
                 for (i, index) in strips.clone().enumerate() {
                     // SAFETY: the bias is padded to whole registers.
-                    let bias = unsafe { T::Vector::<R>::load(work.bias[o..o + lanes].as_ptr()) };
-                    for tile in 0..work.grid.across {
-                        let at = (i * work.grid.across + tile) * outputs_at_once + o - from;
+                    let bias = unsafe { T::Vector::<R>::load(self.bias[o..o + lanes].as_ptr()) };
+                    for tile in 0..self.grid.across {
+                        let at = (i * self.grid.across + tile) * outputs_at_once + o - from;
                         let m = load_points::<T, R>(products, at, tiles_padded * outputs_at_once);
                         let y = both::<T, R, ToResults, POINTS, TILE>(m);
                         for (r, row) in y.into_iter().enumerate() {
@@ -297,10 +289,10 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                             }
                         }
                     }
-                    let (image, row) = (index / work.grid.down, index % work.grid.down * TILE);
+                    let (image, row) = (index / self.grid.down, index % self.grid.down * TILE);
                     let channels = o..(o + lanes).min(outputs);
                     // SAFETY: no other task writes these outputs of this strip.
-                    unsafe { work.y.1.write::<T, R>(work.y.0, (image, channels), row, columns, (lines, strip)) };
+                    unsafe { self.y.1.write::<T, R>(self.y.0, (image, channels), row, columns, (lines, strip)) };
                 }
             }
         }

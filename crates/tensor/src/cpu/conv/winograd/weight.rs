@@ -10,9 +10,10 @@ use super::strip::{Grid, Pixels};
 use super::transform::{ALL, OfGradients, OfPixels, POINTS, TILE, ToWeightGradients, Transform, both};
 use super::{ROUND, load_points, store_points};
 use crate::cpu::product::{Operand, product};
-use crate::cpu::simd::{Registers, Tiled, Vector, dispatch_tiled};
+use crate::cpu::simd::{Registers, Vector};
+use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
-use crate::parallel::{Disjoint, parallel_for};
+use crate::parallel::Disjoint;
 use crate::tensor::TensorOf;
 
 /// The maximum number of channels on either side of a task's product: smaller products stay in the L2 cache, but transform
@@ -47,47 +48,37 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
         sides,
         sizes: [channels, outputs],
         outputs_padded,
+        parts: &Disjoint::new(partials),
     };
-    let parts = Disjoint::new(partials);
-    parallel_for(chunks * blocks[0] * blocks[1], 1, |range| {
-        dispatch_tiled(Tasks { work: &work, parts: &parts, range });
-    });
+    parallel_tasks(chunks * blocks[0] * blocks[1], 1, &work);
     add_pairwise(partials, len);
     // (O, 9·C) from (9·C, O)
     let out = Disjoint::new(dw);
-    let sums = &partials[..len];
-    parallel_for(outputs.div_ceil(ROUND), 4096_usize.div_ceil(ROUND * channels), |range| {
-        dispatch_tiled(Transpose {
-            sums,
-            outputs_padded,
-            out: &out,
-            len: 9 * channels,
-            outputs: range.start * ROUND..(range.end * ROUND).min(outputs),
-        });
-    });
+    let work = Transpose { sums: &partials[..len], outputs_padded, out: &out, len: 9 * channels, outputs };
+    parallel_tasks(outputs.div_ceil(ROUND), 4096_usize.div_ceil(ROUND * channels), &work);
 }
 
-/// Writes the columns of the sums as rows of the result.
+/// Writes the columns of the sums as rows of the result, [`ROUND`] in a task.
 struct Transpose<'a, T> {
     sums: &'a [T],
     outputs_padded: usize,
     out: &'a Disjoint<'a, T>,
     len: usize,
-    outputs: Range<usize>,
+    outputs: usize,
 }
 
-impl<T: Float> Tiled for Transpose<'_, T> {
+impl<T: Float> Tasks for Transpose<'_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let outputs = tasks.start * ROUND..(tasks.end * ROUND).min(self.outputs);
         let lanes = T::Vector::<R>::LANES;
         let mut transposed = [T::ZERO; 256];
         for k in (0..self.len).step_by(lanes) {
             let rows = lanes.min(self.len - k);
-            for o in self.outputs.clone().step_by(lanes) {
-                let columns = lanes.min(self.outputs.end - o);
+            for o in outputs.clone().step_by(lanes) {
+                let columns = lanes.min(outputs.end - o);
                 transpose::<T, R>(
                     &self.sums[k * self.outputs_padded + o..],
                     (rows, self.outputs_padded),
@@ -116,23 +107,17 @@ struct Work<'a, T> {
     /// Numbers of channels and outputs.
     sizes: [usize; 2],
     outputs_padded: usize,
-}
-
-struct Tasks<'a, T> {
-    work: &'a Work<'a, T>,
+    /// The sums of each chunk.
     parts: &'a Disjoint<'a, T>,
-    range: Range<usize>,
 }
 
-impl<T: Float> Tiled for Tasks<'_, T> {
+impl<T: Float> Tasks for Work<'_, T> {
     type Element = T;
-    type Output = ();
 
     #[inline(always)]
-    fn run<R: Registers>(self) {
-        let Self { work, parts, range } = self;
-        let (lanes, columns, across) = (T::Vector::<R>::LANES, work.grid.columns(), work.grid.across);
-        let sides = work.sides;
+    fn run<R: Registers>(&self, tasks: Range<usize>) {
+        let (lanes, columns, across) = (T::Vector::<R>::LANES, self.grid.columns(), self.grid.across);
+        let sides = self.sides;
         let strips_at_once = TILES.div_ceil(across);
         let tiles = strips_at_once * across;
         let sizes =
@@ -142,25 +127,25 @@ impl<T: Float> Tiled for Tasks<'_, T> {
         let (dy, rest) = rest.split_at_mut(sizes[1]);
         let (sums, rest) = rest.split_at_mut(sizes[2]);
         let (strip, lines) = rest.split_at_mut(sizes[3]);
-        for task in range {
-            let block = [task % work.blocks[0], task / work.blocks[0] % work.blocks[1]];
-            let chunk = task / work.blocks[0] / work.blocks[1];
+        for task in tasks {
+            let block = [task % self.blocks[0], task / self.blocks[0] % self.blocks[1]];
+            let chunk = task / self.blocks[0] / self.blocks[1];
             let of =
-                |i: usize| (block[i] * sides[i]).min(work.sizes[i])..((block[i] + 1) * sides[i]).min(work.sizes[i]);
+                |i: usize| (block[i] * sides[i]).min(self.sizes[i])..((block[i] + 1) * sides[i]).min(self.sizes[i]);
             let (channels, outputs) = (of(0), of(1));
             let padded = [&channels, &outputs].map(|range| range.len().next_multiple_of(ROUND));
-            let end = work.grid.strips() * (chunk + 1) / work.chunks;
-            let mut first = work.grid.strips() * chunk / work.chunks;
+            let end = self.grid.strips() * (chunk + 1) / self.chunks;
+            let mut first = self.grid.strips() * chunk / self.chunks;
             let mut accumulate = false;
             while first < end {
                 let strips = first..(first + strips_at_once).min(end);
                 for c in channels.clone().step_by(lanes) {
                     let at = (c..(c + lanes).min(channels.end), c - channels.start);
-                    work.transform::<R, OfPixels, POINTS>(0, strips.clone(), at, [tiles, sides[0]], (x, strip, lines));
+                    self.transform::<R, OfPixels, POINTS>(0, strips.clone(), at, [tiles, sides[0]], (x, strip, lines));
                 }
                 for o in outputs.clone().step_by(lanes) {
                     let at = (o..(o + lanes).min(outputs.end), o - outputs.start);
-                    work.transform::<R, OfGradients, TILE>(
+                    self.transform::<R, OfGradients, TILE>(
                         1,
                         strips.clone(),
                         at,
@@ -194,9 +179,9 @@ impl<T: Float> Tiled for Tasks<'_, T> {
                     let dg =
                         both::<T, R, ToWeightGradients, POINTS, 3>(load_points::<T, R>(sums, at, sides[0] * sides[1]));
                     for (k, dg) in dg.into_iter().flatten().enumerate() {
-                        let at = ((chunk * work.sizes[0] + c) * 9 + k) * work.outputs_padded + o;
+                        let at = ((chunk * self.sizes[0] + c) * 9 + k) * self.outputs_padded + o;
                         // SAFETY: no other task writes these channels and outputs of this chunk.
-                        let place = unsafe { parts.slice(at..at + lanes) };
+                        let place = unsafe { self.parts.slice(at..at + lanes) };
                         // SAFETY: the slice is one register long.
                         unsafe { dg.store(place.as_mut_ptr()) };
                     }
