@@ -62,11 +62,12 @@ def read_cifar10(directory):
         yield records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0]
 
 
-def load(dataset, directory):
+def load(dataset, directory, device):
     """(images, labels) of the training and the test set, images (N,C,H,W) scaled to [-1, 1]."""
     read = read_mnist if dataset == "mnist" else read_cifar10
+    scaled = lambda images: torch.from_numpy(images.astype(np.float32)).div_(127.5).sub_(1.0)
     return [
-        (torch.from_numpy(images.astype(np.float32)).div_(127.5).sub_(1.0), torch.from_numpy(labels.astype(np.int64)))
+        (scaled(images).to(device), torch.from_numpy(labels.astype(np.int64)).to(device))
         for images, labels in read(directory)
     ]
 
@@ -76,8 +77,8 @@ CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 def only(classes, images, labels):
     """The images of these classes, whose labels become 0, 1, ..."""
-    new = torch.full((len(CIFAR10),), -1)
-    new[torch.tensor(sorted(CIFAR10.index(name) for name in classes))] = torch.arange(len(classes))
+    new = torch.full((len(CIFAR10),), -1, device=labels.device)
+    new[sorted(CIFAR10.index(name) for name in classes)] = torch.arange(len(classes), device=labels.device)
     labels = new[labels]
     return images[labels >= 0], labels[labels >= 0]
 
@@ -187,6 +188,7 @@ def parse_arguments():
     parser.add_argument("--train-images", type=int, help="only so many images, drawn by the seed")
     parser.add_argument("--validation", type=int, default=0, help="so many of them are held out")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--fused", action="store_true", help="use the fused optimizer")
@@ -216,7 +218,7 @@ def emit(event, **fields):
 def main():
     args = parse_arguments()
     torch.set_num_threads(args.threads)
-    (images, labels), test = load(args.dataset, args.data_dir)
+    (images, labels), test = load(args.dataset, args.data_dir, args.device)
     torch.manual_seed(args.seed)
     if args.classes:
         (images, labels), test = only(args.classes, images, labels), only(args.classes, *test)
@@ -225,12 +227,13 @@ def main():
         validation = images[order[: args.validation]], labels[order[: args.validation]]
         images, labels = images[order[args.validation :]], labels[order[args.validation :]]
     net = report_net(args) if args.net == "report" else small_net(args, images.shape[1], images.shape[-1])
+    net = net.to(args.device)
     if args.channels_last:
         net = net.to(memory_format=torch.channels_last)
         images = images.contiguous(memory_format=torch.channels_last)
     optimizer = make_optimizer(args, net.parameters())
     flags = {key: str(value) if key == "data_dir" else value for key, value in vars(args).items()}
-    emit("start", program=f"torch_baseline, PyTorch {torch.__version__}", device="cpu", threads=args.threads,
+    emit("start", program=f"torch_baseline, PyTorch {torch.__version__}", device=args.device, threads=args.threads,
          seed=args.seed, parameters=sum(p.numel() for p in net.parameters()), flags=flags)  # fmt: skip
 
     start, test_accuracy, per_class = time.perf_counter(), None, None

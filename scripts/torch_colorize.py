@@ -90,11 +90,14 @@ def main():
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     palette = read_palette(args.checkpoint)
-    (x, y), (test_x, test_y) = load(args.data_dir, palette, args.label)
-    net = Net(args.net, args.nf, args.kernel, len(palette))
+    (x, y), (test_x, test_y) = [
+        (images.to(args.device), labels.to(args.device)) for images, labels in load(args.data_dir, palette, args.label)
+    ]
+    net = Net(args.net, args.nf, args.kernel, len(palette)).to(args.device)
     optimizer = torch.optim.Adam(net.parameters(), args.lr)
     for epoch in range(1, args.epochs + 1):
         start, losses, right = time.monotonic(), [], 0
