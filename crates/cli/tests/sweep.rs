@@ -180,6 +180,23 @@ fn lists_with_commas_and_switches_are_combined() {
 }
 
 #[test]
+fn two_sweeps_do_not_share_a_folder() {
+    let data = digits(32, 10);
+    let out = data.path().join("out");
+    fs::create_dir(&out).expect("a folder");
+    let other = fs::File::create(out.join(".lock")).expect("a file");
+    other.lock().expect("a lock");
+    let output = run(&mut sweep(&data, &["--seeds", "2"]));
+    let text = "has a sweep that is running; wait for it to end, or give another folder by --out";
+    assert_eq!(error(&output), format!("error: {} {text}\n", out.display()));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!out.join("runs").exists(), "before any run");
+
+    drop(other);
+    stdout(&run(&mut sweep(&data, &["--seeds", "2"])));
+}
+
+#[test]
 fn a_run_that_fails_does_not_end_the_others() {
     let data = digits(160, 10);
     let output = run(&mut sweep(&data, &["--optimizer", "sgd", "--lr", "1e20,0.01"]));

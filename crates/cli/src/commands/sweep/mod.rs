@@ -131,6 +131,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     println!("{} runs in {}: settings × seeds = {n} × {count}\n", n * grid.seeds.len(), out.display());
 
     interrupt::watch()?;
+    let _lock = run::lock(&out)?;
     let mut rows: Vec<Row> = settings.into_iter().map(|setting| Row { setting, runs: Vec::new() }).collect();
     let failed = all(&grid, &mut rows, &out)?;
     println!("\n{}", table::text(&grid, &rows));

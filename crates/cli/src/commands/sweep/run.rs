@@ -1,6 +1,6 @@
 //! One run of a sweep: a child process with a folder.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -48,6 +48,25 @@ impl Record {
     /// Seconds of training, without evaluation.
     pub fn seconds(&self) -> f64 {
         self.epochs.iter().filter_map(|epoch| epoch["seconds"].as_f64()).sum()
+    }
+}
+
+/// Creates the folder of a sweep and keeps other sweeps out of it, which would write the same files, until the file is closed.
+///
+/// # Errors
+/// If another sweep is running there, or the folder cannot be written.
+pub fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(".lock");
+    let failed = |why: std::io::Error| Failure::Run(format!("cannot write {}: {why}", path.display()));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let file = File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Failure::Run(format!(
+            "{} has a sweep that is running; wait for it to end, or give another folder by --out",
+            folder.display()
+        ))),
+        // Some file systems of networks have no locks.
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
     }
 }
 
