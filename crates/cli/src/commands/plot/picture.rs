@@ -30,7 +30,11 @@ pub fn dots(points: Vec<(f64, f64)>, color: &str, size: f64) -> ScatterPlot {
 
 /// Title, axes and legend of one panel.
 pub fn layout(plots: &[Plot], title: &str, [x, y]: [&str; 2], legend: LegendPosition) -> Layout {
-    Layout::auto_from_plots(plots)
+    let layout = Layout::auto_from_plots(plots);
+    // The width is measured for text of size 12.
+    let legend_width = layout.legend_width * 13.0 / 12.0;
+    layout
+        .with_legend_width(legend_width)
         .with_title(title)
         .with_x_label(x)
         .with_y_label(y)
