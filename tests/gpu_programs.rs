@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use chainrule::data::{Dataset, Images, image_folder};
+
 use crate::training::{digits, events, hash_of, program, run, small_run, stderr};
 
 /// Makes the stand-in the driver of a program; false if it was not built.
@@ -30,6 +32,37 @@ fn training_on_the_gpu_matches_the_cpu() {
     }
     hash_of(&mut there, &json_there);
     assert_eq!(events(&json_there)[0]["device"], "cuda:0", "auto takes the GPU");
+    for (a, b) in losses(&json_here).iter().zip(&losses(&json_there)) {
+        assert!((a - b).abs() < 1e-3 * a, "train losses {a} on the CPU, {b} on the GPU");
+    }
+}
+
+/// The batches are prepared on the CPU, with a label for each pixel.
+#[test]
+fn colorization_on_the_gpu_matches_the_cpu() {
+    let folder = tempfile::tempdir().expect("a directory");
+    // The stand-in is slow: images of 8×8.
+    let images = |count: usize| {
+        let pixels = (0..count * 192).map(|i| (i * i % 251) as u8).collect();
+        Images::new(pixels, [count, 3, 8, 8], vec![0; count], vec!["horse".into()]).expect("images")
+    };
+    let horses = Dataset::new("horses", images(8), images(4)).expect("a dataset");
+    image_folder::save(&horses, folder.path()).expect("a folder of images");
+    let command = |device: &str| {
+        let json = folder.path().join(format!("{device}.json"));
+        let mut command = program("colorize");
+        command.args(["--net", "unet", "--nf", "2", "--colors", "4", "--batch-size", "4", "--epochs", "2", "--device"]);
+        command.arg(device).arg("--data-dir").arg(folder.path()).arg("--json").arg(&json);
+        (command, json)
+    };
+    let (mut there, json_there) = command("cuda:0");
+    if !on_stand_in(&mut there) {
+        return;
+    }
+    hash_of(&mut there, &json_there);
+    let (mut here, json_here) = command("cpu");
+    hash_of(&mut here, &json_here);
+    assert_eq!(losses(&json_here).len(), 2, "an epoch each");
     for (a, b) in losses(&json_here).iter().zip(&losses(&json_there)) {
         assert!((a - b).abs() < 1e-3 * a, "train losses {a} on the CPU, {b} on the GPU");
     }
