@@ -12,7 +12,7 @@ import math
 import random
 import struct
 
-from mpmath import cospi, erf, exp, expm1, inf, isinf, isnan, ldexp, log, log1p, mp, mpf, nan, power, sinpi, tanh
+from mpmath import acos, asin, atan, atan2, cos, cosh, cospi, erf, exp, expm1, inf, isinf, isnan, ldexp, log, log1p, mp, mpf, nan, pi, power, sin, sinh, sinpi, tan, tanh
 
 mp.prec = 400
 random.seed(20)
@@ -148,3 +148,44 @@ for _ in range(150):
     line("powf", [x, p], power_of(x, p))
 for x, p in [(-2.0, 53.0), (-2.0, 54.0), (-1.0, 9007199254740993.0), (-1.0000001, 9007199.0), (1 - 2.0**-53, 1e300), (1 + 2.0**-52, 1e300), (0.5, 1074.0), (0.5, 1075.0), (2.0, 1023.5), (7.0, LEAST)]:
     line("powf", [x, p], (inf if (x > 1) == (p > 0) else mpf(0)) if abs(p) > 1e100 else power_of(x, p))
+
+# Circular and hyperbolic functions and their inverses. 6381956970095103·2⁷⁹⁷ is the f64 nearest to a multiple of π/2.
+NEAR_RIGHT_ANGLES = [math.ldexp(6381956970095103, 797)] + [float(k * pi / 2) for k in range(1, 12)] + [float(k * pi / 2) for k in (667543, 667544, 2**20 + 1, 2**30 + 1, 2**51 + 1)]
+ANGLES = uniform(-7, 7, 80) + uniform(-1.7e6, 1.7e6, 80) + sizes(-60, 1023, 150) + around(1048576.0, math.pi / 4, *NEAR_RIGHT_ANGLES)
+AFTER_EXP = around(710.4758600739439, 710.0, 20.0, 40.0)
+LATER = {
+    "sin": (sin, ANGLES), "cos": (cos, ANGLES), "tan": (tan, ANGLES),
+    "asin": (asin, uniform(-1, 1, 150) + sizes(-60, -1, 60) + [1 - abs(x) for x in sizes(-52, -2, 50)]),
+    "acos": (acos, uniform(-1, 1, 150) + sizes(-60, -1, 60) + [1 - abs(x) for x in sizes(-52, -2, 50)]),
+    "atan": (atan, uniform(-3, 3, 150) + sizes(-60, 60, 80) + around(math.sqrt(2) - 1, math.sqrt(2) + 1)),
+    "sinh": (sinh, uniform(-2, 2, 80) + uniform(-710, 710, 80) + sizes(-60, 9, 60) + AFTER_EXP),
+    "cosh": (cosh, uniform(-2, 2, 80) + uniform(-710, 710, 80) + sizes(-60, 9, 60) + AFTER_EXP),
+    "log2": (lambda x: log(x, 2), uniform(0.5, 2, 100) + sizes(-1022, 1023, 80, (1,)) + sizes(-1074, -1023, 20, (1,)) + [1 + x for x in sizes(-52, -2, 50)]),
+    "log10": (lambda x: log(x, 10), uniform(0.5, 2, 100) + sizes(-1022, 1023, 80, (1,)) + sizes(-1074, -1023, 20, (1,)) + [10.0**i for i in range(-20, 21)]),
+}
+HALF_PI = pi / 2
+AT_INFINITY = {"atan": HALF_PI, "sinh": inf, "cosh": inf, "log2": inf, "log10": inf}
+
+
+def later(name, f, x):
+    """The true value of a function of LATER at any argument."""
+    if math.isnan(x) or name in ("asin", "acos") and abs(x) > 1 or name in ("log2", "log10") and x < 0:
+        return nan
+    if math.isinf(x):
+        end = AT_INFINITY.get(name, nan)
+        return -end if x < 0 and name in ("atan", "sinh") else end
+    if name in ("log2", "log10") and x == 0:
+        return -inf
+    if name in ("sinh", "cosh") and abs(x) > 1500:
+        return -inf if x < 0 and name == "sinh" else inf
+    with mp.workprec(2400):
+        return f(mpf(x))
+
+
+for name, (f, points) in LATER.items():
+    for x in points + EDGES:
+        line(name, [x], later(name, f, x), math.copysign(1.0, x) if name in ("sin", "tan", "asin", "atan", "sinh") else 1.0)
+
+for y, x in zip(sizes(-300, 300, 60) + uniform(-2, 2, 150) + [LEAST, GREATEST, 1.0, GREATEST, LEAST], sizes(-300, 300, 60) + uniform(-2, 2, 150) + [LEAST, GREATEST, GREATEST, -1.0, -1.0]):
+    with mp.workprec(2400):
+        line("atan2", [y, x], atan2(mpf(y), mpf(x)))

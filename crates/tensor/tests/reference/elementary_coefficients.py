@@ -13,7 +13,7 @@ array, in units of the element type's u (half an ulp of 1), is what the approxim
 import sys
 
 import numpy as np
-from mpmath import atanh, cos, erf, erfc, expm1, ln, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tanh
+from mpmath import atan, atanh, cos, erf, erfc, expm1, floor, ln, lu_solve, matrix, mp, mpf, pi, sin, sqrt, tan, tanh
 
 mp.dps = 50
 
@@ -105,10 +105,12 @@ def emit(kind, name, text, f, weight, low, high, degree):
 HALF_LN2 = ln(2) / 2 + mpf("0.001")  # a little more than the reduction leaves, for its rounding
 S_MAX = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2 * mpf("1.0001")
 TANH_SPLIT = mpf("0.625")
+QUARTER = (pi / 4) ** 2 * mpf("1.0001")
+EIGHTH = tan(pi / 8) ** 2 * mpf("1.0001")
 
 DEGREES = {
-    "f32": dict(exp=5, ln=3, softplus=4, ln_pair=3, tanh=4, erf=6, erfc=8, sin=3, cos=3, erf_end=4),
-    "f64": dict(exp=10, ln=6, softplus=10, ln_pair=7, tanh=11, erf=12, erfc=20, sin=6, cos=7, erf_end=6),
+    "f32": dict(exp=5, ln=3, softplus=4, ln_pair=3, tanh=4, erf=6, erfc=8, sin=3, cos=3, erf_end=4, sine=2, cosine=2, atan=4),
+    "f64": dict(exp=10, ln=6, softplus=10, ln_pair=7, tanh=11, erf=12, erfc=20, sin=6, cos=7, erf_end=6, sine=5, cosine=5, atan=11),
 }
 
 
@@ -142,6 +144,26 @@ def table(kind):
     emit(kind, "COS_TURNS", "`(cos(2πr) - 1) / r²` in z = r², the same range.",
          lambda z: (cos(root(z)) - 1) / z, lambda z: z / cos(root(z)), 0, mpf(1) / 64, d["cos"])
 
+    emit(kind, "SINE", "`(sin(r)/r - 1) / r²` in z = r², |r| ≤ π/4.",
+         lambda z: (sin(sqrt(z)) / sqrt(z) - 1) / z, lambda z: z * sqrt(z) / sin(sqrt(z)), 0, QUARTER, d["sine"])
+    emit(kind, "COSINE", "`(cos(r) - 1 + r²/2) / r⁴` in z = r², the same range.",
+         lambda z: (cos(sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2 / cos(sqrt(z)), 0, QUARTER, d["cosine"])
+    emit(kind, "ATAN", "`(atan(t)/t - 1) / t²` in z = t², |t| ≤ tan(π/8).",
+         lambda z: (atan(sqrt(z)) / sqrt(z) - 1) / z, lambda z: z * sqrt(z) / atan(sqrt(z)), 0, EIGHTH, d["atan"])
+
+
+def two_over_pi(words):
+    """The first 64·words bits of 2/π after the point, as words of 64 bits."""
+    with mp.workdps(40 + 20 * words):
+        bits = int(floor(2 / pi * mpf(2) ** (64 * words)))
+    return [bits >> 64 * (words - 1 - i) & (1 << 64) - 1 for i in range(words)]
+
+
+def hexadecimal(word):
+    """Digits in groups of four."""
+    digits = f"{word:016x}"
+    return "0x" + "_".join(digits[i : i + 4] for i in range(0, 16, 4))
+
 
 print("//! Polynomials of the elementary functions, lowest power first.")
 print("//! Made by `tests/reference/elementary_coefficients.py` (Remez exchange in 50 digits); not to be edited by hand.")
@@ -151,3 +173,6 @@ for module, kind, what in (("single", "f32", "For `f32`."), ("double", "f64", "F
     print(f"pub(super) mod {module} {{")
     table(kind)
     print("}")
+
+print("\n/// 2/π in fixed point: a word before the point, and as many bits after it as the largest `f64` asks for.")
+print(f"pub(super) const TWO_OVER_PI: [u64; 21] = [0x0, {', '.join(map(hexadecimal, two_over_pi(20)))}];")

@@ -105,7 +105,7 @@ fn far(x: f64) -> (f64, f64, f64) {
 
     // Beyond a half, the next multiple of π/2 is nearer, and the fraction is negative.
     let beyond = fraction >> 127;
-    let quarter = ((first >> 62 & 3) + beyond & 3) as u32;
+    let quarter = (((first >> 62) + beyond) & 3) as u32;
     let size = (fraction as i128).unsigned_abs();
     let shift = size.leading_zeros();
     let size = size << shift;

@@ -4,6 +4,7 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
+use super::circular;
 use super::coefficients::{double, single};
 
 /// A binary floating-point format with the operations that IEEE 754 rounds correctly.
@@ -49,6 +50,14 @@ pub(super) trait Format:
     const SPLITTER: Self;
 
     const LOG2_E: Self;
+    const LOG10_E: Self;
+    /// log₁₀ 2 in two parts, as ln 2 below.
+    const LOG10_2_HIGH: Self;
+    const LOG10_2_LOW: Self;
+    /// π/4 in two parts; the product of the first with up to 4 is exact.
+    const EIGHTH_TURN_HIGH: Self;
+    const EIGHTH_TURN_LOW: Self;
+    const TAN_EIGHTH: Self;
     /// ln 2 in two parts; the first has so few digits that its product with any exponent of the format is exact.
     const LN2_HIGH: Self;
     const LN2_LOW: Self;
@@ -68,6 +77,9 @@ pub(super) trait Format:
     const ERFC_LOG: &'static [Self];
     const SIN_TURNS: &'static [Self];
     const COS_TURNS: &'static [Self];
+    const SINE: &'static [Self];
+    const COSINE: &'static [Self];
+    const ATAN: &'static [Self];
 
     fn abs(self) -> Self;
     fn copysign(self, sign: Self) -> Self;
@@ -88,6 +100,8 @@ pub(super) trait Format:
     fn half_exp2(n: Self::Bits) -> Self;
     /// `(k, m)` with `self = 2ᵏ · m` and m in [√½, √2), for a positive normal number.
     fn split_exponent(self) -> (Self, Self);
+    /// `(k mod 4, r, low)` with `self = k π/2 + r + low`, |r| ≤ π/4 and low below half an ulp of r.
+    fn reduce_angle(self) -> (Self, Self, Self);
 }
 
 /// `Σ cᵢ xⁱ` by Horner's rule.
@@ -126,6 +140,8 @@ macro_rules! implement_format {
             const NAN: Self = $float::NAN;
             const MIN_POSITIVE: Self = $float::MIN_POSITIVE;
             const LOG2_E: Self = std::$float::consts::LOG2_E;
+            const LOG10_E: Self = std::$float::consts::LOG10_E;
+            const TAN_EIGHTH: Self = std::$float::consts::SQRT_2 - 1.0;
             const TAU_HIGH: Self = std::$float::consts::TAU;
             const TWO_THIRDS_HIGH: Self = 2.0 / 3.0;
             // 5/8 keeps the polynomial short and the cancellation in 1 - 2/(e²ˣ + 1) below one bit.
@@ -141,6 +157,9 @@ macro_rules! implement_format {
             const ERFC_LOG: &'static [Self] = &$polynomials::ERFC_LOG;
             const SIN_TURNS: &'static [Self] = &$polynomials::SIN_TURNS;
             const COS_TURNS: &'static [Self] = &$polynomials::COS_TURNS;
+            const SINE: &'static [Self] = &$polynomials::SINE;
+            const COSINE: &'static [Self] = &$polynomials::COSINE;
+            const ATAN: &'static [Self] = &$polynomials::ATAN;
 
             #[inline(always)]
             fn abs(self) -> Self {
@@ -194,6 +213,12 @@ macro_rules! implement_format {
                 let m = $float::from_bits(bits.wrapping_sub(k << DIGITS));
                 ($float::from_bits(SHIFT.to_bits().wrapping_add(k)) - SHIFT, m)
             }
+            #[inline(always)]
+            fn reduce_angle(self) -> (Self, Self, Self) {
+                let (quarter, r, low) = circular::reduce(f64::from(self));
+                let high = r as $float;
+                (quarter as $float, high, ((r - f64::from(high)) + low) as $float)
+            }
         }
     };
 }
@@ -210,6 +235,10 @@ implement_format!(f32, u32, single, bias 127, sqrt_half 0x3f35_04f3, {
     SPLITTER = 4_097.0; // 2¹² + 1
     LN2_HIGH = 0.693_145_75; // 15 digits
     LN2_LOW = 1.428_606_8e-6;
+    LOG10_2_HIGH = 0.301_025_4; // 15 digits
+    LOG10_2_LOW = 4.605_039e-6;
+    EIGHTH_TURN_HIGH = f32::from_bits(0x3f49_0fd8); // 21 digits
+    EIGHTH_TURN_LOW = 1.569_582_4e-7;
     TAU_LOW = -1.748_455_5e-7;
     TWO_THIRDS_LOW = -1.986_821_6e-8;
 });
@@ -226,6 +255,10 @@ implement_format!(f64, u64, double, bias 1023, sqrt_half 0x3fe6_a09e_667f_3bcd, 
     SPLITTER = 134_217_729.0; // 2²⁷ + 1
     LN2_HIGH = 0.693_147_180_369_123_8; // 32 digits
     LN2_LOW = 1.908_214_929_270_587_7e-10;
+    LOG10_2_HIGH = 0.301_029_995_549_470_2; // 32 digits
+    LOG10_2_LOW = 1.145_110_089_802_183_9e-10;
+    EIGHTH_TURN_HIGH = std::f64::consts::FRAC_PI_4; // its last three digits are 0
+    EIGHTH_TURN_LOW = 3.061_616_997_868_383e-17;
     TAU_LOW = 2.449_293_598_294_706_4e-16;
     TWO_THIRDS_LOW = 3.700_743_415_417_188e-17;
 });

@@ -54,6 +54,20 @@ pub(super) fn ln_1p<T: Format>(x: T) -> T {
     outside_domain(x, u, inside)
 }
 
+/// `k + ln(1 + f)/ln 2`: exact for powers of 2.
+#[inline(always)]
+pub(super) fn log2<T: Format>(x: T) -> T {
+    let (k, f) = decompose(x);
+    outside_domain(x, x, k + compose(T::ZERO, f, T::ZERO) * T::LOG2_E)
+}
+
+/// `k log₁₀ 2 + ln(1 + f)/ln 10`.
+#[inline(always)]
+pub(super) fn log10<T: Format>(x: T) -> T {
+    let (k, f) = decompose(x);
+    outside_domain(x, x, k * T::LOG10_2_HIGH + (k * T::LOG10_2_LOW + compose(T::ZERO, f, T::ZERO) * T::LOG10_E))
+}
+
 /// The logarithm of u at 0, ∞, below 0 and at NaN (argument is x); `inside` elsewhere.
 #[inline(always)]
 fn outside_domain<T: Format>(x: T, u: T, inside: T) -> T {

@@ -41,10 +41,13 @@
     reason = "a function is vectorized only inside the caller's loop, with the caller's CPU features"
 )]
 
+mod circular;
 mod coefficients;
 mod erf;
 mod exponential;
 mod format;
+mod hyperbolic;
+mod inverse;
 mod logarithm;
 mod pair;
 mod power;
@@ -78,6 +81,28 @@ pub trait Elementary: Copy {
     fn erf(x: Self) -> Self;
     /// `(sin 2πu, cos 2πu)`, an angle in turns, for u in [0, 1). Exact at the quarters.
     fn sin_cos_turns(u: Self) -> (Self, Self);
+    /// `sin x` of an angle in radians, of any size; `sin(±0) = ±0`, NaN for ±∞.
+    fn sin(x: Self) -> Self;
+    /// `cos x` of an angle in radians, of any size; NaN for ±∞.
+    fn cos(x: Self) -> Self;
+    /// `tan x` of an angle in radians, of any size; `tan(±0) = ±0`, NaN for ±∞.
+    fn tan(x: Self) -> Self;
+    /// `asin x`, in [-π/2, π/2]; NaN for |x| > 1.
+    fn asin(x: Self) -> Self;
+    /// `acos x`, in [0, π]; NaN for |x| > 1.
+    fn acos(x: Self) -> Self;
+    /// `atan x`; `atan(±∞) = ±π/2`.
+    fn atan(x: Self) -> Self;
+    /// `(eˣ - e⁻ˣ)/2`; `sinh(±0) = ±0`.
+    fn sinh(x: Self) -> Self;
+    /// `(eˣ + e⁻ˣ)/2`.
+    fn cosh(x: Self) -> Self;
+    /// The logarithm to base 2, exact for powers of 2; as `ln` outside of (0, ∞).
+    fn log2(x: Self) -> Self;
+    /// The logarithm to base 10; as `ln` outside of (0, ∞).
+    fn log10(x: Self) -> Self;
+    /// The angle of the point (x, y), in [-π, π], with the special cases of IEEE 754's `atan2`.
+    fn atan2(y: Self, x: Self) -> Self;
     /// `xᵖ` with the special cases of IEEE 754's `pow`: `x⁰ = 1` and `1ᵖ = 1` even for a NaN, a finite negative x with
     /// a p that is no integer is NaN.
     fn powf(x: Self, p: Self) -> Self;
@@ -119,6 +144,50 @@ impl<T: Format> Elementary for T {
     #[inline(always)]
     fn sin_cos_turns(u: Self) -> (Self, Self) {
         trigonometric::sin_cos_turns(u)
+    }
+    #[inline(always)]
+    fn sin(x: Self) -> Self {
+        circular::sin(x)
+    }
+    #[inline(always)]
+    fn cos(x: Self) -> Self {
+        circular::cos(x)
+    }
+    #[inline(always)]
+    fn tan(x: Self) -> Self {
+        circular::tan(x)
+    }
+    #[inline(always)]
+    fn asin(x: Self) -> Self {
+        inverse::asin(x)
+    }
+    #[inline(always)]
+    fn acos(x: Self) -> Self {
+        inverse::acos(x)
+    }
+    #[inline(always)]
+    fn atan(x: Self) -> Self {
+        inverse::atan(x)
+    }
+    #[inline(always)]
+    fn sinh(x: Self) -> Self {
+        hyperbolic::sinh(x)
+    }
+    #[inline(always)]
+    fn cosh(x: Self) -> Self {
+        hyperbolic::cosh(x)
+    }
+    #[inline(always)]
+    fn log2(x: Self) -> Self {
+        logarithm::log2(x)
+    }
+    #[inline(always)]
+    fn log10(x: Self) -> Self {
+        logarithm::log10(x)
+    }
+    #[inline(always)]
+    fn atan2(y: Self, x: Self) -> Self {
+        inverse::atan2(y, x)
     }
     #[inline(always)]
     fn powf(x: Self, p: Self) -> Self {

@@ -32,7 +32,7 @@ impl<T: Format> Pair<T> {
 
     /// `self · other` to about twice the precision.
     #[inline(always)]
-    fn times(self, other: Self) -> Self {
+    pub(super) fn times(self, other: Self) -> Self {
         let exact = Self::product(self.high, other.high);
         Self { high: exact.high, low: exact.low + (self.high * other.low + self.low * other.high) }
     }

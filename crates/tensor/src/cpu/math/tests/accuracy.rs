@@ -102,9 +102,27 @@ fn f32_powf_is_within_3_ulp_of_f64() {
 }
 
 #[test]
+fn f32_atan2_is_within_3_ulp_of_f64() {
+    let mut worst = (0.0, 0.0, 0.0);
+    for bits in (0..LINE).step_by(9973) {
+        let y = f32::from_bits(bits as u32);
+        // Any x, and one of about the size of y.
+        let any = (bits as u32).wrapping_mul(2_654_435_761);
+        for x in [f32::from_bits(any), f32::from_bits(bits as u32 ^ any >> 7 & 0x8080_0000 ^ any & 0x00ff_ffff)] {
+            let error = single_error(Elementary::atan2(y, x), Elementary::atan2(f64::from(y), f64::from(x)));
+            if error > worst.0 {
+                worst = (error, y, x);
+            }
+        }
+    }
+    println!("atan2      f32 worst {:.3} ulp at {:e}, {:e}", worst.0, worst.1, worst.2);
+    assert!(worst.0 <= 3.0, "atan2({:e}, {:e}) is off by {} ulp", worst.1, worst.2, worst.0);
+}
+
+#[test]
 fn f64_is_within_its_limits_of_the_reference() {
     let mut worst: Vec<(&str, f64, f64)> = ROWS.iter().map(|row| (row.name, row.double_limit, 0.0)).collect();
-    worst.push(("powf", 4.0, 0.0));
+    worst.extend([("powf", 4.0, 0.0), ("atan2", 4.0, 0.0)]);
     for line in include_str!("../../../../tests/reference/elementary.txt").lines() {
         let (name, numbers) = line.split_once(' ').expect("a line is a name and numbers");
         let numbers: Vec<f64> = numbers
@@ -116,6 +134,7 @@ fn f64_is_within_its_limits_of_the_reference() {
                 let row = ROWS.iter().find(|row| row.name == name).expect("every name has a row");
                 ((row.double)(x), high, low)
             }
+            [y, x, high, low] if name == "atan2" => (Elementary::atan2(y, x), high, low),
             [x, p, high, low] => (Elementary::powf(x, p), high, low),
             _ => panic!("{line}: not one or two arguments and a value"),
         };

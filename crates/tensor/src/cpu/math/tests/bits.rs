@@ -57,6 +57,16 @@ fn results_are_the_recorded_bits() {
         ("sigmoid", 0xeb75_c4e0_ba48_cc31, 0x8c9f_6086_457d_5f10),
         ("softplus", 0x9ddc_06c1_757c_058a, 0x9ca0_b615_4fd5_a0be),
         ("erf", 0x4e6c_093c_cf04_a8b8, 0x49ca_a7d6_4f48_02db),
+        ("sin", 0x4d7e_c302_f10d_0982, 0xc35d_5c70_4773_1439),
+        ("cos", 0x0af6_eb11_4817_b53b, 0x9ff7_d995_6630_d546),
+        ("tan", 0x2700_7648_3c15_bd5e, 0x561c_89d1_020a_4350),
+        ("asin", 0x0c28_dcdb_d7a5_9fb7, 0x8bdd_4bf2_927e_6671),
+        ("acos", 0xe9e0_e256_c264_e475, 0x3822_b544_aaa4_0bd3),
+        ("atan", 0x3bff_46df_9410_da24, 0x4555_66d9_db05_8e15),
+        ("sinh", 0x25c6_7bab_0c98_546b, 0x13fc_ee3a_027b_fbb4),
+        ("cosh", 0xbea4_47cc_1272_67b1, 0xffc7_82f0_5034_0f51),
+        ("log2", 0x8990_bc91_c5b3_9d26, 0xea8d_1e9c_8936_399b),
+        ("log10", 0xbc9d_8556_8f42_929f, 0x5e9d_6d16_93f7_51c2),
         ("sin_turns", 0x02bf_68f2_8736_aa90, 0xbe90_ff54_55cd_43d9),
         ("cos_turns", 0x884a_f720_dad7_8269, 0x89da_e0bf_7f6e_03f7),
         ("powf", 0x905a_4206_6c85_c302, 0x88db_96a9_d37b_fd6c),
@@ -89,11 +99,21 @@ macro_rules! loops {
             over!(sigmoid, x => Elementary::sigmoid(x));
             over!(softplus, x => Elementary::softplus(x));
             over!(erf, x => Elementary::erf(x));
+            over!(sin, x => Elementary::sin(x));
+            over!(cos, x => Elementary::cos(x));
+            over!(tan, x => Elementary::tan(x));
+            over!(asin, x => Elementary::asin(x));
+            over!(acos, x => Elementary::acos(x));
+            over!(atan, x => Elementary::atan(x));
+            over!(sinh, x => Elementary::sinh(x));
+            over!(cosh, x => Elementary::cosh(x));
+            over!(log2, x => Elementary::log2(x));
+            over!(log10, x => Elementary::log10(x));
             over!(sin_turns, u => Elementary::sin_cos_turns(u).0);
             over!(cos_turns, u => Elementary::sin_cos_turns(u).1);
 
-            pub(super) const ALL: [unsafe fn(&[f32], &mut [f32]); 10] =
-                [exp, exp_m1, ln, ln_1p, tanh, sigmoid, softplus, erf, sin_turns, cos_turns];
+            pub(super) const ALL: [unsafe fn(&[f32], &mut [f32]); 20] =
+                [exp, exp_m1, ln, ln_1p, tanh, sigmoid, softplus, erf, sin, cos, tan, asin, acos, atan, sinh, cosh, log2, log10, sin_turns, cos_turns];
         }
     };
 }

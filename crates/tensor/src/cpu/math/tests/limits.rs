@@ -98,6 +98,77 @@ macro_rules! limits {
                 }
             }
 
+            #[test]
+            fn angles() {
+                for x in [0.0, -0.0, LEAST, -LEAST] {
+                    same(Elementary::sin(x), x);
+                    same(Elementary::tan(x), x);
+                    same(Elementary::cos(x), 1.0);
+                    same(Elementary::asin(x), x);
+                    same(Elementary::atan(x), x);
+                    same(Elementary::sinh(x), x);
+                    same(Elementary::cosh(x), 1.0);
+                }
+                for x in [INF, -INF, NAN] {
+                    same(Elementary::sin(x), NAN);
+                    same(Elementary::cos(x), NAN);
+                    same(Elementary::tan(x), NAN);
+                    same(Elementary::asin(x), NAN);
+                    same(Elementary::acos(x), NAN);
+                }
+                let right = std::$float::consts::FRAC_PI_2;
+                same(Elementary::atan(INF), right);
+                same(Elementary::atan(-INF), -right);
+                same(Elementary::atan(1.0 as $float), right / 2.0);
+                same(Elementary::asin(1.0 as $float), right);
+                same(Elementary::asin(-1.0 as $float), -right);
+                same(Elementary::acos(1.0 as $float), 0.0);
+                same(Elementary::acos(0.0 as $float), right);
+                same(Elementary::acos(-1.0 as $float), 2.0 * right);
+                same(Elementary::acos(1.5 as $float), NAN);
+                same(Elementary::sinh(INF), INF);
+                same(Elementary::sinh(-INF), -INF);
+                same(Elementary::cosh(-INF), INF);
+                same(Elementary::sinh(NAN), NAN);
+                same(Elementary::cosh(NAN), NAN);
+                same(Elementary::atan(NAN), NAN);
+            }
+
+            /// The list of IEEE 754-2019, 9.2.1.
+            #[test]
+            fn angles_of_points() {
+                let pi = std::$float::consts::PI;
+                for (y, sign) in [(0.0, 1.0), (-0.0, -1.0)] {
+                    same(Elementary::atan2(y, 0.0), y);
+                    same(Elementary::atan2(y, 3.0), y);
+                    same(Elementary::atan2(y, INF), y);
+                    same(Elementary::atan2(y, -0.0), sign * pi);
+                    same(Elementary::atan2(y, -3.0), sign * pi);
+                    same(Elementary::atan2(2.0 * sign, -INF), sign * pi);
+                    same(Elementary::atan2(2.0 * sign, y), sign * pi / 2.0);
+                    same(Elementary::atan2(sign * INF, 5.0), sign * pi / 2.0);
+                    same(Elementary::atan2(sign * INF, INF), sign * pi / 4.0);
+                    same(Elementary::atan2(sign * INF, -INF), sign * 3.0 * pi / 4.0);
+                    same(Elementary::atan2(sign * $float::MAX, $float::MAX), sign * pi / 4.0);
+                }
+                same(Elementary::atan2(NAN, 1.0), NAN);
+                same(Elementary::atan2(1.0, NAN), NAN);
+            }
+
+            #[test]
+            fn powers_of_two_and_ten() {
+                for k in [-100, -7, -1, 0, 1, 3, 64, 127_i16] {
+                    same(Elementary::log2((2.0 as $float).powi(k.into())), k.into());
+                }
+                for k in 0..=10_i16 {
+                    same(Elementary::log10((10.0 as $float).powi(k.into())), k.into());
+                }
+                same(Elementary::log2(0.0 as $float), -INF);
+                same(Elementary::log10(-LEAST), NAN);
+                same(Elementary::log2(LEAST), if size_of::<$float>() == 4 { -149.0 } else { -1074.0 });
+                same(Elementary::log10(INF), INF);
+            }
+
             /// The list of IEEE 754-2019, 9.2.1, with exponents on both sides of those that are mere multiplications.
             #[test]
             fn powers() {

@@ -33,7 +33,7 @@ macro_rules! row {
     };
 }
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 20] = [
     row!("exp", x => Elementary::exp(x), 2.0, 2.0, LINE),
     row!("exp_m1", x => Elementary::exp_m1(x), 3.0, 4.0, LINE),
     row!("ln", x => Elementary::ln(x), 2.0, 2.0, LINE),
@@ -42,6 +42,16 @@ const ROWS: [Row; 10] = [
     row!("sigmoid", x => Elementary::sigmoid(x), 2.0, 4.0, LINE),
     row!("softplus", x => Elementary::softplus(x), 3.0, 4.0, LINE),
     row!("erf", x => Elementary::erf(x), 3.0, 4.0, LINE),
+    row!("sin", x => Elementary::sin(x), 2.0, 2.0, LINE),
+    row!("cos", x => Elementary::cos(x), 2.0, 2.0, LINE),
+    row!("tan", x => Elementary::tan(x), 3.0, 3.0, LINE),
+    row!("asin", x => Elementary::asin(x), 4.0, 4.0, LINE),
+    row!("acos", x => Elementary::acos(x), 4.0, 4.0, LINE),
+    row!("atan", x => Elementary::atan(x), 4.0, 4.0, LINE),
+    row!("sinh", x => Elementary::sinh(x), 4.0, 4.0, LINE),
+    row!("cosh", x => Elementary::cosh(x), 4.0, 4.0, LINE),
+    row!("log2", x => Elementary::log2(x), 3.0, 3.0, LINE),
+    row!("log10", x => Elementary::log10(x), 3.0, 3.0, LINE),
     row!("sin_turns", u => Elementary::sin_cos_turns(u).0, 3.0, 4.0, ONE_TURN),
     row!("cos_turns", u => Elementary::sin_cos_turns(u).1, 3.0, 4.0, ONE_TURN),
 ];
