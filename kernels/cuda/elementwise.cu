@@ -1,10 +1,8 @@
 // Elementwise kernels. The functions are those of crates/tensor/src/parameters/elementwise/functions.rs, their
 // formulas derived in crates/tensor/src/cpu/elementwise/formulas.rs.
 #include "bf16.cuh"
+#include "circular.cuh"
 #include "opcodes.cuh"
-
-DEVICE float expm1_of(float x) { return expm1f(x); }
-DEVICE double expm1_of(double x) { return expm1(x); }
 
 template <class T> DEVICE T sigmoid(T x) {
   const T e = exp_of(-abs_of(x)), share = T(1) / (T(1) + e);
@@ -83,6 +81,24 @@ template <class T> DEVICE T unary(int op, T x, T a, T b) {
   case Unary::Mish: return times(x, tanh_softplus(x));
   case Unary::Gelu: return times(x, normal_distribution(x));
   case Unary::GeluTanh: return times(x, sigmoid(gelu_argument(x)));
+  case Unary::Sin: return sine(x);
+  case Unary::Cos: return cosine(x);
+  case Unary::Tan: return tangent(x);
+  case Unary::Asin: return asin_of(x);
+  case Unary::Acos: return acos_of(x);
+  case Unary::Atan: return atan_of(x);
+  case Unary::Sinh: return sinh_of(x);
+  case Unary::Cosh: return cosh_of(x);
+  case Unary::Expm1: return expm1_of(x);
+  case Unary::Log1p: return log1p_of(x);
+  case Unary::Log2: return log2_of(x);
+  case Unary::Log10: return log10_of(x);
+  case Unary::Erf: return erf_of(x);
+  case Unary::Rsqrt: return T(1) / root_of(x);
+  case Unary::Floor: return floor_of(x);
+  case Unary::Ceil: return ceil_of(x);
+  case Unary::Round: return round_of(x);
+  case Unary::Trunc: return trunc_of(x);
   default: return x;
   }
 }
@@ -95,6 +111,12 @@ template <class T> DEVICE T binary(int op, T v, T w, T a, T b) {
   case Binary::Div: return v / w;
   case Binary::Maximum: return v >= w || is_nan(v) ? v : w;
   case Binary::Minimum: return v <= w || is_nan(v) ? v : w;
+  case Binary::Power: return power_of(v, w);
+  case Binary::Atan2: return atan2_of(v, w);
+  case Binary::Remainder: {
+    const T rest = modulo_of(v, w);
+    return rest != T(0) && (rest < T(0)) != (w < T(0)) ? rest + w : rest;
+  }
   case Binary::ReluBackward: return w > T(0) ? v : T(0);
   case Binary::LeakyReluBackward: return w > T(0) ? v : a * v;
   case Binary::ClampBackward: return a < w && w < b ? v : T(0);

@@ -6,6 +6,7 @@
 // Always inlined, so that files can reuse names, as on a GPU.
 #define DEVICE inline __attribute__((always_inline))
 #define CONSTANT const
+#define TABLE static const
 #else
 typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
@@ -17,6 +18,7 @@ typedef unsigned long long uint64_t;
 // A kernel's parameter that stays in constant memory. Otherwise each thread copies a structure to its own local memory, if
 // the kernel indexes an array in it by a variable.
 #define CONSTANT const __grid_constant__
+#define TABLE static __constant__ const
 // All kernels are declared with KERNEL(threads per block, name, arguments…) { … }
 #define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #endif
@@ -65,9 +67,25 @@ FUNCTION(tanh_of, tanhf, tanh)
 FUNCTION(erf_of, erff, erf)
 FUNCTION(log1p_of, log1pf, log1p)
 FUNCTION(abs_of, fabsf, fabs)
+FUNCTION(asin_of, asinf, asin)
+FUNCTION(acos_of, acosf, acos)
+FUNCTION(atan_of, atanf, atan)
+FUNCTION(sinh_of, sinhf, sinh)
+FUNCTION(cosh_of, coshf, cosh)
+FUNCTION(expm1_of, expm1f, expm1)
+FUNCTION(log2_of, log2f, log2)
+FUNCTION(log10_of, log10f, log10)
+FUNCTION(floor_of, floorf, floor)
+FUNCTION(ceil_of, ceilf, ceil)
+FUNCTION(round_of, rintf, rint)
+FUNCTION(trunc_of, truncf, trunc)
 #undef FUNCTION
 DEVICE float power_of(float x, float p) { return powf(x, p); }
 DEVICE double power_of(double x, double p) { return pow(x, p); }
+DEVICE float atan2_of(float y, float x) { return atan2f(y, x); }
+DEVICE double atan2_of(double y, double x) { return atan2(y, x); }
+DEVICE float modulo_of(float a, float b) { return fmodf(a, b); }
+DEVICE double modulo_of(double a, double b) { return fmod(a, b); }
 
 template <class T> DEVICE bool is_nan(T x) { return x != x; }
 

@@ -1,7 +1,7 @@
 //! Scalars: plain facts about the number types that tensors hold.
 
 use std::fmt::{Debug, Display};
-use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Rem, Sub, SubAssign};
 
 use crate::cpu::math::Elementary;
 use crate::cpu::simd::{Levels, Wide};
@@ -46,6 +46,7 @@ pub trait Real:
     + Sub<Output = Self>
     + Mul<Output = Self>
     + Div<Output = Self>
+    + Rem<Output = Self>
     + Neg<Output = Self>
     + AddAssign
     + SubAssign
@@ -61,6 +62,18 @@ pub trait Real:
     /// The square root, correctly rounded; NaN below 0.
     #[must_use]
     fn sqrt(self) -> Self;
+    /// The largest integer that is not above.
+    #[must_use]
+    fn floor(self) -> Self;
+    /// The smallest integer that is not below.
+    #[must_use]
+    fn ceil(self) -> Self;
+    /// The nearest integer; of two the even one.
+    #[must_use]
+    fn round_ties_even(self) -> Self;
+    /// The integer part.
+    #[must_use]
+    fn trunc(self) -> Self;
 }
 
 macro_rules! scalar {
@@ -106,6 +119,22 @@ macro_rules! real {
             #[inline]
             fn sqrt(self) -> Self {
                 <$t>::sqrt(self)
+            }
+            #[inline]
+            fn floor(self) -> Self {
+                <$t>::floor(self)
+            }
+            #[inline]
+            fn ceil(self) -> Self {
+                <$t>::ceil(self)
+            }
+            #[inline]
+            fn round_ties_even(self) -> Self {
+                <$t>::round_ties_even(self)
+            }
+            #[inline]
+            fn trunc(self) -> Self {
+                <$t>::trunc(self)
             }
         }
     };

@@ -21,6 +21,13 @@ pub(crate) fn relu_backward<T: Float>(dy: T, y: T) -> T {
     if y > T::ZERO { dy } else { T::ZERO }
 }
 
+/// `a − b·⌊a/b⌋` without rounding but of the last sum: what is left of a, with the sign of b.
+#[inline(always)]
+pub(super) fn remainder<T: Float>(a: T, b: T) -> T {
+    let rest = a % b;
+    if rest != T::ZERO && (rest < T::ZERO) != (b < T::ZERO) { rest + b } else { rest }
+}
+
 /// `x·weight`, but 0 for a weight of 0 even if x is infinite: the limit of functions whose weight vanishes exponentially.
 #[inline(always)]
 pub(super) fn times<T: Float>(x: T, weight: T) -> T {

@@ -4,9 +4,9 @@ use std::marker::PhantomData;
 
 use super::formulas::{
     gelu_argument, gelu_rise, logistic, mish_slope, normal_density, normal_distribution, relu, relu_backward,
-    tanh_softplus, times,
+    remainder, tanh_softplus, times,
 };
-use super::map::{CHEAP, DEAR, Function1, Function2, map1, map2};
+use super::map::{CHEAP, DEAR, Function1, Function2, RARE, map1, map2};
 use crate::element::Float;
 use crate::parameters::elementwise::{Binary, Unary, functions};
 use crate::tensor::TensorOf;
@@ -35,6 +35,7 @@ macro_rules! loops {
                     #[derive(Clone, Copy)]
                     struct Formula<T> { $($($number: T,)+)? element: PhantomData<T> }
                     impl<T: Float> Function1<T, T> for Formula<T> {
+                        const WIDE: bool = $grain != RARE;
                         #[inline(always)]
                         fn apply(self, $x: T) -> T {
                             $($(let $number = self.$number;)+)?
@@ -52,6 +53,7 @@ macro_rules! loops {
                     #[derive(Clone, Copy)]
                     struct Formula;
                     impl<T: Float> Function2<T, T, T> for Formula {
+                        const WIDE: bool = $binary_grain != RARE;
                         #[inline(always)]
                         fn apply(self, $a: T, $b: T) -> T {
                             $result

@@ -24,16 +24,22 @@ use crate::tensor::TensorOf;
 pub(super) const CHEAP: usize = 16 << 10;
 /// The same for a function of dozens of instructions, such as an exponential.
 pub(super) const DEAR: usize = 2 << 10;
+/// The same for a function that no net of images needs, which is not worth compiling for wide registers.
+pub(super) const RARE: usize = 1 << 10;
 /// The number of elements of an operand that are gathered at a time.
 const BLOCK: usize = 256;
 
 /// A function of one element.
 pub(super) trait Function1<A, Y>: Copy + Sync {
+    /// Whether its loop is compiled for each level of CPU features.
+    const WIDE: bool = true;
     fn apply(self, a: A) -> Y;
 }
 
 /// A function of two elements.
 pub(super) trait Function2<A, B, Y>: Copy + Sync {
+    /// Whether its loop is compiled for each level of CPU features.
+    const WIDE: bool = true;
     fn apply(self, a: A, b: B) -> Y;
 }
 
@@ -124,7 +130,7 @@ fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
 }
 
 /// `y = f(a)`.
-pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: impl Function1<A, Y>) -> TensorOf<Y> {
+pub(super) fn map1<A: Element, Y: Element, F: Function1<A, Y>>(a: &TensorOf<A>, grain: usize, f: F) -> TensorOf<Y> {
     struct Work<'a, A, Y, F>(&'a mut [Y], &'a [A], F);
     impl<A: Element, Y: Element, F: Function1<A, Y>> Vectorized for Work<'_, A, Y, F> {
         type Element = A;
@@ -137,7 +143,7 @@ pub(super) fn map1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: imp
             }
         }
     }
-    walk1(a, grain, &|y, a| dispatch(Work(y, a, f)))
+    walk1(a, grain, &|y, a| if const { F::WIDE } { dispatch(Work(y, a, f)) } else { Work(y, a, f).run() })
 }
 
 /// Calls `f` with the pieces of y and a.
@@ -155,11 +161,11 @@ fn walk1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: &Loop1<'_, A,
 }
 
 /// `y = f(a, b)`, with broadcasting.
-pub(super) fn map2<A: Element, B: Element, Y: Element>(
+pub(super) fn map2<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>>(
     a: &TensorOf<A>,
     b: &TensorOf<B>,
     grain: usize,
-    f: impl Function2<A, B, Y>,
+    f: F,
 ) -> TensorOf<Y> {
     struct Work<'a, A, B, Y, F>(&'a mut [Y], &'a [A], &'a [B], F);
     impl<A: Element, B: Element, Y: Element, F: Function2<A, B, Y>> Vectorized for Work<'_, A, B, Y, F> {
@@ -173,7 +179,7 @@ pub(super) fn map2<A: Element, B: Element, Y: Element>(
             }
         }
     }
-    walk2(a, b, grain, &|y, a, b| dispatch(Work(y, a, b, f)))
+    walk2(a, b, grain, &|y, a, b| if const { F::WIDE } { dispatch(Work(y, a, b, f)) } else { Work(y, a, b, f).run() })
 }
 
 /// Calls `f` with the pieces of y, a and b.

@@ -75,9 +75,31 @@ fn arithmetic_of_two() {
         (Binary::Div, [3.0, -0.25, 0.0]),
         (Binary::Maximum, [6.0, 4.0, 0.0]),
         (Binary::Minimum, [2.0, -1.0, -8.0]),
+        (Binary::Power, [36.0, 1.0, f32::INFINITY]),
+        (Binary::Remainder, [0.0, 3.0, 0.0]),
     ] {
         assert_eq!(a.binary(op, &b).to_vec(), want, "{op:?}");
     }
+}
+
+#[test]
+fn angles_of_points() {
+    let (y, x) = (Tensor64::from([1.0, 1.0, -1.0, 0.0]), Tensor64::from([1.0, -1.0, 0.0, -8.0]));
+    let angles = y.binary(Binary::Atan2, &x).to_vec();
+    for (angle, eighths) in angles.into_iter().zip([1.0, 3.0, -2.0, 4.0]) {
+        close(angle, eighths * std::f64::consts::FRAC_PI_4, "atan2");
+    }
+}
+
+/// As Python's and PyTorch's.
+#[test]
+fn remainders_have_the_sign_of_the_divisor() {
+    let remainder = |a: f64, b: f64| Tensor64::scalar(a).binary(Binary::Remainder, &Tensor64::scalar(b)).item();
+    for (a, b, rest) in [(5.0, 3.0, 2.0), (-5.0, 3.0, 1.0), (5.0, -3.0, -1.0), (-5.0, -3.0, -2.0), (-0.25, 1.0, 0.75)] {
+        assert_eq!(remainder(a, b), rest, "{a} modulo {b}");
+    }
+    assert_eq!(remainder(1.5, f64::INFINITY), 1.5);
+    assert!(remainder(1.0, 0.0).is_nan());
 }
 
 #[test]

@@ -5,7 +5,7 @@
 ///
 /// An entry holds the formula of the function; if its gradient has its own loop, the formula of dx in dy and x, or in dy and
 /// y if the argument is named y; and, for the tests, an instance and its definition in f64 with the functions of std.
-/// `CHEAP` and `DEAR` select the minimum number of elements per task.
+/// `CHEAP` and `DEAR` select the minimum number of elements per task, and `RARE` functions are not compiled for wide registers.
 macro_rules! functions { ($make:ident) => { $make! {
     unary {
         /// −x
@@ -119,6 +119,60 @@ macro_rules! functions { ($make:ident) => { $make! {
                 dy * (sigmoid + times(gelu_rise(x), slope))
             },
             test GeluTanh = 0.5 * x * (1.0 + (std::f64::consts::FRAC_2_PI.sqrt() * (x + 0.044_715 * x.powi(3))).tanh());
+        /// sin x, of x in radians
+        Sin = RARE |x| T::sin(x),
+            test Sin = x.sin();
+        /// cos x, of x in radians
+        Cos = RARE |x| T::cos(x),
+            test Cos = x.cos();
+        /// tan x, of x in radians
+        Tan = RARE |x| T::tan(x),
+            test Tan = x.tan();
+        /// The inverse of sin, in [−π/2, π/2]
+        Asin = RARE |x| T::asin(x),
+            test Asin = x.asin();
+        /// The inverse of cos, in [0, π]
+        Acos = RARE |x| T::acos(x),
+            test Acos = x.acos();
+        /// The inverse of tan, in [−π/2, π/2]
+        Atan = RARE |x| T::atan(x),
+            test Atan = x.atan();
+        /// (eˣ − e⁻ˣ)/2
+        Sinh = RARE |x| T::sinh(x),
+            test Sinh = x.sinh();
+        /// (eˣ + e⁻ˣ)/2
+        Cosh = RARE |x| T::cosh(x),
+            test Cosh = x.cosh();
+        /// eˣ − 1
+        Expm1 = RARE |x| T::exp_m1(x),
+            test Expm1 = x.exp_m1();
+        /// ln(1 + x)
+        Log1p = RARE |x| T::ln_1p(x),
+            test Log1p = x.ln_1p();
+        /// The logarithm to base 2
+        Log2 = RARE |x| T::log2(x),
+            test Log2 = x.log2();
+        /// The logarithm to base 10
+        Log10 = RARE |x| T::log10(x),
+            test Log10 = x.log10();
+        /// 2/√π·∫₀ˣ e^(−t²) dt
+        Erf = RARE |x| T::erf(x),
+            test Erf = <f64 as crate::cpu::math::Elementary>::erf(x);
+        /// 1/√x
+        Rsqrt = CHEAP |x| T::ONE / x.sqrt(),
+            test Rsqrt = 1.0 / x.sqrt();
+        /// The largest integer ≤ x
+        Floor = RARE |x| x.floor(),
+            test Floor = x.floor();
+        /// The smallest integer ≥ x
+        Ceil = RARE |x| x.ceil(),
+            test Ceil = x.ceil();
+        /// The nearest integer; of two the even one
+        Round = RARE |x| x.round_ties_even(),
+            test Round = x.round_ties_even();
+        /// The integer part
+        Trunc = RARE |x| x.trunc(),
+            test Trunc = x.trunc();
     }
     binary {
         /// a + b
@@ -134,6 +188,12 @@ macro_rules! functions { ($make:ident) => { $make! {
         Maximum "maximum" = CHEAP |a, b| if a >= b || a.is_nan() { a } else { b };
         /// The minimum; NaN if either is NaN
         Minimum "minimum" = CHEAP |a, b| if a <= b || a.is_nan() { a } else { b };
+        /// aᵇ
+        Power "power" = RARE |a, b| T::powf(a, b);
+        /// The angle of the point (b, a), in [−π, π]
+        Atan2 "atan2" = RARE |a, b| T::atan2(a, b);
+        /// a − b·⌊a/b⌋
+        Remainder "remainder" = RARE |a, b| remainder(a, b);
     }
 } } }
 
