@@ -2,6 +2,7 @@
 
 mod averages;
 mod checkpoints;
+mod functions;
 mod gpu_programs;
 #[cfg(target_os = "linux")]
 mod gpu_scripts;

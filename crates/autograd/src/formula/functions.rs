@@ -12,11 +12,16 @@ const OF_ONE: &[(&str, Function)] = &[
     ("sin", f64::sin),
     ("cos", f64::cos),
     ("tan", f64::tan),
+    ("asin", f64::asin),
+    ("acos", f64::acos),
+    ("atan", f64::atan),
     ("sinh", f64::sinh),
     ("cosh", f64::cosh),
     ("tanh", f64::tanh),
     ("abs", f64::abs),
     ("sign", |x| if x == 0.0 { 0.0 } else { x.signum() }),
+    ("round", f64::round_ties_even),
+    ("trunc", f64::trunc),
     ("relu", |x| x.max(0.0)),
     ("σ", sigmoid),
     ("sigmoid", sigmoid),
@@ -27,7 +32,8 @@ const OF_ONE: &[(&str, Function)] = &[
 ];
 
 /// Other known functions, which are not functions of single numbers. What follows such a name is its argument.
-const OF_TENSORS: &[&str] = &["d", "f", "g", "mean", "var", "sum", "max", "min", "softmax", "argmax", "onehot"];
+const OF_TENSORS: &[&str] =
+    &["d", "f", "g", "mean", "var", "sum", "max", "min", "softmax", "argmax", "onehot", "atan2"];
 
 /// Whether a name is that of a known function, so that `name x` and `name (x)` are calls.
 pub(super) fn is_known(name: &str) -> bool {
@@ -49,6 +55,7 @@ pub(super) fn value(name: &str, arguments: &[f64]) -> Option<f64> {
     match (name, arguments) {
         ("max", &[a, b]) => Some(if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }),
         ("min", &[a, b]) => Some(if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }),
+        ("atan2", &[a, b]) => Some(a.atan2(b)),
         (_, &[x]) => OF_ONE.iter().find(|&&(known, _)| known == name).map(|&(_, f)| f(x)),
         _ => None,
     }

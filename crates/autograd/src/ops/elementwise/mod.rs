@@ -2,9 +2,12 @@
 
 mod activation;
 pub(crate) mod arithmetic;
+mod circular;
 mod elementary;
 mod function;
 mod maximum;
+mod piecewise;
+mod rounding;
 mod scalar;
 mod select;
 

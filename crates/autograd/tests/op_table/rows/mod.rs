@@ -29,6 +29,7 @@ pub use numbers::{arithmetic, functions};
 
 const WIDE: (f64, f64) = (-2.1, 2.3);
 const POSITIVE: (f64, f64) = (0.3, 2.5);
+const UNIT: (f64, f64) = (-0.9, 0.9);
 const NONE: [usize; 0] = [];
 
 /// Moves a tensor, such as labels, to the device of x.

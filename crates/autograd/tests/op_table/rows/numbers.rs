@@ -3,7 +3,7 @@
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Device, Key, Purpose, Tensor64, TensorOf};
 
-use super::{NONE, POSITIVE, WIDE, beside, sigmoid};
+use super::{NONE, POSITIVE, UNIT, WIDE, beside, sigmoid};
 use crate::reference as r;
 use crate::row::Row;
 
@@ -20,6 +20,11 @@ pub fn arithmetic() -> Vec<Row> {
         }),
         row!("maximum", [[2, 5], [5]], WIDE, |x| x[0].maximum(&x[1]), |x| r::zip(x, &[2, 5], f64::max)),
         row!("minimum", [[2, 5], [5]], WIDE, |x| x[0].minimum(&x[1]), |x| r::zip(x, &[2, 5], f64::min)),
+        row!("power", [[2, 5], [5]], POSITIVE, |x| x[0].power(&x[1]), |x| r::zip(x, &[2, 5], f64::powf)),
+        row!("atan2", [[2, 5], [2, 1]], WIDE, |x| x[0].atan2(&x[1]), |x| r::zip(x, &[2, 5], f64::atan2)),
+        row!("remainder, times exp", [[2, 5], [5]], POSITIVE, |x| x[0].remainder(&x[1]) * (&x[0] + &x[1]).exp(), |x| {
+            r::zip(x, &[2, 5], |a, b| (a - b * (a / b).floor()) * (a + b).exp())
+        }),
     ]
 }
 
@@ -60,6 +65,51 @@ pub fn functions() -> Vec<Row> {
         row!("gelu_tanh", [[4, 2]], WIDE, |x| x[0].gelu_tanh(), |x| r::map(&x[0], |v| {
             let u = std::f64::consts::FRAC_2_PI.sqrt() * (v + 0.044_715 * v * v * v);
             0.5 * v * (1.0 + u.tanh())
+        })),
+        row!("sin", [[4, 2]], WIDE, |x| x[0].sin(), |x| r::map(&x[0], f64::sin)),
+        row!("cos", [[4, 2]], WIDE, |x| x[0].cos(), |x| r::map(&x[0], f64::cos)),
+        row!("tan", [[4, 2]], UNIT, |x| x[0].tan(), |x| r::map(&x[0], f64::tan)),
+        row!("asin", [[4, 2]], UNIT, |x| x[0].asin(), |x| r::map(&x[0], f64::asin)),
+        row!("acos", [[4, 2]], UNIT, |x| x[0].acos(), |x| r::map(&x[0], f64::acos)),
+        row!("atan", [[4, 2]], WIDE, |x| x[0].atan(), |x| r::map(&x[0], f64::atan)),
+        row!("sinh", [[4, 2]], WIDE, |x| x[0].sinh(), |x| r::map(&x[0], f64::sinh)),
+        row!("cosh", [[4, 2]], WIDE, |x| x[0].cosh(), |x| r::map(&x[0], f64::cosh)),
+        row!("expm1", [[4, 2]], WIDE, |x| x[0].expm1(), |x| r::map(&x[0], f64::exp_m1)),
+        row!("log1p", [[4, 2]], POSITIVE, |x| x[0].log1p(), |x| r::map(&x[0], f64::ln_1p)),
+        row!("log2", [[4, 2]], POSITIVE, |x| x[0].log2(), |x| r::map(&x[0], f64::log2)),
+        row!("log10", [[4, 2]], POSITIVE, |x| x[0].log10(), |x| r::map(&x[0], f64::log10)),
+        row!("rsqrt", [[4, 2]], POSITIVE, |x| x[0].rsqrt(), |x| r::map(&x[0], |v| 1.0 / v.sqrt())),
+        row!("floor, times exp", [[4, 2]], WIDE, |x| x[0].floor() * x[0].exp(), |x| r::map(&x[0], |v| v.floor()
+            * v.exp())),
+        row!("ceil, times exp", [[4, 2]], WIDE, |x| x[0].ceil() * x[0].exp(), |x| r::map(&x[0], |v| v.ceil()
+            * v.exp())),
+        row!("round, times exp", [[4, 2]], WIDE, |x| x[0].round() * x[0].exp(), |x| r::map(&x[0], |v| v
+            .round_ties_even()
+            * v.exp())),
+        row!("trunc, times exp", [[4, 2]], WIDE, |x| x[0].trunc() * x[0].exp(), |x| r::map(&x[0], |v| v.trunc()
+            * v.exp())),
+        row!("sign, times exp", [[4, 2]], WIDE, |x| x[0].sign() * x[0].exp(), |x| r::map(&x[0], |v| v.signum()
+            * v.exp())),
+        row!("selu", [[4, 2]], WIDE, |x| x[0].selu(), |x| r::map(&x[0], |v| 1.050_700_987_355_480_5
+            * if v > 0.0 { v } else { 1.673_263_242_354_377_2 * v.exp_m1() })),
+        row!("relu6", [[4, 2]], WIDE, |x| x[0].relu6(), |x| r::map(&x[0], |v| v.clamp(0.0, 6.0))),
+        row!("hardtanh", [[4, 2]], WIDE, |x| x[0].hardtanh(), |x| r::map(&x[0], |v| v.clamp(-1.0, 1.0))),
+        row!("hardsigmoid", [[4, 2]], WIDE, |x| x[0].hardsigmoid(), |x| r::map(&x[0], |v| (v + 3.0).clamp(0.0, 6.0)
+            / 6.0)),
+        row!("hardswish", [[4, 2]], WIDE, |x| x[0].hardswish(), |x| r::map(&x[0], |v| v * (v + 3.0).clamp(0.0, 6.0)
+            / 6.0)),
+        row!("logsigmoid", [[4, 2]], WIDE, |x| x[0].logsigmoid(), |x| r::map(&x[0], |v| sigmoid(v).ln())),
+        row!("softsign", [[4, 2]], WIDE, |x| x[0].softsign(), |x| r::map(&x[0], |v| v / (1.0 + v.abs()))),
+        row!("celu 0.7", [[4, 2]], WIDE, |x| x[0].celu(0.7), |x| {
+            r::map(&x[0], |v| if v > 0.0 { v } else { 0.7 * (v / 0.7).exp_m1() })
+        }),
+        // Simpson's rule.
+        row!("erf", [[4, 2]], WIDE, |x| x[0].erf(), |x| r::map(&x[0], |v| {
+            let n = 2000;
+            let h = v / f64::from(n);
+            let weight = |k: i32| if k == 0 || k == n { 1.0 } else { f64::from(2 + 2 * (k % 2)) };
+            let at = |k: i32| std::f64::consts::FRAC_2_SQRT_PI * (-(f64::from(k) * h).powi(2)).exp();
+            (0..=n).map(|k| weight(k) * at(k)).sum::<f64>() * h / 3.0
         })),
         row!("dropout", [[5, 4]], WIDE, |x| x[0].dropout(0.4, Key::new(3, Purpose::USER)), |x| {
             let mask = Tensor64::dropout_mask(Device::Cpu, Key::new(3, Purpose::USER), 0.4, [5, 4]);
