@@ -19,15 +19,28 @@ macro_rules! functions {
 
 functions! {
     abs: |x| x.abs();
+    acos: |x| x.acos();
+    asin: |x| x.asin();
+    atan: |x| x.atan();
+    ceil: |x| x.ceil();
+    cos: |x| x.cos();
+    cosh: |x| x.cosh();
+    erf: |x| x.erf();
     exp: |x| x.exp();
+    floor: |x| x.floor();
     log: |x| x.log();
     mish: |x| x.mish();
     reciprocal: |x| x.reciprocal();
     relu: |x| x.relu();
+    round: |x| x.round();
     sigmoid: |x| x.sigmoid();
+    sign: |x| x.sign();
+    sin: |x| x.sin();
+    sinh: |x| x.sinh();
     softplus: |x| x.softplus();
-    softsign: |x| x / (1.0 + x.abs());
+    softsign: |x| x.softsign();
     sqrt: |x| x.sqrt();
+    tan: |x| x.tan();
     tanh: |x| x.tanh();
 }
 
@@ -126,7 +139,7 @@ arithmetic! {
     div: |a, b| a / b, i64::checked_div;
 }
 
-/// A power with a constant exponent.
+/// A power; of a constant number, the function of one argument.
 pub(super) fn pow(_: &Attributes, _: i64) -> Made<Run> {
     Ok(single(|pass, x| {
         let base = x.float(0)?;
@@ -134,9 +147,10 @@ pub(super) fn pow(_: &Attributes, _: i64) -> Made<Run> {
             Value::Float(p) => p.number().filter(|_| p.rank() <= base.rank()),
             Value::Integers(p) => (p.values.len() == 1 && p.dims.len() <= base.rank()).then(|| p.values[0] as f64),
         };
-        let exponent = exponent
-            .ok_or("the exponent is no single constant\n  rule: a power of one constant number is supported")?;
-        pass.unary(base, |x| x.pow(exponent))
+        match exponent {
+            Some(exponent) => pass.unary(base, |x| x.pow(exponent)),
+            None => pass.binary("Pow", base, x.float(1)?, |base, exponent| base.power(exponent)),
+        }
     }))
 }
 
