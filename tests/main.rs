@@ -11,6 +11,7 @@ mod lessons;
 mod mutations;
 #[path = "../crates/data/tests/mutator/mod.rs"]
 mod mutator;
+mod names;
 mod ops_against_pytorch;
 mod optimizers;
 #[path = "../crates/cli/tests/training/mod.rs"]

@@ -1,0 +1,177 @@
+//! `docs/names.md`: what PyTorch and NumPy call the ops, layers and optimizers, and what they are called here. It is made from
+//! the table below, whose expressions are compiled: what is renamed or removed does not compile.
+
+use std::fs;
+
+use chainrule::prelude::*;
+
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/names.md");
+/// If this environment variable is set, the page is written instead of compared.
+const WRITE: &str = "CHAINRULE_WRITE_NAMES";
+
+/// A row: the expression here, and the names in PyTorch and in NumPy.
+type Row = (&'static str, &'static str, &'static str);
+
+macro_rules! names {
+    (($x:ident, $y:ident, $index:ident, $mask:ident, $labels:ident) $($section:literal { $($here:expr => $torch:literal, $numpy:literal;)+ })+) => {
+        /// Never called: that it compiles is the point.
+        #[expect(dead_code, unused_must_use, reason = "compiled, not run")]
+        fn all_compile($x: &Var64, $y: &Var64, $index: &TensorOf<i32>, $mask: &TensorOf<u8>, $labels: &TensorOf<i32>) {
+            $($($here;)+)+
+        }
+        const TABLE: &[(&str, &[Row])] = &[$(($section, &[$((stringify!($here), $torch, $numpy)),+])),+];
+    };
+}
+
+names! {
+    (x, y, index, mask, labels)
+    "Arithmetic and elementary functions" {
+        x + y => "+, add", "+, add";
+        x - y => "-, sub", "-, subtract";
+        x * y => "*, mul", "*, multiply";
+        x / y => "/, div", "/, divide";
+        -x => "-, neg", "-, negative";
+        x.power(y) => "**, pow of two tensors", "**, power";
+        x.pow(2.5) => "pow by a number", "**, power";
+        x.square() => "square", "square";
+        x.sqrt() => "sqrt", "sqrt";
+        x.rsqrt() => "rsqrt", "";
+        x.reciprocal() => "reciprocal", "reciprocal";
+        x.abs() => "abs", "abs";
+        x.sign() => "sign", "sign";
+        x.exp() => "exp", "exp";
+        x.expm1() => "expm1", "expm1";
+        x.log() => "log", "log";
+        x.log1p() => "log1p", "log1p";
+        x.log2() => "log2", "log2";
+        x.log10() => "log10", "log10";
+        x.erf() => "erf", "scipy.special.erf";
+        x.sin() => "sin", "sin";
+        x.cos() => "cos", "cos";
+        x.tan() => "tan", "tan";
+        x.asin() => "asin", "arcsin";
+        x.acos() => "acos", "arccos";
+        x.atan() => "atan", "arctan";
+        x.atan2(y) => "atan2", "arctan2";
+        x.sinh() => "sinh", "sinh";
+        x.cosh() => "cosh", "cosh";
+        x.tanh() => "tanh", "tanh";
+        x.floor() => "floor", "floor";
+        x.ceil() => "ceil", "ceil";
+        x.round() => "round", "round";
+        x.trunc() => "trunc", "trunc";
+        x.remainder(y) => "remainder, %", "remainder, %";
+        x.maximum(y) => "maximum", "maximum";
+        x.minimum(y) => "minimum", "minimum";
+        x.clamp(-1.0, 1.0) => "clamp", "clip";
+        x.select(mask, y) => "where", "where";
+    }
+    "Activations" {
+        x.relu() => "relu", "";
+        x.leaky_relu(0.01) => "leaky_relu", "";
+        x.relu6() => "relu6", "";
+        x.elu(1.0) => "elu", "";
+        x.selu() => "selu", "";
+        x.celu(1.0) => "celu", "";
+        x.gelu() => "gelu", "";
+        x.gelu_tanh() => "gelu(approximate=\"tanh\")", "";
+        x.swish(1.0) => "silu", "";
+        x.mish() => "mish", "";
+        x.sigmoid() => "sigmoid", "scipy.special.expit";
+        x.logsigmoid() => "logsigmoid", "scipy.special.log_expit";
+        x.softplus() => "softplus", "";
+        x.softsign() => "softsign", "";
+        x.hardtanh() => "hardtanh", "";
+        x.hardsigmoid() => "hardsigmoid", "";
+        x.hardswish() => "hardswish", "";
+        x.glu(-1) => "glu", "";
+        x.softmax(-1) => "softmax", "scipy.special.softmax";
+        x.log_softmax(-1) => "log_softmax", "scipy.special.log_softmax";
+    }
+    "Reductions" {
+        x.sum() => "sum", "sum";
+        x.sum_axes(&[1], false) => "sum(dim=1)", "sum(axis=1)";
+        x.mean() => "mean", "mean";
+        x.mean_axes(&[1], true) => "mean(dim=1, keepdim=True)", "mean(axis=1, keepdims=True)";
+        x.var(1) => "var(correction=1)", "var(ddof=1)";
+        x.max() => "max, amax", "max";
+        x.max_axes(&[1], false) => "amax(dim=1)", "max(axis=1)";
+        x.min() => "min, amin", "min";
+    }
+    "Shapes and positions" {
+        x.reshape([2, 3]) => "reshape, view", "reshape";
+        x.flatten() => "flatten", "ravel";
+        x.permute(&[0, 2, 1]) => "permute", "transpose";
+        x.transpose(0, 1) => "transpose", "swapaxes";
+        x.squeeze(0) => "squeeze", "squeeze";
+        x.unsqueeze(0) => "unsqueeze", "expand_dims";
+        x.broadcast_to([4, 3]) => "broadcast_to, expand", "broadcast_to";
+        x.narrow(0, 2..5) => "narrow, x[2:5]", "x[2:5]";
+        x.slice(1, 4, 2, -2) => "", "x[:, 4:0:-2]";
+        Var64::concat(&[x, y], 0) => "cat", "concatenate";
+        x.gather(1, index) => "gather", "take_along_axis";
+    }
+    "Products and images" {
+        x.matmul(y) => "@, matmul", "@, matmul";
+        x.linear(y, None) => "linear", "x @ w.T";
+        x.conv2d(y, None, Conv2dOptions::padded(1)) => "conv2d", "";
+        x.max_pool2d(2) => "max_pool2d", "";
+        x.avg_pool2d(2) => "avg_pool2d", "";
+        x.adaptive_avg_pool2d([1, 1]) => "adaptive_avg_pool2d", "";
+        x.upsample_nearest2d([8, 8]) => "interpolate(mode=\"nearest\")", "";
+        x.upsample_bilinear2d([8, 8], false) => "interpolate(mode=\"bilinear\")", "";
+        x.im2col([3, 3], Conv2dOptions::padded(1)) => "unfold", "";
+    }
+    "Losses" {
+        x.mse_loss(y, Reduction::Mean) => "mse_loss", "";
+        x.cross_entropy(labels) => "cross_entropy", "";
+        x.soft_cross_entropy(y) => "cross_entropy with probabilities", "";
+        x.bce_loss(y, Reduction::Mean) => "binary_cross_entropy", "";
+        x.bce_with_logits(y, Reduction::Mean) => "binary_cross_entropy_with_logits", "";
+    }
+}
+
+/// What PyTorch has and this crate leaves out, and why.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("conv3d, max_pool3d and the other 3-d layers", "they are for videos and volumes, which these nets do not see"),
+    ("LBFGS, Muon, Lion", "research on optimizers is not what this crate is for; one of your own is about 60 lines"),
+    ("scaled_dot_product_attention, Transformer", "a product, a softmax and a product: write it out of these"),
+    ("kron, triplet_margin_loss", "rarely used; both are a few of the ops above"),
+    ("complex numbers, FFT, sparse tensors", "none of the nets that this crate is for uses them"),
+    (
+        "in-place ops (add_, relu_)",
+        "a value that a rule has saved must not change; the optimizers update parameters in place",
+    ),
+];
+
+fn page() -> String {
+    let text = format!(
+        "# Names in PyTorch, NumPy and here\n\nThis page is made from `tests/names.rs` (`{WRITE}=1 cargo test -p chainrule-tests names`); what is in \
+         the first column compiles.\n`x` and `y` are variables (`Var`, `Var64`); a tensor without gradients has most of the same methods.\n"
+    );
+    let code = |names: &str| {
+        names.split(", ").filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = vec![text];
+    for (section, rows) in TABLE {
+        lines.push(format!("## {section}\n\n| here | PyTorch | NumPy |\n|---|---|---|"));
+        for (here, torch, numpy) in *rows {
+            let here = here.split_whitespace().collect::<Vec<_>>().join(" ");
+            lines.push(format!("| `{here}` | {} | {} |", code(torch), code(numpy)));
+        }
+        lines.push(String::new());
+    }
+    lines.push("## Left out\n\n| PyTorch | why |\n|---|---|".into());
+    lines.extend(LEFT_OUT.iter().map(|(what, why)| format!("| {what} | {why} |")));
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn names_of_the_page_are_those_of_the_code() {
+    let text = page();
+    if std::env::var_os(WRITE).is_some() {
+        fs::write(PAGE, &text).expect("the page can be written");
+    }
+    let there = fs::read_to_string(PAGE).unwrap_or_default();
+    assert!(there == text, "docs/names.md is stale\n  help: {WRITE}=1 cargo test -p chainrule-tests names");
+}
