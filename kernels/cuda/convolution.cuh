@@ -55,10 +55,10 @@ struct Counter {
 // A of the forward pass: rows are pixels of y, K runs over (p, q, c), elements are those of x under the filter.
 template <class T> struct Patches {
   using Element = T;
-  using Tile = AlongK<T, A>;
+  template <class Shape> using Tile = AlongK<T, A<Shape>>;
   using K = Odometer;
   struct Line {
-    int corner, top, left; // the pixel under the first tap, possibly outside
+    int corner, top, left; // the pixel under the first tap, possibly outside: its offset and its coordinates
   };
   const T* base;
   const Convolution& s;
@@ -67,12 +67,12 @@ template <class T> struct Patches {
     const int row = pixel / s.ow, image = row / s.oh;
     const int top = (row - image * s.oh) * s.stride[0] - s.padding[0];
     const int left = (pixel - row * s.ow) * s.stride[1] - s.padding[1];
-    return {(image * s.h + top) * s.w + left, pixel < s.n * s.oh * s.ow ? top : FAR_OUT, left};
+    return {((image * s.h + top) * s.w + left) * s.c, pixel < s.n * s.oh * s.ow ? top : FAR_OUT, left};
   }
   DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.c); }
-  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
+  DEVICE bool find(const Line& line, const K& k, const T*& from) const {
     const int down = k.high * s.dilation[0], right = k.middle * s.dilation[1];
-    offset = (int64_t)(line.corner + down * s.w + right) * s.c + k.low;
+    from = base + (line.corner + ((down * s.w + right) * s.c + k.low));
     return k.high < s.kh && within(line.top + down, s.h) && within(line.left + right, s.w);
   }
 };
@@ -80,7 +80,7 @@ template <class T> struct Patches {
 // B of the forward pass: columns are output channels, K runs over (p, q, c).
 template <class T> struct Filters {
   using Element = T;
-  using Tile = AlongK<T, B>;
+  template <class Shape> using Tile = AlongK<T, B<Shape>>;
   using K = Counter;
   using Line = int;
   const T* base;
@@ -88,9 +88,9 @@ template <class T> struct Filters {
 
   DEVICE Line line(int o) const { return o; }
   DEVICE K k(int first, int step) const { return {first, step}; }
-  DEVICE bool find(const Line& o, const K& k, int64_t& offset) const {
+  DEVICE bool find(const Line& o, const K& k, const T*& from) const {
     const int length = s.kh * s.kw * s.c;
-    offset = (int64_t)o * length + k.index;
+    from = base + (o * length + k.index);
     return o < s.o && k.index < length;
   }
 };
@@ -111,7 +111,7 @@ struct Divisor {
 // contributed through this tap.
 template <class T> struct GradientPatches {
   using Element = T;
-  using Tile = AlongK<T, A>;
+  template <class Shape> using Tile = AlongK<T, A<Shape>>;
   using K = Odometer;
   struct Line {
     int image, bottom, right; // in dy for stride 1, at the first tap
@@ -128,10 +128,10 @@ template <class T> struct GradientPatches {
     return {image, bottom, pixel - row * s.w + s.padding[1]};
   }
   DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
-  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
+  DEVICE bool find(const Line& line, const K& k, const T*& from) const {
     const int row = stride_0.quotient(line.bottom - k.high * s.dilation[0]);
     const int column = stride_1.quotient(line.right - k.middle * s.dilation[1]);
-    offset = (int64_t)((line.image * s.oh + row) * s.ow + column) * s.o + k.low;
+    from = base + (((line.image * s.oh + row) * s.ow + column) * s.o + k.low);
     return k.high < s.kh && within(row, s.oh) && within(column, s.ow);
   }
 };
@@ -139,7 +139,7 @@ template <class T> struct GradientPatches {
 // B of the input gradient: columns are input channels, K runs over (p, q, o).
 template <class T> struct FilterChannels {
   using Element = T;
-  using Tile = AcrossK<T, B>;
+  template <class Shape> using Tile = AcrossK<T, B<Shape>>;
   using K = Odometer;
   using Line = int;
   const T* base;
@@ -147,8 +147,8 @@ template <class T> struct FilterChannels {
 
   DEVICE Line line(int channel) const { return channel; }
   DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
-  DEVICE bool find(const Line& channel, const K& k, int64_t& offset) const {
-    offset = (int64_t)((k.low * s.kh + k.high) * s.kw + k.middle) * s.c + channel;
+  DEVICE bool find(const Line& channel, const K& k, const T*& from) const {
+    from = base + (((k.low * s.kh + k.high) * s.kw + k.middle) * s.c + channel);
     return k.high < s.kh && channel < s.c;
   }
 };
@@ -158,7 +158,7 @@ template <class T> struct FilterChannels {
 // and zeros.
 template <class T> struct PatchPixels {
   using Element = T;
-  using Tile = AcrossK<T, A>;
+  template <class Shape> using Tile = AcrossK<T, A<Shape>>;
   using K = Odometer;
   struct Line {
     int top, left, channel;
@@ -173,10 +173,10 @@ template <class T> struct PatchPixels {
     return {p * s.dilation[0] - s.padding[0], (tap - p * s.kw) * s.dilation[1] - s.padding[1], index - tap * s.c};
   }
   DEVICE K k(int first, int step) const { return Odometer(first, step, s.oh, s.ow); }
-  DEVICE bool find(const Line& line, const K& k, int64_t& offset) const {
+  DEVICE bool find(const Line& line, const K& k, const T*& from) const {
     const int row = k.middle * s.stride[0] + line.top, column = k.low * s.stride[1] + line.left;
     const bool one = line.channel < 0;
-    offset = one ? ones - base : (int64_t)((k.high * s.h + row) * s.w + column) * s.c + line.channel;
+    from = one ? ones : base + (((k.high * s.h + row) * s.w + column) * s.c + line.channel);
     return k.high < s.n && (one || (within(row, s.h) && within(column, s.w)));
   }
 };
@@ -184,7 +184,7 @@ template <class T> struct PatchPixels {
 // B of the weight gradient: columns are output channels, K runs over the pixels of y.
 template <class T> struct GradientPixels {
   using Element = T;
-  using Tile = AcrossK<T, B>;
+  template <class Shape> using Tile = AcrossK<T, B<Shape>>;
   using K = Counter;
   using Line = int;
   const T* base;
@@ -192,8 +192,8 @@ template <class T> struct GradientPixels {
 
   DEVICE Line line(int o) const { return o; }
   DEVICE K k(int first, int step) const { return {first, step}; }
-  DEVICE bool find(const Line& o, const K& pixel, int64_t& offset) const {
-    offset = (int64_t)pixel.index * s.o + o;
+  DEVICE bool find(const Line& o, const K& pixel, const T*& from) const {
+    from = base + (pixel.index * s.o + o);
     return pixel.index < s.n * s.oh * s.ow && o < s.o;
   }
 };

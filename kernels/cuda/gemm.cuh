@@ -2,40 +2,53 @@
 //
 // A source locates the elements of an operand. An operand extends along its span (rows of A, columns of B) and along K.
 // A source has
-// - Tile, the operand layout in shared memory: AlongK or AcrossK,
-// - base, a pointer,
+// - Tile, the operand layout in shared memory for a shape of tiles: AlongK or AcrossK,
 // - line(span) and k(first, step): precomputed state for a position along the span, and for an advancing one along K,
-// - find(line, k, offset): the element's offset from `base`; false if it is outside the tensor and counts as zero, in which
-//   case the offset is unspecified.
+// - find(line, k, from): the element's address; false if it is outside the tensor and counts as zero, in which case the
+//   address is unspecified. Offsets in a tensor fit in an int.
 #pragma once
 #include "mma.cuh"
 
-// Mirrored in crates/tensor/src/cuda/tensor_core.rs.
-constexpr int TILE_M = 128;
-constexpr int TILE_N = 64;
 constexpr int TILE_THREADS = 128;
 
-// Prefetch depth: all stages but the one being multiplied have copies in flight.
-constexpr int STAGES = 3;
-// A warp's part of the tile, in units of the 16×8 of one instruction.
-constexpr int WARP_M = 64;
-constexpr int WARP_N = 32;
-
 template <class T> constexpr int CHUNK = 16 / sizeof(T);
-// The extent along K of one instruction and of one stage: 8 and 16 floats, 16 and 32 bf16.
+// The extent along K of one instruction: 8 floats, 16 bf16.
 template <class T> constexpr int STEP_K = 32 / sizeof(T);
-template <class T> constexpr int TILE_K = 2 * STEP_K<T>;
 
-// An operand is as wide as the tile. Four 8×8 matrices (8×4 for floats) are loaded at once; these constants say which of
+// A shape of tiles: its rows and columns, those of a warp's part, and the extent of a stage along K in instructions. All
+// stages but the one being multiplied have copies in flight. Mirrored in crates/tensor/src/cuda/tile.rs.
+template <int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH_, int STAGES_> struct Shape {
+  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, DEPTH = DEPTH_, STAGES = STAGES_;
+  static constexpr int WARPS_ALONG_M = M / WARP_M, WARPS_ALONG_N = N / WARP_N;
+  static_assert(WARPS_ALONG_M * WARPS_ALONG_N * 32 == TILE_THREADS, "each warp has a part");
+  template <class T> static constexpr int K = DEPTH * STEP_K<T>;
+  // The bytes of shared memory, where both operands have the longest lines, those along K.
+  static constexpr int BYTES = STAGES * (M + N) * (DEPTH * 32 + 16);
+
+  // A warp's operands of one step of K in blocks of 16 rows of A or columns of B, and its part of the result.
+  typedef uint32_t BlocksA[WARP_M / 16][4];
+  typedef uint32_t BlocksB[WARP_N / 16][4];
+  typedef float Sums[WARP_M / 16][WARP_N / 8][4];
+
+  static DEVICE int warp_row() { return (threadIdx.x >> 5) / WARPS_ALONG_N * WARP_M; }
+  static DEVICE int warp_column() { return (threadIdx.x >> 5) % WARPS_ALONG_N * WARP_N; }
+};
+using Narrow = Shape<128, 64, 64, 32, 2, 3>;
+// Half the reads of L2 and shared memory for a product. A stage's lines along K are the 128 bytes of a cache line.
+using Wide = Shape<128, 128, 64, 64, 4, 3>;
+
+// An operand is as wide as the tile. Four 8×8 matrices (8×4 for floats) are loaded at once; these functions say which of
 // them are lower in the span and which are further along K. The four of A form one operand of an instruction, those of B
 // form two, each of two adjacent registers.
-struct A {
-  static constexpr int SPAN = TILE_M;
+template <class Shape_> struct A {
+  using Shape = Shape_;
+  static constexpr int SPAN = Shape::M;
   static DEVICE int lower(int matrix) { return matrix & 1; }
   static DEVICE int further(int matrix) { return matrix >> 1; }
 };
-struct B {
-  static constexpr int SPAN = TILE_N;
+template <class Shape_> struct B {
+  using Shape = Shape_;
+  static constexpr int SPAN = Shape::N;
   static DEVICE int lower(int matrix) { return matrix >> 1; }
   static DEVICE int further(int matrix) { return matrix & 1; }
 };
@@ -50,7 +63,7 @@ template <int LINES, int LENGTH, int PADDING> struct Lines {
 //
 // at(span, k) is the position of an element. load reads 16 of the span by one step of K, from the position of their first
 // element plus own(), this lane's offset.
-template <class T, class Operand_> struct AlongK : Lines<Operand_::SPAN, TILE_K<T>, CHUNK<T>> {
+template <class T, class Operand_> struct AlongK : Lines<Operand_::SPAN, Operand_::Shape::template K<T>, CHUNK<T>> {
   using Operand = Operand_;
   static constexpr bool ALONG = true;
   static DEVICE int at(int span, int k) { return span * AlongK::PITCH + k; }
@@ -66,7 +79,7 @@ template <class T, class Operand_> struct AlongK : Lines<Operand_::SPAN, TILE_K<
 // A tile whose lines, each as wide as the tile, run across K.
 template <class T, class Operand> struct AcrossK;
 
-template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<TILE_K<uint16_t>, Operand_::SPAN, 8> {
+template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<Operand_::Shape::template K<uint16_t>, Operand_::SPAN, 8> {
   using Operand = Operand_;
   static constexpr bool ALONG = false;
   static DEVICE int at(int span, int k) { return span + k * AcrossK::PITCH; }
@@ -78,7 +91,7 @@ template <class Operand_> struct AcrossK<uint16_t, Operand_> : Lines<TILE_K<uint
 };
 
 // No instruction transposes floats. A padding of 8 places the four lines that a warp reads at once in different banks.
-template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>, Operand_::SPAN, 8> {
+template <class Operand_> struct AcrossK<float, Operand_> : Lines<Operand_::Shape::template K<float>, Operand_::SPAN, 8> {
   using Operand = Operand_;
   static constexpr bool ALONG = false;
   static DEVICE int at(int span, int k) { return span + k * AcrossK::PITCH; }
@@ -94,9 +107,9 @@ template <class Operand_> struct AcrossK<float, Operand_> : Lines<TILE_K<float>,
 
 // Chunks of 16 bytes, contiguous along K or across K.
 template <class T, class Tile, bool ALONG = Tile::ALONG> struct Chunks {
-  static constexpr int IN_LINE = TILE_K<T> / CHUNK<T>;
+  static constexpr int K = Tile::Operand::Shape::template K<T>, IN_LINE = K / CHUNK<T>;
   static constexpr int SPAN_APART = TILE_THREADS / IN_LINE, SPANS = Tile::Operand::SPAN / SPAN_APART;
-  static constexpr int K_APART = TILE_K<T>, KS = 1;
+  static constexpr int K_APART = K, KS = 1;
   static DEVICE int span() { return threadIdx.x / IN_LINE; }
   static DEVICE int k() { return threadIdx.x % IN_LINE * CHUNK<T>; }
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
@@ -104,7 +117,7 @@ template <class T, class Tile, bool ALONG = Tile::ALONG> struct Chunks {
 template <class T, class Tile> struct Chunks<T, Tile, false> {
   static constexpr int IN_LINE = Tile::Operand::SPAN / CHUNK<T>;
   static constexpr int SPAN_APART = 0, SPANS = 1;
-  static constexpr int K_APART = TILE_THREADS / IN_LINE, KS = TILE_K<T> / K_APART;
+  static constexpr int K_APART = TILE_THREADS / IN_LINE, KS = Tile::Operand::Shape::template K<T> / K_APART;
   static DEVICE int span() { return threadIdx.x % IN_LINE * CHUNK<T>; }
   static DEVICE int k() { return threadIdx.x / IN_LINE; }
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async16(to, from, inside); }
@@ -113,16 +126,16 @@ template <class T, class Tile> struct Chunks<T, Tile, false> {
 // Element by element, if channels are not whole chunks: a thread has a fixed position along the span.
 template <class T, class Tile> struct Singles {
   static constexpr int SPAN_APART = 0, SPANS = 1;
-  static constexpr int K_APART = TILE_THREADS / Tile::Operand::SPAN, KS = TILE_K<T> / K_APART;
+  static constexpr int K_APART = TILE_THREADS / Tile::Operand::SPAN, KS = Tile::Operand::Shape::template K<T> / K_APART;
   static DEVICE int span() { return threadIdx.x % Tile::Operand::SPAN; }
   static DEVICE int k() { return threadIdx.x / Tile::Operand::SPAN; }
   static DEVICE void copy(T* to, const T* from, bool inside) { cp_async4(to, from, inside); }
 };
 
 // Loads an operand to shared memory, step by step along K.
-template <class Source_, template <class, class> class Copies_> struct Loader {
+template <class Source_, class Shape, template <class, class> class Copies_> struct Loader {
   using Source = Source_;
-  using Tile = typename Source::Tile;
+  using Tile = typename Source::template Tile<Shape>;
   using T = typename Source::Element;
   using Copies = Copies_<T, Tile>;
   Source source;
@@ -135,30 +148,25 @@ template <class Source_, template <class, class> class Copies_> struct Loader {
     for (int i = 0; i < Copies::SPANS; i++) line[i] = source.line(first_span + Copies::span() + i * Copies::SPAN_APART);
   }
   // Starts the copies of the next step.
-  DEVICE void fetch(T* tile) {
+  DEVICE void fetch(T* tile, bool live) {
     T* own = tile + Tile::at(Copies::span(), Copies::k());
 #pragma unroll
     for (int j = 0; j < Copies::KS; j++) {
 #pragma unroll
       for (int i = 0; i < Copies::SPANS; i++) {
-        int64_t offset;
-        const bool inside = source.find(line[i], k, offset);
-        Copies::copy(own + Tile::at(i * Copies::SPAN_APART, j * Copies::K_APART), source.base + offset, inside);
+        const T* from;
+        const bool inside = source.find(line[i], k, from) && live;
+        Copies::copy(own + Tile::at(i * Copies::SPAN_APART, j * Copies::K_APART), from, inside);
       }
       k.advance();
     }
   }
 };
 
-// A warp's operands of one step of K in blocks of 16 rows of A or columns of B, and its part of the result.
-typedef uint32_t BlocksA[WARP_M / 16][4];
-typedef uint32_t BlocksB[WARP_N / 16][4];
-typedef float Sums[WARP_M / 16][WARP_N / 8][4];
-
-template <void (*MMA)(float (&)[4], const uint32_t (&)[4], const uint32_t (&)[2])>
-DEVICE void add_products(float (&sums)[WARP_N / 8][4], const uint32_t (&a)[4], const BlocksB& b) {
+template <void (*MMA)(float (&)[4], const uint32_t (&)[4], const uint32_t (&)[2]), int COLUMNS, int BLOCKS>
+DEVICE void add_products(float (&sums)[COLUMNS][4], const uint32_t (&a)[4], const uint32_t (&b)[BLOCKS][4]) {
 #pragma unroll
-  for (int j = 0; j < WARP_N / 8; j++) {
+  for (int j = 0; j < COLUMNS; j++) {
     const uint32_t columns[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
     MMA(sums[j], a, columns);
   }
@@ -186,19 +194,21 @@ DEVICE void split(uint32_t (&x)[4], uint32_t (&big)[4]) {
 // The storage format and multiplication of operands.
 struct Bf16 {
   using Element = uint16_t;
-  static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
+  template <class Shape>
+  static DEVICE void add(typename Shape::Sums& sums, typename Shape::BlocksA& a, typename Shape::BlocksB& b) {
 #pragma unroll
-    for (int i = 0; i < WARP_M / 16; i++) add_products<mma_bf16>(sums[i], a[i], b);
+    for (int i = 0; i < Shape::WARP_M / 16; i++) add_products<mma_bf16>(sums[i], a[i], b);
   }
 };
 
 struct Tf32 {
   using Element = float;
-  static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
+  template <class Shape>
+  static DEVICE void add(typename Shape::Sums& sums, typename Shape::BlocksA& a, typename Shape::BlocksB& b) {
     round_to_tf32(a);
     round_to_tf32(b);
 #pragma unroll
-    for (int i = 0; i < WARP_M / 16; i++) add_products<mma_tf32>(sums[i], a[i], b);
+    for (int i = 0; i < Shape::WARP_M / 16; i++) add_products<mma_tf32>(sums[i], a[i], b);
   }
 };
 
@@ -206,16 +216,17 @@ struct Tf32 {
 // sums of each step start at zero and are added in ordinary float arithmetic.
 struct Tf32x3 {
   using Element = float;
-  static DEVICE void add(Sums& sums, BlocksA& a, BlocksB& b) {
-    BlocksB big_b;
+  template <class Shape>
+  static DEVICE void add(typename Shape::Sums& sums, typename Shape::BlocksA& a, typename Shape::BlocksB& b) {
+    typename Shape::BlocksB big_b;
 #pragma unroll
-    for (int j = 0; j < WARP_N / 16; j++) split(b[j], big_b[j]);
+    for (int j = 0; j < Shape::WARP_N / 16; j++) split(b[j], big_b[j]);
 #pragma unroll
-    for (int i = 0; i < WARP_M / 16; i++) {
+    for (int i = 0; i < Shape::WARP_M / 16; i++) {
       uint32_t big_a[4];
       split(a[i], big_a);
 #pragma unroll
-      for (int j = 0; j < WARP_N / 8; j++) {
+      for (int j = 0; j < Shape::WARP_N / 8; j++) {
         const uint32_t small_column[2] = {b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]};
         const uint32_t big_column[2] = {big_b[j / 2][j % 2 * 2], big_b[j / 2][j % 2 * 2 + 1]};
         float step[4] = {};
@@ -229,37 +240,39 @@ struct Tf32x3 {
   }
 };
 
-DEVICE int warp_row() { return (threadIdx.x >> 5) / (TILE_N / WARP_N) * WARP_M; }
-DEVICE int warp_column() { return (threadIdx.x >> 5) % (TILE_N / WARP_N) * WARP_N; }
-
-template <class Mode, class TileA, class TileB, class T> DEVICE void add_stage(Sums& sums, const T* a, const T* b) {
-  a += TileA::own() + TileA::at(warp_row(), 0);
-  b += TileB::own() + TileB::at(warp_column(), 0);
+// Multiplies a stage; `meanwhile` is called once the first operands are requested, so that its instructions can be issued
+// between those of the products.
+template <class Mode, class Shape, class TileA, class TileB, class T, class Meanwhile>
+DEVICE void add_stage(typename Shape::Sums& sums, const T* a, const T* b, Meanwhile meanwhile) {
+  a += TileA::own() + TileA::at(Shape::warp_row(), 0);
+  b += TileB::own() + TileB::at(Shape::warp_column(), 0);
 #pragma unroll
-  for (int k = 0; k < TILE_K<T>; k += STEP_K<T>) {
-    BlocksA rows;
-    BlocksB columns;
+  for (int k = 0; k < Shape::template K<T>; k += STEP_K<T>) {
+    typename Shape::BlocksA rows;
+    typename Shape::BlocksB columns;
 #pragma unroll
-    for (int i = 0; i < WARP_M / 16; i++) TileA::load(rows[i], a + TileA::at(i * 16, k));
+    for (int i = 0; i < Shape::WARP_M / 16; i++) TileA::load(rows[i], a + TileA::at(i * 16, k));
 #pragma unroll
-    for (int j = 0; j < WARP_N / 16; j++) TileB::load(columns[j], b + TileB::at(j * 16, k));
-    Mode::add(sums, rows, columns);
+    for (int j = 0; j < Shape::WARP_N / 16; j++) TileB::load(columns[j], b + TileB::at(j * 16, k));
+    if (k == 0) meanwhile();
+    Mode::template add<Shape>(sums, rows, columns);
   }
 }
 
 // Accumulates the next `steps` steps along K.
-template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& sums, LoaderA a, LoaderB b, int steps) {
+template <class Mode, class Shape, class LoaderA, class LoaderB>
+DEVICE void multiply(typename Shape::Sums& sums, LoaderA a, LoaderB b, int steps) {
   using T = typename Mode::Element;
   using TileA = typename LoaderA::Tile;
   using TileB = typename LoaderB::Tile;
-  __shared__ __align__(16) T room_a[STAGES][TileA::SIZE];
-  __shared__ __align__(16) T room_b[STAGES][TileB::SIZE];
+  constexpr int STAGES = Shape::STAGES, STAGE = TileA::SIZE + TileB::SIZE;
+  static_assert(STAGES * STAGE * sizeof(T) <= Shape::BYTES, "the host reserves as much");
+  DYNAMIC_SHARED(room);
+  T* const stages = (T*)room;
   // Groups are committed even if there is nothing left to copy, so that the group count still tells what has arrived.
   const auto begin = [&](int step, int stage) {
-    if (step < steps) {
-      a.fetch(room_a[stage]);
-      b.fetch(room_b[stage]);
-    }
+    a.fetch(stages + stage * STAGE, step < steps);
+    b.fetch(stages + stage * STAGE + TileA::SIZE, step < steps);
     cp_commit();
   };
 #pragma unroll
@@ -269,22 +282,23 @@ template <class Mode, class LoaderA, class LoaderB> DEVICE void multiply(Sums& s
     cp_wait<STAGES - 2>();
     // All threads' copies of this step have arrived, and all threads are done with the previous stage.
     __syncthreads();
-    begin(step + STAGES - 1, now == 0 ? STAGES - 1 : now - 1);
-    add_stage<Mode, TileA, TileB>(sums, room_a[now], room_b[now]);
+    const T* const stage = stages + now * STAGE;
+    add_stage<Mode, Shape, TileA, TileB>(sums, stage, stage + TileA::SIZE,
+                                         [&] { begin(step + STAGES - 1, now == 0 ? STAGES - 1 : now - 1); });
     now = now == STAGES - 1 ? 0 : now + 1;
   }
   cp_wait<0>();
 }
 
 // Calls visit(row, column, left, right) for each pair of adjacent elements in a row of the tile.
-template <class Visit> DEVICE void for_each_pair(Sums& sums, Visit visit) {
+template <class Shape, class Visit> DEVICE void for_each_pair(typename Shape::Sums& sums, Visit visit) {
   const int lane = threadIdx.x & 31;
 #pragma unroll
-  for (int i = 0; i < WARP_M / 16; i++)
+  for (int i = 0; i < Shape::WARP_M / 16; i++)
 #pragma unroll
-    for (int j = 0; j < WARP_N / 8; j++)
+    for (int j = 0; j < Shape::WARP_N / 8; j++)
 #pragma unroll
       for (int half = 0; half < 2; half++)
-        visit(warp_row() + i * 16 + half * 8 + (lane >> 2), warp_column() + j * 8 + (lane & 3) * 2,
+        visit(Shape::warp_row() + i * 16 + half * 8 + (lane >> 2), Shape::warp_column() + j * 8 + (lane & 3) * 2,
               sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
 }

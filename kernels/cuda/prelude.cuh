@@ -19,6 +19,8 @@ typedef unsigned long long uint64_t;
 // the kernel indexes an array in it by a variable.
 #define CONSTANT const __grid_constant__
 #define TABLE static __constant__ const
+// Declares `name`, the bytes of shared memory that the launch reserves.
+#define DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
 // All kernels are declared with KERNEL(threads per block, name, arguments…) { … }
 #define KERNEL(threads, name, ...) extern "C" __global__ void __launch_bounds__(threads) name(__VA_ARGS__)
 #endif

@@ -1,5 +1,6 @@
 // Convolutions on tensor cores, and linear layers as convolutions of one-pixel images: x and y are (image, row, column,
-// channel), w is (output channel, row, column, input channel). The grid is (tiles of M, tiles of N, splits of K).
+// channel), w is (output channel, row, column, input channel). The grid is (tiles, splits of K); tiles of the same rows are
+// adjacent, so that they read these rows at about the same time.
 //
 //                     M               N     K
 //   forward           pixels of y     o     (p, q, c)
@@ -17,13 +18,22 @@
 #include "convolution.cuh"
 #include "moments.cuh"
 
-DEVICE int first_row() { return blockIdx.x * TILE_M; }
-DEVICE int first_column() { return blockIdx.y * TILE_N; }
+// This block's tile of a result with `columns` columns.
+template <class Shape> struct Place {
+  int tile, row, column; // the tile's row of tiles, and its first row and column
+
+  DEVICE explicit Place(int columns) {
+    const int tiles = (columns + Shape::N - 1) / Shape::N;
+    tile = blockIdx.x / tiles;
+    row = tile * Shape::M;
+    column = (blockIdx.x - tile * tiles) * Shape::N;
+  }
+};
 
 DEVICE int steps_for(int length, int step) { return (length + step - 1) / step; }
 
 // This split's part of the partial results of `numel` elements.
-DEVICE float* partial_result(float* partials, int64_t numel) { return partials + blockIdx.z * numel; }
+DEVICE float* partial_result(float* partials, int64_t numel) { return partials + blockIdx.y * numel; }
 
 DEVICE void store_pair(float* to, float left, float right) { *(float2*)to = {left, right}; }
 DEVICE void store_pair(uint16_t* to, float left, float right) {
@@ -47,61 +57,67 @@ struct Unaligned {
 };
 
 // Writes the tile to a result of rows × columns.
-template <class Access, class T> DEVICE void store(T* to, Sums& sums, int rows, int columns) {
-  for_each_pair(sums, [&](int i, int j, float left, float right) {
-    const int row = first_row() + i, column = first_column() + j;
+template <class Access, class Shape, class T>
+DEVICE void store(T* to, typename Shape::Sums& sums, const Place<Shape>& place, int rows, int columns) {
+  for_each_pair<Shape>(sums, [&](int i, int j, float left, float right) {
+    const int row = place.row + i, column = place.column + j;
     if (row < rows && column < columns)
       Access::store(to + (int64_t)row * columns + column, left, right, column + 1 < columns);
   });
 }
 
 // Computes this split's share of the `terms` of each sum.
-template <class Mode, class Access, class SourceA, class SourceB>
-DEVICE void multiply_share(Sums& sums, SourceA a, SourceB b, int terms) {
-  using T = typename Mode::Element;
-  const int steps = steps_for(terms, TILE_K<T>), share = steps_for(steps, gridDim.z);
-  const int begin = min(steps, (int)blockIdx.z * share), end = min(steps, begin + share);
-  multiply<Mode>(sums, Loader<SourceA, Access::template Copies>(a, first_row(), begin * TILE_K<T>),
-                 Loader<SourceB, Access::template Copies>(b, first_column(), begin * TILE_K<T>), end - begin);
+template <class Mode, class Access, class Shape, class SourceA, class SourceB>
+DEVICE void multiply_share(typename Shape::Sums& sums, const Place<Shape>& place, SourceA a, SourceB b, int terms) {
+  constexpr int K = Shape::template K<typename Mode::Element>;
+  const int steps = steps_for(terms, K), share = steps_for(steps, gridDim.y);
+  const int begin = min(steps, (int)blockIdx.y * share), end = min(steps, begin + share);
+  multiply<Mode, Shape>(sums, Loader<SourceA, Shape, Access::template Copies>(a, place.row, begin * K),
+                        Loader<SourceB, Shape, Access::template Copies>(b, place.column, begin * K), end - begin);
 }
 
-template <class Mode, class Access, class Out, class T>
+template <class Mode, class Access, class Shape, class Out, class T>
 DEVICE void forward(Out* y, float* partials, float* moments, const T* x, const T* w, const float* bias,
                     const Convolution& s) {
-  Sums sums = {};
+  typename Shape::Sums sums = {};
+  const Place<Shape> place(s.o);
   const int pixels = s.n * s.oh * s.ow;
-  multiply_share<Mode, Access>(sums, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
-  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.o), sums, pixels, s.o);
+  multiply_share<Mode, Access>(sums, place, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
+  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.o), sums, place, pixels, s.o);
   if (bias)
-    for_each_pair(sums, [&](int, int j, float& left, float& right) {
-      const int o = first_column() + j;
+    for_each_pair<Shape>(sums, [&](int, int j, float& left, float& right) {
+      const int o = place.column + j;
       left += o < s.o ? bias[o] : 0.0f;
       right += o + 1 < s.o ? bias[o + 1] : 0.0f;
     });
-  store<Access>(y, sums, pixels, s.o);
-  if (moments) write_moments<Out>(moments, sums, pixels - first_row(), first_column(), s.o);
+  store<Access>(y, sums, place, pixels, s.o);
+  if (moments)
+    write_moments<Out, Shape>(moments, sums, pixels - place.row, place.tile, steps_for(pixels, Shape::M), place.column,
+                              s.o);
 }
 
-template <class Mode, class Access, class Out, class T>
+template <class Mode, class Access, class Shape, class Out, class T>
 DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
-  Sums sums = {};
+  typename Shape::Sums sums = {};
+  const Place<Shape> place(s.c);
   const int pixels = s.n * s.h * s.w;
-  multiply_share<Mode, Access>(sums, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
-  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.c), sums, pixels, s.c);
-  store<Access>(dx, sums, pixels, s.c);
+  multiply_share<Mode, Access>(sums, place, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
+  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.c), sums, place, pixels, s.c);
+  store<Access>(dx, sums, place, pixels, s.c);
 }
 
-// Split z writes dw, and optionally db, at an offset of z · `apart`.
-template <class Mode, class Access, class T>
+// Split i writes dw, and optionally db, at an offset of i · `apart`.
+template <class Mode, class Access, class Shape, class T>
 DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, const T* x, const T* ones,
                             const Convolution& s) {
-  Sums sums = {};
+  typename Shape::Sums sums = {};
+  const Place<Shape> place(s.o);
   const int length = s.kh * s.kw * s.c;
-  multiply_share<Mode, Access>(sums, PatchPixels<T>{x, ones, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
-  dw += blockIdx.z * apart;
-  db += blockIdx.z * apart;
-  for_each_pair(sums, [&](int i, int j, float left, float right) {
-    const int row = first_row() + i, o = first_column() + j;
+  multiply_share<Mode, Access>(sums, place, PatchPixels<T>{x, ones, s}, GradientPixels<T>{dy, s}, s.n * s.oh * s.ow);
+  dw += blockIdx.y * apart;
+  db += blockIdx.y * apart;
+  for_each_pair<Shape>(sums, [&](int i, int j, float left, float right) {
+    const int row = place.row + i, o = place.column + j;
     if (row > length || (row == length && !ones)) return;
     float* to = row < length ? dw + row : db;
     const int64_t step = row < length ? length : 1;
@@ -110,20 +126,21 @@ DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, co
   });
 }
 
-// BOUNDS, which a file defines, are the threads per block and the blocks per multiprocessor for which registers are reserved;
-// without this the assembler spills registers to fit a fourth block of some kernels.
-#define RESULTS(kind, Mode, Access, Out)                                                                               \
-  KERNEL(BOUNDS, conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,                 \
+// `blocks` are those per multiprocessor for which registers are reserved; without this the assembler spills registers to fit
+// a fourth block of some kernels.
+#define BOUNDS(blocks) TILE_THREADS, blocks
+#define RESULTS(blocks, kind, Mode, Access, Shape, Out)                                                                \
+  KERNEL(BOUNDS(blocks), conv_forward_##kind, Out* y, float* partials, float* moments, const Mode::Element* x,                 \
          const Mode::Element* w, const float* bias, Convolution s) {                                                   \
-    forward<Mode, Access>(y, partials, moments, x, w, bias, s);                                                        \
+    forward<Mode, Access, Shape>(y, partials, moments, x, w, bias, s);                                                 \
   }                                                                                                                    \
-  KERNEL(BOUNDS, conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                        \
+  KERNEL(BOUNDS(blocks), conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                        \
          const Mode::Element* w, Convolution s) {                                                                      \
-    input_gradient<Mode, Access>(dx, partials, dy, w, s);                                                              \
+    input_gradient<Mode, Access, Shape>(dx, partials, dy, w, s);                                                       \
   }
-#define PRODUCTS(kind, Mode, Access)                                                                                   \
-  RESULTS(kind, Mode, Access, Mode::Element)                                                                           \
-  KERNEL(BOUNDS, conv_weight_gradient_##kind, float* dw, float* db, int64_t apart, const Mode::Element* dy,            \
+#define PRODUCTS(blocks, kind, Mode, Access, Shape)                                                                    \
+  RESULTS(blocks, kind, Mode, Access, Shape, Mode::Element)                                                            \
+  KERNEL(BOUNDS(blocks), conv_weight_gradient_##kind, float* dw, float* db, int64_t apart, const Mode::Element* dy,            \
          const Mode::Element* x, const Mode::Element* ones, Convolution s) {                                           \
-    weight_gradient<Mode, Access>(dw, db, apart, dy, x, ones, s);                                                      \
+    weight_gradient<Mode, Access, Shape>(dw, db, apart, dy, x, ones, s);                                               \
   }

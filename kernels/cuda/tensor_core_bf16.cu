@@ -1,5 +1,5 @@
 // Tensor core products of bf16 operands.
-#define BOUNDS TILE_THREADS, 3
 #include "tensor_core.cuh"
 
-PRODUCTS(bf16, Bf16, Aligned)
+PRODUCTS(3, bf16, Bf16, Aligned, Narrow)
+PRODUCTS(2, bf16_wide, Bf16, Aligned, Wide)

@@ -1,9 +1,9 @@
 // Tensor core products of operands rounded to TF32.
-#define BOUNDS TILE_THREADS, 3
 #include "tensor_core.cuh"
 
-PRODUCTS(tf32, Tf32, Aligned)
-PRODUCTS(tf32_unaligned, Tf32, Unaligned)
+PRODUCTS(3, tf32, Tf32, Aligned, Narrow)
+PRODUCTS(2, tf32_wide, Tf32, Aligned, Wide)
+PRODUCTS(3, tf32_unaligned, Tf32, Unaligned, Narrow)
 // With bf16 results, for channels that bf16 operands cannot have.
-RESULTS(tf32_to_bf16, Tf32, Aligned, uint16_t)
-RESULTS(tf32_unaligned_to_bf16, Tf32, Unaligned, uint16_t)
+RESULTS(3, tf32_to_bf16, Tf32, Aligned, Narrow, uint16_t)
+RESULTS(3, tf32_unaligned_to_bf16, Tf32, Unaligned, Narrow, uint16_t)

@@ -21,6 +21,7 @@
 #define __align__(n) __attribute__((aligned(n)))
 // Within a function thread_local implies static. Only shared memory is thread-local in this library.
 #define __shared__ thread_local
+#define DYNAMIC_SHARED(name) unsigned char* const name = cpu::dynamic_shared
 
 struct dim3 {
   unsigned x, y, z;
@@ -63,6 +64,7 @@ extern Thread* current;
 extern Warp* warps;
 extern Copy (*copies)[MAX_COPIES];
 extern dim3 block_index, block_size, grid_size;
+extern unsigned char* dynamic_shared;
 
 void block_sync();
 void warp_sync(unsigned mask);
@@ -86,11 +88,13 @@ template <class T> inline T exchange(unsigned mask, T value, unsigned source) {
   return result;
 }
 
-// A kernel: the sizes of its arguments, and a function that unpacks them and calls it.
+// A kernel: the sizes of its arguments, a function that unpacks them and calls it, and the most dynamic shared memory that it
+// may have.
 struct Kernel {
   void (*call)(void**);
   unsigned arguments;
   unsigned size[32];
+  unsigned most_shared = 48 << 10;
 };
 void register_kernel(const char* name, Kernel kernel);
 

@@ -157,9 +157,11 @@ API cuDeviceTotalMem_v2(size_t* bytes, int) {
   *bytes = memory();
   return OK;
 }
+// The most shared memory of a block.
+constexpr unsigned MOST_SHARED = 227 << 10;
 API cuDeviceGetAttribute(int* value, int attribute, int) {
-  enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76 };
-  *value = attribute == MAJOR ? 8 : attribute == MINOR ? 0 : attribute == MULTIPROCESSORS ? 4 : 0;
+  enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76, SHARED = 81 };
+  *value = attribute == MAJOR ? 8 : attribute == MULTIPROCESSORS ? 4 : attribute == SHARED ? MOST_SHARED + (1 << 10) : 0;
   return OK;
 }
 API cuDevicePrimaryCtxRetain(void** context, int) {
@@ -300,13 +302,21 @@ API cuModuleGetFunction(void** function, void* module, const char* name) {
   *function = (void*)&found->second;
   return OK;
 }
+API cuFuncSetAttribute(void* function, int attribute, int value) {
+  enum { MOST_DYNAMIC = 8, CARVEOUT = 9 };
+  if (attribute == CARVEOUT) return value >= -1 && value <= 100 ? OK : INVALID_VALUE;
+  if (attribute != MOST_DYNAMIC || value < 0 || value > (int)MOST_SHARED) return INVALID_VALUE;
+  ((cpu::Kernel*)function)->most_shared = value;
+  return OK;
+}
 API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void* stream, void** arguments, void**) {
   ON_DEVICE;
   const uint64_t threads = (uint64_t)bx * by * bz;
-  if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffff || !threads || threads > 1024 || shared)
-    return INVALID_VALUE;
   const cpu::Kernel* kernel = (const cpu::Kernel*)function;
+  if (!gx || !gy || !gz || gy > 65535 || gz > 65535 || gx > 0x7fffffff || !threads || threads > 1024 ||
+      shared > kernel->most_shared)
+    return INVALID_VALUE;
   static const char* const faulty = getenv("STANDIN_FAULT");
   if (faulty && kernels().count(faulty) && kernel == &kernels()[faulty])
     return submit(stream, [] { return LAUNCH_FAILED; });
@@ -317,7 +327,7 @@ API cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsign
   return submit(stream, [=] {
     void* unpacked[32];
     for (unsigned i = 0; i < kernel->arguments; i++) unpacked[i] = (*copies)[i].data();
-    return cpu::launch(kernel->call, {gx, gy, gz}, {bx, by, bz}, unpacked) ? OK : LAUNCH_FAILED;
+    return cpu::launch(kernel->call, {gx, gy, gz}, {bx, by, bz}, shared, unpacked) ? OK : LAUNCH_FAILED;
   });
 }
 

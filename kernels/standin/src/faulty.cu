@@ -17,6 +17,13 @@ KERNEL(32, faulty_uninitialized, float* y, const float* x) {
   y[threadIdx.x] = shared[63 - threadIdx.x];
 }
 
+// Writes past the end of its dynamic shared memory, of which it has none.
+KERNEL(32, faulty_dynamic, float* y, const float* x) {
+  DYNAMIC_SHARED(shared);
+  ((float*)shared)[threadIdx.x] = x[threadIdx.x];
+  y[threadIdx.x] = 0;
+}
+
 // Reads one element past the end of a buffer.
 KERNEL(64, faulty_overrun, float* y, const float* x) { y[threadIdx.x] = x[threadIdx.x + 1]; }
 

@@ -20,6 +20,7 @@ Thread* current;
 Warp* warps;
 Copy (*copies)[MAX_COPIES];
 dim3 block_index, block_size, grid_size;
+unsigned char* dynamic_shared;
 
 static std::string failure;
 static constexpr size_t STACK = 128 << 10;
@@ -193,6 +194,18 @@ static void poison_shared_memory() {
   dl_iterate_phdr(visit, nullptr);
 }
 
+// Places `bytes` of dynamic shared memory before an inaccessible page, and fills them with NaN.
+static void reserve_dynamic_shared(unsigned bytes) {
+  constexpr size_t MOST = 256 << 10, GUARD = 64 << 10;
+  static unsigned char* const room = [] {
+    void* room = mmap(nullptr, MOST + GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (room == MAP_FAILED || mprotect((char*)room + MOST, GUARD, PROT_NONE)) abort();
+    return (unsigned char*)room;
+  }();
+  dynamic_shared = room + MOST - bytes / 16 * 16;
+  memset(dynamic_shared, 0xff, bytes / 16 * 16);
+}
+
 static void run_block(dim3 index) {
   Scheduler& s = scheduler;
   block_index = index;
@@ -245,7 +258,7 @@ static void run_block(dim3 index) {
   }
 }
 
-bool launch(Entry entry, dim3 grid, dim3 block, void** arguments) {
+bool launch(Entry entry, dim3 grid, dim3 block, unsigned shared, void** arguments) {
   static const int order = getenv("STANDIN_ORDER") ? atoi(getenv("STANDIN_ORDER")) : 0;
   Scheduler& s = scheduler;
   s.size = block.x * block.y * block.z;
@@ -273,6 +286,7 @@ bool launch(Entry entry, dim3 grid, dim3 block, void** arguments) {
       std::shuffle(s.order.begin() + w * 32, s.order.begin() + std::min(s.size, w * 32 + 32), random);
   }
   poison_shared_memory();
+  reserve_dynamic_shared(shared);
   const uint64_t blocks = (uint64_t)grid.x * grid.y * grid.z;
   for (uint64_t i = 0; i < blocks && failure.empty(); i++) {
     const uint64_t j = order == 1 ? blocks - 1 - i : i;

@@ -7,8 +7,8 @@ namespace cpu {
 
 using Entry = void (*)(void**);
 
-// Runs a kernel; returns false after any failure in this or an earlier launch.
-bool launch(Entry entry, dim3 grid, dim3 block, void** arguments);
+// Runs a kernel with `shared` bytes of dynamic shared memory; returns false after any failure in this or an earlier launch.
+bool launch(Entry entry, dim3 grid, dim3 block, unsigned shared, void** arguments);
 
 // The first failure; empty if there was none.
 const std::string& failed();

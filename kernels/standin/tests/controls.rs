@@ -92,6 +92,11 @@ fn an_out_of_bounds_access_faults() {
 }
 
 #[test]
+fn an_access_beyond_dynamic_shared_memory_faults() {
+    assert_fails("faulty_dynamic", 32, DEFAULT, "illegal access");
+}
+
+#[test]
 fn a_divergent_barrier_is_detected() {
     assert_fails(
         "faulty_divergent",

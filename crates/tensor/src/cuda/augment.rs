@@ -49,7 +49,7 @@ pub(crate) fn image_batch(
     let fault = gpu.step_block.fault();
     let arguments: [&dyn Argument; 12] =
         [&to, &from, &order, &table, &tables, &images, &c, &h, &w, &Key::from(key), &of_kernel, &fault];
-    let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS };
+    let grid = Grid { blocks: [n as u32, 1, 1], threads: THREADS, shared: 0 };
     // SAFETY: y has an image for each sample, the kernel reads sample 0 for one out of range, and tables have 256 entries.
     unsafe { gpu.launch(Family::Augment, ("image_batch", "f32"), grid, arguments) };
     y

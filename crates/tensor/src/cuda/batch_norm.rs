@@ -117,7 +117,7 @@ impl Format {
 
     /// Groups of channels are the first axis of the grid, because the second is limited to 65535 blocks.
     fn groups_by(&self, shares: usize) -> Grid {
-        Grid { blocks: [self.groups as u32, shares as u32, 1], threads: THREADS }
+        Grid { blocks: [self.groups as u32, shares as u32, 1], threads: THREADS, shared: 0 }
     }
 
     /// The grid for combining the partial sums of each channel's stretches.

@@ -10,6 +10,7 @@ mod operand;
 mod split_k;
 mod strided_index;
 mod tensor_core;
+mod tile;
 
 pub(crate) mod augment;
 pub(crate) mod batch_norm;

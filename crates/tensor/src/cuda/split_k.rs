@@ -32,7 +32,7 @@ pub(super) fn split_count(tiles: usize, terms: usize) -> usize {
 /// (`place_of_block` of the kernels), since the others are limited to 65535 blocks.
 pub(super) fn tiles([m, n]: [usize; 2], layers: usize, splits: usize) -> Grid {
     let blocks = checked(m.div_ceil(TILE) * n.div_ceil(TILE) * layers);
-    Grid { blocks: [blocks, splits as u32, 1], threads: THREADS }
+    Grid { blocks: [blocks, splits as u32, 1], threads: THREADS, shared: 0 }
 }
 
 /// Adds partial results (splits, …) in a fixed order, plus a bias (address, stride, columns) for each column, into `y`; the

@@ -11,6 +11,7 @@ use super::bf16::{BF16, Stored};
 use super::copy::in_format;
 use super::images::Sizes;
 use super::split_k::add_splits;
+use super::tile::{NARROW, Tile, WIDE};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, Grid};
@@ -20,18 +21,14 @@ use crate::memory_format::MemoryFormat;
 use crate::shape::Shape;
 use crate::tensor::{TensorOf, address};
 
-/// TILE_M, TILE_N and TILE_THREADS of `gemm.cuh`.
-const TILE: [usize; 2] = [128, 64];
-const TILE_THREADS: u32 = 128;
 /// The number of `f32` in a chunk of 16 bytes.
 const CHUNK: usize = 4;
-/// The maximum number of tile columns: the limit of a grid's second axis.
-const MAX_COLUMNS: usize = 65535;
+/// The rows of every tile.
+const ROWS: usize = NARROW.rows;
 /// The maximum length of sums for which an additional row of tiles is cheap.
 const FEW_PIXELS: usize = 1024;
-/// The number of blocks that occupies a large GPU, and the minimum number of steps per split.
-const BUSY: usize = 256;
-const MIN_STEPS: usize = 8;
+/// Shared memory of a multiprocessor for two blocks with wide tiles, their epilogues' 3 KiB and the 1 KiB that each reserves.
+const TWO_WIDE: usize = 2 * (WIDE.shared() + (4 << 10));
 
 /// The precision of a GPU's products of `f32`. Sums are always accumulated in `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +77,8 @@ pub(super) struct Plan {
     unaligned: bool,
     /// Whether results are stored as bf16 if their channels are whole chunks of bf16.
     bf16_results: bool,
+    /// Whether the GPU has room for wide tiles.
+    roomy: bool,
 }
 
 impl Plan {
@@ -91,7 +90,6 @@ impl Plan {
         let fits = T::NAME == "f32"
             && gpu.about.capability >= Family::TensorCoreTf32.capability()
             && conv.options().groups == 1
-            && channels.max(outputs) <= TILE[1] * MAX_COLUMNS
             && [x.numel(), w.numel(), y.numel()].iter().all(|&n| n > 0 && n < 1 << 30);
         let operands = match precision() {
             Precision::Fp32 => Operands::Tf32x3,
@@ -99,7 +97,8 @@ impl Plan {
             Precision::Tf32 | Precision::Bf16 => Operands::Tf32,
         };
         let (unaligned, bf16_results) = (!whole(CHUNK), precision() == Precision::Bf16);
-        fits.then(|| Self { s: Sizes::new(conv), operands, unaligned, bf16_results })
+        let roomy = gpu.about.shared_memory >= TWO_WIDE;
+        fits.then(|| Self { s: Sizes::new(conv), operands, unaligned, bf16_results, roomy })
     }
 
     /// The plan of a product (M,K) · (K,N), as a convolution of M images of one pixel with K channels.
@@ -123,42 +122,40 @@ impl Plan {
         }
     }
 
-    /// The kernel variant whose results are stored as its operands.
-    fn kind(&self) -> &'static str {
-        match (self.operands, self.unaligned) {
-            (Operands::Bf16, _) => "bf16",
-            (Operands::Tf32, false) => "tf32",
-            (Operands::Tf32, true) => "tf32_unaligned",
-            (Operands::Tf32x3, false) => "tf32x3",
-            (Operands::Tf32x3, true) => "tf32x3_unaligned",
-        }
+    /// The storage of a result with `channels` channels: bf16 if they are whole chunks, for the next convolution, even if the
+    /// operands of this one are TF32.
+    fn result<T: Float>(&self, channels: usize) -> Stored {
+        let narrows = matches!(self.operands, Operands::Tf32) && self.bf16_results;
+        if narrows && channels.is_multiple_of(2 * CHUNK) { BF16 } else { self.stored::<T>() }
     }
 
-    /// The storage of a result with `channels` channels, and the kernel variant that writes it: bf16 if the channels are whole
-    /// chunks, for the next convolution, even if the operands of this one are TF32.
-    fn result<T: Float>(&self, channels: usize) -> (Stored, &'static str) {
-        match (self.operands, self.unaligned) {
-            (Operands::Tf32, unaligned) if self.bf16_results && channels.is_multiple_of(2 * CHUNK) => {
-                (BF16, if unaligned { "tf32_unaligned_to_bf16" } else { "tf32_to_bf16" })
-            }
-            _ => (self.stored::<T>(), self.kind()),
-        }
-    }
-
-    /// The grid for a result of m × n elements, each a sum of `terms` terms: a function of the shapes alone, so that the
-    /// order of summation is fixed.
-    fn grid(&self, m: usize, n: usize, terms: usize) -> Grid {
-        let [rows, columns] = [m.div_ceil(TILE[0]), n.div_ceil(TILE[1])];
-        let steps = terms.div_ceil(if matches!(self.operands, Operands::Bf16) { 32 } else { 16 });
-        let wanted = (BUSY / (rows * columns)).min(steps / MIN_STEPS).max(1);
-        // No split is empty.
-        let splits = steps.div_ceil(steps.div_ceil(wanted));
-        Grid { blocks: [rows as u32, columns as u32, splits as u32], threads: TILE_THREADS }
+    /// How a result of m × n elements, stored like this, is computed, each of its elements a sum of `terms` terms.
+    fn launch(&self, result: Stored, size: [usize; 2], terms: usize) -> Launch {
+        let bytes = if matches!(self.operands, Operands::Bf16) { 2 } else { 4 };
+        // The kernels that split their operands have no registers left for a larger tile, and the others are for small layers.
+        let has_wide = match self.operands {
+            Operands::Bf16 => true,
+            Operands::Tf32 => !self.unaligned && result != BF16,
+            Operands::Tf32x3 => false,
+        };
+        let tile = if has_wide && self.roomy { Tile::of(size, terms, bytes) } else { NARROW };
+        let kind = match (self.operands, self.unaligned, result == BF16) {
+            (Operands::Bf16, ..) if tile == WIDE => "bf16_wide",
+            (Operands::Bf16, ..) => "bf16",
+            (Operands::Tf32, ..) if tile == WIDE => "tf32_wide",
+            (Operands::Tf32, false, false) => "tf32",
+            (Operands::Tf32, false, true) => "tf32_to_bf16",
+            (Operands::Tf32, true, false) => "tf32_unaligned",
+            (Operands::Tf32, true, true) => "tf32_unaligned_to_bf16",
+            (Operands::Tf32x3, false, _) => "tf32x3",
+            (Operands::Tf32x3, true, _) => "tf32x3_unaligned",
+        };
+        Launch { kind, tile, grid: tile.grid(size, terms, bytes) }
     }
 
     /// An uninitialized result with `channels` channels, for the kernels to write.
     pub(super) fn tensor<T: Float>(&self, gpu: &'static Gpu, channels: usize, layout: Layout) -> TensorOf<T> {
-        self.result::<T>(channels).0.tensor(gpu, layout)
+        self.result::<T>(channels).tensor(gpu, layout)
     }
 
     fn pixels(&self) -> [usize; 2] {
@@ -176,10 +173,19 @@ impl Plan {
     }
 }
 
-/// The workspace for partial results of `numel` elements each, if the grid uses split-K.
-fn partial<T: Float>(gpu: &'static Gpu, numel: usize, grid: &Grid) -> Option<TensorOf<T>> {
-    let splits = grid.blocks[2] as usize;
-    (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
+/// A kernel variant, its tile and its grid.
+struct Launch {
+    kind: &'static str,
+    tile: Tile,
+    grid: Grid,
+}
+
+impl Launch {
+    /// The workspace for partial results of `numel` elements each, if the grid uses split-K.
+    fn partial<T: Float>(&self, gpu: &'static Gpu, numel: usize) -> Option<TensorOf<T>> {
+        let splits = self.grid.blocks[1] as usize;
+        (splits > 1).then(|| gpu.tensor(Layout::contiguous(Shape::from([splits, numel]))))
+    }
 }
 
 /// y = x ∗ w + b; all in the formats of the plan. If requested, y's channel statistics are attached to it, except with
@@ -193,12 +199,13 @@ pub(super) fn forward<T: Float>(
     stats: bool,
 ) {
     let s = &plan.s;
-    let grid = plan.grid(plan.pixels()[1], s.o as usize, (s.kernel[0] * s.kernel[1] * s.c) as usize);
-    let partial = partial(gpu, y.numel(), &grid);
-    let stats = (stats && partial.is_none())
-        .then(|| ChannelStats::new::<T>(gpu, *y.layout(), grid.blocks[0] as usize, TILE[0]));
+    let (pixels, stored) = (plan.pixels()[1], plan.result::<T>(s.o as usize));
+    let launch = plan.launch(stored, [pixels, s.o as usize], (s.kernel[0] * s.kernel[1] * s.c) as usize);
+    let partial = launch.partial(gpu, y.numel());
+    let rows = launch.tile.rows;
+    let stats =
+        (stats && partial.is_none()).then(|| ChannelStats::new::<T>(gpu, *y.layout(), pixels.div_ceil(rows), rows));
     let bias = bias.map(TensorOf::contiguous);
-    let (stored, kind) = plan.result::<T>(s.o as usize);
     let (to, [from, weight]) = (stored.address(y), [x, w].map(|x| plan.stored::<T>().address(x)));
     let bias = bias.as_ref().map_or(0, address);
     let to_partial = partial.as_ref().map_or(0, address);
@@ -207,7 +214,7 @@ pub(super) fn forward<T: Float>(
     // split, and two sums per channel for each tile.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_partial, &to_stats, &from, &weight, &bias, s];
-        gpu.launch(plan.family(), ("conv_forward", kind), grid, arguments);
+        gpu.launch(plan.family(), ("conv_forward", launch.kind), launch.grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, y, None, &partial, (bias, 1, s.o as usize));
@@ -220,16 +227,16 @@ pub(super) fn forward<T: Float>(
 /// dx from dy and w; all in the formats of the plan.
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
-    let grid = plan.grid(plan.pixels()[0], s.c as usize, (s.kernel[0] * s.kernel[1] * s.o) as usize);
-    let partial = partial(gpu, dx.numel(), &grid);
-    let (stored, kind) = plan.result::<T>(s.c as usize);
+    let stored = plan.result::<T>(s.c as usize);
+    let launch = plan.launch(stored, [plan.pixels()[0], s.c as usize], (s.kernel[0] * s.kernel[1] * s.o) as usize);
+    let partial = launch.partial(gpu, dx.numel());
     let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
     // SAFETY: dy, w and dx are dense and have the convolution's shapes; the grid covers dx; there is a partial result for
     // each split.
     unsafe {
         let arguments: [&dyn Argument; 5] = [&to, &to_partial, &from, &weight, s];
-        gpu.launch(plan.family(), ("conv_input_gradient", kind), grid, arguments);
+        gpu.launch(plan.family(), ("conv_input_gradient", launch.kind), launch.grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, dx, None, &partial, (0, 0, 1));
@@ -249,11 +256,12 @@ pub(super) fn weight_gradient<T: Float>(
     let (length, outputs) = ((s.kernel[0] * s.kernel[1] * s.c) as usize, s.o as usize);
     // The sums are an additional row of the result. If that needs another row of tiles and the sums are long, a separate
     // kernel is faster.
-    let fits = !length.is_multiple_of(TILE[0]) || plan.pixels()[1] <= FEW_PIXELS;
+    let fits = !length.is_multiple_of(ROWS) || plan.pixels()[1] <= FEW_PIXELS;
     let sums = (sums && fits).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
-    let grid = plan.grid(length + usize::from(sums.is_some()), outputs, plan.pixels()[1]);
+    let rows = length + usize::from(sums.is_some());
+    let launch = plan.launch(Stored(T::NAME), [rows, outputs], plan.pixels()[1]);
     let numel = dw.numel() + sums.as_ref().map_or(0, TensorOf::numel);
-    let partial: Option<TensorOf<T>> = partial(gpu, numel, &grid);
+    let partial: Option<TensorOf<T>> = launch.partial(gpu, numel);
     let (to, to_sums, apart) = match &partial {
         Some(partial) => (address(partial), address(partial) + (dw.numel() * size_of::<T>()) as u64, numel as i64),
         None => (address(dw), sums.as_ref().map_or(0, address), 0),
@@ -264,7 +272,7 @@ pub(super) fn weight_gradient<T: Float>(
     // result for each split.
     unsafe {
         let arguments: [&dyn Argument; 7] = [&to, &to_sums, &apart, &from_dy, &from_x, &ones, s];
-        gpu.launch(plan.family(), ("conv_weight_gradient", plan.kind()), grid, arguments);
+        gpu.launch(plan.family(), ("conv_weight_gradient", launch.kind), launch.grid, arguments);
     }
     if let Some(partial) = partial {
         add_splits(gpu, dw, sums.as_ref(), &partial, (0, 0, 1));

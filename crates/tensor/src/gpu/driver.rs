@@ -33,6 +33,8 @@ pub struct DeviceReport {
     pub memory: usize,
     /// The number of multiprocessors.
     pub multiprocessors: usize,
+    /// The shared memory of a multiprocessor in bytes.
+    pub shared_memory: usize,
     /// Why chainrule cannot use it, and what to do; `None` if it can.
     pub unusable: Option<String>,
 }
@@ -125,6 +127,7 @@ fn device(ordinal: c_int) -> Result<DeviceReport, DriverError> {
         // SAFETY: the device is the driver's own.
         memory: unsafe { result::device::total_mem(device) }?,
         multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
+        shared_memory: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR)? as usize,
         unusable,
     })
 }

@@ -10,6 +10,9 @@ use cudarc::driver::{result, sys};
 
 use super::heap::lock;
 
+/// The dynamic shared memory that every kernel may have.
+const DEFAULT_SHARED: u32 = 48 << 10;
+
 /// The loaded kernels.
 #[derive(Default)]
 pub(super) struct Functions(Mutex<Loaded>);
@@ -24,12 +27,13 @@ struct Loaded {
 unsafe impl Send for Functions {}
 
 impl Functions {
-    /// Kernel `name_kind` of a family, loaded at the first call; or the failed operation and its error.
+    /// Kernel `name_kind` of a family, which uses this much dynamic shared memory, loaded at the first call; or the failed
+    /// operation and its error.
     pub(super) fn get(
         &self,
         family: Family,
-        name: &'static str,
-        kind: &'static str,
+        (name, kind): (&'static str, &'static str),
+        shared: u32,
     ) -> Result<sys::CUfunction, (String, DriverError)> {
         let mut loaded = lock(&self.0);
         if let Some(&function) = loaded.functions.get(&(family, name, kind)) {
@@ -44,9 +48,24 @@ impl Functions {
         // SAFETY: the module is loaded and never unloaded.
         let function = unsafe { result::module::get_function(module, symbol) };
         let function = function.map_err(|error| (format!("finding kernel {name}_{kind}"), error))?;
+        if shared > DEFAULT_SHARED {
+            reserve(function, shared).map_err(|error| (format!("reserving shared memory for {name}_{kind}"), error))?;
+        }
         loaded.functions.insert((family, name, kind), function);
         Ok(function)
     }
+}
+
+/// Permits a kernel more than the default shared memory.
+fn reserve(function: sys::CUfunction, shared: u32) -> Result<(), DriverError> {
+    use sys::CUfunction_attribute as Attribute;
+    // As much of the memory that is divided between shared memory and L1 as possible, so that several blocks fit.
+    let carveout = (Attribute::CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, 100);
+    for (attribute, value) in [(Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared as i32), carveout] {
+        // SAFETY: the function is the driver's own.
+        unsafe { result::function::set_function_attribute(function, attribute, value) }?;
+    }
+    Ok(())
 }
 
 /// Loads a family of kernels into the context of this thread.

@@ -100,7 +100,12 @@ impl Gpu {
         // SAFETY: the block's step parameters are where the kernel writes.
         unsafe {
             let arguments: [&dyn Argument; 3] = [&self.step_block.parameters(), &steps, &rate];
-            self.launch(Family::Optimizer, ("set", "step_parameters"), Grid { blocks: [1; 3], threads: 32 }, arguments);
+            self.launch(
+                Family::Optimizer,
+                ("set", "step_parameters"),
+                Grid { blocks: [1; 3], threads: 32, shared: 0 },
+                arguments,
+            );
         }
     }
 }

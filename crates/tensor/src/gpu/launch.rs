@@ -37,11 +37,13 @@ unsafe impl Argument for i64 {}
 // SAFETY: an unsigned char.
 unsafe impl Argument for u8 {}
 
-/// The numbers of blocks and of threads per block.
+/// The numbers of blocks and of threads per block, and the bytes of a block's dynamic shared memory, which are the same for
+/// all launches of a kernel.
 #[derive(Clone, Copy)]
 pub(crate) struct Grid {
     pub(crate) blocks: [u32; 3],
     pub(crate) threads: u32,
+    pub(crate) shared: u32,
 }
 
 impl Grid {
@@ -52,7 +54,7 @@ impl Grid {
 
     /// `n` blocks of the default number of threads.
     pub(crate) fn blocks(n: usize) -> Self {
-        Self { blocks: [n as u32, 1, 1], threads: THREADS }
+        Self { blocks: [n as u32, 1, 1], threads: THREADS, shared: 0 }
     }
 }
 
@@ -85,14 +87,15 @@ impl Gpu {
             return;
         }
         let _lock = self.enter();
-        let function = self.functions.get(family, name, kind);
+        let function = self.functions.get(family, (name, kind), grid.shared);
         let function = function.unwrap_or_else(|(what, error)| self.check(&what, Err(error)));
         let mut pointers = arguments.map(|argument| std::ptr::from_ref(argument).cast::<c_void>().cast_mut());
         let [x, y, z] = grid.blocks;
         self.counters.launches.fetch_add(1, Ordering::Relaxed);
         // SAFETY: promised by the caller; the driver copies the arguments before it returns.
-        let started =
-            unsafe { result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), 0, self.stream, &mut pointers) };
+        let started = unsafe {
+            result::launch_kernel(function, (x, y, z), (grid.threads, 1, 1), grid.shared, self.stream, &mut pointers)
+        };
         if let Err(error) = started {
             panic!("{self}: launching kernel {name}_{kind} failed: {}", describe(error));
         }
