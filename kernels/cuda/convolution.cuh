@@ -95,48 +95,78 @@ template <class T> struct Filters {
   }
 };
 
-// t / divisor by a multiplication, exact for t · divisor < 2³¹.
-struct Divisor {
-  uint32_t divisor, factor;
+// The input gradient of a strided convolution in phases. Along an axis, pixel r of x is in phase r mod stride; tap p reaches it
+// only if r + padding − p · dilation is a multiple of the stride, the same for all pixels of a phase. So each phase is the
+// gradient of a convolution with stride 1, of every step-th tap, and no product with zeros is computed.
+//
+// step is stride / g and apart is dilation / g, where g is their greatest common divisor; one of each for an axis. There are no
+// phases without a pixel: `count` is at most the length of the axis.
+struct Phases {
+  int step[2], apart[2], count[2];
+};
 
-  DEVICE explicit Divisor(uint32_t divisor) : divisor(divisor), factor(0x80000000u / divisor + 1) {}
-  // -1 if t is negative or not a multiple.
-  DEVICE int quotient(int t) const {
-    const uint32_t quotient = __umulhi((uint32_t)t * 2, factor);
-    return t >= 0 && quotient * divisor == (uint32_t)t ? (int)quotient : -1;
+// A phase along one axis: its pixels are first, first + stride, …; its taps are tap, tap + step, …. Pixel i gets from tap t
+// element i + shift − t · apart of dy.
+struct Phase {
+  int first, pixels, tap, taps, step, shift, apart;
+
+  DEVICE Phase(int first, int length, int kernel, int stride, int padding, int dilation, int step, int apart)
+      : first(first), pixels((length - first + stride - 1) / stride), tap(0), step(step), apart(apart) {
+    const int reach = first + padding, end = min(step, kernel);
+    while (tap < end && (reach - tap * dilation) % stride != 0) tap++;
+    taps = tap < end ? (kernel - tap + step - 1) / step : 0;
+    shift = (reach - tap * dilation) / stride;
   }
 };
 
-// A of the input gradient: rows are pixels of x, K runs over (p, q, o), elements are those of dy to which the pixel
-// contributed through this tap.
+// The phases of a tile along both axes.
+struct TilePhase {
+  Phase down, right;
+  bool all; // there is no other phase
+
+  DEVICE TilePhase(int phase, const Convolution& s, const Phases& p)
+      : down(phase / p.count[1], s.h, s.kh, s.stride[0], s.padding[0], s.dilation[0], p.step[0], p.apart[0]),
+        right(phase % p.count[1], s.w, s.kw, s.stride[1], s.padding[1], s.dilation[1], p.step[1], p.apart[1]),
+        all(p.count[0] * p.count[1] == 1) {}
+  DEVICE int pixels(const Convolution& s) const { return s.n * down.pixels * right.pixels; }
+  DEVICE int terms(const Convolution& s) const { return down.taps * right.taps * s.o; }
+  // The index in x of the phase's pixel.
+  DEVICE int in_x(int pixel, const Convolution& s) const {
+    if (all) return pixel;
+    const int row = pixel / right.pixels, image = row / down.pixels;
+    return (image * s.h + (row - image * down.pixels) * s.stride[0] + down.first) * s.w +
+           (pixel - row * right.pixels) * s.stride[1] + right.first;
+  }
+};
+
+// A of the input gradient: rows are the pixels of x in a phase, K runs over (p, q, o) with the phase's taps, elements are those
+// of dy to which the pixel contributed through this tap.
 template <class T> struct GradientPatches {
   using Element = T;
   template <class Shape> using Tile = AlongK<T, A<Shape>>;
   using K = Odometer;
   struct Line {
-    int image, bottom, right; // in dy for stride 1, at the first tap
+    int corner, bottom, right; // the element of dy at the first tap, possibly outside: its offset and its coordinates
   };
   const T* base;
   const Convolution& s;
-  Divisor stride_0, stride_1;
+  const TilePhase& phase;
 
-  DEVICE GradientPatches(const T* dy, const Convolution& s)
-      : base(dy), s(s), stride_0(s.stride[0]), stride_1(s.stride[1]) {}
   DEVICE Line line(int pixel) const {
-    const int row = pixel / s.w, image = row / s.h;
-    const int bottom = pixel < s.n * s.h * s.w ? row - image * s.h + s.padding[0] : FAR_OUT;
-    return {image, bottom, pixel - row * s.w + s.padding[1]};
+    const int row = pixel / phase.right.pixels, image = row / phase.down.pixels;
+    const int bottom = row - image * phase.down.pixels + phase.down.shift;
+    const int right = pixel - row * phase.right.pixels + phase.right.shift;
+    return {((image * s.oh + bottom) * s.ow + right) * s.o, pixel < phase.pixels(s) ? bottom : FAR_OUT, right};
   }
-  DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
+  DEVICE K k(int first, int step) const { return Odometer(first, step, max(phase.right.taps, 1), s.o); }
   DEVICE bool find(const Line& line, const K& k, const T*& from) const {
-    const int row = stride_0.quotient(line.bottom - k.high * s.dilation[0]);
-    const int column = stride_1.quotient(line.right - k.middle * s.dilation[1]);
-    from = base + (((line.image * s.oh + row) * s.ow + column) * s.o + k.low);
-    return k.high < s.kh && within(row, s.oh) && within(column, s.ow);
+    const int up = k.high * phase.down.apart, left = k.middle * phase.right.apart;
+    from = base + (line.corner + (k.low - (up * s.ow + left) * s.o));
+    return k.high < phase.down.taps && within(line.bottom - up, s.oh) && within(line.right - left, s.ow);
   }
 };
 
-// B of the input gradient: columns are input channels, K runs over (p, q, o).
+// B of the input gradient: columns are input channels, K runs over (p, q, o) with the phase's taps.
 template <class T> struct FilterChannels {
   using Element = T;
   template <class Shape> using Tile = AcrossK<T, B<Shape>>;
@@ -144,12 +174,14 @@ template <class T> struct FilterChannels {
   using Line = int;
   const T* base;
   const Convolution& s;
+  const TilePhase& phase;
 
   DEVICE Line line(int channel) const { return channel; }
-  DEVICE K k(int first, int step) const { return Odometer(first, step, s.kw, s.o); }
+  DEVICE K k(int first, int step) const { return Odometer(first, step, max(phase.right.taps, 1), s.o); }
   DEVICE bool find(const Line& channel, const K& k, const T*& from) const {
-    from = base + (((k.low * s.kh + k.high) * s.kw + k.middle) * s.c + channel);
-    return k.high < s.kh && channel < s.c;
+    const int p = phase.down.tap + k.high * phase.down.step, q = phase.right.tap + k.middle * phase.right.step;
+    from = base + (((k.low * s.kh + p) * s.kw + q) * s.c + channel);
+    return k.high < phase.down.taps && channel < s.c;
   }
 };
 

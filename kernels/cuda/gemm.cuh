@@ -290,15 +290,17 @@ DEVICE void multiply(typename Shape::Sums& sums, LoaderA a, LoaderB b, int steps
   cp_wait<0>();
 }
 
-// Calls visit(row, column, left, right) for each pair of adjacent elements in a row of the tile.
+// This thread has rows own_row(0), …, own_row(ROWS - 1) of the tile, and in each of them pairs of adjacent columns.
+template <class Shape> constexpr int ROWS = Shape::WARP_M / 8;
+template <class Shape> constexpr int PAIRS = Shape::WARP_N / 8;
+template <class Shape> DEVICE int own_row(int i) { return Shape::warp_row() + i * 8 + ((threadIdx.x & 31) >> 2); }
+template <class Shape> DEVICE int own_column(int j) { return Shape::warp_column() + j * 8 + (threadIdx.x & 3) * 2; }
+
+// Calls visit(row, column, left, right) for each pair.
 template <class Shape, class Visit> DEVICE void for_each_pair(typename Shape::Sums& sums, Visit visit) {
-  const int lane = threadIdx.x & 31;
 #pragma unroll
-  for (int i = 0; i < Shape::WARP_M / 16; i++)
+  for (int i = 0; i < ROWS<Shape>; i++)
 #pragma unroll
-    for (int j = 0; j < Shape::WARP_N / 8; j++)
-#pragma unroll
-      for (int half = 0; half < 2; half++)
-        visit(Shape::warp_row() + i * 16 + half * 8 + (lane >> 2), Shape::warp_column() + j * 8 + (lane & 3) * 2,
-              sums[i][j][half * 2], sums[i][j][half * 2 + 1]);
+    for (int j = 0; j < PAIRS<Shape>; j++)
+      visit(own_row<Shape>(i), own_column<Shape>(j), sums[i / 2][j][i % 2 * 2], sums[i / 2][j][i % 2 * 2 + 1]);
 }

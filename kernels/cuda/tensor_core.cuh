@@ -5,6 +5,7 @@
 //                     M               N     K
 //   forward           pixels of y     o     (p, q, c)
 //   input gradient    pixels of x     c     (p, q, o)
+//                     of a phase
 //   weight gradient   (p, q, c)       o     pixels of y
 //                     and the bias
 //
@@ -18,15 +19,16 @@
 #include "convolution.cuh"
 #include "moments.cuh"
 
-// This block's tile of a result with `columns` columns.
+// This block's tile of a result with `columns` columns, or of one of several such results, whose tiles alternate.
 template <class Shape> struct Place {
-  int tile, row, column; // the tile's row of tiles, and its first row and column
+  int result, tile, row, column; // the tile's result, its row of tiles there, and its first row and column
 
-  DEVICE explicit Place(int columns) {
-    const int tiles = (columns + Shape::N - 1) / Shape::N;
-    tile = blockIdx.x / tiles;
+  DEVICE explicit Place(int columns, int results = 1) {
+    const int tiles = (columns + Shape::N - 1) / Shape::N, across = blockIdx.x / tiles;
+    tile = across / results;
+    result = across - tile * results;
     row = tile * Shape::M;
-    column = (blockIdx.x - tile * tiles) * Shape::N;
+    column = (blockIdx.x - across * tiles) * Shape::N;
   }
 };
 
@@ -56,14 +58,22 @@ struct Unaligned {
   static DEVICE void store(uint16_t* to, float left, float right, bool) { store_pair(to, left, right); }
 };
 
-// Writes the tile to a result of rows × columns.
-template <class Access, class Shape, class T>
-DEVICE void store(T* to, typename Shape::Sums& sums, const Place<Shape>& place, int rows, int columns) {
-  for_each_pair<Shape>(sums, [&](int i, int j, float left, float right) {
-    const int row = place.row + i, column = place.column + j;
-    if (row < rows && column < columns)
-      Access::store(to + (int64_t)row * columns + column, left, right, column + 1 < columns);
-  });
+// Writes the tile's first `rows` rows to a result with `columns` columns, row i to its row in_result(i).
+template <class Access, class Shape, class T, class InResult>
+DEVICE void store(T* to, typename Shape::Sums& sums, const Place<Shape>& place, int rows, int columns,
+                  InResult in_result) {
+#pragma unroll
+  for (int i = 0; i < ROWS<Shape>; i++) {
+    const int row = own_row<Shape>(i);
+    if (row >= rows) break;
+    T* const line = to + (int64_t)in_result(row) * columns;
+#pragma unroll
+    for (int j = 0; j < PAIRS<Shape>; j++) {
+      const int column = place.column + own_column<Shape>(j);
+      if (column < columns)
+        Access::store(line + column, sums[i / 2][j][i % 2 * 2], sums[i / 2][j][i % 2 * 2 + 1], column + 1 < columns);
+    }
+  }
 }
 
 // Computes this split's share of the `terms` of each sum.
@@ -83,27 +93,33 @@ DEVICE void forward(Out* y, float* partials, float* moments, const T* x, const T
   const Place<Shape> place(s.o);
   const int pixels = s.n * s.oh * s.ow;
   multiply_share<Mode, Access>(sums, place, Patches<T>{x, s}, Filters<T>{w, s}, s.kh * s.kw * s.c);
-  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.o), sums, place, pixels, s.o);
+  const auto in_y = [&](int i) { return place.row + i; };
+  const int rows = pixels - place.row;
+  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.o), sums, place, rows, s.o, in_y);
   if (bias)
     for_each_pair<Shape>(sums, [&](int, int j, float& left, float& right) {
       const int o = place.column + j;
       left += o < s.o ? bias[o] : 0.0f;
       right += o + 1 < s.o ? bias[o + 1] : 0.0f;
     });
-  store<Access>(y, sums, place, pixels, s.o);
+  store<Access>(y, sums, place, rows, s.o, in_y);
   if (moments)
-    write_moments<Out, Shape>(moments, sums, pixels - place.row, place.tile, steps_for(pixels, Shape::M), place.column,
-                              s.o);
+    write_moments<Out, Shape>(moments, sums, rows, place.tile, steps_for(pixels, Shape::M), place.column, s.o);
 }
 
 template <class Mode, class Access, class Shape, class Out, class T>
-DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, const Convolution& s) {
+DEVICE void input_gradient(Out* dx, float* partials, const T* dy, const T* w, const Convolution& s, const Phases& phases) {
   typename Shape::Sums sums = {};
-  const Place<Shape> place(s.c);
-  const int pixels = s.n * s.h * s.w;
-  multiply_share<Mode, Access>(sums, place, GradientPatches<T>{dy, s}, FilterChannels<T>{w, s}, s.kh * s.kw * s.o);
-  if (partials) return store<Access>(partial_result(partials, (int64_t)pixels * s.c), sums, place, pixels, s.c);
-  store<Access>(dx, sums, place, pixels, s.c);
+  const Place<Shape> place(s.c, phases.count[0] * phases.count[1]);
+  const TilePhase phase(place.result, s, phases);
+  const int rows = phase.pixels(s) - place.row;
+  if (rows <= 0) return;
+  multiply_share<Mode, Access>(sums, place, GradientPatches<T>{dy, s, phase}, FilterChannels<T>{w, s, phase},
+                               phase.terms(s));
+  const auto in_dx = [&](int i) { return phase.in_x(place.row + i, s); };
+  const int64_t numel = (int64_t)s.n * s.h * s.w * s.c;
+  if (partials) return store<Access>(partial_result(partials, numel), sums, place, rows, s.c, in_dx);
+  store<Access>(dx, sums, place, rows, s.c, in_dx);
 }
 
 // Split i writes dw, and optionally db, at an offset of i · `apart`.
@@ -135,8 +151,8 @@ DEVICE void weight_gradient(float* dw, float* db, int64_t apart, const T* dy, co
     forward<Mode, Access, Shape>(y, partials, moments, x, w, bias, s);                                                 \
   }                                                                                                                    \
   KERNEL(BOUNDS(blocks), conv_input_gradient_##kind, Out* dx, float* partials, const Mode::Element* dy,                        \
-         const Mode::Element* w, Convolution s) {                                                                      \
-    input_gradient<Mode, Access, Shape>(dx, partials, dy, w, s);                                                       \
+         const Mode::Element* w, Convolution s, Phases phases) {                                                       \
+    input_gradient<Mode, Access, Shape>(dx, partials, dy, w, s, phases);                                               \
   }
 #define PRODUCTS(blocks, kind, Mode, Access, Shape)                                                                    \
   RESULTS(blocks, kind, Mode, Access, Shape, Mode::Element)                                                            \

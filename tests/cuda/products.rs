@@ -77,6 +77,38 @@ fn convolutions(tolerance: f64) {
     }
 }
 
+/// The shape of x, that of w, stride, padding and dilation.
+type Strided = ([usize; 4], [usize; 4], [usize; 2], [usize; 2], [usize; 2]);
+const STRIDED: [Strided; 10] = [
+    ([3, 8, 9, 7], [16, 8, 3, 3], [2, 2], [1, 1], [1, 1]),
+    // Rows and columns that no tap reaches: of a filter smaller than the stride, and of taps that the stride skips.
+    ([2, 8, 11, 10], [8, 8, 2, 3], [3, 2], [0, 1], [1, 2]),
+    ([2, 8, 12, 13], [8, 8, 3, 2], [4, 3], [2, 1], [2, 3]),
+    ([1, 8, 15, 14], [8, 8, 4, 5], [6, 4], [5, 6], [4, 3]),
+    ([3, 8, 10, 11], [8, 8, 3, 1], [4, 5], [0, 0], [1, 1]),
+    // Patches, and images smaller than the stride.
+    ([2, 8, 8, 8], [24, 8, 4, 4], [4, 4], [0, 0], [1, 1]),
+    ([5, 16, 2, 9], [8, 16, 3, 1], [3, 2], [2, 0], [1, 1]),
+    // Split-K, channels one by one, and more tiles than one along each axis.
+    ([1, 16, 5, 5], [256, 16, 3, 3], [2, 2], [1, 1], [1, 1]),
+    ([2, 3, 9, 8], [5, 3, 5, 3], [2, 3], [2, 1], [1, 2]),
+    ([5, 136, 10, 9], [24, 136, 3, 3], [2, 1], [1, 1], [1, 1]),
+];
+
+fn strided_input_gradients(tolerance: f64) {
+    for (salt, row) in (400..).step_by(10).zip(STRIDED) {
+        let (x, w, stride, padding, dilation) = row;
+        let options = Conv2dOptions { stride, padding, dilation, ..Conv2dOptions::default() };
+        let weight = random(salt, &w);
+        let y = Tensor::zeros(x).conv2d(&weight, None, options);
+        let dy = random(salt + 1, &y.shape());
+        let expected = dy.to_f64().conv2d_input_gradient(&weight.to_f64(), [x[2], x[3]], options);
+        let found = dy.to(GPU).conv2d_input_gradient(&weight.to(GPU), [x[2], x[3]], options);
+        let error = error(&found, &expected);
+        assert!(error < tolerance, "{row:?}: {error}");
+    }
+}
+
 fn matrices(tolerance: f64) {
     for (salt, [m, k, n]) in
         [[5, 8, 12], [70, 40, 72], [64, 784, 128], [3, 5, 7], [130, 600, 10]].into_iter().enumerate()
@@ -114,12 +146,14 @@ pub fn split_k() {
 /// 3×TF32 is nearly as accurate as f32.
 pub fn full() {
     convolutions(3e-6);
+    strided_input_gradients(3e-6);
     matrices(3e-6);
 }
 
 pub fn tf32() {
     set_precision(Precision::Tf32);
     convolutions(3e-3);
+    strided_input_gradients(3e-3);
     matrices(3e-3);
     let (a, b) = (random(1, &[64, 64]), random(2, &[64, 64]));
     let exact = a.to_f64().matmul(&b.to_f64());
@@ -131,6 +165,7 @@ pub fn tf32() {
 pub fn bf16() {
     set_precision(Precision::Bf16);
     convolutions(2e-2);
+    strided_input_gradients(2e-2);
     matrices(2e-2);
     let (a, b) = (random(1, &[64, 64]), random(2, &[64, 64]));
     let exact = a.to_f64().matmul(&b.to_f64());

@@ -41,9 +41,9 @@ pub(super) struct Sizes {
     pub(super) o: i32,
     pub(super) kernel: [i32; 2],
     pub(super) out: [i32; 2],
-    stride: [i32; 2],
+    pub(super) stride: [i32; 2],
     padding: [i32; 2],
-    dilation: [i32; 2],
+    pub(super) dilation: [i32; 2],
 }
 
 // SAFETY: the same fields of the same sizes in the same order.

@@ -7,6 +7,7 @@ mod bf16;
 mod images;
 mod multi_tensor;
 mod operand;
+mod phases;
 mod split_k;
 mod strided_index;
 mod tensor_core;

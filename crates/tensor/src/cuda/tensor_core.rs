@@ -10,8 +10,9 @@ use chainrule_kernels::Family;
 use super::bf16::{BF16, Stored};
 use super::copy::in_format;
 use super::images::Sizes;
+use super::phases::Phases;
 use super::split_k::add_splits;
-use super::tile::{NARROW, Tile, WIDE};
+use super::tile::{Extent, NARROW, Tile, WIDE};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, Grid};
@@ -129,17 +130,18 @@ impl Plan {
         if narrows && channels.is_multiple_of(2 * CHUNK) { BF16 } else { self.stored::<T>() }
     }
 
-    /// How a result of m × n elements, stored like this, is computed, each of its elements a sum of `terms` terms.
-    fn launch(&self, result: Stored, size: [usize; 2], terms: usize) -> Launch {
+    /// How results of m × n elements, stored like this, are computed, each element a sum of `terms` terms.
+    fn launch(&self, stored: Stored, results: usize, size: [usize; 2], terms: usize) -> Launch {
         let bytes = if matches!(self.operands, Operands::Bf16) { 2 } else { 4 };
+        let extent = Extent { results, size, terms, bytes };
         // The kernels that split their operands have no registers left for a larger tile, and the others are for small layers.
         let has_wide = match self.operands {
             Operands::Bf16 => true,
-            Operands::Tf32 => !self.unaligned && result != BF16,
+            Operands::Tf32 => !self.unaligned && stored != BF16,
             Operands::Tf32x3 => false,
         };
-        let tile = if has_wide && self.roomy { Tile::of(size, terms, bytes) } else { NARROW };
-        let kind = match (self.operands, self.unaligned, result == BF16) {
+        let tile = if has_wide && self.roomy { Tile::of(&extent) } else { NARROW };
+        let kind = match (self.operands, self.unaligned, stored == BF16) {
             (Operands::Bf16, ..) if tile == WIDE => "bf16_wide",
             (Operands::Bf16, ..) => "bf16",
             (Operands::Tf32, ..) if tile == WIDE => "tf32_wide",
@@ -150,7 +152,7 @@ impl Plan {
             (Operands::Tf32x3, false, _) => "tf32x3",
             (Operands::Tf32x3, true, _) => "tf32x3_unaligned",
         };
-        Launch { kind, tile, grid: tile.grid(size, terms, bytes) }
+        Launch { kind, tile, grid: tile.grid(&extent) }
     }
 
     /// An uninitialized result with `channels` channels, for the kernels to write.
@@ -200,7 +202,7 @@ pub(super) fn forward<T: Float>(
 ) {
     let s = &plan.s;
     let (pixels, stored) = (plan.pixels()[1], plan.result::<T>(s.o as usize));
-    let launch = plan.launch(stored, [pixels, s.o as usize], (s.kernel[0] * s.kernel[1] * s.c) as usize);
+    let launch = plan.launch(stored, 1, [pixels, s.o as usize], (s.kernel[0] * s.kernel[1] * s.c) as usize);
     let partial = launch.partial(gpu, y.numel());
     let rows = launch.tile.rows;
     let stats =
@@ -228,14 +230,15 @@ pub(super) fn forward<T: Float>(
 pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy, w]: [&TensorOf<T>; 2], plan: &Plan) {
     let s = &plan.s;
     let stored = plan.result::<T>(s.c as usize);
-    let launch = plan.launch(stored, [plan.pixels()[0], s.c as usize], (s.kernel[0] * s.kernel[1] * s.o) as usize);
+    let phases = Phases::new(s);
+    let launch = plan.launch(stored, phases.count(), [Phases::pixels(s), s.c as usize], phases.terms(s));
     let partial = launch.partial(gpu, dx.numel());
     let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
     // SAFETY: dy, w and dx are dense and have the convolution's shapes; the grid covers dx; there is a partial result for
     // each split.
     unsafe {
-        let arguments: [&dyn Argument; 5] = [&to, &to_partial, &from, &weight, s];
+        let arguments: [&dyn Argument; 6] = [&to, &to_partial, &from, &weight, s, &phases];
         gpu.launch(plan.family(), ("conv_input_gradient", launch.kind), launch.grid, arguments);
     }
     if let Some(partial) = partial {
@@ -259,7 +262,7 @@ pub(super) fn weight_gradient<T: Float>(
     let fits = !length.is_multiple_of(ROWS) || plan.pixels()[1] <= FEW_PIXELS;
     let sums = (sums && fits).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
     let rows = length + usize::from(sums.is_some());
-    let launch = plan.launch(Stored(T::NAME), [rows, outputs], plan.pixels()[1]);
+    let launch = plan.launch(Stored(T::NAME), 1, [rows, outputs], plan.pixels()[1]);
     let numel = dw.numel() + sums.as_ref().map_or(0, TensorOf::numel);
     let partial: Option<TensorOf<T>> = launch.partial(gpu, numel);
     let (to, to_sums, apart) = match &partial {

@@ -29,16 +29,26 @@ pub(super) struct Tile {
 pub(super) const NARROW: Tile = Tile { rows: 128, columns: 64, depth: 2, stages: 3 };
 pub(super) const WIDE: Tile = Tile { rows: 128, columns: 128, depth: 4, stages: 3 };
 
+/// The results that a launch computes: their number, the rows and columns of each, and the terms of each element and their
+/// size.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    pub(super) results: usize,
+    pub(super) size: [usize; 2],
+    pub(super) terms: usize,
+    pub(super) bytes: usize,
+}
+
 impl Tile {
-    /// The tile for a result of m × n elements, each a sum of `terms` terms of `bytes` bytes.
+    /// The tile for these results.
     ///
     /// A wide tile reads 1.5 times less from L2 per product, which is what limits a narrow one, but half of it is unused by 64
     /// columns, and two blocks of it, which hide each other's latencies, occupy all registers of a multiprocessor. Therefore
     /// there must be blocks for most of a large GPU's 132.
-    pub(super) fn of(size: [usize; 2], terms: usize, bytes: usize) -> Self {
+    pub(super) fn of(extent: &Extent) -> Self {
         let suits = match forced() {
             Some(wide) => wide,
-            None => size[1] > NARROW.columns && WIDE.tiles(size) * WIDE.splits(size, terms, bytes) >= BUSY / 2,
+            None => extent.size[1] > NARROW.columns && WIDE.tiles(extent) * WIDE.splits(extent) >= BUSY / 2,
         };
         if suits { WIDE } else { NARROW }
     }
@@ -48,14 +58,15 @@ impl Tile {
         self.stages * (self.rows + self.columns) * (self.depth * 32 + 16)
     }
 
-    fn tiles(&self, [m, n]: [usize; 2]) -> usize {
-        m.div_ceil(self.rows) * n.div_ceil(self.columns)
+    fn tiles(&self, extent: &Extent) -> usize {
+        let [m, n] = extent.size;
+        extent.results * m.div_ceil(self.rows) * n.div_ceil(self.columns)
     }
 
     /// Into how many shares the sums are divided: the number for which a GPU that runs `BUSY` blocks at a time needs the fewest
     /// steps.
-    fn splits(&self, size: [usize; 2], terms: usize, bytes: usize) -> usize {
-        let (tiles, steps) = (self.tiles(size), terms.div_ceil(self.depth * 32 / bytes));
+    fn splits(&self, extent: &Extent) -> usize {
+        let (tiles, steps) = (self.tiles(extent), extent.terms.div_ceil(self.depth * 32 / extent.bytes));
         let most = (steps * self.depth / MIN_DEPTH).min((BUSY / tiles).max(FEW)).max(1);
         let cost = |splits: usize| {
             let added = if splits > 1 { PARTIAL * tiles * splits } else { 0 };
@@ -66,9 +77,9 @@ impl Tile {
         steps.div_ceil(steps.div_ceil(best))
     }
 
-    /// The grid (tiles, splits) for a result of m × n elements.
-    pub(super) fn grid(&self, size: [usize; 2], terms: usize, bytes: usize) -> Grid {
-        let (tiles, splits) = (self.tiles(size), self.splits(size, terms, bytes));
+    /// The grid (tiles, splits) for these results.
+    pub(super) fn grid(&self, extent: &Extent) -> Grid {
+        let (tiles, splits) = (self.tiles(extent), self.splits(extent));
         Grid { blocks: [tiles as u32, splits as u32, 1], threads: THREADS, shared: self.shared() as u32 }
     }
 }
@@ -92,8 +103,9 @@ mod tests {
     #[test]
     fn large_products_with_many_columns_have_wide_tiles() {
         let found = |size, terms| {
-            let tile = Tile::of(size, terms, 2);
-            (tile == WIDE, tile.grid(size, terms, 2).blocks)
+            let extent = Extent { results: 1, size, terms, bytes: 2 };
+            let tile = Tile::of(&extent);
+            (tile == WIDE, tile.grid(&extent).blocks)
         };
         // Forward: 64, 128 and 512 output channels.
         assert_eq!(found([512 * 32 * 32, 64], 576), (false, [4096, 1, 1]));
@@ -108,7 +120,10 @@ mod tests {
 
     #[test]
     fn small_products_have_narrow_tiles_and_short_sums_are_not_split() {
-        let found = |size, terms| (Tile::of(size, terms, 4) == WIDE, NARROW.grid(size, terms, 4).blocks);
+        let found = |size, terms| {
+            let extent = Extent { results: 1, size, terms, bytes: 4 };
+            (Tile::of(&extent) == WIDE, NARROW.grid(&extent).blocks)
+        };
         assert_eq!(found([64, 10], 128), (false, [1, 1, 1]));
         assert_eq!(found([64, 1000], 512), (false, [16, 4, 1]));
         assert_eq!(found([72, 8], 50_176), (false, [1, 242, 1]));
