@@ -57,7 +57,7 @@ template <class T> struct Patches {
   using Element = T;
   template <class Shape> using Tile = AlongK<T, A<Shape>>;
   using K = Odometer;
-  struct Line {
+  struct __align__(16) Line {
     int corner, top, left; // the pixel under the first tap, possibly outside: its offset and its coordinates
   };
   const T* base;
@@ -73,7 +73,7 @@ template <class T> struct Patches {
   DEVICE bool find(const Line& line, const K& k, const T*& from) const {
     const int down = k.high * s.dilation[0], right = k.middle * s.dilation[1];
     from = base + (line.corner + ((down * s.w + right) * s.c + k.low));
-    return k.high < s.kh && within(line.top + down, s.h) && within(line.left + right, s.w);
+    return (k.high < s.kh) & within(line.top + down, s.h) & within(line.left + right, s.w);
   }
 };
 
@@ -91,7 +91,7 @@ template <class T> struct Filters {
   DEVICE bool find(const Line& o, const K& k, const T*& from) const {
     const int length = s.kh * s.kw * s.c;
     from = base + (o * length + k.index);
-    return o < s.o && k.index < length;
+    return (o < s.o) & (k.index < length);
   }
 };
 
@@ -145,7 +145,7 @@ template <class T> struct GradientPatches {
   using Element = T;
   template <class Shape> using Tile = AlongK<T, A<Shape>>;
   using K = Odometer;
-  struct Line {
+  struct __align__(16) Line {
     int corner, bottom, right; // the element of dy at the first tap, possibly outside: its offset and its coordinates
   };
   const T* base;
@@ -162,7 +162,7 @@ template <class T> struct GradientPatches {
   DEVICE bool find(const Line& line, const K& k, const T*& from) const {
     const int up = k.high * phase.down.apart, left = k.middle * phase.right.apart;
     from = base + (line.corner + (k.low - (up * s.ow + left) * s.o));
-    return k.high < phase.down.taps && within(line.bottom - up, s.oh) && within(line.right - left, s.ow);
+    return (k.high < phase.down.taps) & within(line.bottom - up, s.oh) & within(line.right - left, s.ow);
   }
 };
 
@@ -181,7 +181,7 @@ template <class T> struct FilterChannels {
   DEVICE bool find(const Line& channel, const K& k, const T*& from) const {
     const int p = phase.down.tap + k.high * phase.down.step, q = phase.right.tap + k.middle * phase.right.step;
     from = base + (((k.low * s.kh + p) * s.kw + q) * s.c + channel);
-    return k.high < phase.down.taps && channel < s.c;
+    return (k.high < phase.down.taps) & (channel < s.c);
   }
 };
 
@@ -209,7 +209,7 @@ template <class T> struct PatchPixels {
     const int row = k.middle * s.stride[0] + line.top, column = k.low * s.stride[1] + line.left;
     const bool one = line.channel < 0;
     from = one ? ones : base + (((k.high * s.h + row) * s.w + column) * s.c + line.channel);
-    return k.high < s.n && (one || (within(row, s.h) && within(column, s.w)));
+    return (k.high < s.n) & (one | (within(row, s.h) & within(column, s.w)));
   }
 };
 
@@ -226,6 +226,6 @@ template <class T> struct GradientPixels {
   DEVICE K k(int first, int step) const { return {first, step}; }
   DEVICE bool find(const Line& o, const K& pixel, const T*& from) const {
     from = base + (pixel.index * s.o + o);
-    return pixel.index < s.n * s.oh * s.ow && o < s.o;
+    return (pixel.index < s.n * s.oh * s.ow) & (o < s.o);
   }
 };

@@ -22,8 +22,10 @@ template <int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH_, int STAGES_> str
   static constexpr int WARPS_ALONG_M = M / WARP_M, WARPS_ALONG_N = N / WARP_N;
   static_assert(WARPS_ALONG_M * WARPS_ALONG_N * 32 == TILE_THREADS, "each warp has a part");
   template <class T> static constexpr int K = DEPTH * STEP_K<T>;
-  // The bytes of shared memory, where both operands have the longest lines, those along K.
-  static constexpr int BYTES = STAGES * (M + N) * (DEPTH * 32 + 16);
+  // The bytes of shared memory: the stages, where both operands have the longest lines, those along K; then, for many rows,
+  // what a source has precomputed for each.
+  static constexpr int STAGED = STAGES * (M + N) * (DEPTH * 32 + 16);
+  static constexpr int BYTES = STAGED + (M > 128 ? M * 16 : 0);
 
   // A warp's operands of one step of K in blocks of 16 rows of A or columns of B, and its part of the result.
   typedef uint32_t BlocksA[WARP_M / 16][4];
@@ -36,6 +38,8 @@ template <int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH_, int STAGES_> str
 using Narrow = Shape<128, 64, 64, 32, 2, 3>;
 // Half the reads of L2 and shared memory for a product. A stage's lines along K are the 128 bytes of a cache line.
 using Wide = Shape<128, 128, 64, 64, 4, 3>;
+// For few columns.
+using Tall = Shape<256, 64, 64, 64, 4, 2>;
 
 // An operand is as wide as the tile. Four 8×8 matrices (8×4 for floats) are loaded at once; these functions say which of
 // them are lower in the span and which are further along K. The four of A form one operand of an instruction, those of B
@@ -138,25 +142,50 @@ template <class Source_, class Shape, template <class, class> class Copies_> str
   using Tile = typename Source::template Tile<Shape>;
   using T = typename Source::Element;
   using Copies = Copies_<T, Tile>;
+  using Line = typename Source::Line;
+  // More lines than there are registers for are in shared memory, where threads share them.
+  static constexpr bool SHARED = Copies::SPANS > 8;
+  // Lines that are read at once, before any of their copies starts.
+  static constexpr int BATCH = Copies::SPANS < 4 ? Copies::SPANS : 4;
   Source source;
-  typename Source::Line line[Copies::SPANS];
   typename Source::K k;
+  Line own[SHARED ? 1 : Copies::SPANS];
 
+  // To be followed by a barrier.
   DEVICE Loader(Source source, int first_span, int first_k)
       : source(source), k(source.k(first_k + Copies::k(), Copies::K_APART)) {
+    if constexpr (SHARED) {
+      for (int i = threadIdx.x; i < Tile::Operand::SPAN; i += TILE_THREADS) lines()[i] = source.line(first_span + i);
+    } else {
 #pragma unroll
-    for (int i = 0; i < Copies::SPANS; i++) line[i] = source.line(first_span + Copies::span() + i * Copies::SPAN_APART);
+      for (int i = 0; i < Copies::SPANS; i++) own[i] = source.line(first_span + Copies::span() + i * Copies::SPAN_APART);
+    }
+  }
+  static DEVICE Line* lines() {
+    static_assert(!SHARED || Shape::BYTES - Shape::STAGED >= Tile::Operand::SPAN * (int)sizeof(Line), "the host reserves it");
+    DYNAMIC_SHARED(room);
+    return (Line*)(room + Shape::STAGED);
+  }
+  DEVICE Line line(int i) const {
+    if constexpr (SHARED) return lines()[Copies::span() + i * Copies::SPAN_APART];
+    else return own[i];
   }
   // Starts the copies of the next step.
   DEVICE void fetch(T* tile, bool live) {
-    T* own = tile + Tile::at(Copies::span(), Copies::k());
+    T* to = tile + Tile::at(Copies::span(), Copies::k());
 #pragma unroll
     for (int j = 0; j < Copies::KS; j++) {
 #pragma unroll
-      for (int i = 0; i < Copies::SPANS; i++) {
-        const T* from;
-        const bool inside = source.find(line[i], k, from) && live;
-        Copies::copy(own + Tile::at(i * Copies::SPAN_APART, j * Copies::K_APART), from, inside);
+      for (int first = 0; first < Copies::SPANS; first += BATCH) {
+        Line lines[BATCH];
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) lines[i] = line(first + i);
+#pragma unroll
+        for (int i = 0; i < BATCH; i++) {
+          const T* from;
+          const bool inside = source.find(lines[i], k, from) & live;
+          Copies::copy(to + Tile::at((first + i) * Copies::SPAN_APART, j * Copies::K_APART), from, inside);
+        }
       }
       k.advance();
     }
@@ -266,7 +295,7 @@ DEVICE void multiply(typename Shape::Sums& sums, LoaderA a, LoaderB b, int steps
   using TileA = typename LoaderA::Tile;
   using TileB = typename LoaderB::Tile;
   constexpr int STAGES = Shape::STAGES, STAGE = TileA::SIZE + TileB::SIZE;
-  static_assert(STAGES * STAGE * sizeof(T) <= Shape::BYTES, "the host reserves as much");
+  static_assert(STAGES * STAGE * sizeof(T) <= Shape::STAGED, "the host reserves as much");
   DYNAMIC_SHARED(room);
   T* const stages = (T*)room;
   // Groups are committed even if there is nothing left to copy, so that the group count still tells what has arrived.
@@ -275,6 +304,7 @@ DEVICE void multiply(typename Shape::Sums& sums, LoaderA a, LoaderB b, int steps
     b.fetch(stages + stage * STAGE + TileA::SIZE, step < steps);
     cp_commit();
   };
+  if constexpr (LoaderA::SHARED || LoaderB::SHARED) __syncthreads();
 #pragma unroll
   for (int stage = 0; stage < STAGES - 1; stage++) begin(stage, stage);
   int now = 0;

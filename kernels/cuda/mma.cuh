@@ -13,6 +13,7 @@ DEVICE void ldmatrix_x4(uint32_t (&r)[4], const void* row) { cpu::ldmatrix_x4(r,
 DEVICE void ldmatrix_x4_transposed(uint32_t (&r)[4], const void* row) { cpu::ldmatrix_x4(r, true, row); }
 DEVICE void mma_bf16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { cpu::mma_bf16(d, a, b); }
 DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { cpu::mma_tf32(d, a, b); }
+DEVICE uint32_t to_bf16_pair(float left, float right) { return to_bf16(left) | (uint32_t)to_bf16(right) << 16; }
 DEVICE uint32_t to_tf32(float x) { return is_nan(x) ? 0x7fffffffu : (__float_as_uint(x) + 0x1000u) & 0xffffe000u; }
 
 #else
@@ -74,6 +75,13 @@ DEVICE void mma_tf32(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[
                "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Two floats rounded to bf16, `left` in the lower half, by one instruction.
+DEVICE uint32_t to_bf16_pair(float left, float right) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(right), "f"(left));
+  return pair;
 }
 
 // The nearest float with 10 bits of mantissa, ties away from zero.

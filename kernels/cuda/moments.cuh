@@ -2,10 +2,14 @@
 #pragma once
 #include "gemm.cuh"
 
-// A value rounded to its storage format.
-template <class T> DEVICE float stored(float x);
-template <> DEVICE float stored<float>(float x) { return x; }
-template <> DEVICE float stored<uint16_t>(float x) { return from_bf16(to_bf16(x)); }
+// Rounds two values to their storage format.
+template <class T> DEVICE void round_stored(float& left, float& right);
+template <> DEVICE void round_stored<float>(float&, float&) {}
+template <> DEVICE void round_stored<uint16_t>(float& left, float& right) {
+  const uint32_t pair = to_bf16_pair(left, right);
+  left = __uint_as_float(pair << 16);
+  right = __uint_as_float(pair & 0xffff0000u);
+}
 
 constexpr int LANES_ALONG_N = 4;
 
@@ -41,27 +45,28 @@ DEVICE void sum_columns(ColumnSums<Shape>& shared, const typename Shape::Sums& s
 template <class T, class Shape>
 DEVICE void write_moments(float* moments, typename Shape::Sums& sums, int rows, int tile, int tiles, int first_channel,
                           int channels) {
-  static_assert(Shape::WARPS_ALONG_M == 2, "both_warps adds two");
   static_assert(Shape::N <= TILE_THREADS, "a thread writes a column");
   __shared__ ColumnSums<Shape> values, errors, deviations;
-  const auto both_warps = [](const ColumnSums<Shape>& shared, int column) { return shared[0][column] + shared[1][column]; };
-  for_each_pair<Shape>(sums, [](int, int, float& left, float& right) {
-    left = stored<T>(left);
-    right = stored<T>(right);
-  });
+  const auto of_all_warps = [](const ColumnSums<Shape>& shared, int column) {
+    float sum = shared[0][column];
+#pragma unroll
+    for (int i = 1; i < Shape::WARPS_ALONG_M; i++) sum += shared[i][column];
+    return sum;
+  };
+  for_each_pair<Shape>(sums, [](int, int, float& left, float& right) { round_stored<T>(left, right); });
   rows = min(rows, Shape::M);
   sum_columns<Shape>(values, sums, rows, [](float value, int) { return value; });
   __syncthreads();
   float mean[Shape::WARP_N / LANES_ALONG_N];
 #pragma unroll
   for (int k = 0; k < Shape::WARP_N / LANES_ALONG_N; k++)
-    mean[k] = both_warps(values, Shape::warp_column() + k / 2 * 8 + (threadIdx.x & 3) * 2 + k % 2) / (float)rows;
+    mean[k] = of_all_warps(values, Shape::warp_column() + k / 2 * 8 + (threadIdx.x & 3) * 2 + k % 2) / (float)rows;
   sum_columns<Shape>(errors, sums, rows, [&](float value, int k) { return value - mean[k]; });
   sum_columns<Shape>(deviations, sums, rows, [&](float value, int k) { return (value - mean[k]) * (value - mean[k]); });
   __syncthreads();
   const int column = threadIdx.x, channel = first_channel + column;
   if (column >= Shape::N || channel >= channels) return;
-  const float error = both_warps(errors, column);
-  moments[(int64_t)tile * channels + channel] = both_warps(values, column) + error;
-  moments[(int64_t)(tiles + tile) * channels + channel] = both_warps(deviations, column) - error * (error / (float)rows);
+  const float error = of_all_warps(errors, column);
+  moments[(int64_t)tile * channels + channel] = of_all_warps(values, column) + error;
+  moments[(int64_t)(tiles + tile) * channels + channel] = of_all_warps(deviations, column) - error * (error / (float)rows);
 }

@@ -39,7 +39,7 @@ DEVICE float* partial_result(float* partials, int64_t numel) { return partials +
 
 DEVICE void store_pair(float* to, float left, float right) { *(float2*)to = {left, right}; }
 DEVICE void store_pair(uint16_t* to, float left, float right) {
-  *(uint32_t*)to = to_bf16(left) | (uint32_t)to_bf16(right) << 16;
+  *(uint32_t*)to = to_bf16_pair(left, right);
 }
 
 // Load and store by whole 16-byte chunks of channels; results are stored in pairs.

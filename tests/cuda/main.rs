@@ -47,11 +47,11 @@ const SMALL: &[&[(&str, &str)]] = &[&[("STANDIN_MEMORY", "8388608")]];
 const STAND_IN: &[&[(&str, &str)]] = &[&[("STANDIN_ORDER", "0")]];
 /// A kernel fails, and freeing memory asks the driver.
 const FAULT: &[&[(&str, &str)]] = &[&[("STANDIN_FAULT", "unary_f32"), ("CHAINRULE_POOL", "exact")]];
-/// All products that can have wide tiles have them, in any order of threads.
-const WIDE: &[&[(&str, &str)]] = &[
-    &[("CHAINRULE_TILES", "wide")],
-    &[("CHAINRULE_TILES", "wide"), ("STANDIN_ORDER", "1")],
-    &[("CHAINRULE_TILES", "wide"), ("STANDIN_GUARD", "1"), ("CHAINRULE_POOL", "exact")],
+/// All products that can have large tiles have them, in any order of threads.
+const LARGE: &[&[(&str, &str)]] = &[
+    &[("CHAINRULE_TILES", "large")],
+    &[("CHAINRULE_TILES", "large"), ("STANDIN_ORDER", "1")],
+    &[("CHAINRULE_TILES", "large"), ("STANDIN_GUARD", "1"), ("CHAINRULE_POOL", "exact")],
 ];
 const NO_DEVICE: &[&[(&str, &str)]] = &[&[("STANDIN_NO_DEVICE", "1")]];
 
@@ -70,9 +70,9 @@ const CASES: &[Case] = &[
     Case { name: "products with split-K", run: products::split_k, settings: ONCE },
     Case { name: "products tf32", run: products::tf32, settings: ORDERS },
     Case { name: "products bf16", run: products::bf16, settings: ORDERS },
-    Case { name: "products tf32 in wide tiles", run: products::tf32, settings: WIDE },
-    Case { name: "products bf16 in wide tiles", run: products::bf16, settings: WIDE },
-    Case { name: "channel stats in wide tiles", run: normalization::channel_stats, settings: WIDE },
+    Case { name: "products tf32 in large tiles", run: products::tf32, settings: LARGE },
+    Case { name: "products bf16 in large tiles", run: products::bf16, settings: LARGE },
+    Case { name: "channel stats in large tiles", run: normalization::channel_stats, settings: LARGE },
     Case { name: "batch norms", run: normalization::formats, settings: ORDERS },
     Case { name: "batch norms guarded", run: normalization::formats, settings: GUARDED },
     Case { name: "batch norms of large numbers", run: normalization::large_nearly_equal, settings: ONCE },

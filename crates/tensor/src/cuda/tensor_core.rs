@@ -12,7 +12,7 @@ use super::copy::in_format;
 use super::images::Sizes;
 use super::phases::Phases;
 use super::split_k::add_splits;
-use super::tile::{Extent, NARROW, Tile, WIDE};
+use super::tile::{Extent, NARROW, TALL, Tile, WIDE};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::gpu::launch::{Argument, Grid};
@@ -24,12 +24,12 @@ use crate::tensor::{TensorOf, address};
 
 /// The number of `f32` in a chunk of 16 bytes.
 const CHUNK: usize = 4;
-/// The rows of every tile.
+/// The rows of every tile of the weight gradient.
 const ROWS: usize = NARROW.rows;
 /// The maximum length of sums for which an additional row of tiles is cheap.
 const FEW_PIXELS: usize = 1024;
-/// Shared memory of a multiprocessor for two blocks with wide tiles, their epilogues' 3 KiB and the 1 KiB that each reserves.
-const TWO_WIDE: usize = 2 * (WIDE.shared() + (4 << 10));
+/// Shared memory of a multiprocessor for two blocks with large tiles, their epilogues' 3 KiB and the 1 KiB that each reserves.
+const TWO_LARGE: usize = 2 * (WIDE.shared() + (4 << 10));
 
 /// The precision of a GPU's products of `f32`. Sums are always accumulated in `f32`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(super) struct Plan {
     unaligned: bool,
     /// Whether results are stored as bf16 if their channels are whole chunks of bf16.
     bf16_results: bool,
-    /// Whether the GPU has room for wide tiles.
+    /// Whether the GPU has room for large tiles.
     roomy: bool,
 }
 
@@ -98,7 +98,7 @@ impl Plan {
             Precision::Tf32 | Precision::Bf16 => Operands::Tf32,
         };
         let (unaligned, bf16_results) = (!whole(CHUNK), precision() == Precision::Bf16);
-        let roomy = gpu.about.shared_memory >= TWO_WIDE;
+        let roomy = gpu.about.shared_memory >= TWO_LARGE;
         fits.then(|| Self { s: Sizes::new(conv), operands, unaligned, bf16_results, roomy })
     }
 
@@ -130,21 +130,24 @@ impl Plan {
         if narrows && channels.is_multiple_of(2 * CHUNK) { BF16 } else { self.stored::<T>() }
     }
 
-    /// How results of m × n elements, stored like this, are computed, each element a sum of `terms` terms.
-    fn launch(&self, stored: Stored, results: usize, size: [usize; 2], terms: usize) -> Launch {
+    /// How results of m × n elements, stored like this, are computed, each element a sum of `terms` terms; `has_tall` tells
+    /// whether there is a variant with tall tiles.
+    fn launch(&self, stored: Stored, has_tall: bool, results: usize, size: [usize; 2], terms: usize) -> Launch {
         let bytes = if matches!(self.operands, Operands::Bf16) { 2 } else { 4 };
         let extent = Extent { results, size, terms, bytes };
         // The kernels that split their operands have no registers left for a larger tile, and the others are for small layers.
-        let has_wide = match self.operands {
+        let has_large = match self.operands {
             Operands::Bf16 => true,
             Operands::Tf32 => !self.unaligned && stored != BF16,
             Operands::Tf32x3 => false,
         };
-        let tile = if has_wide && self.roomy { Tile::of(&extent) } else { NARROW };
+        let tile = if has_large && self.roomy { Tile::of(&extent, has_tall) } else { NARROW };
         let kind = match (self.operands, self.unaligned, stored == BF16) {
             (Operands::Bf16, ..) if tile == WIDE => "bf16_wide",
+            (Operands::Bf16, ..) if tile == TALL => "bf16_tall",
             (Operands::Bf16, ..) => "bf16",
             (Operands::Tf32, ..) if tile == WIDE => "tf32_wide",
+            (Operands::Tf32, ..) if tile == TALL => "tf32_tall",
             (Operands::Tf32, false, false) => "tf32",
             (Operands::Tf32, false, true) => "tf32_to_bf16",
             (Operands::Tf32, true, false) => "tf32_unaligned",
@@ -202,7 +205,7 @@ pub(super) fn forward<T: Float>(
 ) {
     let s = &plan.s;
     let (pixels, stored) = (plan.pixels()[1], plan.result::<T>(s.o as usize));
-    let launch = plan.launch(stored, 1, [pixels, s.o as usize], (s.kernel[0] * s.kernel[1] * s.c) as usize);
+    let launch = plan.launch(stored, true, 1, [pixels, s.o as usize], (s.kernel[0] * s.kernel[1] * s.c) as usize);
     let partial = launch.partial(gpu, y.numel());
     let rows = launch.tile.rows;
     let stats =
@@ -231,7 +234,7 @@ pub(super) fn input_gradient<T: Float>(gpu: &'static Gpu, dx: &TensorOf<T>, [dy,
     let s = &plan.s;
     let stored = plan.result::<T>(s.c as usize);
     let phases = Phases::new(s);
-    let launch = plan.launch(stored, phases.count(), [Phases::pixels(s), s.c as usize], phases.terms(s));
+    let launch = plan.launch(stored, true, phases.count(), [Phases::pixels(s), s.c as usize], phases.terms(s));
     let partial = launch.partial(gpu, dx.numel());
     let (to, [from, weight]) = (stored.address(dx), [dy, w].map(|x| plan.stored::<T>().address(x)));
     let to_partial = partial.as_ref().map_or(0, address);
@@ -262,7 +265,7 @@ pub(super) fn weight_gradient<T: Float>(
     let fits = !length.is_multiple_of(ROWS) || plan.pixels()[1] <= FEW_PIXELS;
     let sums = (sums && fits).then(|| gpu.tensor(Layout::contiguous(Shape::from(outputs))));
     let rows = length + usize::from(sums.is_some());
-    let launch = plan.launch(Stored(T::NAME), 1, [rows, outputs], plan.pixels()[1]);
+    let launch = plan.launch(Stored(T::NAME), false, 1, [rows, outputs], plan.pixels()[1]);
     let numel = dw.numel() + sums.as_ref().map_or(0, TensorOf::numel);
     let partial: Option<TensorOf<T>> = launch.partial(gpu, numel);
     let (to, to_sums, apart) = match &partial {

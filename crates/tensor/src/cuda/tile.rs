@@ -15,6 +15,8 @@ const MIN_DEPTH: usize = 16;
 const PARTIAL: usize = 8;
 /// The most splits beyond those that fill a large GPU once.
 const FEW: usize = 8;
+/// The minimum number of steps for which a large tile is worth its longer start and end.
+const MIN_LARGE_STEPS: usize = 4;
 
 /// A `Shape` of `gemm.cuh`: how a block computes a tile of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(super) struct Tile {
 
 pub(super) const NARROW: Tile = Tile { rows: 128, columns: 64, depth: 2, stages: 3 };
 pub(super) const WIDE: Tile = Tile { rows: 128, columns: 128, depth: 4, stages: 3 };
+pub(super) const TALL: Tile = Tile { rows: 256, columns: 64, depth: 4, stages: 2 };
 
 /// The results that a launch computes: their number, the rows and columns of each, and the terms of each element and their
 /// size.
@@ -40,22 +43,29 @@ pub(super) struct Extent {
 }
 
 impl Tile {
-    /// The tile for these results.
+    /// The tile for these results, of which the kernel has a narrow, a wide and maybe a tall one.
     ///
-    /// A wide tile reads 1.5 times less from L2 per product, which is what limits a narrow one, but half of it is unused by 64
-    /// columns, and two blocks of it, which hide each other's latencies, occupy all registers of a multiprocessor. Therefore
-    /// there must be blocks for most of a large GPU's 132.
-    pub(super) fn of(extent: &Extent) -> Self {
-        let suits = match forced() {
-            Some(wide) => wide,
-            None => extent.size[1] > NARROW.columns && WIDE.tiles(extent) * WIDE.splits(extent) >= BUSY / 2,
+    /// Reads limit a narrow tile: of L2, whose bandwidth allows 43 FLOP a byte times 5.5 TB/s in bf16, and of lines along K,
+    /// since its stages have half a cache line of each. A wide tile has 64 FLOP a byte and a tall one 51, and both have whole
+    /// lines. But two blocks occupy all registers of a multiprocessor, so there should be blocks for each of a large GPU's.
+    pub(super) fn of(extent: &Extent, has_tall: bool) -> Self {
+        let large = if extent.size[1] <= TALL.columns && has_tall { TALL } else { WIDE };
+        let suits = || {
+            2 * extent.size[1] > large.columns
+                && large.steps(extent) >= MIN_LARGE_STEPS
+                && large.tiles(extent) * large.splits(extent) >= BUSY / 2
         };
-        if suits { WIDE } else { NARROW }
+        if forced().unwrap_or_else(suits) { large } else { NARROW }
     }
 
     /// The bytes of shared memory that a block uses: `Shape::BYTES`.
     pub(super) const fn shared(&self) -> usize {
-        self.stages * (self.rows + self.columns) * (self.depth * 32 + 16)
+        let lines = if self.rows > 128 { self.rows * 16 } else { 0 };
+        self.stages * (self.rows + self.columns) * (self.depth * 32 + 16) + lines
+    }
+
+    fn steps(&self, extent: &Extent) -> usize {
+        extent.terms.div_ceil(self.depth * 32 / extent.bytes)
     }
 
     fn tiles(&self, extent: &Extent) -> usize {
@@ -66,7 +76,7 @@ impl Tile {
     /// Into how many shares the sums are divided: the number for which a GPU that runs `BUSY` blocks at a time needs the fewest
     /// steps.
     fn splits(&self, extent: &Extent) -> usize {
-        let (tiles, steps) = (self.tiles(extent), extent.terms.div_ceil(self.depth * 32 / extent.bytes));
+        let (tiles, steps) = (self.tiles(extent), self.steps(extent));
         let most = (steps * self.depth / MIN_DEPTH).min((BUSY / tiles).max(FEW)).max(1);
         let cost = |splits: usize| {
             let added = if splits > 1 { PARTIAL * tiles * splits } else { 0 };
@@ -84,12 +94,12 @@ impl Tile {
     }
 }
 
-/// `CHAINRULE_TILES=wide` or `narrow`: the tile of all products that can have either, to compare them.
+/// `CHAINRULE_TILES=large` or `small`: the tiles of all products that can have either, to compare them.
 fn forced() -> Option<bool> {
     static FORCED: OnceLock<Option<bool>> = OnceLock::new();
     let read = || match std::env::var("CHAINRULE_TILES").ok()?.as_str() {
-        "wide" => Some(true),
-        "narrow" => Some(false),
+        "large" => Some(true),
+        "small" => Some(false),
         _ => None,
     };
     *FORCED.get_or_init(read)
@@ -99,34 +109,39 @@ fn forced() -> Option<bool> {
 mod tests {
     use super::*;
 
+    fn extent(size: [usize; 2], terms: usize, bytes: usize) -> Extent {
+        Extent { results: 1, size, terms, bytes }
+    }
+
     /// The convolutions of a ResNet-18 on CIFAR-10 with a batch of 512, in bf16.
     #[test]
-    fn large_products_with_many_columns_have_wide_tiles() {
-        let found = |size, terms| {
-            let extent = Extent { results: 1, size, terms, bytes: 2 };
-            let tile = Tile::of(&extent);
-            (tile == WIDE, tile.grid(&extent).blocks)
+    fn large_products_have_large_tiles() {
+        let found = |size, terms, has_tall| {
+            let extent = extent(size, terms, 2);
+            let tile = Tile::of(&extent, has_tall);
+            (tile, tile.grid(&extent).blocks)
         };
-        // Forward: 64, 128 and 512 output channels.
-        assert_eq!(found([512 * 32 * 32, 64], 576), (false, [4096, 1, 1]));
-        assert_eq!(found([512 * 16 * 16, 128], 1152), (true, [1024, 1, 1]));
-        assert_eq!(found([512 * 4 * 4, 512], 4608), (true, [256, 1, 1]));
-        // Weight gradients: 128 and 512 channels.
-        assert_eq!(found([1152, 128], 512 * 16 * 16), (true, [9, 28, 1]));
-        assert_eq!(found([4608, 512], 512 * 4 * 4), (true, [144, 3, 1]));
-        // Two blocks and their sums fit in the shared memory of compute capability 9.0.
-        assert_eq!((NARROW.shared(), WIDE.shared()), (46_080, 110_592));
+        // Forward: 64, 128 and 512 output channels, and a 1×1 convolution of 64 channels.
+        assert_eq!(found([512 * 32 * 32, 64], 576, true), (TALL, [2048, 1, 1]));
+        assert_eq!(found([512 * 16 * 16, 128], 1152, true), (WIDE, [1024, 1, 1]));
+        assert_eq!(found([512 * 4 * 4, 512], 4608, true), (WIDE, [256, 1, 1]));
+        assert_eq!(found([512 * 16 * 16, 128], 64, true), (NARROW, [2048, 1, 1]));
+        // Weight gradients: 64, 128 and 512 channels.
+        assert_eq!(found([576, 64], 512 * 32 * 32, false), (NARROW, [5, 51, 1]));
+        assert_eq!(found([1152, 128], 512 * 16 * 16, false), (WIDE, [9, 28, 1]));
+        assert_eq!(found([4608, 512], 512 * 4 * 4, false), (WIDE, [144, 3, 1]));
+        assert_eq!([NARROW, WIDE, TALL].map(|tile| tile.shared()), [46_080, 110_592, 96_256]);
     }
 
     #[test]
     fn small_products_have_narrow_tiles_and_short_sums_are_not_split() {
         let found = |size, terms| {
-            let extent = Extent { results: 1, size, terms, bytes: 4 };
-            (Tile::of(&extent) == WIDE, NARROW.grid(&extent).blocks)
+            let extent = extent(size, terms, 4);
+            (Tile::of(&extent, true), NARROW.grid(&extent).blocks)
         };
-        assert_eq!(found([64, 10], 128), (false, [1, 1, 1]));
-        assert_eq!(found([64, 1000], 512), (false, [16, 4, 1]));
-        assert_eq!(found([72, 8], 50_176), (false, [1, 242, 1]));
-        assert_eq!(found([100_000, 64], 576), (false, [782, 1, 1]));
+        assert_eq!(found([64, 10], 128), (NARROW, [1, 1, 1]));
+        assert_eq!(found([64, 1000], 512), (NARROW, [16, 4, 1]));
+        assert_eq!(found([72, 8], 50_176), (NARROW, [1, 242, 1]));
+        assert_eq!(found([100_000, 8], 576), (NARROW, [782, 1, 1]));
     }
 }
