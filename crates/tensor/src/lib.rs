@@ -40,10 +40,12 @@ pub use kernel::{
     SgdSlot, SgdStep, Tap, Unary,
 };
 pub use layout::Layout;
+pub use methods::positions;
 pub use parallel::{parallel_chunks, parallel_for, set_threads, threads, with_threads};
 pub use random::{Key, Purpose, Rng};
 pub use scalar::{Real, Scalar};
 pub use shape::{MAX_RANK, Shape};
+pub use shape_rules::arrange::PadMode;
 pub use shape_rules::{Conv2dOptions, Pool2dOptions, Window};
 pub use shared::Shared;
 pub use tensor::{Tensor, Tensor64, TensorOf};

@@ -3,6 +3,8 @@
 //! They return `Result`, so that a program that builds a net from user input can check it first. Ops panic with the same
 //! text.
 
+pub mod arrange;
+
 use crate::error::ShapeError;
 use crate::shape::Shape;
 

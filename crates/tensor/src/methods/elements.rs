@@ -147,12 +147,7 @@ impl<T: Element> TensorOf<T> {
     #[must_use]
     pub fn pad(&self, widths: &[(usize, usize)], value: T) -> Self {
         let shape = self.shape();
-        assert!(
-            widths.len() == shape.rank(),
-            "pad: {} widths for {} axes\n  x = {shape}\n  rule: one (before, after) per axis",
-            widths.len(),
-            shape.rank()
-        );
+        shape_rules::arrange::pad(shape, widths).or_panic();
         let wide: Vec<usize> = shape.iter().zip(widths).map(|(n, (before, after))| before + n + after).collect();
         let mut out = Self::full_on(self.device(), wide, value);
         out.assign_box(widths, self);

@@ -1,10 +1,12 @@
 //! The numeric methods of tensors: each checks its shapes with [`crate::shape_rules`] and calls its kernel.
 
 mod access;
+mod arrange;
 mod create;
 mod elements;
 mod float;
 mod image;
+pub mod positions;
 mod train;
 mod transfer;
 

@@ -6,6 +6,7 @@ use chainrule_tensor::TensorOf;
 use crate::row::Row;
 use layers::{images, losses, normalizations, products};
 use numbers::{indexing, reductions, views};
+use rearranging::rearranging;
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
 macro_rules! row {
@@ -23,6 +24,7 @@ macro_rules! row {
 mod large;
 mod layers;
 mod numbers;
+mod rearranging;
 
 pub use large::large;
 pub use numbers::{arithmetic, functions};
@@ -47,7 +49,7 @@ fn sigmoid(x: f64) -> f64 {
 /// All ops, with inputs small enough to check whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
-    let layers = [products(), images(), normalizations(), losses()];
+    let layers = [rearranging(), products(), images(), normalizations(), losses()];
     numbers.into_iter().chain(layers).flatten().collect()
 }
 
@@ -68,6 +70,13 @@ pub fn batched() -> Vec<Row> {
         "upsample_nearest2d",
         "log_softmax",
         "batch_norm at inference",
+        "split, in reverse order",
+        "roll",
+        "flip",
+        "unfold",
+        "index_select",
+        "masked_fill",
+        "tril",
     ];
     let mut rows = all();
     rows.retain(|row| names.contains(&row.name));
