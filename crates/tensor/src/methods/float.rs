@@ -3,7 +3,7 @@
 use super::{check_index, keep, marks, outside};
 use crate::element::Float;
 use crate::error::OrPanic;
-use crate::kernel::{Binary, FloatKernels, Unary};
+use crate::kernel::{Binary, Compare, FloatKernels, Unary};
 use crate::shape::Shape;
 use crate::shape_rules;
 use crate::tensor::TensorOf;
@@ -82,6 +82,35 @@ impl<T: Float> TensorOf<T> {
         let sum = centered(&centered(self)).unary(Unary::Square).sum(axes, keepdim);
         let count = self.numel() as f64 / sum.numel().max(1) as f64;
         sum.unary(Unary::Div((count - correction as f64).max(0.0)))
+    }
+
+    /// The standard deviation along some axes: the root of [`var`](Self::var).
+    ///
+    /// # Panics
+    /// If an axis is out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn std(&self, axes: &[isize], correction: usize, keepdim: bool) -> Self {
+        self.var(axes, correction, keepdim).unary(Unary::Sqrt)
+    }
+
+    /// `ln Σ exp(x)` along some axes (negative axes count from the last, none means all), without overflow: `m + ln Σ exp(x −
+    /// m)`, where m is the maximum, or 0 if that is infinite. −∞ of no elements.
+    ///
+    /// # Panics
+    /// If an axis is out of range.
+    #[track_caller]
+    #[must_use]
+    pub fn logsumexp(&self, axes: &[isize], keepdim: bool) -> Self {
+        if self.numel() == 0 {
+            return self.sum(axes, keepdim).unary(Unary::Log);
+        }
+        let (max, zero) = (self.max(axes, true), Self::scalar(T::ZERO));
+        let infinite = max.unary(Unary::Abs).compare(Compare::Equal, &Self::scalar(T::HIGHEST));
+        let max = zero.select(&infinite, &max);
+        let sum = self.binary(Binary::Sub, &max).unary(Unary::Exp).sum(axes, true);
+        let marked = marks("logsumexp", self.shape(), axes);
+        keep(sum.unary(Unary::Log).binary(Binary::Add, &max), &marked, keepdim)
     }
 
     /// The adjoint of [`gather`](Self::gather): adds this tensor at `index` along an axis to zeros of `shape`.

@@ -6,7 +6,9 @@ mod create;
 mod elements;
 mod float;
 mod image;
+mod order;
 pub mod positions;
+mod scan;
 mod train;
 mod transfer;
 

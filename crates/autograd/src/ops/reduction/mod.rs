@@ -1,5 +1,10 @@
-//! Sums, means and maxima along axes.
+//! Sums, products, norms, extremes and running sums along axes.
 
 pub(super) mod channel_sum;
+mod cumsum;
+mod logsumexp;
 mod max;
+mod norm;
+mod order;
+mod product;
 mod sum;

@@ -77,7 +77,7 @@ impl<T: Float> VarOf<T> {
 
 /// The axes that a reduction runs over.
 #[track_caller]
-fn reduced<T: Float>(op: &str, x: &VarOf<T>, axes: &[isize]) -> Vec<usize> {
+pub(super) fn reduced<T: Float>(op: &str, x: &VarOf<T>, axes: &[isize]) -> Vec<usize> {
     let shape = x.shape();
     if axes.is_empty() {
         return (0..shape.rank()).collect();

@@ -7,6 +7,7 @@ use crate::row::Row;
 use layers::{images, losses, normalizations, products};
 use numbers::{indexing, reductions, views};
 use rearranging::rearranging;
+use statistics::statistics;
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
 macro_rules! row {
@@ -25,6 +26,7 @@ mod large;
 mod layers;
 mod numbers;
 mod rearranging;
+mod statistics;
 
 pub use large::large;
 pub use numbers::{arithmetic, functions};
@@ -49,7 +51,7 @@ fn sigmoid(x: f64) -> f64 {
 /// All ops, with inputs small enough to check whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
-    let layers = [rearranging(), products(), images(), normalizations(), losses()];
+    let layers = [rearranging(), statistics(), products(), images(), normalizations(), losses()];
     numbers.into_iter().chain(layers).flatten().collect()
 }
 
@@ -77,6 +79,10 @@ pub fn batched() -> Vec<Row> {
         "index_select",
         "masked_fill",
         "tril",
+        "cumsum",
+        "cumprod",
+        "prod",
+        "norm 2",
     ];
     let mut rows = all();
     rows.retain(|row| names.contains(&row.name));
