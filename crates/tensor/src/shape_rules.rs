@@ -51,22 +51,26 @@ pub fn axis(op: &str, shape: Shape, axis: isize) -> Result<usize, ShapeError> {
     }
 }
 
-/// `(…, M, K) · (…, K, N) → (…, M, N)`, leading axes broadcast.
+/// `(…, M, K) · (…, K, N) → (…, M, N)`, leading axes broadcast. A vector (K) on the left is a row, on the right a column,
+/// and the result has no such axis, as `torch.matmul` and `np.matmul`.
 ///
 /// # Errors
-/// If an operand has fewer than two axes, K differs or the leading axes do not broadcast.
+/// If an operand has no axes, K differs or the leading axes do not broadcast.
 pub fn matmul(a: Shape, b: Shape) -> Rule {
-    let text = |what: String| format!("matmul: {what}\n  a (…,M,K) = {a}\n  b (…,K,N) = {b}\n  rule: a.K == b.K");
-    if a.rank() < 2 || b.rank() < 2 {
-        return fail(text("both operands need at least two axes".into()));
+    let text = |what: String| {
+        format!("matmul: {what}\n  a (…,M,K) = {a}\n  b (…,K,N) = {b}\n  rule: a.K == b.K; a vector is (K)")
+    };
+    if a.rank() == 0 || b.rank() == 0 {
+        return fail(text("both operands need at least one axis".into()));
     }
-    let (m, k) = (a[a.rank() - 2], a[a.rank() - 1]);
-    let (k2, n) = (b[b.rank() - 2], b[b.rank() - 1]);
-    if k != k2 {
-        return fail(text(format!("inner dimensions differ, a has K = {k}, b has K = {k2}")));
+    let (rows, k) = a.split_at(a.rank() - 1);
+    let (k2, columns) = if b.rank() == 1 { (b[0], &b[..0]) } else { (b[b.rank() - 2], &b[b.rank() - 1..]) };
+    if k[0] != k2 {
+        return fail(text(format!("inner dimensions differ, a has K = {}, b has K = {k2}", k[0])));
     }
-    let batch = broadcast("matmul", Shape::new(&a[..a.rank() - 2]), Shape::new(&b[..b.rank() - 2]))?;
-    Ok(Shape::new(&[&*batch, &[m, n]].concat()))
+    let (lead, rows) = rows.split_at(rows.len().saturating_sub(1));
+    let batch = broadcast("matmul", Shape::new(lead), Shape::new(&b[..b.rank().saturating_sub(2)]))?;
+    Ok(Shape::new(&[&*batch, rows, columns].concat()))
 }
 
 /// `x (N, I) · w (O, I)ᵀ + b (O) → (N, O)`.

@@ -133,7 +133,8 @@ impl<T: Float> TensorOf<T> {
         T::scatter_add(self, axis, index, shape)
     }
 
-    /// The matrix product of the last two axes; leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N).
+    /// The matrix product of the last two axes; leading axes broadcast: (…,M,K) · (…,K,N) → (…,M,N). A vector on either
+    /// side is a row or a column without its axis: (K) · (K) → (), (K) · (…,K,N) → (…,N), (…,M,K) · (K) → (…,M).
     ///
     /// # Panics
     /// If the shapes do not match.
@@ -145,6 +146,11 @@ impl<T: Float> TensorOf<T> {
             return T::matmul(self, b);
         }
         let shape = shape_rules::matmul(*left, *right).or_panic();
+        if left.rank() == 1 || right.rank() == 1 {
+            let a = if left.rank() == 1 { self.unsqueeze(0) } else { self.clone() };
+            let b = if right.rank() == 1 { b.unsqueeze(1) } else { b.clone() };
+            return a.matmul(&b).reshape(shape);
+        }
         let lead = &shape[..shape.rank() - 2];
         let widen = |x: &Self| {
             let s = x.shape();

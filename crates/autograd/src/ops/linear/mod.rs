@@ -1,4 +1,6 @@
 //! Matrix products.
 
 mod affine;
+mod einsum;
+mod equation;
 mod matmul;

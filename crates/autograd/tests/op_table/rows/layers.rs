@@ -11,31 +11,6 @@ const CONV: Conv2dOptions = Conv2dOptions { stride: [2, 1], padding: [1, 2], dil
 const GROUPED: Conv2dOptions = Conv2dOptions { stride: [1, 2], padding: [0, 1], dilation: [1, 1], groups: 2 };
 const POOL: Pool2dOptions = Pool2dOptions { kernel: [3, 3], stride: [2, 2], padding: [1, 1], count_include_pad: false };
 
-pub fn products() -> Vec<Row> {
-    vec![
-        row!("matmul", [[3, 4], [4, 2]], WIDE, |x| x[0].matmul(&x[1]), |x| r::matmul(&x[0], &x[1])),
-        row!("matmul of vectors", [[1, 5], [5, 1]], WIDE, |x| x[0].matmul(&x[1]), |x| r::matmul(&x[0], &x[1])),
-        row!("matmul, batches", [[2, 1, 2, 3], [3, 3, 2]], WIDE, |x| x[0].matmul(&x[1]), |x| {
-            let plane =
-                |t: &Tensor64, lead: &[usize]| lead.iter().fold(t.clone(), |t, &i| t.narrow(0, i..i + 1).squeeze(0));
-            r::indices(&[2, 3])
-                .iter()
-                .flat_map(|i| r::matmul(&plane(&x[0], &[i[0], 0]), &plane(&x[1], &[i[1]])))
-                .collect()
-        }),
-        row!("linear", [[3, 4], [2, 4], [2]], WIDE, |x| x[0].linear(&x[1], Some(&x[2])), |x| {
-            r::zip(
-                &[Tensor64::from_slice(&r::matmul(&x[0], &x[1].transpose(0, 1)), [3, 2]), x[2].clone()],
-                &[3, 2],
-                |a, b| a + b,
-            )
-        }),
-        row!("linear without bias", [[1, 3], [5, 3]], WIDE, |x| x[0].linear(&x[1], None), |x| {
-            r::matmul(&x[0], &x[1].transpose(0, 1))
-        }),
-    ]
-}
-
 pub fn images() -> Vec<Row> {
     vec![
         row!("conv2d", [[2, 2, 4, 5], [3, 2, 3, 2], [3]], WIDE, |x| x[0].conv2d(&x[1], Some(&x[2]), CONV), |x| {

@@ -4,8 +4,9 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::TensorOf;
 
 use crate::row::Row;
-use layers::{images, losses, normalizations, products};
+use layers::{images, losses, normalizations};
 use numbers::{indexing, reductions, views};
+use products::products;
 use rearranging::rearranging;
 use statistics::statistics;
 
@@ -25,6 +26,7 @@ macro_rules! row {
 mod large;
 mod layers;
 mod numbers;
+mod products;
 mod rearranging;
 mod statistics;
 
@@ -51,8 +53,9 @@ fn sigmoid(x: f64) -> f64 {
 /// All ops, with inputs small enough to check whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
-    let layers = [rearranging(), statistics(), products(), images(), normalizations(), losses()];
-    numbers.into_iter().chain(layers).flatten().collect()
+    let composed = [rearranging(), statistics(), products()];
+    let layers = [images(), normalizations(), losses()];
+    numbers.into_iter().chain(composed).chain(layers).flatten().collect()
 }
 
 /// Ops that accept an empty batch; the batch is the first axis of the first input.
