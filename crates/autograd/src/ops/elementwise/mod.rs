@@ -5,6 +5,7 @@ pub(crate) mod arithmetic;
 mod circular;
 mod elementary;
 mod function;
+mod lerp;
 mod maximum;
 mod piecewise;
 mod rounding;

@@ -29,6 +29,7 @@ impl<T: Float> VarOf<T> {
     ///
     /// # Panics
     /// If the shapes do not broadcast.
+    #[doc(alias = "where")]
     #[track_caller]
     #[must_use]
     pub fn select(&self, mask: &TensorOf<u8>, other: &Self) -> Self {

@@ -201,6 +201,18 @@ pub fn indexing() -> Vec<Row> {
             }
             y
         }),
+        row!("lerp", [[2, 3], [3]], WIDE, |x| x[0].lerp(&x[1], 0.3) + x[0].lerp(&x[1], 0.8), |x| {
+            r::zip(x, &[2, 3], |a, b| 0.9 * a + 1.1 * b)
+        }),
+        row!("lerp_with", [[2, 3], [3], [2, 1]], (0.1, 0.9), |x| x[0].lerp_with(&x[1], &x[2]), |x| {
+            r::indices(&[2, 3])
+                .iter()
+                .map(|i| {
+                    let (a, b, w) = (x[0].at(i), x[1].at(&[i[1]]), x[2].at(&[i[0], 0]));
+                    a + w * (b - a)
+                })
+                .collect()
+        }),
         row!("select", [[2, 3], [3]], WIDE, |x| x[0].select(&beside(&x[0], [[1, 0, 1], [0, 0, 1]]), &x[1]), |x| {
             let mask = [[1, 0, 1], [0, 0, 1]];
             r::indices(&[2, 3])
