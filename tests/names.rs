@@ -4,6 +4,7 @@
 use std::fs;
 
 use chainrule::prelude::*;
+use chainrule::tensor::PadMode;
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/names.md");
 /// If this environment variable is set, the page is written instead of compared.
@@ -65,6 +66,8 @@ names! {
         x.minimum(y) => "minimum", "minimum";
         x.clamp(-1.0, 1.0) => "clamp", "clip";
         x.select(mask, y) => "where", "where";
+        x.lerp(y, 0.3) => "lerp by a number", "";
+        x.lerp_with(y, x) => "lerp", "";
     }
     "Activations" {
         x.relu() => "relu", "";
@@ -97,6 +100,26 @@ names! {
         x.max() => "max, amax", "max";
         x.max_axes(&[1], false) => "amax(dim=1)", "max(axis=1)";
         x.min() => "min, amin", "min";
+        x.prod() => "prod", "prod";
+        x.prod_axes(&[1], false) => "prod(dim=1)", "prod(axis=1)";
+        x.cumsum(0) => "cumsum", "cumsum";
+        x.cumprod(0) => "cumprod", "cumprod";
+        x.std(1) => "std(correction=1)", "std(ddof=1)";
+        x.std_axes(&[1], 0, false) => "std(dim=1)", "std(axis=1)";
+        x.norm(2.0) => "linalg.vector_norm", "linalg.norm";
+        x.norm_axes(1.0, &[1], false) => "linalg.vector_norm(dim=1)", "linalg.norm(axis=1)";
+        x.logsumexp(&[1], false) => "logsumexp", "scipy.special.logsumexp";
+        x.max_with_index(1, false) => "max(dim=1)", "";
+        x.min_with_index(1, false) => "min(dim=1)", "";
+        x.sort(1, false) => "sort(stable=True)", "sort";
+        x.value().argsort(1, false) => "argsort", "argsort";
+        x.value().argmax(1) => "argmax", "argmax";
+        x.value().argmin(1) => "argmin", "argmin";
+        x.value().topk(3, 1) => "topk", "";
+        mask.any(&[], false) => "any", "any";
+        mask.all(&[], false) => "all", "all";
+        mask.count_nonzero(&[]) => "count_nonzero", "count_nonzero";
+        labels.bincount(0) => "bincount", "bincount";
     }
     "Shapes and positions" {
         x.reshape([2, 3]) => "reshape, view", "reshape";
@@ -110,9 +133,32 @@ names! {
         x.slice(1, 4, 2, -2) => "", "x[:, 4:0:-2]";
         Var64::concat(&[x, y], 0) => "cat", "concatenate";
         x.gather(1, index) => "gather", "take_along_axis";
+        Var64::stack(&[x, y], 0) => "stack", "stack";
+        x.split(2, 0) => "split", "array_split";
+        x.split_with_sizes(&[1, 2], 0) => "split", "split";
+        x.chunk(3, 0) => "chunk", "array_split";
+        x.unbind(0) => "unbind", "";
+        x.repeat(&[2, 3]) => "repeat", "tile";
+        x.roll(&[1], &[0]) => "roll", "roll";
+        x.flip(&[0]) => "flip", "flip";
+        x.index_select(1, index) => "index_select", "take";
+        x.index(&[index, labels]) => "x[i]", "x[i]";
+        x.masked_fill(mask, 0.0) => "masked_fill", "putmask";
+        x.masked_select(mask) => "masked_select", "x[mask]";
+        x.scatter_add(1, index, [2, 3]) => "scatter_add", "add.at";
+        x.diagonal(0, 0, 1) => "diagonal", "diagonal";
+        x.tril(0) => "tril", "tril";
+        x.triu(0) => "triu", "triu";
+        Var64::meshgrid(&[x, y]) => "meshgrid(indexing=\"ij\")", "meshgrid(indexing=\"ij\")";
+        x.unfold(0, 3, 1) => "Tensor.unfold", "lib.stride_tricks.sliding_window_view";
+        x.pad(&[(1, 1)], 0.0) => "pad", "pad";
+        x.pad_with(&[(1, 1)], PadMode::Reflect) => "pad(mode=\"reflect\")", "pad(mode=\"reflect\")";
     }
     "Products and images" {
         x.matmul(y) => "@, matmul", "@, matmul";
+        x.dot(y) => "dot", "dot";
+        x.outer(y) => "outer", "outer";
+        Var64::einsum("ij,jk", &[x, y]) => "einsum", "einsum";
         x.linear(y, None) => "linear", "x @ w.T";
         x.conv2d(y, None, Conv2dOptions::padded(1)) => "conv2d", "";
         x.max_pool2d(2) => "max_pool2d", "";
