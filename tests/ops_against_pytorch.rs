@@ -67,11 +67,20 @@ fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
         count_include_pad: args["count_include_pad"].as_bool().unwrap_or(true),
     };
     let number = |key: &str| args[key].as_f64().expect("a number");
+    let ignored = || args["ignore_index"].as_i64().map(|label| label as i32);
     let cross_entropy = || CrossEntropy {
         weights: tensor(&args["weight"]),
         label_smoothing: number("label_smoothing"),
+        ignore_index: ignored(),
         reduction: reduction(args),
     };
+    let labels = || {
+        let mut shape = sizes(&case["shapes"]["x"]);
+        shape.remove(1);
+        let labels: Vec<i32> = numbers(&args["labels"]).into_iter().map(|label| label as i32).collect();
+        TensorOf::from_slice(&labels, shape)
+    };
+    let signs = || Var64::constant(Tensor64::from_slice(&numbers(&args["signs"]), sizes(&args["signs_shape"])));
     match case["op"].as_str().expect("an op") {
         "conv2d" => x.conv2d(&v["w"], v.get("b"), convolution()),
         "conv_transpose2d" => x.conv_transpose2d(&v["w"], v.get("b"), convolution(), pair(&args["output_padding"])),
@@ -81,12 +90,19 @@ fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
         "upsample_nearest2d" => x.upsample_nearest2d(pair(&args["output_size"])),
         "upsample_bilinear2d" => x.upsample_bilinear2d(pair(&args["output_size"]), args["align_corners"] == true),
         "batch_norm1d" | "batch_norm2d" => x.batch_norm(&v["w"], &v["b"], number("eps")).0,
-        "cross_entropy" => {
-            let mut shape = sizes(&case["shapes"]["x"]);
-            shape.remove(1);
-            let labels: Vec<i32> = numbers(&args["labels"]).into_iter().map(|label| label as i32).collect();
-            x.cross_entropy_with(&TensorOf::from_slice(&labels, shape), &cross_entropy())
-        }
+        "cross_entropy" => x.cross_entropy_with(&labels(), &cross_entropy()),
+        "nll" => x.nll_loss_with(
+            &labels(),
+            &NllLoss { weights: tensor(&args["weight"]), ignore_index: ignored(), reduction: reduction(args) },
+        ),
+        "l1" => x.l1_loss(&v["t"], reduction(args)),
+        "huber" => x.huber_loss(&v["t"], reduction(args), number("delta")),
+        "smooth_l1" => x.smooth_l1_loss(&v["t"], reduction(args), number("beta")),
+        "kl_div" => x.kl_div(&v["t"], reduction(args), args["log_target"] == true),
+        "hinge_embedding" => x.hinge_embedding_loss(&signs(), reduction(args), number("margin")),
+        "margin_ranking" => x.margin_ranking_loss(&v["w"], &signs(), reduction(args), number("margin")),
+        "cosine_embedding" => x.cosine_embedding_loss(&v["w"], &signs(), reduction(args), number("margin")),
+        "cosine_similarity" => x.cosine_similarity(&v["w"], number("dim") as isize, number("eps")),
         "soft_cross_entropy" => x.soft_cross_entropy_with(&v["t"], &cross_entropy()),
         "bce" => x.bce_loss(&v["t"], reduction(args)),
         "bce_with_logits" => match tensor(&args["pos_weight"]) {
@@ -152,5 +168,5 @@ fn values_and_gradients_agree_with_pytorch() {
         }
         compared += 1;
     }
-    assert_eq!((cases.len(), compared), (80, 78));
+    assert_eq!((cases.len(), compared), (135, 133));
 }

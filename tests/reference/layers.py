@@ -161,6 +161,87 @@ def losses():
     yield extremes("log_softmax", lambda x, t: F.log_softmax(x, 1), (2, 3), dict(axis=1), logits)
 
 
+def regressions():
+    """Losses of real-valued targets. t is a constant; w is the second input of those that compare two."""
+    shapes = {"x": (4, 3), "t": (4, 3)}
+    for reduction in ("mean", "sum", "none"):
+        args = dict(reduction=reduction, x_scale=2.0, x_shift=0.0, t_scale=0.7, t_shift=0.1)
+        yield case(f"l1, {reduction}", "l1", lambda x, t: F.l1_loss(x, t, reduction=reduction), shapes, args, fixed="t")
+        for delta in (0.5, 1.0):
+            run = lambda x, t: F.huber_loss(x, t, reduction=reduction, delta=delta)
+            yield case(f"huber, {reduction}, delta {delta}", "huber", run, shapes, dict(delta=delta, **args), fixed="t")
+            run = lambda x, t: F.smooth_l1_loss(x, t, reduction=reduction, beta=delta)
+            yield case(f"smooth_l1, {reduction}, beta {delta}", "smooth_l1", run, shapes, dict(beta=delta, **args), fixed="t")
+        for log_target in (False, True):
+            target = dict(t_scale=1.0, t_shift=-1.0) if log_target else dict(t_scale=0.5, t_shift=0.5)
+            args = dict(reduction=reduction, log_target=log_target, **target)
+            run = lambda x, t: F.kl_div(x, t, reduction=reduction, log_target=log_target)
+            yield case(f"kl_div, {reduction}{', log target' * log_target}", "kl_div", run, shapes, args, fixed="t")
+    errors = [0.5, -0.5, 0.0, 3.0, -3.0]
+    for op, f in (("l1", F.l1_loss), ("huber", lambda x, t, reduction: F.huber_loss(x, t, reduction=reduction, delta=0.5)),
+                  ("smooth_l1", lambda x, t, reduction: F.smooth_l1_loss(x, t, reduction=reduction, beta=0.5))):  # fmt: skip
+        args = dict(reduction="none", delta=0.5, beta=0.5)
+        yield extremes(op, lambda x, t: f(x, t, reduction="none"), (5,), args, errors, [0.0] * 5)
+    run = lambda x, t: F.kl_div(x, t, reduction="none")
+    yield extremes("kl_div", run, (3,), dict(reduction="none", log_target=False), [-1.0, -800.0, -2.0], [0.0, 1.0, 1e-300])
+
+
+def signs(shape):
+    """1 and -1 in turn, but not quite."""
+    i = torch.arange(torch.Size(shape).numel())
+    return torch.where((3 * i + 1) % 5 < 2, 1.0, -1.0).double().reshape(shape)
+
+
+def margins():
+    for reduction in ("mean", "sum", "none"):
+        for margin in (0.3, 1.0):
+            def loss(name, f, shapes, over, shift=0.0):
+                t = signs(over)
+                args = dict(reduction=reduction, margin=margin, signs=flat(t), signs_shape=list(over), x_scale=2.0, x_shift=shift)
+                run = lambda **inputs: f(*inputs.values(), t, margin=margin, reduction=reduction)
+                return case(f"{name}, {reduction}, margin {margin}", name, run, shapes, args)
+
+            yield loss("hinge_embedding", F.hinge_embedding_loss, {"x": (4, 3)}, (4, 3), shift=0.5)
+            yield loss("margin_ranking", F.margin_ranking_loss, {"x": (7,), "w": (7,)}, (7,))
+            if margin < 1:
+                yield loss("cosine_embedding", F.cosine_embedding_loss, {"x": (5, 3), "w": (5, 3)}, (5,))
+    for shape, dim in (((5, 3), 1), ((2, 3, 4), 1), ((2, 3, 4), -1)):
+        args = dict(dim=dim, eps=1e-8, x_scale=2.0, x_shift=0.1)
+        run = lambda x, w: F.cosine_similarity(x, w, dim=dim, eps=1e-8)
+        yield case(f"cosine_similarity of {len(shape)} axes along axis {dim}", "cosine_similarity", run, {"x": shape, "w": shape}, args)
+
+
+def likelihoods():
+    for shape, reduction, weighted, ignored in (
+        ((5, 4), "mean", False, None), ((5, 4), "mean", True, None), ((5, 4), "sum", True, 2), ((5, 4), "none", False, 1),
+        ((5, 4), "mean", False, 1), ((2, 3, 2, 3), "mean", True, -100), ((2, 3, 2, 3), "none", False, None),
+    ):  # fmt: skip
+        yield nll(shape, reduction, weighted, ignored)
+    for shape, reduction, weighted, smoothing, ignored in (
+        ((5, 4), "mean", False, 0.0, 1), ((5, 4), "mean", True, 0.1, 1), ((5, 4), "sum", True, 0.0, 2),
+        ((5, 4), "none", False, 0.3, 1), ((2, 3, 2, 3), "mean", True, 0.1, -100),
+    ):  # fmt: skip
+        yield cross_entropy(shape, reduction, weighted, smoothing, ignored)
+
+
+def nll(shape, reduction, weighted, ignored):
+    """Log-probabilities (N,C) with labels (N), or (N,C,H,W) with labels (N,H,W)."""
+    labels, weight = labels_of(shape, ignored), (torch.arange(shape[1]).double() + 1) / 2 if weighted else None
+    args = dict(reduction=reduction, weight=weight.tolist() if weighted else None, labels=labels.flatten().tolist(),
+                ignore_index=ignored)  # fmt: skip
+    run = lambda x: F.nll_loss(x, labels, weight, reduction=reduction, ignore_index=-100 if ignored is None else ignored)
+    parts = [f"{len(shape)} axes", reduction] + ["weights"] * weighted + [f"without {ignored}"] * (ignored is not None)
+    return case(f"nll, {', '.join(parts)}", "nll", run, {"x": shape}, args)
+
+
+def labels_of(shape, ignored=None):
+    """Labels (N,…) of x (N,C,…); every fourth is -100 if that is the ignored one."""
+    label_shape = shape[:1] + shape[2:]
+    i = torch.arange(torch.Size(label_shape).numel())
+    labels = (5 * i + 1) % shape[1]
+    return (torch.where(i % 4 == 2, -100, labels) if ignored == -100 else labels).reshape(label_shape)
+
+
 def extremes(op, f, shape, args, x, t=None):
     x_tensor = torch.tensor(x, dtype=torch.float64).reshape(shape).requires_grad_()
     y = f(x_tensor, None if t is None else torch.tensor(t, dtype=torch.float64).reshape(shape))
@@ -170,15 +251,18 @@ def extremes(op, f, shape, args, x, t=None):
             "y_shape": list(y.shape), "y": flat(y), "dx": flat(x_tensor.grad)}  # fmt: skip
 
 
-def cross_entropy(shape, reduction, weighted, smoothing):
+def cross_entropy(shape, reduction, weighted, smoothing, ignored=None):
     """Logits (N,C) with labels (N), or (N,C,H,W) with labels (N,H,W)."""
-    classes, label_shape = shape[1], shape[:1] + shape[2:]
-    labels = ((5 * torch.arange(torch.Size(label_shape).numel()) + 1) % classes).reshape(label_shape)
-    weight = (torch.arange(classes).double() + 1) / 2 if weighted else None
+    labels = labels_of(shape, ignored)
+    weight = (torch.arange(shape[1]).double() + 1) / 2 if weighted else None
     args = dict(reduction=reduction, weight=weight.tolist() if weighted else None, label_smoothing=smoothing,
                 labels=labels.flatten().tolist(), x_scale=3.0, x_shift=0.0)  # fmt: skip
-    run = lambda x: F.cross_entropy(x, labels, weight, reduction=reduction, label_smoothing=smoothing)
+    if ignored is not None:
+        args["ignore_index"] = ignored
+    run = lambda x: F.cross_entropy(x, labels, weight, reduction=reduction, label_smoothing=smoothing,
+                                    ignore_index=args.get("ignore_index", -100))  # fmt: skip
     parts = [f"{len(shape)} axes", reduction] + ["weights"] * weighted + ["smoothing"] * bool(smoothing)
+    parts += [f"without {ignored}"] * (ignored is not None)
     return case(f"cross_entropy, {', '.join(parts)}", "cross_entropy", run, {"x": shape}, args)
 
 
@@ -238,7 +322,10 @@ def derivative(f, x):
 
 
 def main():
-    cases = [*convolutions(), *pools_and_upsampling(), *batch_norms(), *losses(), *activations()]
+    cases = [
+        *convolutions(), *pools_and_upsampling(), *batch_norms(), *losses(), *regressions(), *margins(), *likelihoods(),
+        *activations(),
+    ]  # fmt: skip
     assert len({c["name"] for c in cases}) == len(cases), "two cases have one name"
     write_or_check(__file__, {"k": K}, cases)
 

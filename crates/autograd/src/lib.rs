@@ -48,7 +48,7 @@ pub use graph::{Operation, Rule, Tangent, TangentSource, Var, Var64, VarOf};
 pub use hooks::{map_records, watch_records};
 pub use internal::value::Value;
 pub use observer::Observer;
-pub use ops::{BatchStatistics, CrossEntropy, Reduction};
+pub use ops::{BatchStatistics, CrossEntropy, NllLoss, Reduction};
 pub use recording::{is_recording, no_grad};
 pub use scope::{Scope, scope, scope_with};
 

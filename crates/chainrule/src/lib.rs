@@ -24,7 +24,7 @@ pub use chainrule_tensor as tensor;
 /// The items that most programs use.
 pub mod prelude {
     pub use chainrule_autograd::{
-        CrossEntropy, Gradients, GradientsOf, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf, gradcheck,
+        CrossEntropy, Gradients, GradientsOf, NllLoss, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf, gradcheck,
         gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, scope, vjp,
     };
     pub use chainrule_nn::{

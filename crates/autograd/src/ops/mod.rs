@@ -58,4 +58,5 @@ mod shape;
 
 pub use loss::cross_entropy::CrossEntropy;
 pub use loss::mse::Reduction;
+pub use loss::nll::NllLoss;
 pub use normalization::batch_norm::BatchStatistics;

@@ -1,7 +1,8 @@
 //! Cross-entropy of logits and class labels.
 
-use chainrule_tensor::{Float, Shape, TensorOf, Unary, ranges};
+use chainrule_tensor::{Float, TensorOf, Unary, ranges};
 
+use super::labels::{Labels, of_label, one_for_each};
 use super::mse::Reduction;
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
@@ -16,13 +17,16 @@ pub struct CrossEntropy<T: Float> {
     /// The label smoothing ε: the part of the target that is distributed evenly over all classes (Szegedy and others,
     /// 2016), in [0, 1].
     pub label_smoothing: f64,
+    /// The label of samples that do not count: their loss and gradient are 0. `PyTorch` ignores −100 unless told otherwise.
+    /// Class probabilities have no such label.
+    pub ignore_index: Option<i32>,
     /// The reduction of the losses of single samples.
     pub reduction: Reduction,
 }
 
 impl<T: Float> Default for CrossEntropy<T> {
     fn default() -> Self {
-        Self { weights: None, label_smoothing: 0.0, reduction: Reduction::Mean }
+        Self { weights: None, label_smoothing: 0.0, ignore_index: None, reduction: Reduction::Mean }
     }
 }
 
@@ -30,7 +34,8 @@ impl<T: Float> CrossEntropy<T> {
     pub(super) fn attributes(&self) -> Vec<Attribute> {
         let weights = self.weights.as_ref().map(|w| Attribute::new("class weights", w.to_f64()).symbol("w"));
         let smoothing = Attribute::new("label smoothing", self.label_smoothing).symbol("ε");
-        [self.reduction.attribute(), smoothing].into_iter().chain(weights).collect()
+        let ignored = self.ignore_index.map(|label| Attribute::new("ignored label", i64::from(label)));
+        [self.reduction.attribute(), smoothing].into_iter().chain(weights).chain(ignored).collect()
     }
 }
 
@@ -49,33 +54,22 @@ impl<T: Float> VarOf<T> {
 
     /// Cross-entropy with class weights w, label smoothing ε and a reduction, as `torch.nn.CrossEntropyLoss`:
     /// each sample's loss is `−Σ q[c] · ln softmax(x)[c]`, `q[c] = (1 − ε)·w[label]·[c = label] + ε/C·w[c]`; the mean
-    /// divides the sum by `Σ w[label]`.
+    /// divides the sum by `Σ w[label]`. Samples with the ignored label count neither in the sum nor there; the mean is NaN if
+    /// all have it.
     ///
     /// # Panics
     /// If the shapes do not fit, the batch is empty, a label is out of range or the label smoothing is not in [0, 1].
     #[track_caller]
     #[must_use]
     pub fn cross_entropy_with(&self, labels: &TensorOf<i32>, options: &CrossEntropy<T>) -> Self {
-        let CrossEntropy { weights, label_smoothing: smoothing, reduction } = options;
+        let CrossEntropy { weights, label_smoothing: smoothing, ignore_index, reduction } = options;
         let _scope = open_with("cross_entropy", || options.attributes());
-        let [losses, max, ln] = self.value().cross_entropy(labels);
-        let mut losses = Self::record(losses, [self], Losses { labels: labels.clone(), max, ln });
+        let labels = Labels::new(labels, *ignore_index);
+        let [losses, max, ln] = self.value().cross_entropy(&labels.valid);
+        let mut losses = Self::record(losses, [self], Losses { labels: labels.valid.clone(), max, ln });
         let classes = self.shape()[1];
-        if let Some(w) = weights {
-            assert!(
-                w.shape() == [classes],
-                "cross_entropy: weights have shape {}\n  rule: one for each of {classes} classes",
-                w.shape()
-            );
-        }
+        let label_weights = weights.as_ref().map(|w| labels.weights("cross_entropy", w, classes));
         ranges::check("cross_entropy", "label_smoothing", *smoothing, ranges::SHARE);
-        // The weight of the label of each sample, with the shape of the labels.
-        let label_weights = weights.as_ref().map(|w| {
-            w.reshape([classes, 1])
-                .broadcast_to([classes, labels.numel()])
-                .gather(0, &labels.reshape([1, labels.numel()]))
-                .reshape(labels.shape())
-        });
         if let Some(w) = &label_weights {
             losses = losses * Self::constant(w);
         }
@@ -88,10 +82,7 @@ impl<T: Float> VarOf<T> {
                 .sum_axes(&[1], false);
             losses = (1.0 - smoothing) * losses + spread;
         }
-        match (reduction, label_weights) {
-            (Reduction::Mean, Some(w)) => losses.sum() / Self::constant(w.sum(&[], false)),
-            _ => reduction.of(losses),
-        }
+        labels.reduce(losses, label_weights, *reduction)
     }
 }
 
@@ -124,17 +115,6 @@ impl<T: Float> Rule<T> for Losses<T> {
         let mean = (dx * op.parent(0).softmax(1)).sum_axes(&[1], false);
         Some(Tangent::forward(mean - of_label(dx, &self.labels)))
     }
-}
-
-/// The shape (N,1,…) of labels (N,…) beside the classes of (N,C,…).
-fn one_for_each(labels: &TensorOf<i32>) -> Shape {
-    let shape = labels.shape();
-    Shape::new(&[&shape[..1], &[1], &shape[1..]].concat())
-}
-
-/// The element of x (N,C,…) at the label of each sample (N,…).
-fn of_label<T: Float>(x: &VarOf<T>, labels: &TensorOf<i32>) -> VarOf<T> {
-    x.gather(1, &labels.reshape(one_for_each(labels))).reshape(labels.shape())
 }
 
 /// The rule of dx as a function of (dy, x).
@@ -202,6 +182,15 @@ mod tests {
         let weighted = CrossEntropy { weights: Some([1.0, 3.0].into()), ..CrossEntropy::default() };
         let loss = x.cross_entropy_with(&labels, &weighted);
         assert_eq!(loss.backward()[&x].to_vec(), [0.375, -0.375, -0.125, 0.125]);
+    }
+
+    #[test]
+    fn ignored_samples_have_neither_loss_nor_gradient() {
+        let x = Var64::parameter("x", [[0.0, 0.0], [5.0, 1.0], [0.0, 0.0]]);
+        let options = CrossEntropy { ignore_index: Some(-100), ..CrossEntropy::default() };
+        let loss = x.cross_entropy_with(&[1, -100, 0].into(), &options);
+        assert!((loss.item() - 2f64.ln()).abs() < 1e-15);
+        assert_eq!(loss.backward()[&x].to_vec(), [0.25, -0.25, 0.0, 0.0, -0.25, 0.25]);
     }
 
     #[test]

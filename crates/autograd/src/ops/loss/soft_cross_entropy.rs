@@ -27,13 +27,17 @@ impl<T: Float> VarOf<T> {
     /// weights.
     ///
     /// # Panics
-    /// If the shapes differ or have no axis of classes, there is not one weight for each class, or the label smoothing is not
-    /// in [0, 1].
+    /// If the shapes differ or have no axis of classes, there is not one weight for each class, the label smoothing is not in
+    /// [0, 1], or there is an ignored label.
     #[track_caller]
     #[must_use]
     pub fn soft_cross_entropy_with(&self, target: &Self, options: &CrossEntropy<T>) -> Self {
         const NAME: &str = "soft_cross_entropy";
-        let CrossEntropy { weights, label_smoothing: smoothing, reduction } = options;
+        let CrossEntropy { weights, label_smoothing: smoothing, ignore_index, reduction } = options;
+        assert!(
+            ignore_index.is_none(),
+            "{NAME}: an ignore_index is given, and class probabilities have no labels\n  rule: give such samples probabilities of 0"
+        );
         same_shape(NAME, self, target);
         let shape = self.shape();
         assert!(shape.rank() >= 2, "{NAME}: the shapes are {shape}\n  rule: (N,C) or (N,C,H,W), with C classes");

@@ -1,9 +1,8 @@
-//! Rows of the ops of layers and losses.
+//! Rows of the ops of layers.
 
-use chainrule_autograd::{CrossEntropy, Reduction};
-use chainrule_tensor::{Conv2dOptions, Epilogue, Pool2dOptions, Tensor64, TensorOf};
+use chainrule_tensor::{Conv2dOptions, Epilogue, Pool2dOptions, Tensor64};
 
-use super::{WIDE, beside, sigmoid};
+use super::{WIDE, beside};
 use crate::reference as r;
 use crate::row::Row;
 
@@ -260,104 +259,5 @@ pub fn normalizations() -> Vec<Row> {
             let across = Tensor64::from_slice(&r::log_softmax(&x[0].transpose(0, 1)), [3, 4]);
             r::pick(&across, &[4, 3], |i| vec![i[1], i[0]]).iter().map(|v| v.exp()).collect()
         }),
-    ]
-}
-
-fn labels() -> TensorOf<i32> {
-    [2, 0, 1].into()
-}
-
-pub fn losses() -> Vec<Row> {
-    vec![
-        row!("cross_entropy", [[3, 4]], WIDE, |x| x[0].cross_entropy(&beside(&x[0], labels())), |x| {
-            let log_p = r::log_softmax(&x[0]);
-            vec![-(0..3).map(|n| log_p[n * 4 + labels().at(&[n]) as usize]).sum::<f64>() / 3.0]
-        }),
-        row!(
-            "cross_entropy, weighted and smoothed",
-            [[3, 4]],
-            WIDE,
-            |x| {
-                let weights: [f64; 4] = [1.0, 2.0, 0.5, 3.0];
-                let options = CrossEntropy {
-                    weights: Some(beside(&x[0], weights.map(T::from_f64))),
-                    label_smoothing: 0.2,
-                    reduction: Reduction::Mean,
-                };
-                x[0].cross_entropy_with(&beside(&x[0], labels()), &options)
-            },
-            |x| {
-                let (w, log_p) = ([1.0, 2.0, 0.5, 3.0], r::log_softmax(&x[0]));
-                let label = |n: usize| labels().at(&[n]) as usize;
-                let q = |n: usize, c: usize| if c == label(n) { 0.8 * w[c] } else { 0.0 } + 0.05 * w[c];
-                let total: f64 = r::indices(&[3, 4]).iter().map(|i| -q(i[0], i[1]) * log_p[i[0] * 4 + i[1]]).sum();
-                vec![total / (0..3).map(|n| w[label(n)]).sum::<f64>()]
-            }
-        ),
-        row!(
-            "cross_entropy of pixels, each",
-            [[2, 3, 1, 2]],
-            WIDE,
-            |x| {
-                let options = CrossEntropy { reduction: Reduction::None, ..CrossEntropy::default() };
-                x[0].cross_entropy_with(&beside(&x[0], [[[2, 0]], [[1, 1]]]), &options)
-            },
-            |x| {
-                let label = [[2, 0], [1, 1]];
-                r::indices(&[2, 1, 2])
-                    .iter()
-                    .map(|i| {
-                        let at = |c: usize| x[0].at(&[i[0], c, 0, i[2]]);
-                        (0..3).map(|c| at(c).exp()).sum::<f64>().ln() - at(label[i[0]][i[2]])
-                    })
-                    .collect()
-            }
-        ),
-        row!("soft_cross_entropy", [[3, 4], [3, 4]], (0.1, 0.9), |x| x[0].soft_cross_entropy(&x[1]), |x| {
-            let terms = r::log_softmax(&x[0]).into_iter().zip(x[1].to_vec());
-            vec![-terms.map(|(log_p, t)| t * log_p).sum::<f64>() / 3.0]
-        }),
-        row!(
-            "soft_cross_entropy of pixels, weighted and smoothed, each",
-            [[2, 3, 1, 2], [2, 3, 1, 2]],
-            (0.1, 0.9),
-            |x| {
-                let options = CrossEntropy {
-                    weights: Some(beside(&x[0], [1.0, 2.0, 0.5].map(T::from_f64))),
-                    label_smoothing: 0.2,
-                    reduction: Reduction::None,
-                };
-                x[0].soft_cross_entropy_with(&x[1], &options)
-            },
-            |x| {
-                let w = [1.0, 2.0, 0.5];
-                let loss = |i: Vec<usize>| {
-                    let at = |x: &Tensor64, c: usize| x.at(&[i[0], c, 0, i[2]]);
-                    let ln_sum = (0..3).map(|c| at(&x[0], c).exp()).sum::<f64>().ln();
-                    let q = |c: usize| 0.8 * at(&x[1], c) + 0.2 / 3.0;
-                    (0..3).map(|c| w[c] * q(c) * (ln_sum - at(&x[0], c))).sum()
-                };
-                r::indices(&[2, 1, 2]).into_iter().map(loss).collect()
-            }
-        ),
-        row!("mse_loss", [[3, 2], [3, 2]], WIDE, |x| x[0].mse_loss(&x[1], Reduction::Mean), |x| {
-            vec![r::zip(x, &[3, 2], |a, b| (a - b).powi(2)).iter().sum::<f64>() / 6.0]
-        }),
-        row!("bce_loss", [[6], [6]], (0.1, 0.9), |x| x[0].bce_loss(&x[1], Reduction::Sum), |x| {
-            vec![r::zip(x, &[6], |p, t| -t * p.ln() - (1.0 - t) * (1.0 - p).ln()).iter().sum::<f64>()]
-        }),
-        row!("bce_with_logits", [[6], [6]], (0.1, 0.9), |x| { x[0].bce_with_logits(&x[1], Reduction::None) }, |x| {
-            r::zip(x, &[6], |v, t| -t * sigmoid(v).ln() - (1.0 - t) * (1.0 - sigmoid(v)).ln())
-        }),
-        row!(
-            "bce_with_logits, weighted",
-            [[6], [6]],
-            (0.1, 0.9),
-            |x| {
-                let weight = TensorOf::scalar(T::from_f64(3.0));
-                x[0].bce_with_logits_weighted(&x[1], &weight, Reduction::None)
-            },
-            |x| r::zip(x, &[6], |v, t| -3.0 * t * sigmoid(v).ln() - (1.0 - t) * (1.0 - sigmoid(v)).ln())
-        ),
     ]
 }

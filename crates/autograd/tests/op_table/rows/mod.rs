@@ -4,7 +4,8 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::TensorOf;
 
 use crate::row::Row;
-use layers::{images, losses, normalizations};
+use layers::{images, normalizations};
+use losses::losses;
 use numbers::{indexing, reductions, views};
 use products::products;
 use rearranging::rearranging;
@@ -25,6 +26,7 @@ macro_rules! row {
 
 mod large;
 mod layers;
+mod losses;
 mod numbers;
 mod products;
 mod rearranging;
