@@ -45,17 +45,25 @@ fn steps(net: &Net, optimizer: &mut dyn Optimizer, from: u32, to: u32) {
     }
 }
 
-fn optimizers(parameters: &[Var]) -> [Box<dyn Optimizer>; 3] {
+fn optimizers(parameters: &[Var]) -> [Box<dyn Optimizer>; 7] {
     let p = || parameters.to_vec();
-    [Box::new(Sgd::new(p(), 0.1).momentum(0.9)), Box::new(Adam::new(p(), 0.01)), Box::new(AdamW::new(p(), 0.01))]
+    [
+        Box::new(Sgd::new(p(), 0.1).momentum(0.9)),
+        Box::new(Adam::new(p(), 0.01)),
+        Box::new(AdamW::new(p(), 0.01)),
+        Box::new(RmsProp::new(p(), 0.01)),
+        Box::new(RmsProp::new(p(), 0.01).momentum(0.9).centered(true)),
+        Box::new(Adagrad::new(p(), 0.1).lr_decay(0.1)),
+        Box::new(NAdam::new(p(), 0.01)),
+    ]
 }
 
 #[test]
 fn a_restored_run_ends_with_the_same_bits() {
     let directory = TempDir::new().expect("a temporary directory");
-    for kind in 0..3 {
+    for kind in 0..7 {
         let whole = net(0, 4);
-        let mut optimizer = optimizers(&whole.parameters()).into_iter().nth(kind).expect("three kinds");
+        let mut optimizer = optimizers(&whole.parameters()).into_iter().nth(kind).expect("seven kinds");
         steps(&whole, &mut *optimizer, 0, 3);
         let path = directory.path().join("state.safetensors");
         let progress = Progress { seed: 7, epoch: 1, batch: 2, step: 3, ..Progress::default() };
@@ -65,7 +73,7 @@ fn a_restored_run_ends_with_the_same_bits() {
         // A different seed: everything must come from the file except dropout's key, which belongs to the run.
         let again = net(0, 4);
         again.conv.weight.update(|w| *w = Tensor::zeros(w.shape()));
-        let mut optimizer = optimizers(&again.parameters()).into_iter().nth(kind).expect("three kinds");
+        let mut optimizer = optimizers(&again.parameters()).into_iter().nth(kind).expect("seven kinds");
         let restored = Checkpoint::load(&path).expect("it is read").restore(&again, &mut *optimizer).expect("it fits");
         assert_eq!(restored, progress);
         assert_ne!(weights_sha256(&again), weights_sha256(&whole));

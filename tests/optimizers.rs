@@ -40,20 +40,48 @@ fn build<T: Float>(case: &Value, parameters: [VarOf<T>; 2]) -> Box<dyn Optimizer
             Box::new(adam)
         }};
     }
+    let on = |key: &str| case.get(key).is_some_and(|v| v == true);
+    // The rates and the weight decays may differ between the groups.
+    macro_rules! with_second {
+        ($optimizer:expr) => {{
+            let mut optimizer = $optimizer.weight_decay(get(first, "weight_decay", 0.0));
+            if let Some(second) = second {
+                optimizer =
+                    optimizer.group(vec![b], get(second, "lr", 0.0)).weight_decay(get(second, "weight_decay", 0.0));
+            }
+            Box::new(optimizer)
+        }};
+    }
     match case["optimizer"].as_str().expect("a name") {
         "adam" => adam!(Adam, 0.0),
         "adamw" => adam!(AdamW, 0.01),
-        _ => {
-            let mut sgd = Sgd::new(members, get(first, "lr", 0.0))
+        "rmsprop" => with_second!(
+            RmsProp::new(members, get(first, "lr", 0.0))
+                .alpha(get(first, "alpha", 0.99))
+                .eps(get(first, "eps", 1e-8))
+                .momentum(get(first, "momentum", 0.0))
+                .centered(on("centered"))
+        ),
+        "adagrad" => with_second!(
+            Adagrad::new(members, get(first, "lr", 0.0))
+                .lr_decay(get(first, "lr_decay", 0.0))
+                .initial_accumulator_value(get(first, "initial_accumulator_value", 0.0))
+                .eps(get(first, "eps", 1e-10))
+        ),
+        "nadam" => with_second!(
+            NAdam::new(members, get(first, "lr", 0.0))
+                .betas(betas(0, 0.9), betas(1, 0.999))
+                .eps(get(first, "eps", 1e-8))
+                .momentum_decay(get(first, "momentum_decay", 4e-3))
+                .decoupled_weight_decay(on("decoupled_weight_decay"))
+        ),
+        "sgd" => with_second!(
+            Sgd::new(members, get(first, "lr", 0.0))
                 .momentum(get(first, "momentum", 0.0))
                 .dampening(get(first, "dampening", 0.0))
-                .nesterov(case.get("nesterov").is_some_and(|v| v == true))
-                .weight_decay(get(first, "weight_decay", 0.0));
-            if let Some(second) = second {
-                sgd = sgd.group(vec![b], get(second, "lr", 0.0)).weight_decay(get(second, "weight_decay", 0.0));
-            }
-            Box::new(sgd)
-        }
+                .nesterov(on("nesterov"))
+        ),
+        name => panic!("the reference has an optimizer '{name}' that this test does not know"),
     }
 }
 
@@ -88,7 +116,7 @@ fn furthest<T: Float>(case: &Value) -> f64 {
 fn ten_steps_of_each_optimizer_agree_with_pytorch() {
     let reference: Value = serde_json::from_str(include_str!("reference/optimizers.json")).expect("JSON");
     let cases = reference["cases"].as_array().expect("cases");
-    assert_eq!(cases.len(), 16);
+    assert_eq!(cases.len(), 28);
     for case in cases {
         assert_eq!(case["f64"].as_array().map(Vec::len), Some(10));
         let (double, single) = (furthest::<f64>(case), furthest::<f32>(case));
@@ -106,6 +134,25 @@ fn schedules_agree_with_pytorch() {
         ("one_cycle", Schedule::one_cycle(0.1, 20)),
         ("triangle", Schedule::triangle(0.1, 25, 0.2, 0.23, 0.07)),
         ("warm_up_ramp_cosine", Schedule::cosine(0.1, 1e-4, 10).with_warm_up(5)),
+        ("exponential", Schedule::exponential(0.1, 0.9)),
+        ("polynomial", Schedule::polynomial(0.1, 10, 1.5)),
+        ("linear", Schedule::linear(0.025, 0.075, 5)),
+        ("lambda", Schedule::from_fn(12, |t| 0.1 / (1.0 + t as f64 / 3.0))),
+        (
+            "chained",
+            Schedule::chained(vec![
+                Schedule::exponential(0.1, 0.9),
+                Schedule::step(1.0, 4, 0.5),
+                Schedule::linear(0.25, 1.0, 5),
+            ]),
+        ),
+        (
+            "sequential",
+            Schedule::sequential(
+                vec![Schedule::constant(0.025), Schedule::exponential(0.1, 0.9), Schedule::polynomial(0.1, 4, 2.0)],
+                vec![3, 8],
+            ),
+        ),
     ];
     for (name, schedule) in schedules {
         let cases = reference["cases"].as_array().expect("cases");
@@ -115,4 +162,33 @@ fn schedules_agree_with_pytorch() {
             assert!((lr - expected).abs() < 1e-12, "{name} at step {t}: {lr}, not {expected}");
         }
     }
+}
+
+#[test]
+fn a_plateau_reduces_the_rate_when_pytorch_does() {
+    let reference: Value = serde_json::from_str(include_str!("reference/schedules.json")).expect("JSON");
+    let cases = reference["cases"].as_array().expect("cases").iter().filter(|case| case.get("metrics").is_some());
+    let mut compared = 0;
+    for case in cases {
+        let (name, args) = (&case["name"], &case["args"]);
+        let get = |key: &str, default: f64| args[key].as_f64().unwrap_or(default);
+        let count = |key: &str, default: u64| args[key].as_u64().unwrap_or(default);
+        let mut plateau = ReduceLrOnPlateau::new(case["base_lr"].as_f64().expect("a rate"))
+            .factor(get("factor", 0.1))
+            .patience(count("patience", 10))
+            .cooldown(count("cooldown", 0))
+            .min_lr(get("min_lr", 0.0))
+            .mode(if args["mode"] == "max" { PlateauMode::Max } else { PlateauMode::Min });
+        let threshold = get("threshold", 1e-4);
+        let absolute = args["threshold_mode"] == "abs";
+        plateau = if absolute { plateau.absolute_threshold(threshold) } else { plateau.threshold(threshold) };
+        let (metrics, rates) = (case["metrics"].as_array().expect("metrics"), case["lr"].as_array().expect("rates"));
+        for (t, (metric, expected)) in metrics.iter().zip(rates).enumerate() {
+            plateau.step(metric.as_f64().unwrap_or(f64::NAN));
+            let (lr, expected) = (plateau.lr(), expected.as_f64().expect("a number"));
+            assert!((lr - expected).abs() <= 1e-15 * expected, "{name} after {t}: {lr}, not {expected}");
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, 5);
 }

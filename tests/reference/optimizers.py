@@ -12,7 +12,9 @@ gradients of both parameters before each step; `norm_f64` and `norm_f32` are the
 
 Traps that the numbers pin down: momentum's buffer starts as the first gradient, not dampened; SGD and Adam add the weight decay to
 the gradient, AdamW multiplies the parameter by 1 - lr·decay beforehand; Adam adds eps to sqrt(v / (1 - beta2^t)), outside
-the root; clip_grad_norm_ divides by norm + 1e-6 and never scales up.
+the root; clip_grad_norm_ divides by norm + 1e-6 and never scales up; RMSprop's momentum takes the quotient, not the gradient, and
+its eps is outside the root; Adagrad's rate at the first step is not yet decayed; NAdam keeps the product of its momenta in
+the default dtype, which here is that of the case.
 """
 
 import numpy as np
@@ -22,7 +24,10 @@ from common import write_or_check
 
 STEPS = 10
 SHAPES = [(2, 3), (3,)]
-OPTIMIZERS = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop,
+    "adagrad": torch.optim.Adagrad, "nadam": torch.optim.NAdam,
+}  # fmt: skip
 
 CASES = [
     dict(name="sgd", optimizer="sgd", lr=0.1),
@@ -47,6 +52,33 @@ CASES = [
     dict(name="sgd_clip_norm", optimizer="sgd", lr=0.1, clip_norm=1.0),
     dict(name="sgd_clip_norm_momentum", optimizer="sgd", lr=0.1, momentum=0.9, clip_norm=1.36),
     dict(name="sgd_clip_value", optimizer="sgd", lr=0.1, clip_value=0.5),
+    dict(name="rmsprop", optimizer="rmsprop", lr=0.01),
+    dict(name="rmsprop_momentum_weight_decay", optimizer="rmsprop", lr=0.01, momentum=0.9, weight_decay=0.01),
+    dict(name="rmsprop_centered", optimizer="rmsprop", lr=0.01, alpha=0.9, eps=1e-3, centered=True),
+    dict(name="rmsprop_centered_momentum", optimizer="rmsprop", lr=0.01, momentum=0.5, eps=1e-3, centered=True),
+    dict(
+        name="rmsprop_groups", optimizer="rmsprop", momentum=0.9,
+        groups=[dict(lr=0.01, weight_decay=0.1), dict(lr=0.002, weight_decay=0.0)],
+    ),
+    dict(name="adagrad", optimizer="adagrad", lr=0.1),
+    dict(
+        name="adagrad_lr_decay_weight_decay", optimizer="adagrad", lr=0.1, lr_decay=0.1, weight_decay=0.01,
+        initial_accumulator_value=0.5, eps=1e-3,
+    ),
+    dict(
+        name="adagrad_groups", optimizer="adagrad", lr_decay=0.1,
+        groups=[dict(lr=0.1, weight_decay=0.1), dict(lr=0.02, weight_decay=0.0)],
+    ),
+    dict(name="nadam", optimizer="nadam", lr=0.01),
+    dict(name="nadam_weight_decay", optimizer="nadam", lr=0.01, weight_decay=0.01),
+    dict(
+        name="nadam_decoupled", optimizer="nadam", lr=0.01, weight_decay=0.1, decoupled_weight_decay=True,
+        betas=[0.8, 0.95], eps=1e-3, momentum_decay=0.1,
+    ),
+    dict(
+        name="nadam_groups", optimizer="nadam",
+        groups=[dict(lr=0.01, weight_decay=0.1), dict(lr=0.002, weight_decay=0.0)],
+    ),
 ]  # fmt: skip
 
 
@@ -66,6 +98,7 @@ def shortest(values):
 
 
 def run(case, dtype):
+    torch.set_default_dtype(dtype)
     parameters = [start(p, dtype).requires_grad_() for p in range(2)]
     options = {key: value for key, value in case.items() if key not in ("name", "optimizer", "groups", "clip_norm", "clip_value")}
     groups = [{"params": [p], **group} for p, group in zip(parameters, case.get("groups", [{}, {}]))]

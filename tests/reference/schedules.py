@@ -6,6 +6,8 @@
 Made with torch 2.15.0. lr[t] is what step t trains with, t = 0 at the first step; scheduler.step() follows each step.
 `formula` is the closed form in t; the script asserts that PyTorch's value equals it to 1e-12 relative (PyTorch gets some of
 them by recurrence, each value from the one before). OneCycleLR runs without cycling the momentum.
+
+A case with `metrics` is ReduceLROnPlateau: lr[t] is the rate after its step with metrics[t]; "nan" stands for NaN.
 """
 
 import math
@@ -86,7 +88,82 @@ SCHEDULES = [
         lambda t: 0.1 * triangle(t / 25),
         "share = t / steps; line from start · base to base over 0..rising, then line to end · base over rising..1",
     ),
+    (
+        "exponential", 0.1, 12, dict(gamma=0.9),
+        lambda o: schedulers.ExponentialLR(o, gamma=0.9),
+        lambda t: 0.1 * 0.9**t,
+        "base · gamma^t",
+    ),
+    (
+        "polynomial", 0.1, 12, dict(total_iters=10, power=1.5),
+        lambda o: schedulers.PolynomialLR(o, total_iters=10, power=1.5),
+        lambda t: 0.1 * (1 - min(t, 10) / 10) ** 1.5,
+        "base (1 - t / total_iters)^power, 0 from total_iters on",
+    ),
+    (
+        "linear", 0.1, 8, dict(start_factor=0.25, end_factor=0.75, total_iters=5),
+        lambda o: schedulers.LinearLR(o, start_factor=0.25, end_factor=0.75, total_iters=5),
+        lambda t: 0.1 * straight(0.25, 0.75, min(t, 5) / 5),
+        "base · the line from start_factor to end_factor over 0..total_iters, then end_factor",
+    ),
+    (
+        "lambda", 0.1, 12, dict(factor="1 / (1 + t / 3)"),
+        lambda o: schedulers.LambdaLR(o, lambda t: 1 / (1 + t / 3)),
+        lambda t: 0.1 / (1 + t / 3),
+        "base · factor",
+    ),
+    (
+        "chained", 0.1, 12, dict(gamma=0.9, step_size=4, step_gamma=0.5, start_factor=0.25, total_iters=5),
+        lambda o: schedulers.ChainedScheduler([
+            schedulers.ExponentialLR(o, gamma=0.9), schedulers.StepLR(o, step_size=4, gamma=0.5),
+            schedulers.LinearLR(o, start_factor=0.25, total_iters=5),
+        ]),
+        lambda t: 0.1 * 0.9**t * 0.5 ** (t // 4) * straight(0.25, 1, min(t, 5) / 5),
+        "the product of exponential, step and linear",
+    ),
+    (
+        "sequential", 0.1, 14, dict(milestones=[3, 8], factor=0.25, gamma=0.9, power=2, total_iters=4),
+        lambda o: schedulers.SequentialLR(
+            o, [
+                schedulers.ConstantLR(o, factor=0.25, total_iters=99), schedulers.ExponentialLR(o, gamma=0.9),
+                schedulers.PolynomialLR(o, total_iters=4, power=2),
+            ], milestones=[3, 8],
+        ),
+        lambda t: 0.025 if t < 3 else 0.1 * 0.9 ** (t - 3) if t < 8 else 0.1 * (1 - min(t - 8, 4) / 4) ** 2,
+        "constant, from 3 on exponential, from 8 on polynomial",
+    ),
 ]  # fmt: skip
+
+# name, base lr, arguments, metrics
+NAN = float("nan")
+PLATEAUS = [
+    ("plateau", 0.1, dict(patience=1), [1.0, 0.9, 0.89995, 0.95, 0.8, NAN, 0.81, 0.79, 0.79, 0.79, 0.79, 0.79, 0.79]),
+    (
+        "plateau_cooldown", 0.1, dict(factor=0.5, patience=0, cooldown=2, min_lr=0.02),
+        [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+    ),
+    ("plateau_max", 0.1, dict(mode="max", factor=0.3, patience=2, threshold=0.1), [0.5, 0.54, 0.56, 0.58, 0.7, 0.6, 0.77, 0.76, 0.9]),
+    (
+        "plateau_absolute", 0.1, dict(factor=0.3, patience=1, threshold=0.05, threshold_mode="abs"),
+        [-1.0, -1.04, -1.06, -1.08, -1.1, -1.2, -1.2, -1.2, -1.2],
+    ),
+    (
+        "plateau_max_absolute", 1e-7, dict(mode="max", patience=0, threshold=0.05, threshold_mode="abs"),
+        [-1.0, -0.96, -0.94, -0.94, -0.94, -0.94],
+    ),
+]  # fmt: skip
+
+
+def plateau(name, base, args, metrics):
+    optimizer = torch.optim.SGD([torch.zeros(1, dtype=torch.float64, requires_grad=True)], lr=base)
+    schedule = schedulers.ReduceLROnPlateau(optimizer, **args)
+    lr = []
+    for metric in metrics:
+        schedule.step(metric)
+        lr.append(float(optimizer.param_groups[0]["lr"]))
+    assert lr[-1] < base
+    metrics = ["nan" if math.isnan(metric) else metric for metric in metrics]
+    return {"name": name, "base_lr": base, "args": args, "metrics": metrics, "lr": lr}
 
 
 def main():
@@ -103,6 +180,7 @@ def main():
                 optimizer.step()
                 schedule.step()
         cases.append({"name": name, "base_lr": base, "args": args, "formula": formula, "lr": lr})
+    cases += [plateau(*case) for case in PLATEAUS]
     write_or_check(__file__, {}, cases)
 
 

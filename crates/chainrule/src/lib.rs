@@ -24,14 +24,15 @@ pub use chainrule_tensor as tensor;
 /// The items that most programs use.
 pub mod prelude {
     pub use chainrule_autograd::{
-        CrossEntropy, Gradients, GradientsOf, NllLoss, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf, gradcheck,
-        gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, scope, vjp,
+        CrossEntropy, Gradients, GradientsOf, NllLoss, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf,
+        gradcheck, gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, scope, vjp,
     };
     pub use chainrule_nn::{
-        Activation, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint, Conv2d,
-        ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d, Module,
-        Optimizer, Progress, Relu, Replay, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init,
-        load_weights, one_hot, save_weights, unfused, weights_sha256,
+        Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint,
+        Conv2d, ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d,
+        Module, NAdam, Optimizer, PlateauMode, Progress, ReduceLrOnPlateau, Relu, Replay, RmsProp, Schedule,
+        Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights, one_hot, save_weights, unfused,
+        weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,

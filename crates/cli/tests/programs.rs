@@ -71,6 +71,38 @@ fn a_run_resumed_after_a_kill_ends_with_the_same_bits() {
     }
 }
 
+#[test]
+fn a_rate_that_follows_the_loss_is_resumed_with_the_same_bits() {
+    let data = digits(160, 20);
+    let hash = |flags: &[&str]| {
+        let (mut command, json) = small_run(&data, "plateau.json");
+        hash_of(command.args(["--optimizer", "rmsprop", "--lr", "0.03", "--threads", "1"]).args(flags), &json)
+    };
+    let plateau = ["--schedule", "plateau", "--patience", "0"];
+    let whole = hash(&[&plateau[..], &["--epochs", "6"]].concat());
+    assert_ne!(whole, hash(&["--epochs", "6"]), "the rate was reduced");
+    let state = data.path().join("state.safetensors");
+    let state = state.to_str().expect("a path");
+    hash(&[&plateau[..], &["--epochs", "3", "--save", state]].concat());
+    assert_eq!(hash(&[&plateau[..], &["--epochs", "6", "--resume", state]].concat()), whole);
+}
+
+#[test]
+fn the_other_optimizers_and_schedules_learn() {
+    let data = digits(320, 50);
+    for flags in [
+        ["--optimizer", "nadam", "--lr", "0.01", "--schedule", "exponential"],
+        ["--optimizer", "adagrad", "--lr", "0.05", "--schedule", "polynomial"],
+        ["--optimizer", "rmsprop", "--lr", "0.003", "--momentum", "0.5"],
+    ] {
+        let (mut command, json) = small_run(&data, "learns.json");
+        hash_of(command.args(flags), &json);
+        let result = events(&json).pop().expect("a result");
+        let accuracy = result["test_accuracy"].as_f64().expect("a number");
+        assert!(accuracy > 0.9, "{flags:?}: {accuracy}");
+    }
+}
+
 /// Checks the exit code of a command, and that its message contains these pieces.
 fn fails(command: &mut Command, code: i32, pieces: &[&str]) {
     let output = run(command);
@@ -93,6 +125,9 @@ fn flags_out_of_range_are_usage_errors() {
         (&["--channels", "8"], "expected two positive integers"),
         (&["--activation", "step"], "relu"),
         (&["--optimizer", "lbfgs"], "adam"),
+        (&["--momentum", "0.5"], "--momentum is a setting of `--optimizer momentum`, `nesterov` and `rmsprop`"),
+        (&["--power", "2"], "--power is a setting of `--schedule polynomial`"),
+        (&["--patience", "3"], "--patience is a setting of `--schedule plateau`"),
         (&["--device", "gpu"], "unknown device 'gpu'"),
         (&["--save-every", "5"], "--save"),
         (&["--threads", "0"], "0 is not in 1..=1024"),

@@ -17,6 +17,7 @@ use crate::ema::{self, Ema};
 use crate::error::NnError;
 use crate::module::{Item, Module, Visitor};
 use crate::optim::{GroupSettings, Optimizer, StateTensors};
+use crate::plateau::ReduceLrOnPlateau;
 use crate::safetensors_file;
 use crate::schedule::Schedule;
 use crate::weights::{AVERAGE, HEADER, MODEL, Plan, StoredTensor, StoredTensors, read_tensors, set_counters};
@@ -34,6 +35,9 @@ pub struct Progress {
     pub step: u64,
     /// The learning-rate schedule, if any.
     pub schedule: Option<Schedule>,
+    /// The learning rate that follows the results, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plateau: Option<ReduceLrOnPlateau>,
     /// The program's own settings.
     pub settings: BTreeMap<String, String>,
 }

@@ -1,7 +1,8 @@
 //! Layers, initialization, losses, optimizers, schedules and checkpoints for chainrule.
 //!
-//! Losses are ops: `cross_entropy`, `soft_cross_entropy`, `mse_loss`, `bce_loss` and `bce_with_logits` of
-//! [`chainrule_autograd::VarOf`].
+//! Losses are ops of [`chainrule_autograd::VarOf`]: `cross_entropy`, `soft_cross_entropy`, `nll_loss`, `bce_loss`,
+//! `bce_with_logits`, `mse_loss`, `l1_loss`, `huber_loss`, `smooth_l1_loss`, `kl_div`, `hinge_embedding_loss`,
+//! `margin_ranking_loss` and `cosine_embedding_loss`.
 
 pub mod atomic_file;
 mod chain;
@@ -19,6 +20,7 @@ pub mod nets;
 mod one_hot;
 mod optim;
 mod parameter_table;
+mod plateau;
 mod replay;
 mod safetensors_file;
 mod schedule;
@@ -36,7 +38,8 @@ pub use inference::Inference;
 pub use layers::*;
 pub use module::{BatchNormalization, Item, LayerKind, Module, Visitor};
 pub use one_hot::one_hot;
-pub use optim::{Adam, AdamW, GroupSettings, Optimizer, Sgd, StateTensors};
+pub use optim::{Adagrad, Adam, AdamW, GroupSettings, NAdam, Optimizer, RmsProp, Sgd, StateTensors};
+pub use plateau::{PlateauMode, ReduceLrOnPlateau};
 pub use replay::{Replay, Step};
 pub use schedule::Schedule;
 pub use snapshot::Snapshot;

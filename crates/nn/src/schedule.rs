@@ -1,4 +1,5 @@
-//! Learning-rate schedules: pure functions of the step, so only the step has to be saved.
+//! Learning-rate schedules: pure functions of the step, so only the step has to be saved. One that depends on results is
+//! in `plateau.rs`.
 
 use chainrule_tensor::ranges;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,12 @@ enum Curve {
     Cosine { lr: f64, end: f64, steps: u64 },
     OneCycle { peak: f64, steps: u64, rising: f64, start_divisor: f64, end_divisor: f64 },
     Triangle { peak: f64, steps: u64, start: f64, rising: f64, end: f64 },
+    Exponential { lr: f64, gamma: f64 },
+    Polynomial { lr: f64, steps: u64, power: f64 },
+    Linear { start: f64, end: f64, steps: u64 },
+    Table { lr: Vec<f64> },
+    Chained { schedules: Vec<Schedule> },
+    Sequential { schedules: Vec<Schedule>, milestones: Vec<u64> },
 }
 
 impl Schedule {
@@ -102,6 +109,77 @@ impl Schedule {
         Self::new(Curve::Triangle { peak, steps, start, rising, end })
     }
 
+    /// Multiplied by `gamma` every step (`torch.optim.lr_scheduler.ExponentialLR`): `lr · gammaᵗ`.
+    ///
+    /// # Panics
+    /// If the rate or `gamma` is negative, infinite or NaN.
+    #[track_caller]
+    pub fn exponential(lr: f64, gamma: f64) -> Self {
+        Self::new(Curve::Exponential { lr, gamma })
+    }
+
+    /// `lr · (1 − t/steps)^power`, then 0 (`torch.optim.lr_scheduler.PolynomialLR`, whose default power is 1: a line).
+    ///
+    /// # Panics
+    /// If `steps` is 0, or the rate or the power is negative, infinite or NaN.
+    #[track_caller]
+    pub fn polynomial(lr: f64, steps: u64, power: f64) -> Self {
+        Self::new(Curve::Polynomial { lr, steps, power })
+    }
+
+    /// Along a line from `start` to `end` over `steps` steps, then constant (`torch.optim.lr_scheduler.LinearLR`, whose factors
+    /// are these rates divided by the base rate).
+    ///
+    /// # Panics
+    /// If `steps` is 0, or a rate is negative, infinite or NaN.
+    #[track_caller]
+    pub fn linear(start: f64, end: f64, steps: u64) -> Self {
+        Self::new(Curve::Linear { start, end, steps })
+    }
+
+    /// Any function of the step, then the rate of the last step (`torch.optim.lr_scheduler.LambdaLR`, whose function gives
+    /// factors of the base rate). It is computed for all `steps` at once and saved as these numbers: a resumed run needs no
+    /// function.
+    ///
+    /// ```
+    /// use chainrule_nn::Schedule;
+    /// let schedule = Schedule::from_fn(1000, |t| 0.1 / (1.0 + t as f64).sqrt());
+    /// assert_eq!(schedule.lr(3), 0.05);
+    /// ```
+    ///
+    /// # Panics
+    /// If `steps` is 0, or a rate is negative, infinite or NaN.
+    #[track_caller]
+    pub fn from_fn(steps: u64, lr: impl Fn(u64) -> f64) -> Self {
+        Self::new(Curve::Table { lr: (0..steps).map(lr).collect() })
+    }
+
+    /// The product of the rates of schedules, all but one of which have rates around 1, as factors
+    /// (`torch.optim.lr_scheduler.ChainedScheduler`).
+    ///
+    /// ```
+    /// use chainrule_nn::Schedule;
+    /// let schedule = Schedule::chained(vec![Schedule::exponential(0.1, 0.5), Schedule::linear(0.25, 1.0, 3)]);
+    /// assert_eq!([0, 1, 3].map(|t| schedule.lr(t)), [0.025, 0.025, 0.0125]);
+    /// ```
+    ///
+    /// # Panics
+    /// If there are no schedules.
+    #[track_caller]
+    pub fn chained(schedules: Vec<Self>) -> Self {
+        Self::new(Curve::Chained { schedules })
+    }
+
+    /// One schedule after the other (`torch.optim.lr_scheduler.SequentialLR`): from step `milestones[i]` on, schedule i + 1
+    /// counts its steps from there.
+    ///
+    /// # Panics
+    /// If there are no schedules, not one milestone less than these, or the milestones do not increase.
+    #[track_caller]
+    pub fn sequential(schedules: Vec<Self>, milestones: Vec<u64>) -> Self {
+        Self::new(Curve::Sequential { schedules, milestones })
+    }
+
     /// Adds a linear warm-up of `steps` steps: step t has (t + 1)/steps of the schedule's first rate.
     #[must_use]
     pub fn with_warm_up(self, steps: u64) -> Self {
@@ -115,6 +193,11 @@ impl Schedule {
         }
         self.curve.lr(step - self.warm_up)
     }
+}
+
+/// A count as an exponent. That of 2³¹ decays is no negative one.
+fn exponent(count: u64) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 /// Interpolates from `from` to `to` along half a cosine; `progress` goes from 0 to 1.
@@ -143,13 +226,35 @@ impl Curve {
                 .and(rate("start", start))
                 .and(ranges::checked("schedule", "rising", rising, ranges::SHARE))
                 .and(rate("end", end)),
+            Self::Exponential { lr, gamma } => rate("lr", lr).and(rate("gamma", gamma)),
+            Self::Polynomial { lr, steps, power } => {
+                rate("lr", lr).and(count("steps", steps, 1)).and(rate("power", power))
+            }
+            Self::Linear { start, end, steps } => {
+                rate("start", start).and(rate("end", end)).and(count("steps", steps, 1))
+            }
+            Self::Table { ref lr } => lr
+                .iter()
+                .enumerate()
+                .try_for_each(|(t, &lr)| rate(&format!("lr of step {t}"), lr))
+                .and(count("steps", lr.len() as u64, 1)),
+            Self::Chained { ref schedules } => count("number of schedules", schedules.len() as u64, 1),
+            Self::Sequential { ref schedules, ref milestones } => {
+                if schedules.len() == milestones.len() + 1 && milestones.is_sorted_by(|a, b| a < b) {
+                    return Ok(());
+                }
+                Err(format!(
+                    "schedule: {} in sequence, with the milestones {milestones:?}\n  rule: one milestone less, increasing",
+                    schedules.len()
+                ))
+            }
         }
     }
 
     fn lr(&self, step: u64) -> f64 {
         match *self {
             Self::Constant { lr } => lr,
-            Self::Step { lr, size, gamma } => lr * gamma.powi(i32::try_from(step / size).unwrap_or(i32::MAX)),
+            Self::Step { lr, size, gamma } => lr * gamma.powi(exponent(step / size)),
             Self::Cosine { lr, end, steps } => half_cosine(lr, end, step.min(steps) as f64 / steps as f64),
             Self::OneCycle { peak, steps, rising, start_divisor, end_divisor } => {
                 let (start, last) = (peak / start_divisor, (steps - 1) as f64);
@@ -169,6 +274,16 @@ impl Curve {
                 } else {
                     1.0 + (end - 1.0) * (share - rising) / (1.0 - rising)
                 }
+            }
+            Self::Exponential { lr, gamma } => lr * gamma.powi(exponent(step)),
+            Self::Polynomial { lr, steps, power } => lr * (1.0 - step.min(steps) as f64 / steps as f64).powf(power),
+            Self::Linear { start, end, steps } => start + (end - start) * (step.min(steps) as f64 / steps as f64),
+            Self::Table { ref lr } => lr[usize::try_from(step).unwrap_or(usize::MAX).min(lr.len() - 1)],
+            Self::Chained { ref schedules } => schedules.iter().map(|schedule| schedule.lr(step)).product(),
+            Self::Sequential { ref schedules, ref milestones } => {
+                let at = milestones.partition_point(|&milestone| milestone <= step);
+                let start = if at == 0 { 0 } else { milestones[at - 1] };
+                schedules[at].lr(step - start)
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Parameter groups keep the ratios of their learning rates.
 
 use chainrule_autograd::VarOf;
-use chainrule_nn::{Adam, AdamW, GroupSettings, Optimizer, Schedule, Sgd};
+use chainrule_nn::{Adagrad, Adam, AdamW, GroupSettings, NAdam, Optimizer, RmsProp, Schedule, Sgd};
 
 type Parameters = [VarOf<f64>; 2];
 
@@ -14,12 +14,15 @@ fn rates(optimizer: &dyn Optimizer<f64>) -> Vec<f64> {
 }
 
 /// Each optimizer with a group of each parameter.
-fn optimizers([p, q]: &Parameters, first: f64, second: f64) -> [Box<dyn Optimizer<f64>>; 3] {
+fn optimizers([p, q]: &Parameters, first: f64, second: f64) -> [Box<dyn Optimizer<f64>>; 6] {
     let (p, q) = (|| vec![p.clone()], || vec![q.clone()]);
     [
         Box::new(Sgd::new(p(), first).group(q(), second)),
         Box::new(Adam::new(p(), first).group(q(), second)),
         Box::new(AdamW::new(p(), first).group(q(), second)),
+        Box::new(RmsProp::new(p(), first).group(q(), second)),
+        Box::new(Adagrad::new(p(), first).group(q(), second)),
+        Box::new(NAdam::new(p(), first).group(q(), second)),
     ]
 }
 

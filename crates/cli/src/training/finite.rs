@@ -33,7 +33,7 @@ impl Finite {
         self.snapshot.restore(net, optimizer);
         let (epoch, first) = (self.at.epoch, self.at.batch);
         for (step, batch) in (self.at.step + 1..=until).zip(train.epoch_from(epoch as u32, first as usize)) {
-            recipe.set_lr(optimizer, step - 1);
+            recipe.set_lr(optimizer, step - 1, self.at.plateau.as_ref());
             let before = Snapshot::take(net, optimizer);
             let (loss, _) = recipe.loss(net, &batch);
             recipe.update(optimizer, loss.backward());

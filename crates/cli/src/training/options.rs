@@ -130,7 +130,7 @@ pub struct OptimizerOptions {
     /// Optimizer; momentum and nesterov are SGD with --momentum
     #[arg(id = "optimizer", long, value_enum, default_value_t = OptimizerKind::Adam)]
     pub kind: OptimizerKind,
-    /// Momentum of SGD [default: 0.9]
+    /// Momentum of SGD [default: 0.9] and RMSprop [default: 0]
     #[arg(long, value_parser = share, allow_negative_numbers = true)]
     momentum: Option<f64>,
     /// Weight decay [default: 0, for adamw 0.01]
@@ -154,20 +154,25 @@ pub enum OptimizerKind {
     Momentum,
     /// SGD with Nesterov momentum 0.9
     Nesterov,
-}
-
-impl OptimizerKind {
-    /// The number of tensors of each parameter's size that the optimizer keeps.
-    pub fn state_tensors(self) -> usize {
-        match self {
-            Self::Adam | Self::Adamw => 2,
-            Self::Momentum | Self::Nesterov => 1,
-            Self::Sgd => 0,
-        }
-    }
+    /// RMSprop
+    Rmsprop,
+    /// Adagrad
+    Adagrad,
+    /// Adam with Nesterov momentum
+    Nadam,
 }
 
 impl OptimizerOptions {
+    /// The number of tensors of each parameter's size that the optimizer keeps.
+    pub fn state_tensors(&self) -> usize {
+        match self.kind {
+            OptimizerKind::Adam | OptimizerKind::Adamw | OptimizerKind::Nadam => 2,
+            OptimizerKind::Momentum | OptimizerKind::Nesterov | OptimizerKind::Adagrad => 1,
+            OptimizerKind::Rmsprop => 1 + usize::from(self.momentum.is_some_and(|momentum| momentum > 0.0)),
+            OptimizerKind::Sgd => 0,
+        }
+    }
+
     /// The optimizer of the parameters of a net. `lr_factor` gives the factor of a parameter's learning rate by its path.
     pub fn build(&self, net: &dyn Module, lr_factor: impl Fn(&str) -> f64) -> Box<dyn Optimizer> {
         // Parameters by the factor for their path and the one for biases. The first group has the rate that schedules set,
@@ -199,14 +204,18 @@ impl OptimizerOptions {
             OptimizerKind::Sgd => build!(Sgd, 0.0),
             OptimizerKind::Momentum => build!(Sgd, 0.0, momentum(momentum)),
             OptimizerKind::Nesterov => build!(Sgd, 0.0, momentum(momentum), nesterov(true)),
+            OptimizerKind::Rmsprop => build!(RmsProp, 0.0, momentum(self.momentum.unwrap_or(0.0))),
+            OptimizerKind::Adagrad => build!(Adagrad, 0.0),
+            OptimizerKind::Nadam => build!(NAdam, 0.0),
         }
     }
 
     /// Checks that a flag is given only with an optimizer that has it.
     fn check(&self) -> Result<(), Failure> {
-        let has_momentum = matches!(self.kind, OptimizerKind::Momentum | OptimizerKind::Nesterov);
+        let has_momentum =
+            matches!(self.kind, OptimizerKind::Momentum | OptimizerKind::Nesterov | OptimizerKind::Rmsprop);
         if self.momentum.is_some() && !has_momentum {
-            let text = "--momentum is a setting of `--optimizer momentum` and `--optimizer nesterov`";
+            let text = "--momentum is a setting of `--optimizer momentum`, `nesterov` and `rmsprop`";
             return Err(Failure::Usage(text.into()));
         }
         if self.momentum == Some(0.0) && self.kind == OptimizerKind::Nesterov {
@@ -230,6 +239,7 @@ impl Options {
     pub fn check(&self, program: Program) -> Result<(), Failure> {
         self.net.check(program)?;
         self.optimizer.check()?;
+        self.recipe.check()?;
         if program.labeled() == Labeled::Images {
             let own = [("--colors", self.data.colors.is_some()), ("--temperature", self.temperature.is_some())];
             return match own.into_iter().find(|(_, given)| *given) {

@@ -20,9 +20,15 @@ pub struct RecipeOptions {
     /// The loss
     #[arg(long, value_enum, default_value_t = LossKind::CrossEntropy)]
     pub loss: LossKind,
-    /// Learning rate over the run: the same; a tenth after each third; down to 0 along a cosine; up to --lr along a cosine in 30 % of the steps, then down; or along straight lines from 0.2 to 1 times --lr in 23 % of the steps, then down to 0.07
+    /// Learning rate over the run
     #[arg(long, value_enum, default_value_t = ScheduleKind::Constant)]
     schedule: ScheduleKind,
+    /// Power of `--schedule polynomial` [default: 1]
+    #[arg(long, value_name = "P", value_parser = positive, allow_negative_numbers = true)]
+    power: Option<f64>,
+    /// Epochs without a lower loss that `--schedule plateau` waits [default: 2]
+    #[arg(long, value_name = "N")]
+    patience: Option<u64>,
     /// Steps over which the learning rate first rises to that of the schedule's start
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     warm_up: u64,
@@ -58,6 +64,19 @@ impl RecipeOptions {
         self.ema.map(|decay| Ema::new(net, decay).warm_up())
     }
 
+    /// Checks that a flag is given only with a schedule that has it.
+    pub fn check(&self) -> Result<(), Failure> {
+        for (flag, given, schedule, name) in [
+            ("--power", self.power.is_some(), ScheduleKind::Polynomial, "polynomial"),
+            ("--patience", self.patience.is_some(), ScheduleKind::Plateau, "plateau"),
+        ] {
+            if given && self.schedule != schedule {
+                return Err(Failure::Usage(format!("{flag} is a setting of `--schedule {name}`")));
+            }
+        }
+        Ok(())
+    }
+
     /// The loss for a number of classes.
     pub fn objective(&self, classes: usize) -> Result<Objective, Failure> {
         Objective::new(self.loss, classes, self.label_smoothing)
@@ -67,11 +86,22 @@ impl RecipeOptions {
 /// The course of the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ScheduleKind {
+    /// The same
     Constant,
+    /// A tenth after each third of the steps
     Step,
+    /// Down to 0 along a cosine
     Cosine,
+    /// Up to --lr along a cosine in 30 % of the steps, then down
     OneCycle,
+    /// Along straight lines from 0.2 to 1 times --lr in 23 % of the steps, then down to 0.07
     Triangle,
+    /// Down to a hundredth, by the same factor at each step
+    Exponential,
+    /// Down to 0 along a line, or with --power P along (1 − share of the steps)^P
+    Polynomial,
+    /// A tenth whenever the loss, on the --validation images or without them on the test images, has not fallen for more than --patience epochs
+    Plateau,
 }
 
 /// Parameters that are frozen after some epochs.
@@ -98,6 +128,8 @@ impl FromStr for Freeze {
 /// The steps of a run.
 pub struct Recipe {
     schedule: Schedule,
+    warm_up: u64,
+    plateau: Option<ReduceLrOnPlateau>,
     objective: Objective,
     clip_norm: Option<f64>,
     freeze: Option<Freeze>,
@@ -110,7 +142,7 @@ impl Recipe {
     /// # Errors
     /// If the run is shorter than its warm-up, or the net has no parameter that is to be frozen or trained.
     pub fn new(options: &Options, objective: Objective, net: &dyn Module, batches: usize) -> Result<Self, Failure> {
-        let RecipeOptions { schedule, warm_up, clip_norm, freeze, .. } = options.recipe.clone();
+        let RecipeOptions { schedule: kind, power, patience, warm_up, clip_norm, freeze, .. } = options.recipe.clone();
         let (lr, steps) = (options.optimizer.lr, u64::from(options.epochs) * batches as u64);
         if warm_up > steps {
             return Err(Failure::Usage(format!(
@@ -122,15 +154,20 @@ impl Recipe {
             require_path("--freeze", path, &names)?;
         }
         let rest = (steps - warm_up).max(2);
-        let schedule = match schedule {
-            ScheduleKind::Constant => Schedule::constant(lr),
+        let schedule = match kind {
+            ScheduleKind::Constant | ScheduleKind::Plateau => Schedule::constant(lr),
             ScheduleKind::Step => Schedule::step(lr, rest.div_ceil(3), 0.1),
             ScheduleKind::Cosine => Schedule::cosine(lr, 0.0, rest),
             ScheduleKind::OneCycle => Schedule::one_cycle(lr, rest),
             ScheduleKind::Triangle => Schedule::triangle(lr, rest, 0.2, 0.23, 0.07),
+            ScheduleKind::Exponential => Schedule::exponential(lr, 0.01f64.powf(1.0 / rest as f64)),
+            ScheduleKind::Polynomial => Schedule::polynomial(lr, rest, power.unwrap_or(1.0)),
         };
+        let plateau =
+            (kind == ScheduleKind::Plateau).then(|| ReduceLrOnPlateau::new(lr).patience(patience.unwrap_or(2)));
         let trained = options.transfer.freeze(net)?;
-        Ok(Self { schedule: schedule.with_warm_up(warm_up), objective, clip_norm, freeze, trained })
+        let schedule = schedule.with_warm_up(warm_up);
+        Ok(Self { schedule, warm_up, plateau, objective, clip_norm, freeze, trained })
     }
 
     /// The loss that training minimizes.
@@ -160,9 +197,15 @@ impl Recipe {
         }
     }
 
-    /// Sets the learning rate of a step, counted from 0.
-    pub fn set_lr(&self, optimizer: &mut dyn Optimizer, step: u64) {
-        optimizer.set_lr(self.schedule.lr(step));
+    /// The learning rate at the start of a run, if it follows the results.
+    pub fn plateau(&self) -> Option<ReduceLrOnPlateau> {
+        self.plateau.clone()
+    }
+
+    /// Sets the learning rate of a step, counted from 0; `plateau` is that of the run at this step.
+    pub fn set_lr(&self, optimizer: &mut dyn Optimizer, step: u64, plateau: Option<&ReduceLrOnPlateau>) {
+        let reached = plateau.filter(|_| step >= self.warm_up);
+        optimizer.set_lr(reached.map_or_else(|| self.schedule.lr(step), ReduceLrOnPlateau::lr));
     }
 
     /// The mean loss of a batch, and its logits.

@@ -112,7 +112,8 @@ impl Run<'_> {
         totals.begin(&self.state.sums);
         let mut finite = self.finite();
         for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
-            self.recipe.set_lr(&mut *self.optimizer, self.state.at.step);
+            let at = &self.state.at;
+            self.recipe.set_lr(&mut *self.optimizer, at.step, at.plateau.as_ref());
             if self.options.files.trace_step == Some(self.state.at.step + 1) {
                 step_trace::write_and_exit(self.net, &batch, &self.recipe, &mut *self.optimizer);
             }
@@ -183,7 +184,10 @@ impl Run<'_> {
             seconds,
             images_per_second: images as f64 / seconds,
         };
-        let accuracy = result.validation.unwrap_or(result.test).accuracy;
+        let Score { loss, accuracy } = result.validation.unwrap_or(result.test);
+        if let Some(plateau) = &mut at.plateau {
+            plateau.step(loss);
+        }
         let is_best = best.is_none_or(|best| accuracy > best.accuracy);
         if is_best {
             *best = Some(Best { accuracy, epoch: result.epoch });

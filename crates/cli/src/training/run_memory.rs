@@ -40,7 +40,7 @@ pub fn check(
     // The batches themselves: one in use, one waiting, one being prepared.
     let batches = |images: usize| 3.0 * (images * image.iter().product::<usize>() * size_of::<f32>()) as f64;
     let weights = (net.parameter_count() * size_of::<f32>()) as f64;
-    let state = options.optimizer.kind.state_tensors() as f64 * weights;
+    let state = options.optimizer.state_tensors() as f64 * weights;
     // Beside the optimizer's state: the copy from which a step is run again, and a checkpoint and its file's contents.
     let copies = f64::from(u8::from(!options.allow_nan)) + 2.0 * f64::from(u8::from(options.files.save().is_some()));
     // The records of --out compare the weights with those before a step; an average is there twice while it is tested.

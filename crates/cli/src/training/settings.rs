@@ -63,7 +63,7 @@ impl Settings {
         });
         let mut flags: BTreeMap<String, String> = flags.collect();
         // The other schedules depend on the length of the run.
-        if flags.get("--schedule").is_some_and(|schedule| schedule != "constant") {
+        if flags.get("--schedule").is_some_and(|schedule| !["constant", "plateau"].contains(&schedule.as_str())) {
             let epochs = matches.get_raw("epochs").into_iter().flatten().next();
             flags.extend(epochs.map(|epochs| ("--epochs".to_owned(), epochs.to_string_lossy().into_owned())));
         }

@@ -67,7 +67,10 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         return lr_find::run(net, &recipe, &mut *optimizer, &train, picture.as_ref());
     }
     let mut ema = options.recipe.ema(net);
-    let mut state = State { at: Progress { seed: options.seed, ..Progress::default() }, ..State::default() };
+    let mut state = State {
+        at: Progress { seed: options.seed, plateau: recipe.plateau(), ..Progress::default() },
+        ..State::default()
+    };
     if let Some(path) = &options.files.resume {
         state = identity.resume(path, net, &mut *optimizer, ema.as_mut())?;
         if !state.sums.loss.is_finite() && !options.allow_nan {

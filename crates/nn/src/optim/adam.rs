@@ -1,10 +1,10 @@
 //! Adam and `AdamW`.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{AdamSlot, AdamStep, Float, TensorOf, ranges};
+use chainrule_tensor::{AdamSlot, AdamStep, Float, Shape, TensorOf, ranges};
 
 use super::groups::{Groups, Hyperparameters, Update};
-use super::{GroupSettings, Optimizer, StateTensors, optimizer};
+use super::{GroupSettings, Optimizer, StateTensors, builders, optimizer};
 
 #[derive(Clone, Copy)]
 struct Settings {
@@ -23,8 +23,8 @@ impl Hyperparameters<2> for Settings {
         vec![("beta1", beta1), ("beta2", beta2), ("eps", eps), ("weight_decay", weight_decay)]
     }
 
-    fn keeps_state(&self) -> bool {
-        true
+    fn initial_state(&self, parameter: Shape) -> [Option<(Shape, f64)>; 2] {
+        [Some((parameter, 0.0)); 2]
     }
 
     fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 2>)>, non_finite: &mut TensorOf<T>) {
@@ -39,7 +39,7 @@ fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, update: Update<'a, T, Sett
     let Settings { beta1, beta2, eps, weight_decay, decoupled } = *update.hyperparameters;
     let step = AdamStep { lr: update.lr, beta1, beta2, eps, weight_decay, decoupled, step: update.step };
     let gradient = update.gradient;
-    let [mean, square] = update.state();
+    let [mean, square] = update.state().map(|state| state.expect("Adam keeps both"));
     AdamSlot { parameter, gradient, mean, square, step }
 }
 
@@ -60,17 +60,6 @@ macro_rules! adam {
                 Self(Groups::new($text, parameters, lr, settings))
             }
 
-            /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
-            ///
-            /// # Panics
-            /// If the learning rate is negative, infinite or NaN.
-            #[track_caller]
-            #[must_use]
-            pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-                self.0.add(parameters, lr);
-                self
-            }
-
             /// Sets the decay rates of the running mean and the running mean of squares, of the last group.
             ///
             /// # Panics
@@ -83,32 +72,9 @@ macro_rules! adam {
                 (self.0.last().beta1, self.0.last().beta2) = (beta1, beta2);
                 self
             }
-
-            /// Sets the constant that is added to the denominator, of the last group.
-            ///
-            /// # Panics
-            /// If it is negative, infinite or NaN.
-            #[track_caller]
-            #[must_use]
-            pub fn eps(mut self, eps: f64) -> Self {
-                ranges::check($text, "eps", eps, ranges::NOT_NEGATIVE);
-                self.0.last().eps = eps;
-                self
-            }
-
-            /// Sets the weight decay of the last group.
-            ///
-            /// # Panics
-            /// If it is negative, infinite or NaN.
-            #[track_caller]
-            #[must_use]
-            pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-                ranges::check($text, "weight_decay", weight_decay, ranges::NOT_NEGATIVE);
-                self.0.last().weight_decay = weight_decay;
-                self
-            }
         }
 
+        builders!($name, $text);
         optimizer!($name);
     };
 }

@@ -12,8 +12,9 @@ pub(super) trait Hyperparameters<const N: usize>: Copy {
     /// The hyperparameters by name; a switch that is on is 1.
     fn list(&self) -> Vec<(&'static str, f64)>;
 
-    /// Whether a step with these hyperparameters keeps state.
-    fn keeps_state(&self) -> bool;
+    /// Shape and initial value of each state tensor of a parameter of this shape; `None` if a step with these
+    /// hyperparameters does not keep it.
+    fn initial_state(&self, parameter: Shape) -> [Option<(Shape, f64)>; N];
 
     /// Updates all parameters. Sets `non_finite` to 1 if a new value is not finite.
     fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, N>)>, non_finite: &mut TensorOf<T>);
@@ -55,16 +56,23 @@ pub(super) struct Update<'a, T: Float, H, const N: usize> {
     state: &'a mut [Option<TensorOf<T>>; N],
 }
 
-impl<'a, T: Float, H, const N: usize> Update<'a, T, H, N> {
-    /// The state tensors, initially zero, on the device of the gradient.
-    pub(super) fn state(self) -> [&'a mut TensorOf<T>; N] {
-        self.state.each_mut().map(|state| zero_or_moved(state, self.gradient.shape(), self.gradient.device()))
+impl<'a, T: Float, H: Hyperparameters<N>, const N: usize> Update<'a, T, H, N> {
+    /// The state tensors, on the device of the gradient; `None` for those that the hyperparameters do not keep.
+    pub(super) fn state(self) -> [Option<&'a mut TensorOf<T>>; N] {
+        let mut initial = self.hyperparameters.initial_state(self.gradient.shape()).into_iter();
+        let device = self.gradient.device();
+        self.state.each_mut().map(|state| Some(new_or_moved(state, initial.next()??, device)))
     }
 }
 
-/// The tensor, initially zero, on a device: `Module::to` moves a net's parameters, but not what its optimizer keeps.
-fn zero_or_moved<T: Float>(kept: &mut Option<TensorOf<T>>, shape: Shape, device: Device) -> &mut TensorOf<T> {
-    let kept = kept.get_or_insert_with(|| TensorOf::full_on(device, shape, T::ZERO));
+/// The tensor, made with shape and value if there is none, on a device: `Module::to` moves a net's parameters, but not
+/// what its optimizer keeps.
+fn new_or_moved<T: Float>(
+    kept: &mut Option<TensorOf<T>>,
+    (shape, value): (Shape, f64),
+    device: Device,
+) -> &mut TensorOf<T> {
+    let kept = kept.get_or_insert_with(|| TensorOf::full_on(device, shape, T::from_f64(value)));
     if kept.device() != device {
         *kept = kept.to(device);
     }
@@ -173,7 +181,7 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
         let non_finite = &mut self.non_finite;
         let mut apply_all = |updates: Vec<Update<'_, T, H, N>>| {
             let Some(first) = updates.first() else { return };
-            let non_finite = zero_or_moved(non_finite, Shape::scalar(), first.gradient.device());
+            let non_finite = new_or_moved(non_finite, (Shape::scalar(), 0.0), first.gradient.device());
             let parameters: Vec<&VarOf<T>> = updates.iter().map(|update| update.parameter).collect();
             VarOf::update_all(&parameters, |values| H::apply(values.into_iter().zip(updates).collect(), non_finite));
         };

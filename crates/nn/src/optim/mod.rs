@@ -1,8 +1,12 @@
 //! Optimizers: update parameters from their gradients.
 
+mod adagrad;
 mod adam;
+mod composed;
 mod groups;
+mod nadam;
 mod restore;
+mod rms_prop;
 mod sgd;
 
 use std::collections::BTreeMap;
@@ -11,7 +15,10 @@ use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Float, TensorOf};
 use serde::{Deserialize, Serialize};
 
+pub use adagrad::Adagrad;
 pub use adam::{Adam, AdamW};
+pub use nadam::NAdam;
+pub use rms_prop::RmsProp;
 pub use sgd::Sgd;
 
 /// An optimizer over parameter groups, each with its own settings.
@@ -146,7 +153,49 @@ macro_rules! optimizer {
     };
 }
 
-use optimizer;
+/// The builder methods of the optimizers that divide by a root: `group`, `eps` and `weight_decay`.
+macro_rules! builders {
+    ($name:ident, $text:expr) => {
+        impl<T: Float> $name<T> {
+            /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
+            ///
+            /// # Panics
+            /// If the learning rate is negative, infinite or NaN.
+            #[track_caller]
+            #[must_use]
+            pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
+                self.0.add(parameters, lr);
+                self
+            }
+
+            /// Sets the constant that is added to the denominator, of the last group.
+            ///
+            /// # Panics
+            /// If it is negative, infinite or NaN.
+            #[track_caller]
+            #[must_use]
+            pub fn eps(mut self, eps: f64) -> Self {
+                ranges::check($text, "eps", eps, ranges::NOT_NEGATIVE);
+                self.0.last().eps = eps;
+                self
+            }
+
+            /// Sets the weight decay of the last group.
+            ///
+            /// # Panics
+            /// If it is negative, infinite or NaN.
+            #[track_caller]
+            #[must_use]
+            pub fn weight_decay(mut self, weight_decay: f64) -> Self {
+                ranges::check($text, "weight_decay", weight_decay, ranges::NOT_NEGATIVE);
+                self.0.last().weight_decay = weight_decay;
+                self
+            }
+        }
+    };
+}
+
+use {builders, optimizer};
 
 #[cfg(test)]
 mod tests {
@@ -169,9 +218,22 @@ mod tests {
             assert!(!step(|p| Box::new(Sgd::new(p, 0.0).momentum(0.9)), slope));
             assert!(!step(|p| Box::new(Adam::new(p, 0.1)), slope));
             assert!(!step(|p| Box::new(AdamW::new(p, 0.0)), slope));
+            assert!(!step(|p| Box::new(RmsProp::new(p, 0.1)), slope));
+            assert!(!step(|p| Box::new(Adagrad::new(p, 0.0)), slope));
+            assert!(!step(|p| Box::new(NAdam::new(p, 0.1)), slope));
         }
-        assert!(step(|p| Box::new(Sgd::new(p, 0.1)), 1e30) && step(|p| Box::new(Adam::new(p, 0.1)), 1e15));
-        assert!(!step(|p| Box::new(Adam::new(p, 0.1)), 1e30), "its square is not finite");
+        assert!(step(|p| Box::new(Sgd::new(p, 0.1)), 1e30));
+        type New = fn(Vec<VarOf<f32>>) -> Box<dyn Optimizer>;
+        let by_squares: [New; 4] = [
+            |p| Box::new(Adam::new(p, 0.1)),
+            |p| Box::new(RmsProp::new(p, 0.1)),
+            |p| Box::new(Adagrad::new(p, 0.1)),
+            |p| Box::new(NAdam::new(p, 0.1)),
+        ];
+        for build in by_squares {
+            assert!(step(build, 1e15));
+            assert!(!step(build, 1e30), "its square is not finite");
+        }
     }
 
     #[test]

@@ -49,16 +49,19 @@ impl<T: Float, H: Hyperparameters<N>, const N: usize> Groups<T, H, N> {
         for (i, (hyperparameters, slot)) in members.enumerate() {
             let own = slot.parameter.shape();
             let mut values = [const { None }; N];
-            for (value, name) in
-                values.iter_mut().zip(H::STATE).filter(|_| hyperparameters.keeps_state() && steps[i] > 0)
-            {
+            let kept = hyperparameters.initial_state(own).map(|kept| kept.filter(|_| steps[i] > 0));
+            for ((value, name), kept) in values.iter_mut().zip(H::STATE).zip(kept) {
+                let Some((shape, _)) = kept else { continue };
                 match state.remove(&(i, name.to_owned())) {
-                    None => differences.push(format!("missing     {}.{name} {own}", slot.parameter.name())),
-                    Some(x) if x.shape() != own => differences.push(format!(
-                        "mismatch    {}.{name}: saved {}, the parameter has {own}",
-                        slot.parameter.name(),
-                        x.shape()
-                    )),
+                    None => differences.push(format!("missing     {}.{name} {shape}", slot.parameter.name())),
+                    Some(x) if x.shape() != shape => {
+                        let rule = if shape == own { "the parameter has" } else { "a step needs" };
+                        differences.push(format!(
+                            "mismatch    {}.{name}: saved {}, {rule} {shape}",
+                            slot.parameter.name(),
+                            x.shape()
+                        ));
+                    }
                     // Beside the parameter: a checkpoint is read on the CPU.
                     Some(x) => *value = Some(x.to(slot.parameter.device())),
                 }

@@ -1,7 +1,7 @@
 //! Stochastic gradient descent.
 
 use chainrule_autograd::{GradientsOf, VarOf};
-use chainrule_tensor::{Float, SgdSlot, SgdStep, TensorOf, ranges};
+use chainrule_tensor::{Float, SgdSlot, SgdStep, Shape, TensorOf, ranges};
 
 use super::groups::{Groups, Hyperparameters, Update};
 use super::{GroupSettings, Optimizer, StateTensors, optimizer};
@@ -119,8 +119,8 @@ impl Hyperparameters<1> for Settings {
         ]
     }
 
-    fn keeps_state(&self) -> bool {
-        self.momentum != 0.0
+    fn initial_state(&self, parameter: Shape) -> [Option<(Shape, f64)>; 1] {
+        [(self.momentum != 0.0).then_some((parameter, 0.0))]
     }
 
     fn apply<T: Float>(updates: Vec<(&mut TensorOf<T>, Update<'_, T, Self, 1>)>, non_finite: &mut TensorOf<T>) {
@@ -132,15 +132,11 @@ impl Hyperparameters<1> for Settings {
 }
 
 fn slot<'a, T: Float>(parameter: &'a mut TensorOf<T>, update: Update<'a, T, Settings, 1>) -> SgdSlot<'a, T> {
-    let keeps_state = update.hyperparameters.keeps_state();
     let Settings { momentum, dampening, nesterov, weight_decay } = *update.hyperparameters;
     let step = SgdStep { lr: update.lr, momentum, dampening, nesterov, weight_decay, first: update.step == 1 };
     let gradient = update.gradient;
-    let velocity = || {
-        let [velocity] = update.state();
-        velocity
-    };
-    SgdSlot { parameter, gradient, momentum: keeps_state.then(velocity), step }
+    let [momentum] = update.state();
+    SgdSlot { parameter, gradient, momentum, step }
 }
 
 #[cfg(test)]
