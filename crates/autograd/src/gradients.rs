@@ -46,6 +46,22 @@ impl<T: Float> GradientsOf<T> {
     }
 
     /// Adds other gradients, such as those of another batch.
+    ///
+    /// So a step can have more samples than fit into memory at once. If the loss is a mean, the gradients of N batches of B
+    /// samples, added and scaled by 1/N, are those of one batch of N·B, up to rounding:
+    ///
+    /// ```
+    /// use chainrule_autograd::Var64;
+    /// let w = Var64::parameter("w", [1.0, -2.0]);
+    /// let loss = |rows: Vec<[f64; 2]>| (Var64::constant(rows) * &w).square().mean();
+    /// let mut gradients = loss(vec![[1.0, 2.0], [0.5, -1.0]]).backward();
+    /// gradients.add(&loss(vec![[3.0, 0.25], [-2.0, 1.5]]).backward());
+    /// gradients.scale(1.0 / 2.0);
+    /// let whole = loss(vec![[1.0, 2.0], [0.5, -1.0], [3.0, 0.25], [-2.0, 1.5]]).backward();
+    /// assert_eq!(gradients[&w].to_vec(), whole[&w].to_vec());
+    /// ```
+    ///
+    /// Then come clipping and the optimizer's step, once for all N. Batch normalization uses the statistics of each batch of B.
     pub fn add(&mut self, other: &Self) {
         for (var, gradient) in &other.entries {
             match self.position(var) {

@@ -20,6 +20,7 @@ pub mod nets;
 mod one_hot;
 mod optim;
 mod parameter_table;
+mod path_patterns;
 mod plateau;
 mod replay;
 mod safetensors_file;

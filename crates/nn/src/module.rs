@@ -6,6 +6,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Float, Pool2dOptions, Shape, ShapeError};
 
 use crate::parameter_table::{self, Note, Row};
+use crate::path_patterns;
 use crate::state::{BufferOf, Counter, Mode};
 
 /// A layer or a model: a forward pass, parameters and state.
@@ -81,6 +82,27 @@ pub trait Module<T: Float = f32>: Send + Sync {
     /// All parameters, each once.
     fn parameters(&self) -> Vec<VarOf<T>> {
         self.named_parameters().into_iter().map(|(_, var)| var).collect()
+    }
+
+    /// The parameters in groups by their paths, for an optimizer that has other settings for some: one group for each pattern,
+    /// with the parameters whose first matching pattern it is, then all others. A `*` stands for any characters.
+    ///
+    /// ```
+    /// use chainrule_nn::{BatchNorm1d, Linear, Module, Optimizer, Sequential, Sgd};
+    /// let mut rng = chainrule_tensor::Rng::seed(0);
+    /// let net: Sequential = Sequential::new().add(Linear::new(4, 8, &mut rng)).add(BatchNorm1d::new(8));
+    /// // No weight decay for biases and for the normalization.
+    /// let groups = net.parameters_by(&["*.bias", "1.*"]);
+    /// assert_eq!([groups[0].len(), groups[1].len(), groups[2].len()], [2, 1, 1]);
+    /// let sgd = Sgd::new(groups[2].clone(), 0.1).weight_decay(5e-4).group(groups[..2].concat(), 0.1).weight_decay(0.0);
+    /// assert_eq!(sgd.parameters().len(), 4);
+    /// ```
+    ///
+    /// # Panics
+    /// If a pattern is the first to match no parameter: it may be misspelled.
+    #[track_caller]
+    fn parameters_by(&self, patterns: &[&str]) -> Vec<Vec<VarOf<T>>> {
+        path_patterns::groups(self.named_parameters(), patterns)
     }
 
     /// Sets training mode (batch statistics, dropout) or inference mode for this module and all modules in it.
