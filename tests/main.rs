@@ -8,6 +8,7 @@ mod gpu_programs;
 mod gpu_scripts;
 mod inspect_nets;
 mod lessons;
+mod modules_against_pytorch;
 mod mutations;
 #[path = "../crates/data/tests/mutator/mod.rs"]
 mod mutator;

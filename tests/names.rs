@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use chainrule::nn;
 use chainrule::prelude::*;
 use chainrule::tensor::PadMode;
 
@@ -174,7 +175,43 @@ names! {
         x.soft_cross_entropy(y) => "cross_entropy with probabilities", "";
         x.bce_loss(y, Reduction::Mean) => "binary_cross_entropy", "";
         x.bce_with_logits(y, Reduction::Mean) => "binary_cross_entropy_with_logits", "";
+        x.nll_loss(labels) => "nll_loss", "";
+        x.l1_loss(y, Reduction::Mean) => "l1_loss", "";
+        x.huber_loss(y, Reduction::Mean, 1.0) => "huber_loss", "";
+        x.smooth_l1_loss(y, Reduction::Mean, 1.0) => "smooth_l1_loss", "";
+        x.kl_div(y, Reduction::Sum, false) => "kl_div", "scipy.special.rel_entr";
+        x.hinge_embedding_loss(y, Reduction::Mean, 1.0) => "hinge_embedding_loss", "";
+        x.margin_ranking_loss(y, x, Reduction::Mean, 0.0) => "margin_ranking_loss", "";
+        x.cosine_embedding_loss(y, x, Reduction::Mean, 0.0) => "cosine_embedding_loss", "";
+        x.cosine_similarity(y, 1, 1e-8) => "cosine_similarity", "";
     }
+    "Layers as functions" {
+        x.layer_norm(8, None, None, 1e-5) => "layer_norm", "";
+        x.group_norm(4, None, None, 1e-5) => "group_norm, instance_norm", "";
+        x.prelu(y) => "prelu", "";
+        x.embedding(index) => "embedding", "x[index]";
+        x.pixel_shuffle(2) => "pixel_shuffle", "";
+        x.pixel_unshuffle(2) => "pixel_unshuffle", "";
+    }
+    "Layers, optimizers and schedules of `chainrule::nn` whose names differ" {
+        nn::PRelu::<f64>::new(1, 0.25) => "nn.PReLU", "";
+        nn::RnnCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.RNNCell", "";
+        nn::LstmCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.LSTMCell", "";
+        nn::GruCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.GRUCell", "";
+        nn::RmsProp::new(vec![x.clone()], 1e-2) => "optim.RMSprop", "";
+        nn::Schedule::exponential(0.1, 0.9) => "lr_scheduler.ExponentialLR", "";
+        nn::Schedule::polynomial(0.1, 100, 1.0) => "lr_scheduler.PolynomialLR", "";
+        nn::Schedule::linear(0.02, 0.1, 5) => "lr_scheduler.LinearLR", "";
+        nn::Schedule::from_fn(100, rate) => "lr_scheduler.LambdaLR", "";
+        nn::Schedule::chained(Vec::new()) => "lr_scheduler.ChainedScheduler", "";
+        nn::Schedule::sequential(Vec::new(), Vec::new()) => "lr_scheduler.SequentialLR", "";
+        nn::ReduceLrOnPlateau::new(0.1) => "lr_scheduler.ReduceLROnPlateau", "";
+    }
+}
+
+/// The learning rate of a step.
+fn rate(step: u64) -> f64 {
+    0.1 / (1.0 + step as f64)
 }
 
 /// What PyTorch has and this crate leaves out, and why.

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use chainrule_autograd::{CrossEntropy, Var64, VarOf};
 use chainrule_nn::init::{self, Fan, Nonlinearity};
 use chainrule_nn::{
-    Activation, Adam, AdamW, BatchNorm1d, BatchNorm2d, Checkpoint, Dropout, Module, Optimizer, Progress, Schedule,
-    Sequential, Sgd,
+    Activation, Adagrad, Adam, AdamW, BatchNorm1d, BatchNorm2d, Checkpoint, Dropout, Dropout2d, GroupNorm,
+    InstanceNorm2d, LayerNorm, Module, NAdam, Optimizer, PRelu, Progress, RmsProp, Schedule, Sequential, Sgd,
 };
 use chainrule_tensor::{Key, Purpose, Rng, TensorOf};
 
@@ -101,6 +101,45 @@ fn settings_of_adam() {
 }
 
 #[test]
+fn settings_of_rms_prop() {
+    let rms_prop = || RmsProp::new(p(), 0.1);
+    let outside = [-0.1, 1.01, NAN, INFINITY];
+    refused(&NEGATIVE, "rmsprop: lr is {}\n  rule: 0 ≤ lr < ∞", |lr| RmsProp::new(p(), lr));
+    refused(&outside, "rmsprop: alpha is {}\n  rule: 0 ≤ alpha ≤ 1", |x| rms_prop().alpha(x));
+    refused(&outside, "rmsprop: momentum is {}\n  rule: 0 ≤ momentum ≤ 1", |x| rms_prop().momentum(x));
+    refused(&NEGATIVE, "rmsprop: eps is {}\n  rule: 0 ≤ eps < ∞", |x| rms_prop().eps(x));
+    refused(&NEGATIVE, "rmsprop: weight_decay is {}\n  rule: 0 ≤ weight_decay < ∞", |x| rms_prop().weight_decay(x));
+    accepted(&[0.0, 0.9, 1.0], |x| rms_prop().alpha(x).momentum(x).eps(x).weight_decay(x));
+}
+
+#[test]
+fn settings_of_adagrad() {
+    let adagrad = || Adagrad::new(p(), 0.1);
+    let accumulator = "adagrad: initial_accumulator_value is {}\n  rule: 0 ≤ initial_accumulator_value < ∞";
+    refused(&NEGATIVE, "adagrad: lr is {}\n  rule: 0 ≤ lr < ∞", |lr| Adagrad::new(p(), lr));
+    refused(&NEGATIVE, "adagrad: lr_decay is {}\n  rule: 0 ≤ lr_decay < ∞", |x| adagrad().lr_decay(x));
+    refused(&NEGATIVE, accumulator, |x| adagrad().initial_accumulator_value(x));
+    refused(&NEGATIVE, "adagrad: eps is {}\n  rule: 0 ≤ eps < ∞", |x| adagrad().eps(x));
+    refused(&NEGATIVE, "adagrad: weight_decay is {}\n  rule: 0 ≤ weight_decay < ∞", |x| adagrad().weight_decay(x));
+    accepted(&[0.0, 0.9, 10.0], |x| adagrad().lr_decay(x).initial_accumulator_value(x).eps(x).weight_decay(x));
+}
+
+#[test]
+fn settings_of_nadam() {
+    let nadam = || NAdam::new(p(), 0.1);
+    let outside = [-0.1, 1.0, 1.5, NAN, INFINITY];
+    refused(&NEGATIVE, "nadam: lr is {}\n  rule: 0 ≤ lr < ∞", |lr| NAdam::new(p(), lr));
+    refused(&outside, "nadam: beta1 is {}\n  rule: 0 ≤ beta1 < 1", |x| nadam().betas(x, 0.9));
+    refused(&outside, "nadam: beta2 is {}\n  rule: 0 ≤ beta2 < 1", |x| nadam().betas(0.9, x));
+    refused(&NEGATIVE, "nadam: momentum_decay is {}\n  rule: 0 ≤ momentum_decay < ∞", |x| {
+        nadam().momentum_decay(x)
+    });
+    refused(&NEGATIVE, "nadam: eps is {}\n  rule: 0 ≤ eps < ∞", |x| nadam().eps(x));
+    refused(&NEGATIVE, "nadam: weight_decay is {}\n  rule: 0 ≤ weight_decay < ∞", |x| nadam().weight_decay(x));
+    accepted(&[0.0, 0.999], |x| nadam().betas(x, x).momentum_decay(x).eps(x).weight_decay(x));
+}
+
+#[test]
 fn settings_of_schedules() {
     let lr = "schedule: lr is {}\n  rule: 0 ≤ lr < ∞";
     refused(&NEGATIVE, lr, Schedule::constant);
@@ -120,6 +159,28 @@ fn settings_of_schedules() {
         Schedule::triangle(0.1, 9, 0.2, x, 0.1)
     });
     accepted(&[0.0, 0.5, 3.0], |x| [Schedule::step(x, 1, x), Schedule::cosine(x, x, 1), Schedule::one_cycle(x, 2)]);
+    refused(&NEGATIVE, lr, |x| Schedule::exponential(x, 0.9));
+    refused(&NEGATIVE, "schedule: gamma is {}\n  rule: 0 ≤ gamma < ∞", |x| Schedule::exponential(0.1, x));
+    refused(&[0.0], "schedule: steps is {}\n  rule: steps ≥ 1", |_| Schedule::polynomial(0.1, 0, 1.0));
+    refused(&NEGATIVE, "schedule: power is {}\n  rule: 0 ≤ power < ∞", |x| Schedule::polynomial(0.1, 3, x));
+    refused(&NEGATIVE, "schedule: start is {}\n  rule: 0 ≤ start < ∞", |x| Schedule::linear(x, 0.1, 3));
+    refused(&NEGATIVE, "schedule: lr of step 2 is {}\n  rule: 0 ≤ lr of step 2 < ∞", |x| {
+        Schedule::from_fn(4, |t| if t == 2 { x } else { 0.1 })
+    });
+    refused(&[0.0], "schedule: steps is {}\n  rule: steps ≥ 1", |_| Schedule::from_fn(0, |_| 0.1));
+    refused(&[0.0], "schedule: number of schedules is {}\n  rule: number of schedules ≥ 1", |_| {
+        Schedule::chained(Vec::new())
+    });
+    let in_turn = |milestones: Vec<u64>| Schedule::sequential(vec![Schedule::constant(0.1); 3], milestones);
+    for milestones in [vec![], vec![3], vec![3, 3], vec![4, 3], vec![1, 2, 3]] {
+        let text = format!(
+            "schedule: 3 in sequence, with the milestones {milestones:?}\n  rule: one milestone less, increasing"
+        );
+        assert_eq!(panics(|| in_turn(milestones)), Some(text));
+    }
+    assert_eq!(in_turn(vec![1, 2]).lr(u64::MAX), 0.1);
+    // Far after the end, and of more steps than an index has.
+    assert_eq!(Schedule::from_fn(3, |t| t as f64).lr(u64::MAX), 2.0);
     // A count of 2³¹ decays is no negative exponent.
     assert_eq!(Schedule::step(0.1, 1, 0.5).lr(1 << 31), 0.0);
 }
@@ -173,6 +234,15 @@ fn settings_of_layers() {
     refused(&[-0.1, 1.0, NAN], "dropout: p is {}\n  rule: 0 ≤ p < 1", |x| Dropout::new(x, &mut Rng::seed(1)));
     let x = Var64::constant([-1.0, 2.0]);
     refused(&[-0.1, 1.0, NAN], "dropout: p is {}\n  rule: 0 ≤ p < 1", |p| x.dropout(p, Key::new(1, Purpose::USER)));
+    refused(&[-1e-5, 0.0, NAN, INFINITY], "LayerNorm: eps is {}\n  rule: 0 < eps < ∞", |x| {
+        LayerNorm::<f32>::new(2).eps(x)
+    });
+    refused(&[-1e-5, 0.0, NAN], "GroupNorm: eps is {}\n  rule: 0 < eps < ∞", |x| GroupNorm::<f32>::new(1, 2).eps(x));
+    refused(&[-1e-5, 0.0, NAN], "InstanceNorm2d: eps is {}\n  rule: 0 < eps < ∞", |x| {
+        InstanceNorm2d::<f32>::new(2).eps(x)
+    });
+    refused(&[NAN, INFINITY], "PRelu: init is {}\n  rule: −∞ < init < ∞", |x| PRelu::<f32>::new(1, x));
+    refused(&[-0.1, 1.0, NAN], "dropout2d: p is {}\n  rule: 0 ≤ p < 1", |x| Dropout2d::new(x, &mut Rng::seed(1)));
     for (layer, name) in [
         (Activation::LeakyRelu as fn(f64) -> Activation, "leaky_relu: slope is {}\n  rule: −∞ < slope < ∞"),
         (Activation::Elu, "elu: alpha is {}\n  rule: −∞ < alpha < ∞"),

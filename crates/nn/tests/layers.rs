@@ -3,7 +3,8 @@
 use chainrule_autograd::{Var, Var64, VarOf};
 use chainrule_nn::{
     Activation, AdaptiveAvgPool2d, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Counter, Dropout,
-    Flatten, Item, Linear, MaxPool2d, Module, Sequential, Upsample, Visitor,
+    Dropout2d, Embedding, Flatten, GruCell, Item, Linear, LstmCell, MaxPool2d, Module, RnnCell, Sequential, Upsample,
+    Visitor,
 };
 use chainrule_tensor::{Rng, Shape, Tensor, TensorOf};
 use serde_json::Value;
@@ -161,6 +162,22 @@ fn two_dropout_layers_have_different_masks() {
 }
 
 #[test]
+fn dropout2d_drops_whole_channels_of_each_sample() {
+    let layer = Dropout2d::new(0.5, &mut Rng::seed(1));
+    let x = Var64::parameter("x", TensorOf::full([8, 16, 2, 3], 1.0));
+    let y = layer.forward(&x);
+    let values = y.value().to_vec();
+    let channels: Vec<f64> = values.chunks(6).map(|channel| channel[0]).collect();
+    assert!(values.chunks(6).zip(&channels).all(|(channel, first)| channel.iter().all(|v| v == first)));
+    let dropped = channels.iter().filter(|&&v| v == 0.0).count();
+    assert!((32..96).contains(&dropped) && channels.iter().all(|&v| v == 0.0 || v == 2.0), "{dropped} of 128");
+    assert_eq!(y.sum().backward()[&x].to_vec(), values);
+    assert_ne!(layer.forward(&x).value().to_vec(), values, "another mask at the next step");
+    Module::<f64>::eval(&layer);
+    assert_eq!(layer.forward(&x).value(), x.value());
+}
+
+#[test]
 fn dropout_does_nothing_at_inference() {
     let layer = Dropout::new(0.5, &mut Rng::seed(1));
     Module::<f32>::eval(&layer);
@@ -267,4 +284,48 @@ fn a_transposed_convolution_restores_the_shape_of_its_convolution() {
     for parameter in down.parameters().iter().chain(&up.parameters()) {
         assert!(gradients[parameter].to_vec().iter().any(|&g| g != 0.0), "{}", parameter.name());
     }
+}
+
+#[test]
+fn padding_of_an_embedding_is_0_and_stays_so() {
+    let words: Embedding<f64> = Embedding::new(3, 2, &mut Rng::seed(1)).padding(1);
+    let y = words.lookup(&TensorOf::from([[1, 0], [1, 1]]));
+    assert_eq!(y.value().to_vec()[..2], [0.0, 0.0]);
+    let gradient = y.sum().backward()[&words.weight].to_vec();
+    assert_eq!(gradient, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
+    assert_eq!(words.forward(&Var64::constant([[1.0, 0.0], [1.0, 1.0]])).value(), y.value());
+}
+
+#[test]
+#[should_panic(expected = "Embedding: the padding is row 3\n  rule: one of 3 rows")]
+fn the_padding_of_an_embedding_is_one_of_its_rows() {
+    let _ = Embedding::<f32>::new(3, 2, &mut Rng::seed(1)).padding(3);
+}
+
+#[test]
+fn a_cell_begins_with_a_state_of_zeros() {
+    let rng = &mut Rng::seed(1);
+    let x = Var64::constant(formula(&[2, 3], 1));
+    let (rnn, lstm, gru) = (RnnCell::new(3, 4, rng), LstmCell::new(3, 4, rng), GruCell::new(3, 4, rng));
+    let zeros = rnn.zeros(&x);
+    assert_eq!(rnn.forward(&x).value(), rnn.step(&x, &zeros).value());
+    assert_eq!(lstm.forward(&x).value(), lstm.step(&x, (&zeros, &zeros)).0.value());
+    assert_eq!(gru.forward(&x).value(), gru.step(&x, &zeros).value());
+    let paths: Vec<String> = gru.named_parameters().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]);
+}
+
+#[test]
+#[should_panic(
+    expected = "GruCell: a state has another shape\n  input (N,I) = (1, 3)\n  state (N,H) = (2, 4)\n  rule: state (1, 4)"
+)]
+fn a_state_has_a_row_for_each_input() {
+    let cell = GruCell::<f64>::new(3, 4, &mut Rng::seed(1));
+    let _ = cell.step(&Var64::constant([[1.0, 2.0, 3.0]]), &Var64::constant(TensorOf::zeros([2, 4])));
+}
+
+#[test]
+#[should_panic(expected = "LstmCell: the input has shape (1, 2)\n  rule: input (N,I) with I == 3")]
+fn the_input_of_a_cell_has_its_width() {
+    let _ = LstmCell::<f64>::new(3, 4, &mut Rng::seed(1)).forward(&Var64::constant([[1.0, 2.0]]));
 }

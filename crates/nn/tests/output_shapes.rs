@@ -5,8 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chainrule_autograd::{Var, VarOf};
 use chainrule_nn::{
-    Activation, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, ConvTranspose2d, Dropout, Flatten,
-    Linear, MaxPool2d, Module, Sequential, Upsample,
+    Activation, AdaptiveAvgPool2d, Add, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, CircularPad2d, Conv1d, Conv2d,
+    ConvTranspose2d, Dropout, Dropout2d, Flatten, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, Linear,
+    LstmCell, MaxPool1d, MaxPool2d, Module, PRelu, PixelShuffle, PixelUnshuffle, ReflectionPad2d, ReplicationPad2d,
+    Sequential, Sides, Upsample, ZeroPad2d,
 };
 use chainrule_tensor::{Rng, Shape, Tensor};
 
@@ -76,6 +78,30 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
         }
         11 => Box::new(Dropout::new(0.5, rng)),
         12 => Box::new(Activation::Gelu),
+        13 => Box::new(LayerNorm::new(outputs)),
+        14 => Box::new(GroupNorm::new(groups, channels[0])),
+        15 => Box::new(InstanceNorm1d::new(inputs)),
+        16 => Box::new(InstanceNorm2d::new(inputs).affine()),
+        17 => Box::new(PRelu::new(inputs, 0.25)),
+        18 => Box::new(PixelShuffle(size)),
+        19 => Box::new(PixelUnshuffle(size)),
+        20 => Box::new(ZeroPad2d::new([stride, padding].concat().try_into().map(Sides).expect("four"))),
+        21 => Box::new(ReflectionPad2d::new([stride, padding].concat().try_into().map(Sides).expect("four"))),
+        22 => Box::new(ReplicationPad2d::new([stride, padding].concat().try_into().map(Sides).expect("four"))),
+        23 => Box::new(CircularPad2d::new([stride, padding].concat().try_into().map(Sides).expect("four"))),
+        24 => Box::new(
+            Conv1d::<f32>::builder(channels[0], channels[1], kernel[0])
+                .stride(stride[0])
+                .padding(padding[0])
+                .dilation(dilation[0])
+                .groups(groups)
+                .bias(bias)
+                .build::<f32>(rng),
+        ),
+        25 => Box::new(MaxPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0])),
+        26 => Box::new(AvgPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0]).count_include_pad(bias)),
+        27 => Box::new(Dropout2d::new(0.5, rng)),
+        28 => Box::new(LstmCell::new(inputs, outputs, rng)),
         // What fuses into one op.
         _ => Box::new(
             Sequential::new()
@@ -87,13 +113,16 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
     (format!("layer {kind}, {options}"), layer)
 }
 
-const KINDS: usize = 14;
+const KINDS: usize = 30;
 
 /// Mostly images, of any number, also 0; axes of length 0 and other ranks too.
 fn shape(kind: usize, draw: &mut Draw) -> Shape {
     let usual = match kind {
-        7 => 2,
+        7 | 28 => 2,
         10 => draw.of(2, 3),
+        13 => draw.of(1, 4),
+        15 | 24..=26 => 3,
+        14 | 17 | 27 => draw.of(2, 4),
         _ => 4,
     };
     let rank = if draw.of(0, 15) == 0 { draw.of(0, 5) } else { usual };
@@ -141,7 +170,7 @@ fn output_shape_agrees_with_forward_for_all_layers() {
         if done.is_ok() { accepted[kind] += 1 } else { refused[kind] += 1 }
     }
     assert!(accepted.iter().all(|&n| n >= 3), "{accepted:?}");
-    // Dropout and activations take any shape.
+    // Dropout and activations take any shape, and zeros can be added to any image.
     let picky = |kind: &usize| ![11, 12].contains(kind);
     assert!((0..KINDS).filter(picky).all(|kind| refused[kind] >= 3), "{refused:?}");
 }

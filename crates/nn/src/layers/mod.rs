@@ -5,8 +5,14 @@ mod add;
 mod batch_norm;
 mod conv;
 mod dropout;
+mod embedding;
 mod linear;
+mod norm;
+mod one_dimensional;
+mod padding;
 mod pool;
+mod prelu;
+mod recurrent;
 mod sequential;
 mod shape;
 
@@ -14,11 +20,17 @@ pub use activation::{Activation, Relu, UnknownActivation};
 pub use add::Add;
 pub use batch_norm::{BatchNorm1d, BatchNorm2d};
 pub use conv::{Conv2d, Conv2dBuilder, ConvTranspose2d, ConvTranspose2dBuilder};
-pub use dropout::Dropout;
+pub use dropout::{Dropout, Dropout2d};
+pub use embedding::Embedding;
 pub use linear::Linear;
+pub use norm::{GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm};
+pub use one_dimensional::{AvgPool1d, Conv1d, Conv1dBuilder, MaxPool1d};
+pub use padding::{CircularPad2d, ReflectionPad2d, ReplicationPad2d, Sides, ZeroPad2d};
 pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
+pub use prelu::PRelu;
+pub use recurrent::{GruCell, LstmCell, RnnCell};
 pub use sequential::Sequential;
-pub use shape::{Flatten, Upsample};
+pub use shape::{Flatten, PixelShuffle, PixelUnshuffle, Upsample};
 
 /// A size for both axes of an image, or one for each: `3` or `[3, 5]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -63,3 +63,50 @@ impl<T: Float> Module<T> for Upsample {
         Ok(x.with(2, h).with(3, w))
     }
 }
+
+macro_rules! pixels {
+    ($(#[$doc:meta])* $name:ident, $method:ident, $rule:literal, |$x:ident, $r:ident| $fits:expr, $sizes:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name(pub usize);
+
+        impl<T: Float> Module<T> for $name {
+            #[track_caller]
+            fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+                if let Err(error) = Module::<T>::output_shape(self, x.shape()) {
+                    panic!("{error}");
+                }
+                x.$method(self.0)
+            }
+            fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+            fn output_shape(&self, $x: Shape) -> Result<Shape, ShapeError> {
+                let $r = self.0;
+                if $x.rank() == 4 && $r > 0 && $fits {
+                    return Ok(Shape::from($sizes));
+                }
+                Err(ShapeError::new(format!(
+                    "{}: the input does not fit\n  input (N,C,H,W) = {}\n  factor r = {}\n  rule: {}, r ≥ 1",
+                    stringify!($name), $x, $r, $rule
+                )))
+            }
+        }
+    };
+}
+
+pixels!(
+    /// Makes r² channels into r×r pixels of one: (N,C·r²,H,W) → (N,C,H·r,W·r) ([`pixel_shuffle`](VarOf::pixel_shuffle)).
+    PixelShuffle,
+    pixel_shuffle,
+    "C is a multiple of r²",
+    |x, r| r.checked_mul(r).is_some_and(|square| x[1].is_multiple_of(square)),
+    [x[0], x[1] / (r * r), x[2] * r, x[3] * r]
+);
+
+pixels!(
+    /// Makes r×r pixels into r² channels of one: (N,C,H·r,W·r) → (N,C·r²,H,W), the inverse of [`PixelShuffle`].
+    PixelUnshuffle,
+    pixel_unshuffle,
+    "H and W are multiples of r",
+    |x, r| x[2].is_multiple_of(r) && x[3].is_multiple_of(r),
+    [x[0], x[1] * r * r, x[2] / r, x[3] / r]
+);

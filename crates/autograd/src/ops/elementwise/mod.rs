@@ -8,6 +8,7 @@ mod function;
 mod lerp;
 mod maximum;
 mod piecewise;
+mod prelu;
 mod rounding;
 mod scalar;
 mod select;

@@ -16,9 +16,28 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn dropout(&self, p: f64, key: Key) -> Self {
-        let map = Dropout { mask: TensorOf::dropout_mask(self.device(), key, p, self.shape()), p, key };
-        linear(self, map.apply(&self.value(), self.shape()), map)
+        dropped(self, self.shape(), p, key)
     }
+
+    /// [`dropout`](Self::dropout) of whole channels of x (N,C,…): one m for all elements of a channel of a sample (Tompson and
+    /// others: "Efficient object localization using convolutional networks", 2015; `torch.nn.functional.dropout2d`).
+    ///
+    /// # Panics
+    /// If x has fewer than two axes or `p` is not in [0, 1).
+    #[track_caller]
+    #[must_use]
+    pub fn dropout2d(&self, p: f64, key: Key) -> Self {
+        let x = self.shape();
+        assert!(x.rank() >= 2, "dropout2d: the input has shape {x}\n  rule: input (N,C,…)");
+        dropped(self, (2..x.rank()).fold(x, |shape, axis| shape.with(axis, 1)), p, key)
+    }
+}
+
+/// x times a mask of this shape, which is broadcast.
+#[track_caller]
+fn dropped<T: Float>(x: &VarOf<T>, mask: Shape, p: f64, key: Key) -> VarOf<T> {
+    let map = Dropout { mask: TensorOf::dropout_mask(x.device(), key, p, mask), p, key };
+    linear(x, map.apply(&x.value(), x.shape()), map)
 }
 
 #[derive(Clone)]

@@ -4,6 +4,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::TensorOf;
 
 use crate::row::Row;
+use composed::composed;
 use layers::{images, normalizations};
 use losses::losses;
 use numbers::{indexing, reductions, views};
@@ -24,6 +25,7 @@ macro_rules! row {
     }};
 }
 
+mod composed;
 mod large;
 mod layers;
 mod losses;
@@ -55,9 +57,9 @@ fn sigmoid(x: f64) -> f64 {
 /// All ops, with inputs small enough to check whole Jacobians.
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
-    let composed = [rearranging(), statistics(), products()];
-    let layers = [images(), normalizations(), losses()];
-    numbers.into_iter().chain(composed).chain(layers).flatten().collect()
+    let arrays = [rearranging(), statistics(), products()];
+    let layers = [images(), normalizations(), losses(), composed()];
+    numbers.into_iter().chain(arrays).chain(layers).flatten().collect()
 }
 
 /// Ops that accept an empty batch; the batch is the first axis of the first input.
