@@ -201,7 +201,8 @@ impl Layout {
         }
         let mut out = *self;
         out.shape = self.shape.with(axis, len);
-        if len > 0 {
+        // Without elements, a place along this axis may be beyond the buffer.
+        if out.shape.numel() > 0 {
             out.offset = (self.offset as isize + start as isize * self.strides[axis]) as usize;
         }
         out.strides[axis] = self.strides[axis] * step;
