@@ -65,12 +65,28 @@ struct Work {
     optimizer: fn(Vec<Var>) -> Box<dyn Optimizer>,
 }
 
-const WORK: [Work; 2] = [
+/// The last three optimizers are composed of several kernels.
+const WORK: [Work; 5] = [
     Work { net: mnist, image: [1, 12, 12], optimizer: |p| Box::new(Adam::new(p, 3e-3)) },
     Work {
         net: cifar,
         image: [3, 12, 12],
         optimizer: |p| Box::new(Sgd::new(p, 0.05).momentum(0.9).nesterov(true).weight_decay(1e-3)),
+    },
+    Work {
+        net: mnist,
+        image: [1, 12, 12],
+        optimizer: |p| Box::new(RmsProp::new(p, 0.01).alpha(0.9).eps(0.1).momentum(0.5).centered(true)),
+    },
+    Work {
+        net: mnist,
+        image: [1, 12, 12],
+        optimizer: |p| Box::new(Adagrad::new(p, 0.01).lr_decay(0.1).initial_accumulator_value(0.01).weight_decay(1e-3)),
+    },
+    Work {
+        net: mnist,
+        image: [1, 12, 12],
+        optimizer: |p| Box::new(NAdam::new(p, 0.01).eps(1e-3).weight_decay(0.01).decoupled_weight_decay(true)),
     },
 ];
 
@@ -136,7 +152,7 @@ fn bits(run: &Run) -> Vec<u32> {
 
 /// An average of the weights is the CPU's, and neither it nor an evaluation with it changes a step or makes one run eagerly.
 pub fn averaged() {
-    for work in WORK {
+    for &work in &WORK[..2] {
         let run = |device: Device, way: Way, averaged: bool| {
             let (mut ema, mut average) = (None, Vec::new());
             let mut live = 0;
@@ -306,8 +322,14 @@ pub fn not_finite() {
 /// An optimizer goes on where its net goes: from the CPU to the GPU and back, with its state and its flag.
 pub fn across_devices() {
     type New = fn(Vec<Var>) -> Box<dyn Optimizer>;
-    let optimizers: [New; 3] =
-        [|p| Box::new(Sgd::new(p, 0.1)), |p| Box::new(Sgd::new(p, 0.1).momentum(0.9)), |p| Box::new(Adam::new(p, 0.1))];
+    let optimizers: [New; 6] = [
+        |p| Box::new(Sgd::new(p, 0.1)),
+        |p| Box::new(Sgd::new(p, 0.1).momentum(0.9)),
+        |p| Box::new(Adam::new(p, 0.1)),
+        |p| Box::new(RmsProp::new(p, 0.1).momentum(0.5).centered(true)),
+        |p| Box::new(Adagrad::new(p, 0.1).lr_decay(0.1)),
+        |p| Box::new(NAdam::new(p, 0.1)),
+    ];
     for new in optimizers {
         let run = |devices: [Device; 3]| {
             let mut rng = Rng::seed(1);
