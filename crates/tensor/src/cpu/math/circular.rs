@@ -15,7 +15,7 @@ use super::pair::Pair;
 /// `sin x`; NaN for ±∞.
 #[inline(always)]
 pub(super) fn sin<T: Format>(x: T) -> T {
-    let (quarter, r, low) = x.reduce_angle();
+    let (quarter, r, low) = reduce(x);
     let (s, c) = sin_cos(r, low);
     let y = if quarter == T::ONE || quarter == T::THREE { c } else { s };
     let y = if quarter >= T::TWO { -y } else { y };
@@ -26,7 +26,7 @@ pub(super) fn sin<T: Format>(x: T) -> T {
 /// `cos x`; NaN for ±∞.
 #[inline(always)]
 pub(super) fn cos<T: Format>(x: T) -> T {
-    let (quarter, r, low) = x.reduce_angle();
+    let (quarter, r, low) = reduce(x);
     let (s, c) = sin_cos(r, low);
     let y = if quarter == T::ONE || quarter == T::THREE { s } else { c };
     if quarter == T::ONE || quarter == T::TWO { -y } else { y }
@@ -35,7 +35,7 @@ pub(super) fn cos<T: Format>(x: T) -> T {
 /// `tan x`; NaN for ±∞. No number of either format is a pole.
 #[inline(always)]
 pub(super) fn tan<T: Format>(x: T) -> T {
-    let (quarter, r, low) = x.reduce_angle();
+    let (quarter, r, low) = reduce(x);
     let (s, c) = sin_cos(r, low);
     let y = if quarter == T::ONE || quarter == T::THREE { -(c / s) } else { s / c };
     if x.abs() < T::TINY { x } else { y }
@@ -55,10 +55,13 @@ fn sin_cos<T: Format>(r: T, low: T) -> (T, T) {
 /// Up to here [`near`] reduces.
 const NEAR_END: f64 = 1_048_576.0; // 2²⁰
 
-/// `(k mod 4, r, low)` with `x = k π/2 + r + low`; NaN for ±∞.
+/// `(k mod 4, r, low)` with `x = k π/2 + r + low`, where low is below half an ulp of r; NaN for ±∞.
 #[inline(always)]
-pub(super) fn reduce(x: f64) -> (f64, f64, f64) {
-    if x.abs() <= NEAR_END { near(x) } else { far(x) }
+fn reduce<T: Format>(x: T) -> (T, T, T) {
+    let x = x.to_double();
+    let (quarter, r, low) = if x.abs() <= NEAR_END { near(x) } else { far(x) };
+    let high = T::from_double(r);
+    (T::from_double(quarter), high, T::from_double((r - high.to_double()) + low))
 }
 
 /// The first three parts of π/2 have 26 digits, so that their products with k are exact; so are the first two differences.

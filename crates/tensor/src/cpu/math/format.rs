@@ -4,7 +4,6 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::circular;
 use super::coefficients::{double, single};
 
 /// A binary floating-point format with the operations that IEEE 754 rounds correctly.
@@ -100,8 +99,10 @@ pub(super) trait Format:
     fn half_exp2(n: Self::Bits) -> Self;
     /// `(k, m)` with `self = 2ᵏ · m` and m in [√½, √2), for a positive normal number.
     fn split_exponent(self) -> (Self, Self);
-    /// `(k mod 4, r, low)` with `self = k π/2 + r + low`, |r| ≤ π/4 and low below half an ulp of r.
-    fn reduce_angle(self) -> (Self, Self, Self);
+    /// The same number, exactly.
+    fn to_double(self) -> f64;
+    /// The nearest number.
+    fn from_double(x: f64) -> Self;
 }
 
 /// `Σ cᵢ xⁱ` by Horner's rule.
@@ -214,10 +215,12 @@ macro_rules! implement_format {
                 ($float::from_bits(SHIFT.to_bits().wrapping_add(k)) - SHIFT, m)
             }
             #[inline(always)]
-            fn reduce_angle(self) -> (Self, Self, Self) {
-                let (quarter, r, low) = circular::reduce(f64::from(self));
-                let high = r as $float;
-                (quarter as $float, high, ((r - f64::from(high)) + low) as $float)
+            fn to_double(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn from_double(x: f64) -> Self {
+                x as $float
             }
         }
     };
