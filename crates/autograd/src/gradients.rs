@@ -53,11 +53,13 @@ impl<T: Float> GradientsOf<T> {
     /// ```
     /// use chainrule_autograd::Var64;
     /// let w = Var64::parameter("w", [1.0, -2.0]);
-    /// let loss = |rows: Vec<[f64; 2]>| (Var64::constant(rows) * &w).square().mean();
-    /// let mut gradients = loss(vec![[1.0, 2.0], [0.5, -1.0]]).backward();
-    /// gradients.add(&loss(vec![[3.0, 0.25], [-2.0, 1.5]]).backward());
+    /// fn loss<const N: usize>(rows: [[f64; 2]; N], w: &Var64) -> Var64 {
+    ///     (Var64::constant(rows) * w).square().mean()
+    /// }
+    /// let mut gradients = loss([[1.0, 2.0], [0.5, -1.0]], &w).backward();
+    /// gradients.add(&loss([[3.0, 0.25], [-2.0, 1.5]], &w).backward());
     /// gradients.scale(1.0 / 2.0);
-    /// let whole = loss(vec![[1.0, 2.0], [0.5, -1.0], [3.0, 0.25], [-2.0, 1.5]]).backward();
+    /// let whole = loss([[1.0, 2.0], [0.5, -1.0], [3.0, 0.25], [-2.0, 1.5]], &w).backward();
     /// assert_eq!(gradients[&w].to_vec(), whole[&w].to_vec());
     /// ```
     ///

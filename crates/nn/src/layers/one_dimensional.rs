@@ -1,5 +1,7 @@
 //! Convolution and pooling of sequences: those of images with one row.
 
+use std::marker::PhantomData;
+
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, Rng, Shape, ShapeError, shape_rules};
 
@@ -54,14 +56,15 @@ pub struct Conv1d<T: Float = f32> {
 
 /// Builds a [`Conv1d`].
 #[derive(Clone, Copy, Debug)]
-pub struct Conv1dBuilder {
+pub struct Conv1dBuilder<T: Float = f32> {
     channels: [usize; 2],
     kernel: usize,
     options: Conv2dOptions,
     bias: bool,
+    element: PhantomData<T>,
 }
 
-impl Conv1dBuilder {
+impl<T: Float> Conv1dBuilder<T> {
     /// The distance between neighboring windows.
     #[must_use]
     pub fn stride(mut self, stride: usize) -> Self {
@@ -102,8 +105,8 @@ impl Conv1dBuilder {
     /// # Panics
     /// If channels cannot be divided among the groups.
     #[track_caller]
-    pub fn build<T: Float>(self, rng: &mut Rng) -> Conv1d<T> {
-        let Self { channels: [inputs, outputs], kernel, options, bias } = self;
+    pub fn build(self, rng: &mut Rng) -> Conv1d<T> {
+        let Self { channels: [inputs, outputs], kernel, options, bias, .. } = self;
         let groups = options.groups;
         assert!(
             groups > 0 && inputs.is_multiple_of(groups) && outputs.is_multiple_of(groups),
@@ -124,9 +127,9 @@ impl<T: Float> Conv1d<T> {
     }
 
     /// A convolution with further settings.
-    pub fn builder(channels_in: usize, channels_out: usize, kernel: usize) -> Conv1dBuilder {
+    pub fn builder(channels_in: usize, channels_out: usize, kernel: usize) -> Conv1dBuilder<T> {
         let options = Conv2dOptions::default();
-        Conv1dBuilder { channels: [channels_in, channels_out], kernel, options, bias: true }
+        Conv1dBuilder { channels: [channels_in, channels_out], kernel, options, bias: true, element: PhantomData }
     }
 }
 
