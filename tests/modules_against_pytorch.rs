@@ -126,7 +126,7 @@ fn build(layer: &str, args: &Value) -> Box<dyn Module<f64>> {
                 .dilation(count("dilation", 1))
                 .groups(count("groups", 1))
                 .bias(flag("bias", true))
-                .build::<f64>(rng),
+                .build(rng),
         ),
         "MaxPool1d" => Box::new(MaxPool1d::new(kernel).stride(stride).padding(padding)),
         "AvgPool1d" => Box::new(

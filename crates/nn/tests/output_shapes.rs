@@ -96,7 +96,7 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
                 .dilation(dilation[0])
                 .groups(groups)
                 .bias(bias)
-                .build::<f32>(rng),
+                .build(rng),
         ),
         25 => Box::new(MaxPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0])),
         26 => Box::new(AvgPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0]).count_include_pad(bias)),
