@@ -1,7 +1,7 @@
 //! Padding of images.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Shape, ShapeError};
+use chainrule_tensor::{Float, PadMode, Shape, ShapeError};
 
 use crate::module::{Module, Visitor};
 
@@ -88,7 +88,7 @@ padding!(
     ReflectionPad2d,
     |len| len.saturating_sub(1),
     ", and each width is less than its axis",
-    |x, widths| padded(x, widths, reflection)
+    |x, widths| x.pad_with(widths, PadMode::Reflect)
 );
 
 padding!(
@@ -96,7 +96,7 @@ padding!(
     ReplicationPad2d,
     |len| if len == 0 { 0 } else { usize::MAX },
     ", and an axis that is padded has pixels",
-    |x, widths| padded(x, widths, repetition)
+    |x, widths| x.pad_with(widths, PadMode::Replicate)
 );
 
 padding!(
@@ -104,46 +104,8 @@ padding!(
     CircularPad2d,
     |len| len,
     ", and each width is at most its axis",
-    |x, widths| padded(x, widths, other_side)
+    |x, widths| x.pad_with(widths, PadMode::Circular)
 );
-
-/// One side of an axis that is padded.
-struct Side {
-    axis: isize,
-    len: usize,
-    width: usize,
-    /// Whether it is the end of the axis.
-    end: bool,
-}
-
-/// 2 1 | 0 1 2 | 1 0
-fn reflection<T: Float>(x: &VarOf<T>, Side { axis, len, width, end }: Side) -> VarOf<T> {
-    if end { x.slice(axis, len - 2, width, -1) } else { x.slice(axis, width, width, -1) }
-}
-
-/// 0 0 | 0 1 2 | 2 2
-fn repetition<T: Float>(x: &VarOf<T>, Side { axis, len, width, end }: Side) -> VarOf<T> {
-    let edge = if end { x.narrow(axis, len - 1..len) } else { x.narrow(axis, 0..1) };
-    edge.broadcast_to(x.shape().with(axis as usize, width))
-}
-
-/// 1 2 | 0 1 2 | 0 1
-fn other_side<T: Float>(x: &VarOf<T>, Side { axis, len, width, end }: Side) -> VarOf<T> {
-    x.narrow(axis, if end { 0..width } else { len - width..len })
-}
-
-/// x with `part` on each side of each axis, `widths[axis]` = (before, after). The gradient of an element is the sum over its
-/// copies.
-fn padded<T: Float>(x: &VarOf<T>, widths: &[(usize, usize); 4], part: fn(&VarOf<T>, Side) -> VarOf<T>) -> VarOf<T> {
-    let along = |x: VarOf<T>, (axis, &(before, after)): (usize, &(usize, usize))| {
-        let (len, axis) = (x.shape()[axis], axis as isize);
-        let side = |width: usize, end: bool| (width > 0).then(|| part(&x, Side { axis, len, width, end }));
-        let (first, last) = (side(before, false), side(after, true));
-        let parts: Vec<&VarOf<T>> = [first.as_ref(), Some(&x), last.as_ref()].into_iter().flatten().collect();
-        if parts.len() == 1 { x } else { VarOf::concat(&parts, axis) }
-    };
-    widths.iter().enumerate().fold(x.clone(), along)
-}
 
 #[cfg(test)]
 mod tests {
