@@ -17,7 +17,7 @@ use super::{GroupSettings, Optimizer, StateTensors, builders, optimizer};
 pub struct Adagrad<T: Float = f32>(Groups<T, Settings, 2>);
 
 optimizer!(Adagrad);
-builders!(Adagrad, NAME);
+builders!(Adagrad, NAME, eps);
 
 const NAME: &str = "adagrad";
 

@@ -74,7 +74,7 @@ macro_rules! adam {
             }
         }
 
-        builders!($name, $text);
+        builders!($name, $text, eps);
         optimizer!($name);
     };
 }

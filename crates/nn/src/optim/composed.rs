@@ -27,8 +27,8 @@ pub(super) fn count<T: Float>(step: &mut TensorOf<T>) -> TensorOf<f64> {
 /// A step along a direction: `v ← momentum·v + direction`, without momentum `v = direction`, then `p ← p − lr·(v + decay·p)`.
 pub(super) struct Descent<'a, T: Float> {
     pub(super) direction: &'a TensorOf<T>,
-    /// What the direction was divided by the root of. A step is not finite if an element of it is not: a gradient whose
-    /// square overflows is divided by ∞, and would be taken for 0.
+    /// The values by whose roots the gradient was divided to get the direction. They are checked as well as the new values: if the
+    /// square of a gradient overflows, the direction is the gradient divided by ∞, which is a finite 0.
     pub(super) square: &'a TensorOf<T>,
     pub(super) lr: f64,
     pub(super) decay: f64,

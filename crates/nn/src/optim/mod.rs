@@ -153,8 +153,25 @@ macro_rules! optimizer {
     };
 }
 
-/// The builder methods of the optimizers that divide by a root: `group`, `eps` and `weight_decay`.
+/// The builder methods that all optimizers have, `group` and `weight_decay`, and further ones by name.
 macro_rules! builders {
+    ($name:ident, $text:expr, eps) => {
+        builders!($name, $text);
+
+        impl<T: Float> $name<T> {
+            /// Sets the constant that is added to the denominator, of the last group.
+            ///
+            /// # Panics
+            /// If it is negative, infinite or NaN.
+            #[track_caller]
+            #[must_use]
+            pub fn eps(mut self, eps: f64) -> Self {
+                ranges::check($text, "eps", eps, ranges::NOT_NEGATIVE);
+                self.0.last().eps = eps;
+                self
+            }
+        }
+    };
     ($name:ident, $text:expr) => {
         impl<T: Float> $name<T> {
             /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
@@ -165,18 +182,6 @@ macro_rules! builders {
             #[must_use]
             pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
                 self.0.add(parameters, lr);
-                self
-            }
-
-            /// Sets the constant that is added to the denominator, of the last group.
-            ///
-            /// # Panics
-            /// If it is negative, infinite or NaN.
-            #[track_caller]
-            #[must_use]
-            pub fn eps(mut self, eps: f64) -> Self {
-                ranges::check($text, "eps", eps, ranges::NOT_NEGATIVE);
-                self.0.last().eps = eps;
                 self
             }
 

@@ -17,7 +17,7 @@ use super::{GroupSettings, Optimizer, StateTensors, builders, optimizer};
 pub struct NAdam<T: Float = f32>(Groups<T, Settings, 4>);
 
 optimizer!(NAdam);
-builders!(NAdam, NAME);
+builders!(NAdam, NAME, eps);
 
 const NAME: &str = "nadam";
 

@@ -19,7 +19,7 @@ use super::{GroupSettings, Optimizer, StateTensors, builders, optimizer};
 pub struct RmsProp<T: Float = f32>(Groups<T, Settings, 3>);
 
 optimizer!(RmsProp);
-builders!(RmsProp, NAME);
+builders!(RmsProp, NAME, eps);
 
 const NAME: &str = "rmsprop";
 

@@ -4,7 +4,7 @@ use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_tensor::{Float, SgdSlot, SgdStep, Shape, TensorOf, ranges};
 
 use super::groups::{Groups, Hyperparameters, Update};
-use super::{GroupSettings, Optimizer, StateTensors, optimizer};
+use super::{GroupSettings, Optimizer, StateTensors, builders, optimizer};
 
 /// Stochastic gradient descent, with momentum, dampening, Nesterov momentum and weight decay as in `torch.optim.SGD`
 /// (Sutskever and others: "On the importance of initialization and momentum in deep learning", 2013).
@@ -14,6 +14,7 @@ use super::{GroupSettings, Optimizer, StateTensors, optimizer};
 pub struct Sgd<T: Float = f32>(Groups<T, Settings, 1>);
 
 optimizer!(Sgd);
+builders!(Sgd, NAME);
 
 const NAME: &str = "sgd";
 
@@ -34,17 +35,6 @@ impl<T: Float> Sgd<T> {
     pub fn new(parameters: Vec<VarOf<T>>, lr: f64) -> Self {
         let settings = Settings { momentum: 0.0, dampening: 0.0, nesterov: false, weight_decay: 0.0 };
         Self(Groups::new(NAME, parameters, lr, settings))
-    }
-
-    /// Adds a parameter group. It copies the settings of the previous group; later builder calls change only the new one.
-    ///
-    /// # Panics
-    /// If the learning rate is negative, infinite or NaN.
-    #[track_caller]
-    #[must_use]
-    pub fn group(mut self, parameters: Vec<VarOf<T>>, lr: f64) -> Self {
-        self.0.add(parameters, lr);
-        self
     }
 
     /// Sets the momentum factor of the last group.
@@ -80,18 +70,6 @@ impl<T: Float> Sgd<T> {
     pub fn nesterov(mut self, nesterov: bool) -> Self {
         self.0.last().nesterov = nesterov;
         self.checked()
-    }
-
-    /// Sets the weight decay (L2 penalty) of the last group.
-    ///
-    /// # Panics
-    /// If it is negative, infinite or NaN.
-    #[track_caller]
-    #[must_use]
-    pub fn weight_decay(mut self, weight_decay: f64) -> Self {
-        ranges::check(NAME, "weight_decay", weight_decay, ranges::NOT_NEGATIVE);
-        self.0.last().weight_decay = weight_decay;
-        self
     }
 
     /// Checks that Nesterov momentum has a momentum and no dampening.
