@@ -8,6 +8,7 @@ mod clipping;
 mod errors;
 mod layouts;
 mod memory;
+mod nets;
 mod normalization;
 mod products;
 #[path = "../../crates/autograd/tests/op_table/reference.rs"]
