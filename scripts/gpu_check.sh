@@ -47,10 +47,10 @@ pack() {
 all_parts() {
   local net batch precision
   part gpu 2 20 nvidia-smi
-  part doctor 20 60 "$kit/chainrule" doctor
+  part doctor 25 60 "$kit/chainrule" doctor
   part tests 60 240 env CHAINRULE_CUDA=driver "$kit/cuda_tests"
   part mnist_fp32 15 90 "$kit/chainrule" mnist --device cuda:0 --epochs 3 --json "$work/mnist_fp32.json"
-  part layers 45 150 "$kit/gpu_layers"
+  part layers 110 240 "$kit/gpu_layers"
   for net in mnist cifar resnet18 unet; do
     for precision in fp32 tf32 bf16; do
       part "throughput_${net}_$precision" $((each + 6)) $((8 * each + 40)) "$kit/chainrule" throughput --net $net \

@@ -96,7 +96,7 @@ names! {
         x.sum() => "sum", "sum";
         x.sum_axes(&[1], false) => "sum(dim=1)", "sum(axis=1)";
         x.mean() => "mean", "mean";
-        x.mean_axes(&[1], true) => "mean(dim=1, keepdim=True)", "mean(axis=1, keepdims=True)";
+        x.mean_axes(&[1], true) => "mean(dim=1,keepdim=True)", "mean(axis=1,keepdims=True)";
         x.var(1) => "var(correction=1)", "var(ddof=1)";
         x.max() => "max, amax", "max";
         x.max_axes(&[1], false) => "amax(dim=1)", "max(axis=1)";
@@ -106,7 +106,7 @@ names! {
         x.cumsum(0) => "cumsum", "cumsum";
         x.cumprod(0) => "cumprod", "cumprod";
         x.std(1) => "std(correction=1)", "std(ddof=1)";
-        x.std_axes(&[1], 0, false) => "std(dim=1)", "std(axis=1)";
+        x.std_axes(&[1], 0, false) => "std(dim=1,correction=0)", "std(axis=1)";
         x.norm(2.0) => "linalg.vector_norm", "linalg.norm";
         x.norm_axes(1.0, &[1], false) => "linalg.vector_norm(dim=1)", "linalg.norm(axis=1)";
         x.logsumexp(&[1], false) => "logsumexp", "scipy.special.logsumexp";
@@ -131,11 +131,11 @@ names! {
         x.unsqueeze(0) => "unsqueeze", "expand_dims";
         x.broadcast_to([4, 3]) => "broadcast_to, expand", "broadcast_to";
         x.narrow(0, 2..5) => "narrow, x[2:5]", "x[2:5]";
-        x.slice(1, 4, 2, -2) => "", "x[:, 4:0:-2]";
+        x.slice(1, 4, 2, -2) => "", "x[:,4:0:-2]";
         Var64::concat(&[x, y], 0) => "cat", "concatenate";
         x.gather(1, index) => "gather", "take_along_axis";
         Var64::stack(&[x, y], 0) => "stack", "stack";
-        x.split(2, 0) => "split", "array_split";
+        x.split(2, 0) => "split", "";
         x.split_with_sizes(&[1, 2], 0) => "split", "split";
         x.chunk(3, 0) => "chunk", "array_split";
         x.unbind(0) => "unbind", "";

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench -p chainrule-benches --bench gpu_layers [-- [BATCH] [once] [FILTER]..]`; with `once` each is computed once and
 //! not timed, for a profiler. A measurement is made if each filter, or one of its comma-separated parts, is contained in its
-//! description, such as "128x16x16 128 3x3/1 forward bf16" or "batch norm 64x32x32 fp32".
+//! description, such as "128x16x16 128 3x3/1 forward bf16" or "batch norm and relu 64x32x32 fp32".
 
 mod convolutions;
 mod passes;

@@ -202,8 +202,9 @@ static void reserve_dynamic_shared(unsigned bytes) {
     if (room == MAP_FAILED || mprotect((char*)room + MOST, GUARD, PROT_NONE)) abort();
     return (unsigned char*)room;
   }();
-  dynamic_shared = room + MOST - bytes / 16 * 16;
-  memset(dynamic_shared, 0xff, bytes / 16 * 16);
+  const size_t size = (bytes + 15) / 16 * 16;
+  dynamic_shared = room + MOST - size;
+  memset(dynamic_shared, 0xff, size);
 }
 
 static void run_block(dim3 index) {

@@ -100,7 +100,7 @@ fn forced() -> Option<bool> {
     let read = || match std::env::var("CHAINRULE_TILES").ok()?.as_str() {
         "large" => Some(true),
         "small" => Some(false),
-        _ => None,
+        other => panic!("CHAINRULE_TILES={other} is not a choice; use large or small, or unset it"),
     };
     *FORCED.get_or_init(read)
 }
