@@ -36,7 +36,7 @@ template <int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH_, int STAGES_> str
   static DEVICE int warp_column() { return (threadIdx.x >> 5) % WARPS_ALONG_N * WARP_N; }
 };
 using Narrow = Shape<128, 64, 64, 32, 2, 3>;
-// Two thirds of the reads of L2 and three quarters of those of shared memory for a product. A stage's lines along K are the 128 bytes of a cache line.
+// Two thirds of the reads of L2 and of shared memory for a product. A stage's lines along K are the 128 bytes of a cache line.
 using Wide = Shape<128, 128, 64, 64, 4, 3>;
 // For few columns.
 using Tall = Shape<256, 64, 64, 64, 4, 2>;

@@ -175,4 +175,4 @@ for module, kind, what in (("single", "f32", "For `f32`."), ("double", "f64", "F
     print("}")
 
 print("\n/// 2/π in fixed point: a word before the point, and as many bits after it as the largest `f64` asks for.")
-print(f"pub(super) const TWO_OVER_PI: [u64; 21] = [0x0, {', '.join(map(hexadecimal, two_over_pi(20)))}];")
+print(f"pub(super) const TWO_OVER_PI: [u64; 20] = [0x0, {', '.join(map(hexadecimal, two_over_pi(19)))}];")

@@ -239,7 +239,7 @@ pub(super) mod double {
 }
 
 /// 2/π in fixed point: a word before the point, and as many bits after it as the largest `f64` asks for.
-pub(super) const TWO_OVER_PI: [u64; 21] = [
+pub(super) const TWO_OVER_PI: [u64; 20] = [
     0x0,
     0xa2f9_836e_4e44_1529,
     0xfc27_57d1_f534_ddc0,
@@ -260,5 +260,4 @@ pub(super) const TWO_OVER_PI: [u64; 21] = [
     0x3d07_39f7_8a52_92ea,
     0x6bfb_5fb1_1f8d_5d08,
     0x5603_3046_fc7b_6bab,
-    0xf0cf_bc20_9af4_361d,
 ];

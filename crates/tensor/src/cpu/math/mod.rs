@@ -9,7 +9,8 @@
 //! **Why they vectorize.** Nothing branches and nothing is looked up in a table. Ranges are chosen by `if` expressions
 //! whose sides are both cheap and free of effects, which the compiler turns into selects, and rounding to an integer
 //! is an addition. `f32` stays in `f32`. A plain loop over a slice therefore becomes vector code at the width of the
-//! CPU features that the surrounding function was compiled for, with the same bits at every width.
+//! CPU features that the surrounding function was compiled for, with the same bits at every width. `sin`, `cos` and `tan` are the exception: their angle is
+//! reduced in `f64` for both formats, and beyond 2²⁰ by a branch and a table of the bits of 2/π.
 //!
 //! **The structure of a function.** All follow the same three steps: an exact or almost exact *reduction* of the
 //! argument to a small interval, a *polynomial* there (made by `tests/reference/elementary_coefficients.py`), and a
