@@ -1,15 +1,11 @@
 //! Functions that round, whose slope is 0 wherever they have one, and the remainder of a division.
 
-use chainrule_tensor::{Binary, Float, TensorOf, Unary};
+use chainrule_tensor::{Binary, Float, Unary};
 
 use super::function::{Forward, Function, function};
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, VarOf};
-
-/// Zeros of the shape and on the device of dy.
-fn zeros<T: Float>(dy: &VarOf<T>) -> VarOf<T> {
-    VarOf::constant(TensorOf::full_on(dy.device(), dy.shape(), T::ZERO))
-}
+use crate::tangent::zeros;
 
 function! {
     /// The largest integer ≤ x. f′ is 0 also at the steps, as in `PyTorch`.
@@ -61,11 +57,13 @@ impl<T: Float> Rule<T> for Remainder {
         name: "remainder",
         formula: "y = a − b·⌊a/b⌋",
         derivative: "da = dy, db = −dy · ⌊a/b⌋",
-        saved: "a, b",
+        saved: "a, b, y",
     }
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>> {
-        let (a, b) = (op.parent(0), op.parent(1));
-        vec![needs[0].then(|| dy.sum_to(a.shape())), needs[1].then(|| (-(dy * (a / b).floor())).sum_to(b.shape()))]
+        let (a, b, y) = (op.parent(0), op.parent(1), op.output());
+        // Of ⌊a/b⌋ itself the quotient may round up: ⌊1/0.1⌋ is 9, and 1/0.1 rounds to 10.
+        let quotient = || ((a - y) / b).round();
+        vec![needs[0].then(|| dy.sum_to(a.shape())), needs[1].then(|| (-(dy * quotient())).sum_to(b.shape()))]
     }
 }
 
@@ -90,11 +88,11 @@ mod tests {
 
     #[test]
     fn remainder_by_hand() {
-        let (a, b) = (Var64::parameter("a", [5.0, -5.0, 6.0]), Var64::parameter("b", [3.0, 3.0, -4.0]));
+        let (a, b) = (Var64::parameter("a", [5.0, -5.0, 6.0, 1.0]), Var64::parameter("b", [3.0, 3.0, -4.0, 0.1]));
         let y = a.remainder(&b);
-        assert_eq!(y.value().to_vec(), [2.0, 1.0, -2.0]);
+        assert_eq!(y.value().to_vec(), [2.0, 1.0, -2.0, 1.0 % 0.1]);
         let g = y.sum().backward();
-        assert_eq!(g[&a].to_vec(), [1.0; 3]);
-        assert_eq!(g[&b].to_vec(), [-1.0, 2.0, 2.0]);
+        assert_eq!(g[&a].to_vec(), [1.0; 4]);
+        assert_eq!(g[&b].to_vec(), [-1.0, 2.0, 2.0, -9.0]);
     }
 }
