@@ -1,6 +1,6 @@
 //! Activation functions that are compositions of others.
 
-use chainrule_tensor::Float;
+use chainrule_tensor::{Float, OrPanic, shape_rules};
 
 use crate::graph::VarOf;
 
@@ -19,11 +19,11 @@ impl<T: Float> VarOf<T> {
     /// exponential linear units", 2017), computed as `α·elu(x/α, 1)`.
     ///
     /// # Panics
-    /// If α is 0, infinite or NaN.
+    /// If α is not positive, or infinite.
     #[track_caller]
     #[must_use]
     pub fn celu(&self, alpha: f64) -> Self {
-        assert!(alpha != 0.0 && alpha.is_finite(), "celu: α is {alpha}\n  rule: a finite number other than 0");
+        assert!(alpha > 0.0 && alpha.is_finite(), "celu: α is {alpha}\n  rule: a finite number above 0");
         alpha * (self / alpha).elu(1.0)
     }
 
@@ -78,15 +78,12 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn glu(&self, axis: isize) -> Self {
         let shape = self.shape();
-        let at = if axis < 0 { axis + shape.len() as isize } else { axis };
-        let length = usize::try_from(at).ok().and_then(|at| shape.get(at).copied());
-        let half = match length {
-            Some(length) if length.is_multiple_of(2) => length / 2,
-            Some(length) => {
-                panic!("glu: axis {axis} of the shape {shape} has a length of {length}\n  rule: an even length")
-            }
-            None => panic!("glu: there is no axis {axis} in the shape {shape}"),
-        };
+        let length = shape[shape_rules::axis("glu", shape, axis).or_panic()];
+        assert!(
+            length.is_multiple_of(2),
+            "glu: axis {axis} of the shape {shape} has a length of {length}\n  rule: an even length"
+        );
+        let half = length / 2;
         self.narrow(axis, 0..half) * self.narrow(axis, half..2 * half).sigmoid()
     }
 }
@@ -139,6 +136,13 @@ mod tests {
         let y = x.glu(-1);
         assert_eq!(y.value().to_vec(), [0.5, 1.0]);
         assert_eq!(y.sum().backward()[&x].to_vec(), [0.5, 0.5, 0.25, 0.5]);
+    }
+
+    /// With α < 0 the sides of 0 would be exchanged.
+    #[test]
+    #[should_panic(expected = "celu: α is -1\n  rule: a finite number above 0")]
+    fn celu_has_a_positive_scale() {
+        let _ = Var64::constant(2.0).celu(-1.0);
     }
 
     #[test]
