@@ -39,8 +39,12 @@ pub enum TensorError {
     ThreadsAlreadySet(usize),
 }
 
-/// Unwraps, or panics with the plain error text at the caller's location.
-pub(crate) trait OrPanic<T> {
+/// Unwraps the result of a shape rule, or panics with its text at the caller's location, which a closure would not do.
+pub trait OrPanic<T> {
+    /// The value.
+    ///
+    /// # Panics
+    /// If there is an error.
     #[track_caller]
     fn or_panic(self) -> T;
 }

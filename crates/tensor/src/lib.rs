@@ -34,6 +34,8 @@ mod views;
 
 pub use device::Device;
 pub use element::{Element, Float};
+#[doc(hidden)]
+pub use error::OrPanic;
 pub use error::{ShapeError, TensorError};
 pub use kernel::{
     AdamSlot, AdamStep, BatchNormGradients, Binary, Compare, Epilogue, ImageStep, MAX_IMAGE_STEPS, PoolIndices,

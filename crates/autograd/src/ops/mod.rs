@@ -28,22 +28,6 @@ macro_rules! texts {
     };
 }
 
-/// Unwraps the result of a shape rule, or panics with its text at the caller's location.
-trait OrPanic<V> {
-    #[track_caller]
-    fn or_panic(self) -> V;
-}
-
-impl<V> OrPanic<V> for Result<V, chainrule_tensor::ShapeError> {
-    #[track_caller]
-    fn or_panic(self) -> V {
-        match self {
-            Ok(value) => value,
-            Err(error) => panic!("{error}"),
-        }
-    }
-}
-
 mod composed;
 mod convolution;
 pub(crate) mod elementwise;

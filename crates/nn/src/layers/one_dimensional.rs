@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, Rng, Shape, ShapeError, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Float, OrPanic, Pool2dOptions, Rng, Shape, ShapeError, shape_rules};
 
 use crate::init::uniform_tensor;
 use crate::module::{Item, Module, Visitor};
@@ -31,7 +31,7 @@ fn as_image<T: Float>(
     output: Result<Shape, ShapeError>,
     f: impl FnOnce(&VarOf<T>) -> VarOf<T>,
 ) -> VarOf<T> {
-    let output = output.unwrap_or_else(|error| panic!("{error}"));
+    let output = output.or_panic();
     f(&x.unsqueeze(2)).reshape(output)
 }
 

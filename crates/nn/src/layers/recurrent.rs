@@ -2,7 +2,7 @@
 //! backpropagation through time walks.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Rng, Shape, ShapeError, TensorOf};
+use chainrule_tensor::{Float, OrPanic, Rng, Shape, ShapeError, TensorOf};
 
 use crate::init::uniform_tensor;
 use crate::module::{Item, Module, Visitor};
@@ -55,7 +55,7 @@ impl<T: Float> Gates<T> {
     #[track_caller]
     fn check(&self, x: &VarOf<T>, states: &[&VarOf<T>]) {
         let x = x.shape();
-        let expected = self.output_shape(x).unwrap_or_else(|error| panic!("{error}"));
+        let expected = self.output_shape(x).or_panic();
         for state in states {
             assert!(
                 state.shape() == expected,

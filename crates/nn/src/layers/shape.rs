@@ -1,7 +1,7 @@
 //! Layers that only change the shape of images.
 
 use chainrule_autograd::VarOf;
-use chainrule_tensor::{Float, Shape, ShapeError};
+use chainrule_tensor::{Float, OrPanic, Shape, ShapeError};
 
 use crate::module::{Module, Visitor};
 
@@ -51,7 +51,7 @@ impl Upsample {
 
 impl<T: Float> Module<T> for Upsample {
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        let size = self.size(x.shape()).unwrap_or_else(|error| panic!("{error}"));
+        let size = self.size(x.shape()).or_panic();
         match self {
             Self::Nearest(_) => x.upsample_nearest2d(size),
             Self::Bilinear(_) => x.upsample_bilinear2d(size, false),

@@ -1,6 +1,6 @@
 //! The transposed convolution: the input gradient of a convolution, used as a forward op.
 
-use chainrule_tensor::{Conv2dOptions, Float, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Float, OrPanic, shape_rules};
 
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
@@ -25,8 +25,7 @@ impl<T: Float> VarOf<T> {
         output_padding: [usize; 2],
     ) -> Self {
         let bias = b.map(Self::shape);
-        let shape = shape_rules::conv_transpose2d(self.shape(), w.shape(), bias, options, output_padding)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let shape = shape_rules::conv_transpose2d(self.shape(), w.shape(), bias, options, output_padding).or_panic();
         let _scope = open_with("conv_transpose2d", || {
             let padding = Attribute::new("output_padding", output_padding);
             super::attributes(options).into_iter().chain([padding]).collect()

@@ -1,6 +1,6 @@
 //! Pooling: the maximum or the mean of each window of an image.
 
-use chainrule_tensor::{Float, Pool2dOptions, PoolIndices, Shape, TensorOf, Window, shape_rules};
+use chainrule_tensor::{Float, OrPanic, Pool2dOptions, PoolIndices, Shape, TensorOf, Window, shape_rules};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
@@ -19,7 +19,7 @@ impl<T: Float> VarOf<T> {
     pub fn max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let options = options.into();
         let windows = shape_rules::pool2d("max_pool2d", self.shape(), options);
-        let (y, indices) = self.value().max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
+        let (y, indices) = self.value().max_pool2d(&windows.or_panic());
         Self::record(y, [self], MaxPool { indices, relu: false, options })
     }
 
@@ -35,7 +35,7 @@ impl<T: Float> VarOf<T> {
     pub fn relu_max_pool2d(&self, options: impl Into<Pool2dOptions>) -> Self {
         let options = options.into();
         let windows = shape_rules::pool2d("relu_max_pool2d", self.shape(), options);
-        let (y, indices) = self.value().relu_max_pool2d(&windows.unwrap_or_else(|error| panic!("{error}")));
+        let (y, indices) = self.value().relu_max_pool2d(&windows.or_panic());
         Self::record(y, [self], MaxPool { indices, relu: true, options })
     }
 
@@ -50,7 +50,7 @@ impl<T: Float> VarOf<T> {
         let windows = shape_rules::pool2d("avg_pool2d", self.shape(), options);
         let mut attributes = attributes(options);
         attributes.push(Attribute::new("count_include_pad", options.count_include_pad));
-        AvgPool { windows: windows.unwrap_or_else(|error| panic!("{error}")), attributes }.of(self)
+        AvgPool { windows: windows.or_panic(), attributes }.of(self)
     }
 
     /// Average pooling to an image of `size` = [oh, ow]: window i of an axis covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`. Size
@@ -64,7 +64,7 @@ impl<T: Float> VarOf<T> {
         let windows = shape_rules::adaptive_pool2d("adaptive_avg_pool2d", self.shape(), size);
         let window = Attribute::new("window of i", "⌊i·H/oh⌋ .. ⌈(i + 1)·H/oh⌉").symbol("window");
         let attributes = vec![Attribute::new("size", size), window];
-        AvgPool { windows: windows.unwrap_or_else(|error| panic!("{error}")), attributes }.of(self)
+        AvgPool { windows: windows.or_panic(), attributes }.of(self)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Convolution, relu and max pooling in one op.
 
-use chainrule_tensor::{Conv2dOptions, Float, Pool2dOptions, PoolIndices, shape_rules};
+use chainrule_tensor::{Conv2dOptions, Float, OrPanic, Pool2dOptions, PoolIndices, shape_rules};
 
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
@@ -28,11 +28,10 @@ impl<T: Float> VarOf<T> {
         pool: impl Into<Pool2dOptions>,
     ) -> Self {
         let bias = b.map(Self::value);
-        let z = shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options)
-            .unwrap_or_else(|error| panic!("{error}"));
+        let z = shape_rules::conv2d(self.shape(), w.shape(), b.map(Self::shape), options).or_panic();
         let pool = pool.into();
         let windows = shape_rules::pool2d("conv2d_relu_max_pool2d", z, pool);
-        let windows = windows.unwrap_or_else(|error| panic!("{error}"));
+        let windows = windows.or_panic();
         let (y, indices) = self.value().conv2d_relu_max_pool2d(&w.value(), bias.as_deref(), options, &windows);
         let rule = ConvReluMaxPool { options, pool, indices, hw: [z[2], z[3]], bias: b.is_some() };
         Self::record(y, [self, w].into_iter().chain(b), rule)

@@ -1,10 +1,9 @@
 //! The matrix product.
 
-use chainrule_tensor::Float;
 use chainrule_tensor::shape_rules::{self, arrange};
+use chainrule_tensor::{Float, OrPanic};
 
 use crate::graph::{Operation, Rule, Tangent, VarOf};
-use crate::ops::OrPanic;
 use crate::scope::open;
 
 impl<T: Float> VarOf<T> {

@@ -1,11 +1,10 @@
 //! Products along axes, and running products.
 
-use chainrule_tensor::{Float, shape_rules};
+use chainrule_tensor::{Float, OrPanic, shape_rules};
 
 use super::sum::reduced;
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::ops::OrPanic;
 use crate::scope::{open, open_with};
 
 impl<T: Float> VarOf<T> {

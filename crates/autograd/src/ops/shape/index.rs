@@ -1,11 +1,10 @@
 //! Selecting by indices and by masks.
 
 use chainrule_tensor::shape_rules::{self, arrange};
-use chainrule_tensor::{Float, TensorOf, positions};
+use chainrule_tensor::{Float, OrPanic, TensorOf, positions};
 
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::ops::OrPanic;
 use crate::scope::{open, open_with};
 
 impl<T: Float> VarOf<T> {

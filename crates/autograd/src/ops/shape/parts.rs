@@ -1,11 +1,10 @@
 //! Several variables from one and one from several: stack, split, chunk, unbind, meshgrid.
 
 use chainrule_tensor::shape_rules::{self, arrange};
-use chainrule_tensor::{Float, Shape};
+use chainrule_tensor::{Float, OrPanic, Shape};
 
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::ops::OrPanic;
 use crate::scope::open_with;
 
 impl<T: Float> VarOf<T> {
