@@ -28,12 +28,7 @@ impl Labels {
             "{op}: weights have shape {}\n  rule: one for each of {classes} classes",
             of_classes.shape()
         );
-        let samples = self.valid.numel();
-        of_classes
-            .reshape([classes, 1])
-            .broadcast_to([classes, samples])
-            .gather(0, &self.valid.reshape([1, samples]))
-            .reshape(self.valid.shape())
+        of_classes.index_select(0, &self.valid.reshape(self.valid.numel())).reshape(self.valid.shape())
     }
 
     /// The losses of the samples, reduced. Those that are ignored are 0, and their gradient too. The mean divides by the sum of

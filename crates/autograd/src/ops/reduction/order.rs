@@ -15,8 +15,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn max_with_index(&self, axis: isize, keepdim: bool) -> (Self, TensorOf<i32>) {
-        let index = self.value().max_with_index(axis, keepdim).1;
-        self.at_index("max_with_index", axis, keepdim, index)
+        self.at_index("max_with_index", axis, keepdim, self.value().argmax(axis))
     }
 
     /// The minimum along an axis and its index, the first if several are equal; NaN and its index if there is one. All of dy goes
@@ -27,15 +26,14 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn min_with_index(&self, axis: isize, keepdim: bool) -> (Self, TensorOf<i32>) {
-        let index = self.value().min_with_index(axis, keepdim).1;
-        self.at_index("min_with_index", axis, keepdim, index)
+        self.at_index("min_with_index", axis, keepdim, self.value().argmin(axis))
     }
 
     fn at_index(&self, op: &'static str, axis: isize, keepdim: bool, index: TensorOf<i32>) -> (Self, TensorOf<i32>) {
         let _scope = open_with(op, || vec![Attribute::new("axis", axis)]);
-        let kept = if keepdim { index.clone() } else { index.unsqueeze(axis) };
+        let kept = index.unsqueeze(axis);
         let y = self.gather(axis, &kept);
-        (if keepdim { y } else { y.squeeze(axis) }, index)
+        if keepdim { (y, kept) } else { (y.squeeze(axis), index) }
     }
 
     /// The elements along an axis in ascending or descending order, and their indices. Equal elements keep their order; NaN is

@@ -2,11 +2,10 @@
 //! gathers, whose rules give the gradients.
 
 use chainrule_tensor::shape_rules::arrange::{self, PadMode};
-use chainrule_tensor::{Float, positions};
+use chainrule_tensor::{Float, OrPanic, positions};
 
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::ops::OrPanic;
 use crate::scope::open_with;
 
 impl<T: Float> VarOf<T> {
@@ -118,7 +117,10 @@ impl<T: Float> VarOf<T> {
                 let slice = y.slice(axis as isize, start, len, step);
                 if len == width { slice } else { slice.broadcast_to(shape.with(axis, width)) }
             };
-            y = Self::concat(&[&side(sides[0], width.0), &y, &side(sides[1], width.1)], axis as isize);
+            let [before, after] = [(sides[0], width.0), (sides[1], width.1)]
+                .map(|(slice, width)| (width > 0).then(|| side(slice, width)));
+            let parts: Vec<&Self> = [before.as_ref(), Some(&y), after.as_ref()].into_iter().flatten().collect();
+            y = Self::concat(&parts, axis as isize);
         }
         y
     }

@@ -1,6 +1,6 @@
 //! Looking up rows of a table, composed of a gather.
 
-use chainrule_tensor::{Float, Shape, TensorOf};
+use chainrule_tensor::{Float, Shape, TensorOf, positions};
 
 use crate::graph::VarOf;
 use crate::scope::open;
@@ -17,9 +17,8 @@ impl<T: Float> VarOf<T> {
         let (table, shape) = (self.shape(), indices.shape());
         assert!(table.rank() == 2, "embedding: the table has shape {table}\n  rule: table (rows, D)");
         let _scope = open("embedding");
-        let (n, width) = (indices.numel(), table[1]);
-        let rows = self.gather(0, &indices.reshape([n, 1]).broadcast_to([n, width]));
-        rows.reshape(Shape::new(&[&shape[..], &[width]].concat()))
+        let rows = self.gather(0, &positions::along(table, 0, &indices.reshape(indices.numel())));
+        rows.reshape(Shape::new(&[&shape[..], &[table[1]]].concat()))
     }
 }
 
