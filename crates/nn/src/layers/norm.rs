@@ -32,8 +32,13 @@ pub struct LayerNorm<T: Float = f32> {
 
 impl<T: Float> LayerNorm<T> {
     /// A layer with γ = 1, β = 0, ε = 1e-5.
+    ///
+    /// # Panics
+    /// If the normalized shape has no axes.
+    #[track_caller]
     pub fn new(normalized_shape: impl Into<Shape>) -> Self {
         let normalized_shape = normalized_shape.into();
+        assert!(normalized_shape.rank() > 0, "LayerNorm: the normalized shape has no axes\n  rule: at least one");
         let [weight, bias] = affine(normalized_shape);
         Self { weight, bias, normalized_shape, eps: 1e-5 }
     }
@@ -171,7 +176,12 @@ macro_rules! instance_norm {
 
         impl<T: Float> $name<T> {
             /// A layer for this many channels, with ε = 1e-5 and, as in `PyTorch`, without parameters.
+            ///
+            /// # Panics
+            /// If there are no channels.
+            #[track_caller]
             pub fn new(channels: usize) -> Self {
+                assert!(channels > 0, "{}: 0 channels\n  rule: at least one", stringify!($name));
                 const ABOUT: About = About { name: stringify!($name), ranks: $rank..=$rank, form: $form };
                 let (groups, eps) = (channels, 1e-5);
                 Self(GroupNorm { weight: None, bias: None, about: &ABOUT, groups, channels, eps })
@@ -206,6 +216,7 @@ macro_rules! instance_norm {
         }
 
         impl<T: Float> Module<T> for $name<T> {
+            #[track_caller]
             fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
                 self.0.forward(x)
             }
