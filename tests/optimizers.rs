@@ -28,33 +28,33 @@ fn build<T: Float>(case: &Value, parameters: [VarOf<T>; 2]) -> Box<dyn Optimizer
     let members = if second.is_some() { vec![w] } else { vec![w, b.clone()] };
     let get = |group: &Value, key: &str, default: f64| number(case, group, key, default);
     let betas = |i: usize, default: f64| case.get("betas").map_or(default, |v| v[i].as_f64().expect("a number"));
-    macro_rules! adam {
-        ($kind:ident, $decay:expr) => {{
-            let mut adam = $kind::new(members, get(first, "lr", 0.0))
-                .betas(betas(0, 0.9), betas(1, 0.999))
-                .eps(get(first, "eps", 1e-8))
-                .weight_decay(get(first, "weight_decay", $decay));
-            if let Some(second) = second {
-                adam = adam.group(vec![b], get(second, "lr", 0.0)).weight_decay(get(second, "weight_decay", $decay));
-            }
-            Box::new(adam)
-        }};
-    }
     let on = |key: &str| case.get(key).is_some_and(|v| v == true);
     // The rates and the weight decays may differ between the groups.
     macro_rules! with_second {
-        ($optimizer:expr) => {{
-            let mut optimizer = $optimizer.weight_decay(get(first, "weight_decay", 0.0));
+        ($optimizer:expr) => {
+            with_second!($optimizer, 0.0)
+        };
+        ($optimizer:expr, $decay:expr) => {{
+            let mut optimizer = $optimizer.weight_decay(get(first, "weight_decay", $decay));
             if let Some(second) = second {
-                optimizer =
-                    optimizer.group(vec![b], get(second, "lr", 0.0)).weight_decay(get(second, "weight_decay", 0.0));
+                let decay = get(second, "weight_decay", $decay);
+                optimizer = optimizer.group(vec![b], get(second, "lr", 0.0)).weight_decay(decay);
             }
             Box::new(optimizer)
         }};
     }
     match case["optimizer"].as_str().expect("a name") {
-        "adam" => adam!(Adam, 0.0),
-        "adamw" => adam!(AdamW, 0.01),
+        "adam" => with_second!(
+            Adam::new(members, get(first, "lr", 0.0))
+                .betas(betas(0, 0.9), betas(1, 0.999))
+                .eps(get(first, "eps", 1e-8))
+        ),
+        "adamw" => with_second!(
+            AdamW::new(members, get(first, "lr", 0.0))
+                .betas(betas(0, 0.9), betas(1, 0.999))
+                .eps(get(first, "eps", 1e-8)),
+            0.01
+        ),
         "rmsprop" => with_second!(
             RmsProp::new(members, get(first, "lr", 0.0))
                 .alpha(get(first, "alpha", 0.99))
