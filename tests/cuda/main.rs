@@ -48,7 +48,7 @@ const SMALL: &[&[(&str, &str)]] = &[&[("STANDIN_MEMORY", "8388608")]];
 const STAND_IN: &[&[(&str, &str)]] = &[&[("STANDIN_ORDER", "0")]];
 /// A kernel fails, and freeing memory asks the driver.
 const FAULT: &[&[(&str, &str)]] = &[&[("STANDIN_FAULT", "unary_f32"), ("CHAINRULE_POOL", "exact")]];
-/// All products that can have large tiles have them, in any order of threads.
+/// All products that can have large tiles have them, with threads in ascending and descending order, and with guard pages.
 const LARGE: &[&[(&str, &str)]] = &[
     &[("CHAINRULE_TILES", "large")],
     &[("CHAINRULE_TILES", "large"), ("STANDIN_ORDER", "1")],

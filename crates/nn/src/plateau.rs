@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// A metric is better than the best so far, b, if it is less than `b·(1 − threshold)`, with [`PlateauMode::Max`] if it is greater
 /// than `b·(1 + threshold)`; NaN never is. After more than `patience` epochs in a row without a better one the rate is
-/// reduced; then `cooldown` epochs are not counted.
+/// reduced; then `cooldown` epochs are not counted. A reduction by 1e-8 or less is not made.
 ///
 /// It has state: with [`Progress::plateau`](crate::Progress::plateau), a checkpoint holds it.
 ///
@@ -102,7 +102,10 @@ impl ReduceLrOnPlateau {
 
     #[track_caller]
     fn checked(self) -> Self {
-        Self::try_from(self.0).unwrap_or_else(|text| panic!("{text}"))
+        match Self::try_from(self.0) {
+            Ok(plateau) => plateau,
+            Err(text) => panic!("{text}"),
+        }
     }
 
     /// Whether the metric is to become small or large.

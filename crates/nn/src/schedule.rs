@@ -118,7 +118,7 @@ impl Schedule {
         Self::new(Curve::Exponential { lr, gamma })
     }
 
-    /// `lr · (1 − t/steps)^power`, then 0 (`torch.optim.lr_scheduler.PolynomialLR`, whose default power is 1: a line).
+    /// `lr · (1 − t/steps)^power`, then its value at `steps` (`torch.optim.lr_scheduler.PolynomialLR`, whose default power is 1: a line).
     ///
     /// # Panics
     /// If `steps` is 0, or the rate or the power is negative, infinite or NaN.

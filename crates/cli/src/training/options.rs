@@ -127,7 +127,7 @@ pub struct OptimizerOptions {
     /// Learning rate
     #[arg(long, default_value_t = 1e-3, value_parser = positive, allow_negative_numbers = true)]
     pub lr: f64,
-    /// Optimizer; momentum and nesterov are SGD with --momentum
+    /// Optimizer; momentum and nesterov are SGD with --momentum, which rmsprop takes too
     #[arg(id = "optimizer", long, value_enum, default_value_t = OptimizerKind::Adam)]
     pub kind: OptimizerKind,
     /// Momentum of SGD [default: 0.9] and RMSprop [default: 0]

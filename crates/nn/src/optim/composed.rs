@@ -24,7 +24,8 @@ pub(super) fn count<T: Float>(step: &mut TensorOf<T>) -> TensorOf<f64> {
     step.to_f64()
 }
 
-/// A step along a direction: `v ← momentum·v + direction`, without momentum `v = direction`, then `p ← p − lr·(v + decay·p)`.
+/// A step along a direction: `d = direction + decay·p`, with momentum `v ← momentum·v + d` and `p ← p − lr·v`, without it
+/// `p ← p − lr·d`.
 pub(super) struct Descent<'a, T: Float> {
     pub(super) direction: &'a TensorOf<T>,
     /// The values by whose roots the gradient was divided to get the direction. They are checked as well as the new values: if the

@@ -7,8 +7,8 @@ use crate::graph::VarOf;
 use crate::scope::{open, open_with};
 
 impl<T: Float> VarOf<T> {
-    /// `y = a + weight · (end − a)`, exactly `end` at weight 1: from there it is computed for weights from ½ on (as
-    /// `torch.lerp`). `da = dy · (1 − weight)`, `d(end) = dy · weight`.
+    /// `y = a + weight · (end − a)`, exactly `end` at weight 1: from there it is computed for weights from ½ on.
+    /// `da = dy · (1 − weight)`, `d(end) = dy · weight`.
     ///
     /// # Panics
     /// If the shapes do not broadcast.

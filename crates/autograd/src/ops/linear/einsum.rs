@@ -1,11 +1,10 @@
 //! Sums of products of named indices.
 
-use chainrule_tensor::{Float, Shape};
+use chainrule_tensor::{Float, OrPanic, Shape};
 
 use super::equation::Equation;
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::ops::OrPanic;
 use crate::scope::open_with;
 
 impl<T: Float> VarOf<T> {
@@ -13,8 +12,8 @@ impl<T: Float> VarOf<T> {
     /// index that the result does not have is summed over; an index twice in one operand reads a diagonal. Without `->` the
     /// result has the indices that occur once, in alphabetical order.
     ///
-    /// The operands are contracted from left to right, two at a time, each pair by one (batched) product of matrices. There is
-    /// no ellipsis.
+    /// The operands are contracted from left to right, two at a time, each pair by one (batched) product of matrices
+    /// or, if nothing is summed over, by an elementwise product. There is no ellipsis.
     ///
     /// ```
     /// use chainrule_autograd::Var64;

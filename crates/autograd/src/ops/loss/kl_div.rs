@@ -9,7 +9,7 @@ use crate::scope::open_with;
 
 impl<T: Float> VarOf<T> {
     /// The terms `t·(ln t − x)` of the divergence of probabilities t from log-probabilities x, reduced; `dx = −t · dy`, divided
-    /// by n for the mean. With `log_target` the target is ln t. 0 where t is 0, and there the gradient of t is 0 as well.
+    /// by n for the mean. With `log_target` the target is ln t. 0 where t is 0, and there the gradient of t is −x · dy.
     ///
     /// As in `torch.nn.functional.kl_div`, [`Reduction::Mean`] divides by the number of elements. The divergence of N
     /// distributions has the sum divided by N (`reduction="batchmean"`):

@@ -94,7 +94,7 @@ mod tests {
 
     const INF: f64 = f64::INFINITY;
 
-    /// The values are those of PyTorch 2.15, except where a row says why not.
+    /// The values are those of PyTorch 2.15.
     #[test]
     fn norms_at_zeros_and_ties() {
         for (p, x, y, dx) in [
