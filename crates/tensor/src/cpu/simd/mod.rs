@@ -242,6 +242,10 @@ pub(crate) fn at_each_level(mut body: impl FnMut(Level)) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element::Float;
+
+    /// The maximum number of lanes.
+    const LANES: usize = 16;
 
     #[test]
     fn names_are_read_and_limits_told() {
@@ -266,6 +270,53 @@ mod tests {
             }
             self.0.len()
         }
+    }
+
+    /// Interleaves and deinterleaves the first two registers of x, and sums and transposes a square.
+    struct Shuffles<'a, T>(&'a [T]);
+
+    impl<T: Float> Tiled for Shuffles<'_, T> {
+        type Element = T;
+        type Output = ();
+        #[inline(always)]
+        fn run<R: Registers>(self) {
+            let lanes = T::Vector::<R>::LANES;
+            let x = &self.0[..lanes * lanes];
+            let mut y = [T::ZERO; 5 * LANES];
+            let mut transposed = [T::ZERO; LANES * LANES];
+            // SAFETY: x and `transposed` have a square of registers, y has five.
+            unsafe {
+                let mut rows = [T::Vector::<R>::splat(T::ZERO); LANES];
+                for (row, x) in rows.iter_mut().zip(x.chunks_exact(lanes)) {
+                    *row = T::Vector::<R>::load(x.as_ptr());
+                }
+                for (i, (low, high)) in [rows[0].zip(rows[1]), rows[0].unzip(rows[1])].into_iter().enumerate() {
+                    low.store(y[2 * i * lanes..].as_mut_ptr());
+                    high.store(y[(2 * i + 1) * lanes..].as_mut_ptr());
+                }
+                T::Vector::<R>::sums(rows).store(y[4 * lanes..].as_mut_ptr());
+                T::Vector::<R>::transpose(x.as_ptr(), lanes as isize, transposed.as_mut_ptr(), lanes);
+            }
+            for i in 0..lanes {
+                assert_eq!((y[2 * i], y[2 * i + 1]), (x[i], x[lanes + i]), "zip of {lanes} lanes");
+                let (even, odd) = (y[2 * lanes + i], y[3 * lanes + i]);
+                assert_eq!((even, odd), (x[2 * i], x[2 * i + 1]), "unzip of {lanes} lanes");
+                let row = &x[i * lanes..(i + 1) * lanes];
+                assert_eq!(y[4 * lanes + i], row.iter().fold(T::ZERO, |sum, &x| sum + x), "sums of {lanes} lanes");
+                for (j, &x) in row.iter().enumerate() {
+                    assert_eq!(transposed[j * lanes + i], x, "transpose of {lanes} lanes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_are_reordered_and_summed_at_every_level() {
+        let numbers: Vec<f64> = (0..256).map(f64::from).collect();
+        at_each_level(|_| {
+            dispatch_tiled(Shuffles(&numbers));
+            dispatch_tiled(Shuffles(&numbers.iter().map(|&x| x as f32).collect::<Vec<_>>()));
+        });
     }
 
     #[test]
