@@ -17,8 +17,8 @@ use crate::element::Float;
 pub(super) const ROWS: usize = 8;
 /// The maximum number of columns of a tile, and how far beyond the last column a product may read and write.
 pub(super) const PANEL: usize = 32;
-/// The maximum side length of a tile of dot products.
-pub(super) const DOTS: usize = 4;
+/// The maximum sides of a tile of dot products at any level.
+pub(super) const MAX_DOTS: [usize; 2] = [6, 4];
 
 /// `y[i, j] = bias[i] + Σₖ w[k, i] · x[offsets[k] + j]` for `rows` ≤ [`ROWS`] and j in `0..columns`.
 ///
@@ -76,8 +76,15 @@ pub(super) struct Vectors<T> {
     pub(super) image: usize,
 }
 
+/// The maximum sides of a tile of dot products: half of 32 registers hold sums, or 12 of 16, enough to hide the latency of a
+/// multiply-add.
+#[inline(always)]
+pub(super) const fn most_dots<R: Registers>() -> [usize; 2] {
+    if R::COUNT == 32 { [4, 4] } else { [6, 2] }
+}
+
 /// `dots[i][k] = Σ x[i]·y[k]` over `len` elements of each of `images` images, for the vectors that start at `x_offsets`
-/// and `y_offsets`, at most [`DOTS`] each.
+/// and `y_offsets`, at most [`most_dots`].
 ///
 /// # Safety
 /// All vectors have `len` elements, rounded up to [`LANES`].
@@ -86,48 +93,36 @@ pub(super) unsafe fn dots<T: Float, R: Registers>(
     [images, len]: [usize; 2],
     (x, x_offsets): (Vectors<T>, &[usize]),
     (y, y_offsets): (Vectors<T>, &[usize]),
-) -> [[T; DOTS]; DOTS] {
-    let mut out = [[T::ZERO; DOTS]; DOTS];
-    // Half of the registers hold sums.
-    let (across, down) = if R::COUNT == 32 { (4, 4) } else { (2, 4) };
-    let mut i = 0;
-    while i < x_offsets.len() {
-        let height = (x_offsets.len() - i).min(down);
-        let mut k = 0;
-        while k < y_offsets.len() {
-            let width = (y_offsets.len() - k).min(across);
-            macro_rules! tile {
-                ($($m:literal $n:literal),+) => {
-                    match (height, width) {
-                        $(($m, $n) => {
-                            let (xs, ys) = (chunk(x_offsets, i), chunk(y_offsets, k));
-                            // SAFETY: as promised by the caller.
-                            let sums = unsafe { dot_tile::<T, R, $m, $n>([images, len], (x, xs), (y, ys)) };
-                            for (m, sums) in sums.into_iter().enumerate() {
-                                out[i + m][k..k + $n].copy_from_slice(&sums);
-                            }
-                        })+
-                        _ => unreachable!(),
+) -> [[T; MAX_DOTS[1]]; MAX_DOTS[0]] {
+    let mut out = [[T::ZERO; MAX_DOTS[1]]; MAX_DOTS[0]];
+    macro_rules! tile {
+        ($($m:literal $n:literal),+) => {
+            match (x_offsets.len(), y_offsets.len()) {
+                $(($m, $n) => {
+                    let (xs, ys) = (chunk(x_offsets), chunk(y_offsets));
+                    // SAFETY: as promised by the caller.
+                    let sums = unsafe { dot_tile::<T, R, $m, $n>([images, len], (x, xs), (y, ys)) };
+                    for (out, sums) in out.iter_mut().zip(sums) {
+                        out[..$n].copy_from_slice(&sums);
                     }
-                };
+                })+
+                _ => unreachable!(),
             }
-            // As in `product`.
-            if const { R::COUNT == 32 } {
-                tile!(1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4);
-            } else {
-                tile!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2);
-            }
-            k += width;
-        }
-        i += height;
+        };
+    }
+    // As in `product`.
+    if const { R::COUNT == 32 } {
+        tile!(1 1, 1 2, 1 3, 1 4, 2 1, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4);
+    } else {
+        tile!(1 1, 1 2, 2 1, 2 2, 3 1, 3 2, 4 1, 4 2, 5 1, 5 2, 6 1, 6 2);
     }
     out
 }
 
-/// The `N` offsets from index `start` on.
+/// The first `N` offsets.
 #[inline(always)]
-fn chunk<const N: usize>(offsets: &[usize], start: usize) -> [usize; N] {
-    *offsets[start..].first_chunk().expect("a tile lies within the operands")
+fn chunk<const N: usize>(offsets: &[usize]) -> [usize; N] {
+    *offsets.first_chunk().expect("a tile lies within the operands")
 }
 
 /// One tile of [`dots`].
@@ -157,15 +152,15 @@ unsafe fn dot_tile<T: Float, R: Registers, const M: usize, const N: usize>(
         }
     }
     let lanes = T::Vector::<R>::LANES;
-    let mut all = [zero; DOTS * DOTS];
+    let mut all = [zero; 16];
     for m in 0..M {
         all[m * N..m * N + N].copy_from_slice(&sums[m]);
     }
-    let mut flat = [T::ZERO; DOTS * DOTS];
+    let mut flat = [T::ZERO; 16];
     for first in (0..M * N).step_by(lanes) {
         let mut rows = [zero; LANES];
         rows[..lanes].copy_from_slice(&all[first..first + lanes]);
-        // SAFETY: a register's lanes divide DOTS².
+        // SAFETY: a register's lanes divide 16.
         unsafe { T::Vector::<R>::sums(rows).store(flat.as_mut_ptr().add(first)) };
     }
     let mut out = [[T::ZERO; N]; M];

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::planes::{Images, Planes};
-use super::tile::{DOTS, Vectors, dots};
+use super::tile::{MAX_DOTS, Vectors, dots, most_dots};
 use super::{BLOCK_BYTES, GRAIN, add_pairwise, min_tasks, scratch};
 use crate::cpu::simd::Registers;
 use crate::cpu::tasks::{Tasks, parallel_tasks};
@@ -67,7 +67,7 @@ impl<'a, T: Float> WeightGradient<'a, T> {
         let chunks = images.div_ceil(images_at_once).min(CHUNKS).min(PARTIALS / numbers).max(1);
         // One task per tile of outputs if there are too few images and groups.
         let pieces = min_tasks().div_ceil((chunks * groups).max(1));
-        let outputs_at_once = outputs.div_ceil(pieces).next_multiple_of(DOTS).clamp(DOTS, OUTPUTS);
+        let outputs_at_once = outputs.div_ceil(pieces).next_multiple_of(MAX_DOTS[1]).clamp(MAX_DOTS[1], OUTPUTS);
         Self {
             offsets: x_planes.offsets(),
             x: Images::new(x),
@@ -165,19 +165,20 @@ impl<T: Float> WeightGradient<'_, T> {
         let taps = self.offsets.len();
         let pixels = self.x_planes.columns(self.rows);
         let (x, dy) = (Vectors { start: x.0.as_ptr(), image: x.1 }, Vectors { start: dy.0.as_ptr(), image: dy.1 });
-        for o in (0..outputs).step_by(DOTS) {
-            let rows: [usize; DOTS] = std::array::from_fn(|i| (o + i) * self.dy_planes.step);
-            let rows = &rows[..DOTS.min(outputs - o)];
-            let pieces = taps.div_ceil(DOTS);
+        let [down, across] = most_dots::<R>();
+        for o in (0..outputs).step_by(across) {
+            let columns: [usize; MAX_DOTS[1]] = std::array::from_fn(|i| (o + i) * self.dy_planes.step);
+            let columns = &columns[..across.min(outputs - o)];
+            let pieces = taps.div_ceil(down);
             for piece in 0..pieces {
-                // Tiles of nearly equal size: nine taps are three tiles of three.
+                // Tiles of nearly equal size: nine taps are three tiles of three, or five and four.
                 let (from, to) = (taps * piece / pieces, taps * (piece + 1) / pieces);
-                // (O, C·kh·kw) = (O, rows·pitch) · (rows·pitch, C·kh·kw)
+                // (C·kh·kw, O) = (C·kh·kw, rows·pitch) · (rows·pitch, O)
                 // SAFETY: the planes are padded to a multiple of the lanes.
-                let sums = unsafe { dots::<T, R>([images, pixels], (dy, rows), (x, &self.offsets[from..to])) };
-                for (i, sums) in sums.iter().enumerate().take(rows.len()) {
-                    for (dw, sum) in dw[(o + i) * taps + from..(o + i) * taps + to].iter_mut().zip(sums) {
-                        *dw += *sum;
+                let sums = unsafe { dots::<T, R>([images, pixels], (x, &self.offsets[from..to]), (dy, columns)) };
+                for (tap, sums) in (from..to).zip(&sums) {
+                    for (k, sum) in sums.iter().enumerate().take(columns.len()) {
+                        dw[(o + k) * taps + tap] += *sum;
                     }
                 }
             }
