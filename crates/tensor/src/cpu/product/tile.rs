@@ -160,8 +160,11 @@ pub(crate) unsafe fn tile<V: Vector, const M: usize, const N: usize>(
 ) {
     let mut sums = [[V::splat(V::zeroed()); N]; M];
     for i in 0..M {
-        // The rows that are written next, if the caller goes on downwards.
-        prefetch(c.wrapping_add((M + i) * c_row));
+        // The rows that are written next, if the caller goes on downwards. Where each row has its own start, c is a small workspace in
+        // the cache, and what follows it may be no memory at all: asking for it takes longer than the tile.
+        if !matches!(start, Start::Rows(_)) {
+            prefetch(c.wrapping_add((M + i) * c_row));
+        }
         match start {
             Start::Zero => {}
             Start::Sums => {
