@@ -11,6 +11,8 @@ pub struct ConvGeometry {
     w: Shape,
     y: Shape,
     options: Conv2dOptions,
+    /// The first rows and columns of y that are read later; the others need not be computed, and their gradients are 0.
+    used: [usize; 2],
 }
 
 impl ConvGeometry {
@@ -19,7 +21,8 @@ impl ConvGeometry {
     /// # Errors
     /// If the shapes do not match; see [`shape_rules::conv2d`].
     pub(crate) fn new(x: Shape, w: Shape, b: Option<Shape>, options: Conv2dOptions) -> Result<Self, ShapeError> {
-        Ok(Self { x, w, y: shape_rules::conv2d(x, w, b, options)?, options })
+        let y = shape_rules::conv2d(x, w, b, options)?;
+        Ok(Self { x, w, y, options, used: [y[2], y[3]] })
     }
 
     /// The depthwise convolution of x with a kernel of `khw` = [kh, kw], whose windows im2col reads: w (C,1,kh,kw), C groups.
@@ -36,18 +39,29 @@ impl ConvGeometry {
             Conv2dOptions { groups: 1, ..options },
         )?;
         let w = Shape::from([channels, 1, khw[0], khw[1]]);
-        Ok(Self { x, w, y: y.with(1, channels), options: Conv2dOptions { groups: channels, ..options } })
+        let options = Conv2dOptions { groups: channels, ..options };
+        Ok(Self { x, w, y: y.with(1, channels), options, used: [y[2], y[3]] })
     }
 
     /// The product (M,K) · (K,N) as a convolution of M images of one pixel with K channels.
     pub(crate) fn of_product([m, k, n]: [usize; 3]) -> Self {
         let [x, w, y] = [[m, k, 1, 1], [n, k, 1, 1], [m, n, 1, 1]].map(Shape::from);
-        Self { x, w, y, options: Conv2dOptions::default() }
+        Self { x, w, y, options: Conv2dOptions::default(), used: [1, 1] }
     }
 
     /// The same convolution for another number of images.
     pub(crate) fn of_images(&self, images: usize) -> Self {
         Self { x: self.x.with(0, images), y: self.y.with(0, images), ..*self }
+    }
+
+    /// The same convolution, of whose result only the first rows and columns are used.
+    pub(crate) fn using(&self, used: [usize; 2]) -> Self {
+        Self { used, ..*self }
+    }
+
+    /// The rows and columns of y that are used.
+    pub(crate) fn used(&self) -> [usize; 2] {
+        self.used
     }
 
     /// (N,C,H,W)

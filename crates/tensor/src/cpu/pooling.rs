@@ -4,7 +4,8 @@ mod squares;
 #[cfg(test)]
 mod tests;
 
-use self::squares::{Largest, Spread};
+pub(crate) use self::squares::Largest;
+use self::squares::Spread;
 use crate::cpu::images::{Images, LANES, Plane};
 use crate::cpu::simd::dispatch_tiled;
 use crate::element::Float;
@@ -63,7 +64,7 @@ fn pool<T: Float>(x: &TensorOf<T>, windows: &[Vec<Window>; 2], relu: bool) -> (T
             let (y, index) =
                 unsafe { (y_parts.slice(at..at + rows * columns), index_parts.slice(at..at + rows * columns)) };
             let (x, step) = (&x[from.at(0, 0)..], from.step() as usize);
-            return dispatch_tiled(Largest { x, step, width, y, index, columns, relu });
+            return dispatch_tiled(Largest { x, first: 0, step, width, y, index, columns, relu });
         }
         for (i, rows) in windows[0].iter().enumerate() {
             for (j, columns) in windows[1].iter().enumerate() {

@@ -26,6 +26,37 @@ pub(super) fn copy_short<T: Float>(to: &mut [T], from: &[T]) {
     to[len - WIDE..].copy_from_slice(&from[len - WIDE..]);
 }
 
+/// Copies `rows` rows of `len` elements, whose first elements are `step` apart in each matrix, as [`copy_short`] does.
+///
+/// # Safety
+/// All elements of `from` must be readable, and those of `to` writable and exclusive to this call.
+#[inline(always)]
+pub(super) unsafe fn copy_rows<T: Float>(
+    [rows, len]: [usize; 2],
+    (from, from_step): (*const T, isize),
+    (to, to_step): (*mut T, isize),
+) {
+    const WIDE: usize = 8;
+    for row in 0..rows as isize {
+        let (from, to) = (from.wrapping_offset(row * from_step), to.wrapping_offset(row * to_step));
+        // SAFETY: all elements are in these rows.
+        unsafe {
+            if len < WIDE {
+                for i in 0..len {
+                    *to.add(i) = *from.add(i);
+                }
+                continue;
+            }
+            let mut i = 0;
+            while i + WIDE < len {
+                to.add(i).copy_from_nonoverlapping(from.add(i), WIDE);
+                i += WIDE;
+            }
+            to.add(len - WIDE).copy_from_nonoverlapping(from.add(len - WIDE), WIDE);
+        }
+    }
+}
+
 /// Transposes a matrix whose rows have stride `step`, at most as many as a register has lanes: its columns become rows of
 /// one register each, with zeros for missing rows.
 #[inline(always)]

@@ -91,12 +91,21 @@ pub(crate) fn conv2d<T: Float>(
     if epilogue.relu { elementwise::unary(Unary::Relu, &y) } else { y }
 }
 
+/// The first rows and columns of each image.
+fn first_pixels(layout: &Layout, [rows, columns]: [usize; 2]) -> Layout {
+    let rows = layout.slice(2, 0, rows, 1).expect("there are as many rows");
+    rows.slice(3, 0, columns, 1).expect("there are as many columns")
+}
+
+/// Rows and columns of the result that are not used may be left as they are.
 fn convolve<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>, conv: &ConvGeometry) -> TensorOf<T> {
     let mut y = TensorOf::uninitialized(formatted(x, conv.y()));
     match Algorithm::new::<T>(conv, conv.y()) {
         Algorithm::Winograd => {
             let padding = conv.options().padding;
-            winograd::Correlation { x, w, adjoint: false, bias: b, padding }.write(&mut y);
+            let (buffer, layout) = y.buffer_mut();
+            let correlation = winograd::Correlation { x, w, adjoint: false, bias: b, padding };
+            correlation.write(buffer, &first_pixels(&layout, conv.used()));
         }
         Algorithm::Im2col => {
             let (buffer, layout) = y.buffer_mut();
@@ -113,7 +122,8 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
         Algorithm::Winograd => {
             // The adjoint of a convolution with padding p is one with padding 2 − p and the rotated kernel.
             let padding = conv.options().padding.map(|p| 2 - p);
-            winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding }.write(&mut dx);
+            let (buffer, layout) = dx.buffer_mut();
+            winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding }.write(buffer, &layout);
         }
         Algorithm::Im2col => {
             let (buffer, layout) = dx.buffer_mut();
@@ -124,11 +134,12 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
     dx
 }
 
+/// Where dy is not used it is 0.
 fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
     let mut result = TensorOf::uninitialized(Layout::contiguous(conv.w()));
     let dw = result.buffer_mut().0;
     match Algorithm::new::<T>(conv, conv.y()) {
-        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, dw),
+        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, conv.used(), dw),
         Algorithm::Im2col => {
             Im2col::new(x.layout(), conv, dy.layout()).weight_gradient(x.buffer(), dy.buffer(), dw);
         }

@@ -1,14 +1,16 @@
-//! Fused convolution, relu and max pooling, a few images at a time, so that the intermediate result stays in the cache: for
-//! 2×2 windows it is four times as large as the result, and so is its gradient.
+//! Fused convolution, relu and max pooling, so that the intermediate result stays in the cache: for 2×2 windows it is four times as
+//! large as the result, and so is its gradient. Direct sums are pooled before they are written; everything else is done for a few
+//! images at a time. Rows and columns of the convolution that no window reads are not computed where that saves work.
 
 use crate::cpu::conv::blocks::{self, Blocks, OfParameters};
-use crate::cpu::conv::{convolve, input_gradient};
+use crate::cpu::conv::{Algorithm, convolve, direct, input_gradient};
 use crate::cpu::images::Images;
 use crate::cpu::pooling::{relu_max_pool, scatter2d};
 use crate::element::Float;
 use crate::geometry::ConvGeometry;
 use crate::kernel::PoolIndices;
 use crate::parallel::Disjoint;
+use crate::parameters::image::is_halving;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
@@ -20,11 +22,18 @@ pub(crate) fn conv2d_relu_max_pool<T: Float>(
     windows: &[Vec<Window>; 2],
 ) -> (TensorOf<T>, PoolIndices) {
     let blocks = Blocks::new::<T>(conv);
+    let conv = &conv.using(windows.each_ref().map(|axis| axis.iter().map(|window| window.end).max().unwrap_or(0)));
+    let shape = conv.y().with(2, windows[0].len()).with(3, windows[1].len());
+    let layout = Images::new(x.layout()).formatted(shape);
+    let direct = matches!(Algorithm::new::<T>(conv, conv.y()), Algorithm::Direct);
+    if direct && layout.is_contiguous() && windows.iter().all(|axis| is_halving(axis)) {
+        let (mut y, mut index) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
+        direct::convolve_relu_max_pool(x, w, b, conv, (&mut y, &mut index));
+        return (y, PoolIndices::new(index, windows));
+    }
     if blocks.len() <= 1 {
         return relu_max_pool(&convolve(x, w, b, conv), windows);
     }
-    let shape = conv.y().with(2, windows[0].len()).with(3, windows[1].len());
-    let layout = Images::new(x.layout()).formatted(shape);
     let (mut y, mut index) = (TensorOf::uninitialized(layout), TensorOf::uninitialized(layout));
     let image = shape.numel() / blocks.images;
     {
@@ -51,6 +60,8 @@ pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
     let blocks = Blocks::new::<T>(conv);
+    let rows_and_columns = [2, 3].map(|axis| 2 * indices.index().shape()[axis]);
+    let conv = &if indices.squares() { conv.using(rows_and_columns) } else { *conv };
     // x, dy and the indices of some images.
     let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, indices: &PoolIndices| -> (_, OfParameters<T>) {
         let (dz, conv) = (scatter2d(dy, indices, conv.ohw()), conv.of_images(x.shape()[0]));
@@ -84,6 +95,8 @@ mod tests {
     use super::*;
     use crate::cpu::conv::parameter_gradients;
     use crate::cpu::images::testing::{elements, layouts};
+    use crate::cpu::simd::at_each_level;
+    use crate::parallel::with_threads;
     use crate::shape_rules::{self, Conv2dOptions};
 
     #[test]
@@ -112,6 +125,42 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_bits_are_those_of_one_kernel_after_another_at_every_level() {
+        // Direct sums and Winograd's, also where no window reads the last row and column of the convolution.
+        for (x, w, padding) in [
+            ([5, 3, 14, 13], [9, 3, 3, 3], 1),
+            ([20, 1, 28, 28], [8, 1, 3, 3], 1),
+            ([2, 20, 7, 7], [40, 20, 3, 3], 2),
+            ([3, 40, 11, 11], [48, 40, 3, 3], 2),
+            ([7, 32, 3, 9], [32, 32, 3, 3], 2),
+        ] {
+            let options = Conv2dOptions::padded(padding);
+            let (x, w) = (&layouts::<f32>(x, 1)[0], &layouts::<f32>(w, 2)[0]);
+            let b = &layouts::<f32>([1, 1, 1, w.shape()[0]], 3)[0].reshape(w.shape()[0]);
+            let conv = &ConvGeometry::new(x.shape(), w.shape(), Some(b.shape()), options).unwrap();
+            let windows = shape_rules::pool2d("max_pool2d", conv.y(), 2.into()).unwrap();
+            at_each_level(|level| {
+                let case = format!("x {}, w {}, {level:?}", x.shape(), w.shape());
+                let z = convolve(x, w, Some(b), conv);
+                let (y, indices) = relu_max_pool(&z, &windows);
+                let dy = &layouts::<f32>([0, 1, 2, 3].map(|axis| y.shape()[axis]), 4)[0];
+                let dz = scatter2d(dy, &indices, conv.ohw());
+                let [dw, db] = parameter_gradients(x, &dz, conv, [true, true]).map(Option::unwrap);
+                let expected = [input_gradient(&dz, w, conv), dw, db].map(|gradient| gradient.to_vec());
+                for threads in [1, 3] {
+                    with_threads(threads, || {
+                        let (fused, fused_indices) = conv2d_relu_max_pool(x, w, Some(b), conv, &windows);
+                        assert_eq!(elements(&fused), elements(&y), "{case}");
+                        assert_eq!(elements(fused_indices.index()), elements(indices.index()), "{case}");
+                        let found = conv2d_relu_max_pool_backward([x, w, dy], &fused_indices, conv, [true; 3]);
+                        assert!(found.map(|gradient| gradient.unwrap().to_vec()) == expected, "{case}");
+                    });
+                }
+            });
         }
     }
 }

@@ -10,17 +10,18 @@ use crate::element::Float;
 const WIDEST: usize = 16;
 
 /// One plane of max pooling: the maximum of each window, and its index.
-pub(super) struct Largest<'a, T> {
-    /// The rows of x, with stride `step`; `width` is the length of a row of the plane.
-    pub(super) x: &'a [T],
-    pub(super) step: usize,
-    pub(super) width: usize,
+pub(crate) struct Largest<'a, T> {
+    /// The rows of x from row `first` of the plane on, with stride `step`; `width` is the length of a row of the plane.
+    pub(crate) x: &'a [T],
+    pub(crate) first: usize,
+    pub(crate) step: usize,
+    pub(crate) width: usize,
     /// The contiguous rows of the results, each `columns` long.
-    pub(super) y: &'a mut [T],
-    pub(super) index: &'a mut [i32],
-    pub(super) columns: usize,
+    pub(crate) y: &'a mut [T],
+    pub(crate) index: &'a mut [i32],
+    pub(crate) columns: usize,
     /// Whether relu is applied, which sets the index to −1 if the result is not above 0.
-    pub(super) relu: bool,
+    pub(crate) relu: bool,
 }
 
 impl<T: Float> Tiled for Largest<'_, T> {
@@ -35,7 +36,7 @@ impl<T: Float> Tiled for Largest<'_, T> {
                 let count = lanes.min(self.columns - j);
                 let [a, b] = pairs::<T, R>(&self.x[2 * i * self.step + 2 * j..], 2 * count);
                 let [c, d] = pairs::<T, R>(&self.x[(2 * i + 1) * self.step + 2 * j..], 2 * count);
-                let start = (2 * i * self.width + 2 * j) as i32;
+                let start = ((self.first + 2 * i) * self.width + 2 * j) as i32;
                 let (mut best, mut place) = (a, [0; WIDEST]);
                 for l in 0..lanes {
                     let first = start + 2 * l as i32;
@@ -107,7 +108,7 @@ impl<T: Float> Tiled for Spread<'_, T> {
 
     #[inline(always)]
     fn run<R: Registers>(self) {
-        let (columns, width) = (self.columns, self.width);
+        let (columns, width, lanes) = (self.columns, self.width, T::Vector::<R>::LANES);
         let height = self.dx.len() / width;
         for row in 0..height {
             let i = row / 2;
@@ -115,48 +116,50 @@ impl<T: Float> Tiled for Spread<'_, T> {
                 self.dx[row * width..].fill(T::ZERO);
                 break;
             }
-            for j in (0..columns).step_by(WIDEST) {
+            for j in (0..columns).step_by(lanes) {
                 let (dy, index) = (&self.dy[i * self.dy_step + j..], &self.index[i * columns + j..]);
                 let start = (row * width + 2 * j) as i32;
                 let dx = &mut self.dx[row * width + 2 * j..];
                 // Two calls rather than one with padded copies, which would always go through memory. Elements written
                 // beyond a row's end are overwritten afterwards.
-                if let (Some(dy), Some(index), Some(dx)) =
-                    (dy.first_chunk(), index.first_chunk(), dx.first_chunk_mut::<{ 2 * WIDEST }>())
-                {
-                    spread::<T, R>(*dy, *index, start, dx);
+                if dy.len() >= lanes && index.len() >= lanes && dx.len() >= 2 * lanes {
+                    spread::<T, R>(dy, index, start, dx);
                 } else {
-                    let count = WIDEST.min(columns - j);
+                    let count = lanes.min(columns - j);
                     let (mut padded_dy, mut padded_index) = ([T::ZERO; WIDEST], [-1; WIDEST]);
                     padded_dy[..count].copy_from_slice(&dy[..count]);
                     padded_index[..count].copy_from_slice(&index[..count]);
                     let mut padded_dx = [T::ZERO; 2 * WIDEST];
-                    spread::<T, R>(padded_dy, padded_index, start, &mut padded_dx);
+                    spread::<T, R>(&padded_dy, &padded_index, start, &mut padded_dx);
                     dx[..2 * count].copy_from_slice(&padded_dx[..2 * count]);
                 }
             }
-            self.dx[row * width + 2 * columns..(row + 1) * width].fill(T::ZERO);
+            if 2 * columns < width {
+                self.dx[row * width + 2 * columns..(row + 1) * width].fill(T::ZERO);
+            }
         }
     }
 }
 
-/// One row of pairs of pixels; the first pixel has index `start`.
+/// One row of pairs of pixels, as many as a register has lanes; the first pixel has index `start`.
 #[inline(always)]
-fn spread<T: Float, R: Registers>(dy: [T; WIDEST], index: [i32; WIDEST], start: i32, dx: &mut [T; 2 * WIDEST]) {
-    let (mut left, mut right) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
-    for l in 0..WIDEST {
-        let here = start + 2 * l as i32;
-        left[l] = if index[l] == here { dy[l] } else { T::ZERO };
-        right[l] = if index[l] == here + 1 { dy[l] } else { T::ZERO };
-    }
+fn spread<T: Float, R: Registers>(dy: &[T], index: &[i32], start: i32, dx: &mut [T]) {
     let lanes = T::Vector::<R>::LANES;
-    for l in (0..WIDEST).step_by(lanes) {
-        // SAFETY: a register's lanes divide WIDEST.
-        unsafe {
-            let (first, second) =
-                T::Vector::<R>::load(left.as_ptr().add(l)).zip(T::Vector::<R>::load(right.as_ptr().add(l)));
-            first.store(dx.as_mut_ptr().add(2 * l));
-            second.store(dx.as_mut_ptr().add(2 * l + lanes));
-        }
+    let dx = &mut dx[..2 * lanes];
+    // Copies: a select between elements in memory would become a branch.
+    let (mut values, mut places) = ([T::ZERO; WIDEST], [0; WIDEST]);
+    values[..lanes].copy_from_slice(&dy[..lanes]);
+    places[..lanes].copy_from_slice(&index[..lanes]);
+    let (mut left, mut right) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
+    for l in 0..lanes {
+        let here = start + 2 * l as i32;
+        left[l] = if places[l] == here { values[l] } else { T::ZERO };
+        right[l] = if places[l] == here + 1 { values[l] } else { T::ZERO };
+    }
+    // SAFETY: no register has more lanes than WIDEST, and dx has two registers.
+    unsafe {
+        let (first, second) = T::Vector::<R>::load(left.as_ptr()).zip(T::Vector::<R>::load(right.as_ptr()));
+        first.store(dx.as_mut_ptr());
+        second.store(dx[lanes..].as_mut_ptr());
     }
 }

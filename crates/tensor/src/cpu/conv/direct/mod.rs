@@ -9,7 +9,7 @@ mod tile;
 mod weight;
 
 use axis::Axis;
-use correlation::Correlation;
+use correlation::{Correlation, Sink};
 use planes::Images;
 use weight::WeightGradient;
 
@@ -36,10 +36,10 @@ fn forward_axes(ohw: &[usize], khw: &[usize], options: Conv2dOptions) -> [Axis; 
     std::array::from_fn(|i| Axis::forward(ohw[i], khw[i], stride[i], padding[i], dilation[i]))
 }
 
-/// A function that reads the weight at an index.
-fn reader<T: Float>(w: &TensorOf<T>) -> impl Fn([usize; 4]) -> T {
-    let (buffer, layout) = (w.buffer(), *w.layout());
-    move |index| buffer[layout.position(&index)]
+/// The strides of the weight (O,C/groups,kh,kw).
+fn axis_strides<T: Float>(w: &TensorOf<T>) -> [isize; 4] {
+    let s = w.layout().strides();
+    [s[0], s[1], s[2], s[3]]
 }
 
 pub(super) fn convolve<T: Float>(
@@ -49,21 +49,39 @@ pub(super) fn convolve<T: Float>(
     conv: &ConvGeometry,
     y: &mut TensorOf<T>,
 ) {
-    let (shape, options) = (conv.y(), conv.options());
-    let [vertical, horizontal] = forward_axes(&shape[2..], &w.shape()[2..], options);
-    let weight = reader(w);
     let (buffer, layout) = y.buffer_mut();
+    forward(x, w, b, conv, Sink::Pixels(&Disjoint::new(buffer), &layout));
+}
+
+/// relu and the maximum of each 2×2 window of what is used of the convolution, and the index of the maximum, both contiguous.
+pub(super) fn convolve_relu_max_pool<T: Float>(
+    x: &TensorOf<T>,
+    w: &TensorOf<T>,
+    b: Option<&TensorOf<T>>,
+    conv: &ConvGeometry,
+    (y, index): (&mut TensorOf<T>, &mut TensorOf<i32>),
+) {
+    let (y, index) = (&Disjoint::new(y.buffer_mut().0), &Disjoint::new(index.buffer_mut().0));
+    forward(x, w, b, conv, Sink::Maxima { y, index, width: conv.ohw()[1] });
+}
+
+fn forward<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>, conv: &ConvGeometry, sink: Sink<T>) {
+    let (shape, options) = (conv.y(), conv.options());
+    let [vertical, horizontal] = forward_axes(&conv.used(), &conv.khw(), options);
+    let [output, channel, row, column] = axis_strides(w);
+    let outputs = shape[1] / options.groups;
     Correlation {
         x: Images::new(x),
         axes: [&vertical, &horizontal],
         images: shape[0],
         groups: options.groups,
         channels: w.shape()[1],
-        outputs: shape[1] / options.groups,
-        weight: |o, c, p, q| weight([o, c, p, q]),
+        outputs,
+        w,
+        w_strides: [outputs as isize * output, output, channel, row, column],
         bias: b,
     }
-    .write(&Disjoint::new(buffer), &layout);
+    .write(sink);
 }
 
 pub(super) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: &ConvGeometry, dx: &mut TensorOf<T>) {
@@ -72,7 +90,7 @@ pub(super) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
     let (channels, outputs) = (w.shape()[1], w.shape()[0] / groups);
     let [rows, columns]: [Vec<Axis>; 2] =
         std::array::from_fn(|i| Axis::adjoint(hw[i], w.shape()[2 + i], stride[i], padding[i], dilation[i]));
-    let weight = reader(w);
+    let [output, channel, row, column] = axis_strides(w);
     let (buffer, layout) = dx.buffer_mut();
     let out = Disjoint::new(buffer);
     for vertical in &rows {
@@ -84,10 +102,11 @@ pub(super) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
                 groups,
                 channels: outputs,
                 outputs: channels,
-                weight: |c, o, p, q| weight([c / channels * outputs + o, c % channels, p, q]),
+                w,
+                w_strides: [outputs as isize * output, channel, output, row, column],
                 bias: None,
             }
-            .write(&out, &layout);
+            .write(Sink::Pixels(&out, &layout));
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::axis::Axis;
 use super::tile::PANEL;
-use crate::cpu::conv::copies::{LANES, copy_short};
+use crate::cpu::conv::copies::{LANES, copy_rows};
 use crate::element::Float;
 use crate::tensor::TensorOf;
 
@@ -124,26 +124,30 @@ impl<'a> Planes<'a> {
                     for t in (0..inside.start).chain(inside.end..self.rows) {
                         plane[t * self.pitch..][columns.clone()].fill(T::ZERO);
                     }
-                    let step = horizontal.stride as isize * sw;
-                    for t in inside.clone() {
-                        let from =
-                            base + (first + (t - inside.start) * vertical.stride) as isize * sh + left as isize * sw;
-                        copy_row(&mut plane[t * self.pitch..][columns.clone()], x.buffer, from, step);
+                    if inside.is_empty() {
+                        continue;
+                    }
+                    let (down, step) = (vertical.stride as isize * sh, horizontal.stride as isize * sw);
+                    let from = base + first as isize * sh + left as isize * sw;
+                    let (rows, width) = (inside.len(), columns.len());
+                    let plane = &mut plane[inside.start * self.pitch + columns.start..];
+                    if step == 1 {
+                        let ends = [from, from + (rows - 1) as isize * down];
+                        assert!(ends.iter().all(|&row| row >= 0 && row as usize + width <= x.buffer.len()));
+                        assert!((rows - 1) * self.pitch + width <= plane.len());
+                        let from = x.buffer.as_ptr().wrapping_offset(from);
+                        // SAFETY: the first and the last row are in bounds of both, and so are those between them.
+                        unsafe { copy_rows([rows, width], (from, down), (plane.as_mut_ptr(), self.pitch as isize)) };
+                        continue;
+                    }
+                    for t in 0..rows {
+                        let from = from + t as isize * down;
+                        for (i, y) in plane[t * self.pitch..][..width].iter_mut().enumerate() {
+                            *y = x.buffer[(from + i as isize * step) as usize];
+                        }
                     }
                 }
             }
-        }
-    }
-}
-
-/// `to[i] = buffer[from + i·step]`.
-#[inline(always)]
-fn copy_row<T: Float>(to: &mut [T], buffer: &[T], from: isize, step: isize) {
-    if step == 1 {
-        copy_short(to, &buffer[from as usize..from as usize + to.len()]);
-    } else {
-        for (i, y) in to.iter_mut().enumerate() {
-            *y = buffer[(from + i as isize * step) as usize];
         }
     }
 }

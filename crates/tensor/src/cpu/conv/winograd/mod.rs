@@ -29,6 +29,7 @@ use crate::cpu::product::{Operand, padded_rows, product, tile_columns};
 use crate::cpu::simd::{Registers, Vector};
 use crate::cpu::tasks::{Tasks, parallel_tasks};
 use crate::element::Float;
+use crate::layout::Layout;
 use crate::parallel::Disjoint;
 use crate::shape::Shape;
 use crate::shape_rules::Conv2dOptions;
@@ -72,8 +73,8 @@ pub(super) struct Correlation<'a, T> {
 
 impl<T: Float> Correlation<'_, T> {
     /// Writes y (N,O,oh,ow).
-    pub(super) fn write(&self, y: &mut TensorOf<T>) {
-        let shape = y.shape();
+    pub(super) fn write(&self, y: &mut [T], layout: &Layout) {
+        let shape = layout.shape();
         let (outputs, channels) = (shape[1], self.x.shape()[1]);
         let grid = Grid::new(shape[0], [shape[2], shape[3]]);
         let (outputs_padded, channels_padded) = (outputs.next_multiple_of(2 * ROUND), channels.next_multiple_of(ROUND));
@@ -101,10 +102,9 @@ impl<T: Float> Correlation<'_, T> {
         let enough = (2 * ROUND).div_ceil(grid.across);
         let fitting = (BLOCK_BYTES / strip_bytes).max(enough).min(most.max(enough));
         let strips = if once { grid.strips() } else { fitting.min(grid.strips()) };
-        let (buffer, layout) = y.buffer_mut();
         let work = Work {
             x: (self.x.buffer(), Pixels::new(self.x.layout())),
-            y: (&Disjoint::new(buffer), Pixels::new(&layout)),
+            y: (&Disjoint::new(y), Pixels::new(layout)),
             weights: if once { Err(&weights) } else { Ok(transformed.buffer()) },
             bias: bias.buffer(),
             padding: self.padding,

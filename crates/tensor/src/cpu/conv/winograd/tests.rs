@@ -43,13 +43,15 @@ fn compare<T: Float>([n, c, o, h, w, padding]: [usize; 6], bound: f64) {
         }
     };
     let mut y = TensorOf::<T>::zeros(dy.shape());
-    Correlation { x: &xt, w: &kt, adjoint: false, bias: Some(&bt), padding: [padding; 2] }.write(&mut y);
+    let (buffer, layout) = y.buffer_mut();
+    Correlation { x: &xt, w: &kt, adjoint: false, bias: Some(&bt), padding: [padding; 2] }.write(buffer, &layout);
     close("y", &y, &x.conv2d(&k, Some(&b), options(padding)));
     let mut dx = TensorOf::<T>::zeros(x.shape());
-    Correlation { x: &dyt, w: &kt, adjoint: true, bias: None, padding: [2 - padding; 2] }.write(&mut dx);
+    let (buffer, layout) = dx.buffer_mut();
+    Correlation { x: &dyt, w: &kt, adjoint: true, bias: None, padding: [2 - padding; 2] }.write(buffer, &layout);
     close("dx", &dx, &dy.conv2d_input_gradient(&k, [h, w], options(padding)));
     let mut dw = TensorOf::<T>::zeros(k.shape());
-    weight_gradient([&xt, &dyt], [padding; 2], dw.buffer_mut().0);
+    weight_gradient([&xt, &dyt], [padding; 2], shape, dw.buffer_mut().0);
     close("dw", &dw, &x.conv2d_weight_gradient(&dy, [3, 3], options(padding)));
 }
 
