@@ -1,6 +1,7 @@
 //! The graph: variables, the operations that computed them, and the derivative rules of operations.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -59,6 +60,8 @@ pub(crate) struct Recorded<T: Float> {
     pub(crate) edges: SmallVec<[Edge<T>; 3]>,
     pub(crate) rule: Box<dyn Rule<T>>,
     pub(crate) scope: Option<Scope>,
+    /// The line that called the op.
+    pub(crate) place: &'static Location<'static>,
     /// The name of the result, if set by [`VarOf::named`].
     pub(crate) name: RwLock<Option<Box<str>>>,
 }
@@ -224,6 +227,21 @@ impl<'a, T: Float> Operation<'a, T> {
     /// The [scope](crate::scope()) in which the operation was recorded, if any.
     pub fn scope(&self) -> Option<&'a Scope> {
         self.recorded.scope.as_ref()
+    }
+
+    /// The line of the program that called the op. For an operation inside a composed op, such as the mean in `mse_loss`, it is
+    /// the line that called that; for one inside a layer that was called as `dyn Module`, the line of the layer.
+    ///
+    /// ```
+    /// use chainrule_autograd::Var64;
+    /// let x = Var64::parameter("x", [1.0, 2.0]);
+    /// let (y, line) = (x.softmax(0), line!());
+    /// let place = y.operation().unwrap().place();
+    /// assert_eq!((place.file(), place.line()), (file!(), line));
+    /// ```
+    pub fn place(&self) -> &'static Location<'static> {
+        let calls = std::iter::successors(self.scope(), |scope| scope.parent());
+        calls.map_while(Scope::place).last().unwrap_or(self.recorded.place)
     }
 
     /// The path of the layer that the operation belongs to, such as `layer1.0.bn2`: the names of its parameters without

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::panic::Location;
 use std::rc::Rc;
 
 use chainrule_tensor::{Float, Scalar, Shape, TensorOf};
@@ -83,6 +84,8 @@ pub struct NonFinite {
     pub op: String,
     /// The path of its layer, if its parameters tell.
     pub layer: Option<String>,
+    /// The line that called the op in the forward pass; `None` for the sum of the gradients of a parameter.
+    pub place: Option<&'static Location<'static>>,
     /// The pass.
     pub pass: Pass,
     /// The name of the variable whose value or gradient is not finite.
@@ -97,7 +100,8 @@ pub struct NonFinite {
 impl NonFinite {
     fn new<T: Float>(op: &Operation<'_, T>, pass: Pass, variable: &VarOf<T>, result: Extent) -> Self {
         let inputs = (0..op.parents()).map(|i| (op.parent(i).name(), Extent::of(&op.parent(i).value()))).collect();
-        Self { op: op.rule().name().into(), layer: op.layer(), pass, variable: variable.name(), result, inputs }
+        let (name, layer, place) = (op.rule().name().into(), op.layer(), Some(op.place()));
+        Self { op: name, layer, place, pass, variable: variable.name(), result, inputs }
     }
 
     /// The sum of the gradients of a variable.
@@ -106,6 +110,7 @@ impl NonFinite {
         Self {
             op: op.as_ref().map_or("parameter", |op| op.rule().name()).into(),
             layer: op.and_then(|op| op.layer()),
+            place: op.map(|op| op.place()),
             pass: Pass::Sum,
             variable: variable.name(),
             result,
@@ -123,6 +128,9 @@ impl fmt::Display for NonFinite {
             Pass::Backward => write!(f, "{op}{layer}, backward: gradient of {variable} {result}")?,
             Pass::Sum => write!(f, "sum of the gradients of {variable}{layer} {result}")?,
         }
+        if let Some(place) = self.place {
+            write!(f, "\n  called in {place}")?;
+        }
         self.inputs.iter().try_for_each(|(name, extent)| write!(f, "\n  {name} {extent}"))
     }
 }
@@ -138,8 +146,9 @@ pub struct Trace<T: Float> {
     pub non_finite: Option<NonFinite>,
 }
 
-/// Runs a forward pass and its backward pass and looks at the result of every operation, in the order of their computation.
-/// Values that are not finite are found at the operation that made them, before they spread.
+/// Anomaly mode for a step (`torch.autograd.detect_anomaly`): runs a forward pass and its backward pass and looks at the result
+/// of every operation, in the order of their computation. Values that are not finite are found at the operation that made them,
+/// before they spread, with the line that called it.
 ///
 /// Only recorded operations are seen: not those on constants alone.
 ///
@@ -211,16 +220,25 @@ mod tests {
     use super::*;
     use crate::graph::Var;
 
+    /// What was found, with the place as "this line" if it is that line of this file.
+    fn text(trace: &Trace<f32>, line: u32) -> String {
+        let found = trace.non_finite.as_ref().unwrap();
+        let place = found.place.unwrap();
+        assert_eq!((place.file(), place.line()), (file!(), line));
+        found.to_string().replace(&place.to_string(), "this line")
+    }
+
     #[test]
     fn the_first_operation_that_is_not_finite_is_named_with_its_inputs() {
         let w = Var::parameter("fc.weight", [[3e38], [-3e38]]);
         let x = Var::constant([[10.0]]);
         // Later operations are not finite either: relu, and a product that is NaN.
-        let trace = trace(|| (x.linear(&w, None).relu() * 0.0).sum());
+        let (trace, line) = (trace(|| (x.linear(&w, None).relu() * 0.0).sum()), line!());
         assert!(trace.loss.item().is_nan());
         assert_eq!(
-            trace.non_finite.unwrap().to_string(),
+            text(&trace, line),
             "linear of fc: output (1, 2): 2 infinite\n  \
+             called in this line\n  \
              constant (1, 1): from 1.000e1 to 1.000e1\n  \
              fc.weight (2, 1): from -3.000e38 to 3.000e38"
         );
@@ -229,10 +247,11 @@ mod tests {
     #[test]
     fn a_gradient_that_is_not_finite_is_found_where_it_appears() {
         let x = Var::parameter("x", [0.0, 1.0]);
-        let trace = trace(|| (&x * 2.0).sqrt().sum());
+        let (trace, line) = (trace(|| (&x * 2.0).sqrt().sum()), line!());
         assert_eq!(
-            trace.non_finite.unwrap().to_string(),
+            text(&trace, line),
             "sqrt, backward: gradient of multiply by number (2,): from 3.536e-1 to 3.536e-1, 1 infinite\n  \
+             called in this line\n  \
              multiply by number (2,): from 0.000e0 to 2.000e0\n  \
              dy (2,): from 1.000e0 to 1.000e0"
         );
@@ -256,7 +275,8 @@ mod tests {
             let h = y.tanh().named("h");
             (&h * 2e38 + &h * 2e38).sum()
         };
-        assert_eq!(trace(tanh).non_finite.unwrap().to_string(), "sum of the gradients of h (1,): 1 infinite");
+        let found = trace(tanh).non_finite.unwrap().to_string();
+        assert!(found.starts_with("sum of the gradients of h (1,): 1 infinite\n  called in "), "{found}");
     }
 
     #[test]

@@ -32,6 +32,7 @@ macro_rules! operator {
     (@scalar $trait:ident, $method:ident, $var:ty, |$x:ident, $s:ident| $right:expr, $left:expr) => {
         impl<T: Float> $trait<f64> for $var {
             type Output = VarOf<T>;
+            #[track_caller]
             fn $method(self, $s: f64) -> VarOf<T> {
                 let $x = &self;
                 $right
@@ -39,6 +40,7 @@ macro_rules! operator {
         }
         impl<T: Float> $trait<$var> for f64 {
             type Output = VarOf<T>;
+            #[track_caller]
             fn $method(self, x: $var) -> VarOf<T> {
                 let ($x, $s) = (&x, self);
                 $left
@@ -58,6 +60,7 @@ operator!(Div, div, |x, s| x.divide_by_number(s), x.divide_number(s));
 
 impl<T: Float> Neg for &VarOf<T> {
     type Output = VarOf<T>;
+    #[track_caller]
     fn neg(self) -> VarOf<T> {
         self.multiply_by_number(-1.0)
     }
@@ -65,6 +68,7 @@ impl<T: Float> Neg for &VarOf<T> {
 
 impl<T: Float> Neg for VarOf<T> {
     type Output = VarOf<T>;
+    #[track_caller]
     fn neg(self) -> VarOf<T> {
         -&self
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +21,8 @@ struct Parts {
     name: Cow<'static, str>,
     parent: Option<Scope>,
     attributes: Vec<Attribute>,
+    /// The line that called the composed op; `None` for a scope of a layer or of user code, in which each operation has its own.
+    place: Option<&'static Location<'static>>,
 }
 
 thread_local! {
@@ -52,26 +55,36 @@ pub fn scope_with<R>(
     attributes: impl FnOnce() -> Vec<Attribute>,
     body: impl FnOnce() -> R,
 ) -> R {
-    let _opened = open_with(name, attributes);
+    let _opened = open_at(None, name.into(), attributes);
     body()
 }
 
-/// Keeps a scope open until dropped; for `#[track_caller]` functions, which a closure would break.
+/// Keeps a scope open until dropped: that of a composed op, whose operations have the place of its caller.
 pub(crate) struct Opened {
     /// The enclosing scope, which is restored on drop.
     around: Option<Scope>,
 }
 
+#[track_caller]
 pub(crate) fn open(name: &'static str) -> Opened {
     open_with(name, Vec::new)
 }
 
-pub(crate) fn open_with(name: impl Into<Cow<'static, str>>, attributes: impl FnOnce() -> Vec<Attribute>) -> Opened {
+#[track_caller]
+pub(crate) fn open_with(name: &'static str, attributes: impl FnOnce() -> Vec<Attribute>) -> Opened {
+    open_at(Some(Location::caller()), name.into(), attributes)
+}
+
+fn open_at(
+    place: Option<&'static Location<'static>>,
+    name: Cow<'static, str>,
+    attributes: impl FnOnce() -> Vec<Attribute>,
+) -> Opened {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let around = current();
     if is_recording() {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let parts = Parts { id, name: name.into(), parent: around.clone(), attributes: attributes() };
+        let parts = Parts { id, name, parent: around.clone(), attributes: attributes(), place };
         OPEN.replace(Some(Scope(Arc::new(parts))));
     }
     Opened { around }
@@ -112,6 +125,11 @@ impl Scope {
     #[must_use]
     pub fn attributes(&self) -> &[Attribute] {
         &self.0.attributes
+    }
+
+    /// The line that called the composed op of this scope, if it is one.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.0.place
     }
 
     /// The names from the outermost scope to this one: `net/fc1/softmax`.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
@@ -72,6 +73,7 @@ impl<T: Float> VarOf<T> {
     /// }
     /// gradcheck(|x| cube(&x[0]), &[[0.3, -1.2].into()]).unwrap();
     /// ```
+    #[track_caller]
     pub fn record<'a>(value: TensorOf<T>, parents: impl IntoIterator<Item = &'a Self>, rule: impl Rule<T>) -> Self {
         if !is_recording() {
             return Self::constant(value);
@@ -81,8 +83,8 @@ impl<T: Float> VarOf<T> {
             return Self::constant(value);
         }
         let id = next_id();
-        let recorded_op =
-            Recorded { id, value, edges, rule: Box::new(rule), scope: scope::current(), name: RwLock::new(None) };
+        let (scope, place) = (scope::current(), Location::caller());
+        let recorded_op = Recorded { id, value, edges, rule: Box::new(rule), scope, place, name: RwLock::new(None) };
         recorded(Self(Node::Computed(Shared::new(recorded_op))))
     }
 

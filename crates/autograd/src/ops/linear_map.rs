@@ -29,11 +29,13 @@ pub(super) trait LinearMap<T: Float>: Clone + Send + Sync + 'static {
 pub(super) struct Linear<M, const ADJOINT: bool>(M);
 
 /// Records `y = A·x`.
+#[track_caller]
 pub(super) fn linear<T: Float, M: LinearMap<T>>(x: &VarOf<T>, y: TensorOf<T>, map: M) -> VarOf<T> {
     VarOf::record(y, [x], Linear::<M, false>(map))
 }
 
 /// Records `dx = Aᵀ·dy`.
+#[track_caller]
 pub(super) fn adjoint<T: Float, M: LinearMap<T>>(dy: &VarOf<T>, dx: TensorOf<T>, map: M) -> VarOf<T> {
     VarOf::record(dx, [dy], Linear::<M, true>(map))
 }

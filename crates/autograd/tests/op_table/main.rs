@@ -216,6 +216,21 @@ fn every_rule_has_a_row() {
     assert!(missing.is_empty(), "no row reaches the rules {missing:?}");
 }
 
+#[test]
+fn every_operation_has_the_place_of_its_call() {
+    let mut elsewhere = BTreeSet::new();
+    for row in rows::all() {
+        let y = (row.f64)(&parameters(&row.inputs::<f64>()));
+        each_operation(&y, &mut BTreeSet::new(), &mut |op| {
+            let file = op.place().file().replace('\\', "/");
+            if !file.contains("tests/op_table") {
+                elsewhere.insert(format!("{}: {} was called in {}", row.name, op.rule().name(), op.place()));
+            }
+        });
+    }
+    assert!(elsewhere.is_empty(), "{elsewhere:#?}");
+}
+
 fn leads_to(root: &Var64, x: &Var64) -> bool {
     let mut stack = vec![root.clone()];
     let mut seen = BTreeSet::new();

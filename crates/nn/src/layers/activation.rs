@@ -37,6 +37,7 @@ pub enum Activation {
 pub struct Relu;
 
 impl<T: Float> Module<T> for Relu {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.relu()
     }
@@ -47,6 +48,7 @@ impl<T: Float> Module<T> for Relu {
 }
 
 impl<T: Float> Module<T> for Activation {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         match *self {
             Self::Relu => x.relu(),

@@ -10,6 +10,7 @@ use crate::module::{LayerKind, Module, Visitor};
 pub struct Add<'a, T: Float = f32>(pub &'a VarOf<T>);
 
 impl<T: Float> Module<T> for Add<'_, T> {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x + self.0
     }

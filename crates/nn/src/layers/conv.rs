@@ -141,6 +141,7 @@ impl<T: Float> Conv2d<T> {
 }
 
 impl<T: Float> Module<T> for Conv2d<T> {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.conv2d(&self.weight, self.bias.as_ref(), self.options)
     }
@@ -213,6 +214,7 @@ impl<T: Float> ConvTranspose2d<T> {
 }
 
 impl<T: Float> Module<T> for ConvTranspose2d<T> {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.conv_transpose2d(&self.weight, self.bias.as_ref(), self.options, self.output_padding)
     }

@@ -32,6 +32,7 @@ impl<T: Float> Linear<T> {
 }
 
 impl<T: Float> Module<T> for Linear<T> {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.linear(&self.weight, self.bias.as_ref())
     }

@@ -59,6 +59,7 @@ impl AvgPool2d {
 }
 
 impl<T: Float> Module<T> for MaxPool2d {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.max_pool2d(self.0)
     }
@@ -72,6 +73,7 @@ impl<T: Float> Module<T> for MaxPool2d {
 }
 
 impl<T: Float> Module<T> for AvgPool2d {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.avg_pool2d(self.0)
     }
@@ -82,6 +84,7 @@ impl<T: Float> Module<T> for AvgPool2d {
 }
 
 impl<T: Float> Module<T> for AdaptiveAvgPool2d {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         x.adaptive_avg_pool2d(self.0)
     }

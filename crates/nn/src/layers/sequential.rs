@@ -56,6 +56,7 @@ impl<T: Float> Index<usize> for Sequential<T> {
 }
 
 impl<T: Float> Module<T> for Sequential<T> {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         self.0.forward(x)
     }

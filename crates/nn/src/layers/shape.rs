@@ -50,6 +50,7 @@ impl Upsample {
 }
 
 impl<T: Float> Module<T> for Upsample {
+    #[track_caller]
     fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
         let size = self.size(x.shape()).or_panic();
         match self {

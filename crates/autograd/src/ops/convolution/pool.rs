@@ -158,6 +158,7 @@ struct AvgPool {
 }
 
 impl AvgPool {
+    #[track_caller]
     fn of<T: Float>(self, x: &VarOf<T>) -> VarOf<T> {
         linear(x, x.value().avg_pool2d(&self.windows), self)
     }

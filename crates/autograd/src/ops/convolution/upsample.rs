@@ -68,6 +68,7 @@ struct Upsample {
 }
 
 impl Upsample {
+    #[track_caller]
     fn of<T: Float>(self, x: &VarOf<T>) -> VarOf<T> {
         linear(x, x.value().resample2d(&self.taps), self)
     }

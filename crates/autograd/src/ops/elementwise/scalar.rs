@@ -34,6 +34,7 @@ function! {
 impl<T: Float> VarOf<T> {
     /// `y = 1/x`; `dx = −dy / x²`.
     #[must_use]
+    #[track_caller]
     pub fn reciprocal(&self) -> Self {
         self.divide_number(1.0)
     }

@@ -49,6 +49,7 @@ impl<T: Float> VarOf<T> {
     }
 }
 
+#[track_caller]
 fn extreme<T: Float>(x: &VarOf<T>, y: TensorOf<T>, axes: &[isize], keepdim: bool, name: &'static str) -> VarOf<T> {
     let kept = VarOf::record(y, [x], Extreme { name, axes: axes.to_vec() });
     if keepdim { kept } else { kept.drop_axes(axes) }

@@ -63,6 +63,7 @@ impl<T: Float> VarOf<T> {
 
     /// The standard deviation of all elements. See [`std_axes`](Self::std_axes).
     #[must_use]
+    #[track_caller]
     pub fn std(&self, correction: usize) -> Self {
         self.std_axes(&[], correction, false)
     }

@@ -29,6 +29,7 @@ impl<T: Float> VarOf<T> {
         self.at_index("min_with_index", axis, keepdim, self.value().argmin(axis))
     }
 
+    #[track_caller]
     fn at_index(&self, op: &'static str, axis: isize, keepdim: bool, index: TensorOf<i32>) -> (Self, TensorOf<i32>) {
         let _scope = open_with(op, || vec![Attribute::new("axis", axis)]);
         let kept = index.unsqueeze(axis);

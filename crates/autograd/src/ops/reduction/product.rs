@@ -10,6 +10,7 @@ use crate::scope::{open, open_with};
 impl<T: Float> VarOf<T> {
     /// The product of all elements. See [`prod_axes`](Self::prod_axes).
     #[must_use]
+    #[track_caller]
     pub fn prod(&self) -> Self {
         self.prod_axes(&[], false)
     }

@@ -9,18 +9,21 @@ use crate::scope::{open, open_with};
 impl<T: Float> VarOf<T> {
     /// The sum of all elements; `dx = dy` for each element.
     #[must_use]
+    #[track_caller]
     pub fn sum(&self) -> Self {
         self.sum_to(())
     }
 
     /// The mean of all elements; `dx = dy / n`.
     #[must_use]
+    #[track_caller]
     pub fn mean(&self) -> Self {
         self.mean_axes(&[], false)
     }
 
     /// The variance of all elements: `Σ (x − mean)² / (n − correction)`; correction 1 is the unbiased estimate.
     #[must_use]
+    #[track_caller]
     pub fn var(&self, correction: usize) -> Self {
         self.var_axes(&[], correction, false)
     }

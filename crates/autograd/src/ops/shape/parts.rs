@@ -5,7 +5,7 @@ use chainrule_tensor::{Float, OrPanic, Shape};
 
 use crate::attribute::Attribute;
 use crate::graph::VarOf;
-use crate::scope::open_with;
+use crate::scope::{open, open_with};
 
 impl<T: Float> VarOf<T> {
     /// Variables of one shape along a new axis: n times (…) → (…, n, …), where n is at `axis` (`torch.stack`). The gradient of
@@ -46,6 +46,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     pub fn split_with_sizes(&self, sizes: &[usize], axis: isize) -> Vec<Self> {
         let ranges = arrange::split(self.shape(), axis, sizes).or_panic();
+        let _scope = open_with("split", || vec![Attribute::new("axis", axis)]);
         ranges.into_iter().map(|range| self.narrow(axis, range)).collect()
     }
 
@@ -65,6 +66,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     pub fn unbind(&self, axis: isize) -> Vec<Self> {
         let axis = shape_rules::axis("unbind", self.shape(), axis).or_panic();
+        let _scope = open_with("unbind", || vec![Attribute::new("axis", axis)]);
         (0..self.shape()[axis]).map(|i| self.narrow(axis as isize, i..i + 1).squeeze(axis as isize)).collect()
     }
 
@@ -77,6 +79,7 @@ impl<T: Float> VarOf<T> {
     pub fn meshgrid(parts: &[&Self]) -> Vec<Self> {
         let shapes: Vec<Shape> = parts.iter().map(|part| part.shape()).collect();
         let (grid, lines) = arrange::meshgrid(&shapes).or_panic();
+        let _scope = open("meshgrid");
         parts.iter().zip(lines).map(|(part, line)| part.reshape(line).broadcast_to(grid)).collect()
     }
 }
