@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use chainrule::autograd::non_finite;
 use chainrule::nn;
 use chainrule::prelude::*;
 use chainrule::tensor::PadMode;
@@ -17,7 +18,7 @@ type Row = (&'static str, &'static str, &'static str);
 macro_rules! names {
     (($x:ident, $y:ident, $index:ident, $mask:ident, $labels:ident) $($section:literal { $($here:expr => $torch:literal, $numpy:literal;)+ })+) => {
         /// Never called: that it compiles is the point.
-        #[expect(dead_code, unused_must_use, reason = "compiled, not run")]
+        #[expect(dead_code, unused_must_use, clippy::cloned_ref_to_slice_refs, reason = "compiled, not run; written as in a program")]
         fn all_compile($x: &Var64, $y: &Var64, $index: &TensorOf<i32>, $mask: &TensorOf<u8>, $labels: &TensorOf<i32>) {
             $($($here;)+)+
         }
@@ -193,11 +194,29 @@ names! {
         x.pixel_shuffle(2) => "pixel_shuffle", "";
         x.pixel_unshuffle(2) => "pixel_unshuffle", "";
     }
+    "Gradients" {
+        x.backward() => "y.backward()", "";
+        x.backward_from(&Tensor64::ones(3)) => "y.backward(dy)", "";
+        x.backward_keeping(&[y]) => "retain_grad", "";
+        x.gradient(y) => "autograd.grad(create_graph=True)", "";
+        x.detach() => "detach", "";
+        no_grad(|| x * y) => "no_grad", "";
+        jvp(|x| x[0].square(), &[x.clone()], &[y.clone()]) => "func.jvp, autograd.functional.jvp", "";
+        vjp(|x| x[0].square(), &[x.clone()], y) => "func.vjp, autograd.functional.vjp", "";
+        hvp(|x| x[0].square().sum(), &[x.clone()], &[y.clone()]) => "autograd.functional.hvp", "";
+        jacobian(|x| x[0].square(), &[x.clone()]) => "func.jacrev, autograd.functional.jacobian", "";
+        hessian(|x| x[0].square().sum(), &[x.clone()]) => "func.hessian, autograd.functional.hessian", "";
+        gradcheck(|x| x[0].square(), &[x.value().clone()]) => "autograd.gradcheck", "";
+        gradgradcheck(|x| x[0].square(), &[x.value().clone()]) => "autograd.gradgradcheck", "";
+        recompute(|x| x[0].exp().sin(), &[x.clone()]) => "utils.checkpoint.checkpoint", "";
+        non_finite::trace(|| x.log().sum()) => "autograd.detect_anomaly", "";
+    }
     "Layers, optimizers and schedules of `chainrule::nn` whose names differ" {
         nn::PRelu::<f64>::new(1, 0.25) => "nn.PReLU", "";
         nn::RnnCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.RNNCell", "";
         nn::LstmCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.LSTMCell", "";
         nn::GruCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.GRUCell", "";
+        nn::Recompute::in_segments(nn::Sequential::<f64>::new(), 2) => "utils.checkpoint.checkpoint_sequential", "";
         nn::RmsProp::new(vec![x.clone()], 1e-2) => "optim.RMSprop", "";
         nn::Schedule::exponential(0.1, 0.9) => "lr_scheduler.ExponentialLR", "";
         nn::Schedule::polynomial(0.1, 100, 1.0) => "lr_scheduler.PolynomialLR", "";

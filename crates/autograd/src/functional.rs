@@ -11,6 +11,7 @@ use crate::forward::tangents;
 use crate::graph::VarOf;
 use crate::recording::{is_recording, with_recording};
 use crate::tangent::{one_hot, zeros};
+use crate::walk::ones;
 
 /// The value y of `f` at the inputs, and the product `J·v` of its Jacobian with a vector, of y's shape: the derivative of y
 /// along v, which has one variable for each input, with its shape. Forward mode: one pass for any number of inputs.
@@ -64,8 +65,7 @@ pub fn vjp<T: Float>(
         v.shape(),
         y.shape()
     );
-    let paired = with_recording(true, || (&y * v).sum());
-    let gradients = gradients_or_zeros(&paired, &x);
+    let gradients = gradients_or_zeros(&y, v, &x);
     (as_recorded(y), gradients)
 }
 
@@ -171,13 +171,13 @@ fn along<'a, T: Float>(name: &str, x: &'a [VarOf<T>], v: &'a [VarOf<T>]) -> Vec<
 fn gradients_of_scalar<T: Float>(name: &str, y: &VarOf<T>, x: &[VarOf<T>]) -> Vec<VarOf<T>> {
     let shape = y.shape();
     assert!(shape.numel() == 1, "{name}: the function has an output of shape {shape}\n  rule: it is a scalar");
-    with_recording(true, || gradients_or_zeros(y, x))
+    with_recording(true, || gradients_or_zeros(y, &ones(y), x))
 }
 
-/// The gradients of a scalar, zeros where it does not depend on a variable.
+/// The gradients of ⟨dy, y⟩, zeros where y does not depend on a variable.
 #[track_caller]
-fn gradients_or_zeros<T: Float>(y: &VarOf<T>, x: &[VarOf<T>]) -> Vec<VarOf<T>> {
-    let found = y.gradients_if_any(&x.iter().collect::<Vec<_>>());
+fn gradients_or_zeros<T: Float>(y: &VarOf<T>, dy: &VarOf<T>, x: &[VarOf<T>]) -> Vec<VarOf<T>> {
+    let found = y.gradients_if_any(dy, &x.iter().collect::<Vec<_>>());
     found.into_iter().zip(x).map(|(gradient, x)| gradient.unwrap_or_else(|| zeros(x))).collect()
 }
 

@@ -136,6 +136,15 @@ pub trait Rule<T: Float>: Send + Sync + 'static {
     /// computation uses variables, so the result can be differentiated again.
     fn backward(&self, op: &Operation<T>, dy: &VarOf<T>, needs: &[bool]) -> Vec<Option<VarOf<T>>>;
 
+    /// The output recorded again, by an op that did not keep how it was computed, such as [`recompute`](crate::recompute):
+    /// backward walks go through those operations instead of calling [`backward`](Self::backward), and add their gradients in
+    /// the order that they would have without this op. `None` for all others.
+    ///
+    /// The operations start from the parents of this one.
+    fn recompute(&self, _op: &Operation<T>) -> Option<VarOf<T>> {
+        None
+    }
+
     /// Computes the tangent of the output, the Jacobian times the tangents `dx` of the parents, of which `None` is zero;
     /// at least one is given. It has the shape of the output.
     ///

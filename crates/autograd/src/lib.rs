@@ -34,6 +34,7 @@ mod operators;
 mod ops;
 mod parameter;
 mod paths;
+mod recompute;
 mod recording;
 mod scope;
 mod tangent;
@@ -49,6 +50,7 @@ pub use hooks::{map_records, watch_records};
 pub use internal::value::Value;
 pub use observer::Observer;
 pub use ops::{BatchStatistics, CrossEntropy, NllLoss, Reduction};
+pub use recompute::{computed_once, recompute};
 pub use recording::{is_recording, no_grad};
 pub use scope::{Scope, scope, scope_with};
 

@@ -6,7 +6,8 @@ use crate::graph::{Operation, VarOf};
 
 /// Receives the events of a backward walk.
 pub trait Observer<T: Float> {
-    /// The rule of an operation has run on `dy` and returned `gradients` for the parents.
+    /// The rule of an operation has run on `dy` and returned `gradients` for the parents. For one that was
+    /// [recomputed](crate::recompute), this is called for the operations in it.
     fn node_done(&mut self, op: &Operation<T>, dy: &VarOf<T>, gradients: &[Option<VarOf<T>>]) {
         let _ = (op, dy, gradients);
     }

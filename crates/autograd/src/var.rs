@@ -19,7 +19,7 @@ use crate::scope;
 const CONSTANTS: u64 = 1 << 63;
 
 /// Ids increase in the order of creation, so the id of a node is larger than those of all nodes it was computed from.
-fn next_id() -> u64 {
+pub(crate) fn next_id() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

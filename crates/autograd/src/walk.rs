@@ -13,47 +13,108 @@ use crate::internal::worklist::Worklist;
 use crate::observer::Observer;
 use crate::recording::is_recording;
 
-/// Walks back from `root` through the variables for which `wanted` holds. Returns the gradients of parameters and of the
-/// variables in `keep`, from the newest to the oldest.
+/// Walks back from `root`, whose gradient is `dy`, through the variables for which `wanted` holds. Returns the gradients of
+/// parameters and of the variables in `keep`, from the newest to the oldest.
 #[track_caller]
 pub(crate) fn walk<T: Float>(
     root: &VarOf<T>,
+    dy: VarOf<T>,
     keep: &BTreeSet<u64>,
     wanted: impl Fn(&VarOf<T>) -> bool,
     observer: &mut dyn Observer<T>,
 ) -> Vec<(VarOf<T>, VarOf<T>)> {
-    let mut found = Vec::new();
-    let mut worklist = Worklist::new();
-    // The derivative of the root with respect to itself is 1.
-    worklist.arrive(root, VarOf::constant(TensorOf::full_on(root.device(), root.shape(), T::ONE)), add);
-    // Ids increase from inputs to outputs: when a variable is the newest on the list, all nodes that use it have been
-    // visited, and its gradient is complete.
-    while let Some((var, dy)) = worklist.pop_newest() {
-        if var.is_parameter() {
-            observer.gradient_final(var, &dy);
-            found.push((var.clone(), dy));
-            continue;
-        }
-        if keep.contains(&var.id()) {
-            found.push((var.clone(), dy.clone()));
-        }
-        let Some(op) = var.operation() else { continue };
-        let need = |parent: &VarOf<T>| parent.requires_grad() && wanted(parent);
-        let needs: SmallVec<[bool; 8]> = (0..op.parents()).map(|i| need(op.parent(i))).collect();
-        if !needs.contains(&true) {
-            continue;
-        }
-        let gradients = op.rule().backward(&op, &dy, &needs);
-        check(&op, &gradients, &needs);
-        observer.node_done(&op, &dy, &gradients);
-        drop(dy);
-        for (i, gradient) in gradients.into_iter().enumerate() {
-            if let (true, Some(gradient)) = (needs[i], gradient) {
-                worklist.arrive(op.parent(i), gradient, add);
+    let mut walk = Walk { keep, wanted: &wanted, observer, found: Vec::new() };
+    walk.run(root, dy, None);
+    walk.found
+}
+
+/// The derivative of a variable with respect to itself: ones.
+pub(crate) fn ones<T: Float>(var: &VarOf<T>) -> VarOf<T> {
+    VarOf::constant(TensorOf::full_on(var.device(), var.shape(), T::ONE))
+}
+
+struct Walk<'w, T: Float> {
+    keep: &'w BTreeSet<u64>,
+    wanted: &'w dyn Fn(&VarOf<T>) -> bool,
+    observer: &'w mut dyn Observer<T>,
+    found: Vec<(VarOf<T>, VarOf<T>)>,
+}
+
+/// The surroundings of operations that were recorded again in place of an operation.
+struct Around<'w, T: Float> {
+    /// The id of that operation's output. All its inputs are older, and what was recorded again is newer.
+    id: u64,
+    /// Takes a gradient of one of its inputs.
+    arrive: &'w mut dyn FnMut(&VarOf<T>, VarOf<T>),
+}
+
+impl<T: Float> Walk<'_, T> {
+    #[track_caller]
+    fn run(&mut self, root: &VarOf<T>, dy: VarOf<T>, mut around: Option<Around<'_, T>>) {
+        let mut worklist = Worklist::new();
+        worklist.arrive(root, dy, add);
+        // Ids increase from inputs to outputs: when a variable is the newest on the list, all nodes that use it have been
+        // visited, and its gradient is complete.
+        while let Some((var, dy)) = worklist.pop_newest() {
+            if var.is_parameter() {
+                self.observer.gradient_final(var, &dy);
+                self.found.push((var.clone(), dy));
+                continue;
+            }
+            if self.keep.contains(&var.id()) {
+                self.found.push((var.clone(), dy.clone()));
+            }
+            let Some(op) = var.operation() else { continue };
+            // What was recorded again is on the way, whatever is wanted outside.
+            let (wanted, outside) = (self.wanted, around.as_ref().map_or(u64::MAX, |around| around.id));
+            let need = |parent: &VarOf<T>| parent.requires_grad() && (parent.id() > outside || wanted(parent));
+            let needs: SmallVec<[bool; 8]> = (0..op.parents()).map(|i| need(op.parent(i))).collect();
+            if !needs.contains(&true) {
+                continue;
+            }
+            let mut arrive = |i: usize, gradient| match &mut around {
+                Some(around) if op.parent(i).id() < around.id => (around.arrive)(op.parent(i), gradient),
+                _ => worklist.arrive(op.parent(i), gradient, add),
+            };
+            if let Some(again) = op.rule().recompute(&op) {
+                self.run_again(&op, &again, dy, &mut arrive);
+                continue;
+            }
+            let gradients = op.rule().backward(&op, &dy, &needs);
+            check(&op, &gradients, &needs);
+            self.observer.node_done(&op, &dy, &gradients);
+            drop(dy);
+            for (i, gradient) in gradients.into_iter().enumerate() {
+                if let (true, Some(gradient)) = (needs[i], gradient) {
+                    arrive(i, gradient);
+                }
             }
         }
     }
-    found
+
+    /// Walks through the operations `again`, which were recorded in place of `op`, up to the inputs of `op`. A gradient of an
+    /// input is passed on as it arrives, not when all have: so the sums have the order, and the bits, that they would have if
+    /// these operations were part of the graph.
+    #[track_caller]
+    fn run_again(
+        &mut self,
+        op: &Operation<T>,
+        again: &VarOf<T>,
+        dy: VarOf<T>,
+        arrive: &mut dyn FnMut(usize, VarOf<T>),
+    ) {
+        let mut arrive = |input: &VarOf<T>, gradient| {
+            let i = (0..op.parents()).find(|&i| op.parent(i).id() == input.id()).unwrap_or_else(|| {
+                panic!(
+                    "backward: '{}' used '{}' only when it was run again\n  rule: it must compute the same from the same variables each time",
+                    op.rule().name(),
+                    input.name()
+                )
+            });
+            arrive(i, gradient);
+        };
+        self.run(again, dy, Some(Around { id: op.output().id(), arrive: &mut arrive }));
+    }
 }
 
 /// The one place that adds gradients.

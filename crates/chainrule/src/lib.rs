@@ -25,12 +25,12 @@ pub use chainrule_tensor as tensor;
 pub mod prelude {
     pub use chainrule_autograd::{
         CrossEntropy, Gradients, GradientsOf, NllLoss, Operation, Reduction, Rule, Tangent, Var, Var64, VarOf,
-        gradcheck, gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, scope, vjp,
+        gradcheck, gradgradcheck, hessian, hvp, jacobian, jvp, no_grad, recompute, scope, vjp,
     };
     pub use chainrule_nn::{
         Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint,
         Conv2d, ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d,
-        Module, NAdam, Optimizer, PlateauMode, Progress, ReduceLrOnPlateau, Relu, Replay, RmsProp, Schedule,
+        Module, NAdam, Optimizer, PlateauMode, Progress, Recompute, ReduceLrOnPlateau, Relu, Replay, RmsProp, Schedule,
         Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights, one_hot, save_weights, unfused,
         weights_sha256,
     };

@@ -52,13 +52,18 @@ pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
+/// Whether layers may be fused.
+pub(crate) fn is_fusing() -> bool {
+    FUSING.get()
+}
+
 /// Runs modules in sequence.
 #[track_caller]
 pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
     let (mut x, mut rest) = (x.clone(), modules);
     while let Some(first) = rest.first() {
         let taken;
-        (x, taken) = if FUSING.get() { fused(rest, &x) } else { (first.forward(&x), 1) };
+        (x, taken) = if is_fusing() { fused(rest, &x) } else { (first.forward(&x), 1) };
         rest = &rest[taken..];
     }
     x

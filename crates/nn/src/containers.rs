@@ -54,6 +54,10 @@ impl<T: Float, M: Module<T>> Module<T> for Option<M> {
     fn kind(&self) -> LayerKind<'_, T> {
         self.as_ref().map_or(LayerKind::Other, Module::kind)
     }
+
+    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
+        self.as_ref().map_or_else(Vec::new, Module::stages)
+    }
 }
 
 /// Modules in sequence; their paths are "0", "1", ….

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use chainrule_autograd::computed_once;
 use chainrule_tensor::{Float, TensorOf};
 
 /// Training or inference mode of a layer.
@@ -10,9 +11,9 @@ use chainrule_tensor::{Float, TensorOf};
 pub struct Mode(AtomicBool);
 
 impl Mode {
-    /// Whether the layer is in training mode.
+    /// Whether the layer is in training mode. What is [recomputed](crate::Recompute) is in the mode of its first run.
     pub fn is_training(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        computed_once(|| self.0.load(Ordering::Relaxed))
     }
 
     /// Sets training mode or inference mode.

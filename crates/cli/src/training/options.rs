@@ -62,6 +62,9 @@ pub struct Options {
     /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,
+    /// Keep less for the backward pass: cut the net into N segments of layers or blocks, and compute all but the last again there. The bits are the same
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
+    recompute: Option<u16>,
     /// Show the run on a dashboard with curves, if stdout is a terminal; in a build with `--features tui`
     #[arg(long)]
     pub tui: bool,
@@ -259,6 +262,24 @@ impl Options {
                 program.name()
             ))),
             None => Ok(()),
+        }
+    }
+
+    /// The net as it is trained: in segments that are computed again, if so many are asked for.
+    ///
+    /// # Errors
+    /// If the net cannot be cut into so many.
+    pub fn recomputed(&self, net: Box<dyn Module>) -> Result<Box<dyn Module>, Failure> {
+        let Some(segments) = self.recompute.map(usize::from) else { return Ok(net) };
+        let (name, stages) = (self.net.kind.name(), Recompute::stages(&*net));
+        match stages {
+            0 => {
+                Err(Failure::Usage(format!("--recompute: the {name} net is no sequence of layers, which could be cut")))
+            }
+            stages if stages < segments => {
+                Err(Failure::Usage(format!("--recompute {segments}: the {name} net can be cut into {stages} at most")))
+            }
+            _ => Ok(Box::new(Recompute::in_segments(net, segments))),
         }
     }
 

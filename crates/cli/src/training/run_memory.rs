@@ -49,7 +49,7 @@ pub fn check(
     let held = state + copies * (weights + state) + compared + averages;
     let training = step + batches(batch) + held;
     let what = format!("training on {batch} images at a time");
-    require(options.memory(), &what, training, "use a smaller --batch-size or a smaller net")?;
+    require(options.memory(), &what, training, "use a smaller --batch-size, --recompute or a smaller net")?;
     let what = format!("the evaluation of {evaluated} images at a time");
     require(options.memory(), &what, evaluation + batches(evaluated) + held, "use a smaller net")
 }

@@ -9,7 +9,7 @@ use clap::{ArgMatches, Command};
 use crate::failure::Failure;
 
 /// Flags that change where a run reads and writes, how long it is, or what it shows, but not the bits of a step.
-const OTHER_FLAGS: [&str; 25] = [
+const OTHER_FLAGS: [&str; 26] = [
     "allow-nan",
     "cache-features",
     "data-dir",
@@ -25,6 +25,7 @@ const OTHER_FLAGS: [&str; 25] = [
     "out",
     "precision",
     "recipe",
+    "recompute",
     "resume",
     "save",
     "save-best",

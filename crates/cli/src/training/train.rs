@@ -37,6 +37,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         ));
     }
     let net = options.net.build(image, objective.outputs(), options.seed, options.memory())?;
+    let net = options.recomputed(net)?;
     let net = &*net;
     check_shapes(net, image, objective.outputs(), program.labeled())?;
     if options.net.kind == NetKind::Fast {

@@ -1,6 +1,6 @@
 //! Batch normalization.
 
-use chainrule_autograd::{BatchStatistics, VarOf};
+use chainrule_autograd::{BatchStatistics, VarOf, computed_once};
 use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf, ranges};
 
 use crate::module::{BatchNormalization, Item, LayerKind, Module, Visitor};
@@ -99,7 +99,7 @@ impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
             return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
         let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
-        self.track(&batch);
+        computed_once(|| self.track(&batch));
         y
     }
 }
@@ -168,6 +168,7 @@ macro_rules! batch_norm {
         }
 
         impl<T: Float> Module<T> for $name<T> {
+            #[track_caller]
             fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
                 self.0.forward_with(x, Epilogue::NONE)
             }

@@ -1,6 +1,6 @@
 //! Dropout.
 
-use chainrule_autograd::VarOf;
+use chainrule_autograd::{VarOf, computed_once};
 use chainrule_tensor::{Float, Key, Rng, Shape, ShapeError, ranges};
 
 use crate::module::{Item, Module, Visitor};
@@ -42,7 +42,8 @@ macro_rules! dropout {
                     return x.clone();
                 }
                 // A key has 2³² steps; after that the masks repeat.
-                x.$method(self.p, self.key.at_step(self.draws.next() as u32))
+                let step = computed_once(|| self.draws.next());
+                x.$method(self.p, self.key.at_step(step as u32))
             }
 
             fn visit(&self, visitor: &mut Visitor<'_, T>) {
