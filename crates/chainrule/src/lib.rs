@@ -29,10 +29,10 @@ pub mod prelude {
     };
     pub use chainrule_nn::{
         Activation, Adagrad, Adam, AdamW, AdaptiveAvgPool2d, Add, AvgPool2d, BatchNorm1d, BatchNorm2d, Checkpoint,
-        Conv2d, ConvTranspose2d, Dropout, Ema, Flatten, Hooks, Item, Linear, LoadOptions, LoadReport, MaxPool2d,
-        Module, NAdam, Optimizer, PlateauMode, Progress, Recompute, ReduceLrOnPlateau, Relu, Replay, RmsProp, Schedule,
-        Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights, one_hot, save_weights, unfused,
-        weights_sha256,
+        Conv2d, ConvTranspose2d, Dropout, Ema, Flatten, GradientReport, Hooks, Item, Linear, LoadOptions, LoadReport,
+        MaxPool2d, Module, NAdam, Optimizer, PlateauMode, Progress, Reach, Recompute, ReduceLrOnPlateau, Relu, Replay,
+        RmsProp, Schedule, Sequential, Sgd, Upsample, Visitor, chain, children, init, load_weights, one_hot,
+        save_weights, unfused, weights_sha256,
     };
     pub use chainrule_tensor::{
         Conv2dOptions, Device, Float, Key, Pool2dOptions, Purpose, Rng, Shape, ShapeError, Tensor, Tensor64, TensorOf,
