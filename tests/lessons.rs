@@ -73,6 +73,36 @@ fn the_terms_of_an_element_add_up() {
     assert!(text.contains("∂L/∂w1[1,0]") && text.contains("└ h[0,1] by tanh"), "{text}");
 }
 
+/// The first losses are those of PyTorch 2.15 (`scripts/torch_char_lstm.py`).
+#[test]
+fn an_lstm_begins_to_write() {
+    const OF_PYTORCH: [f64; 5] = [
+        4.231_379_384_548_905,
+        4.138_216_972_126_233,
+        3.987_099_593_331_509,
+        3.664_351_802_029_484,
+        3.386_759_421_159_526,
+    ];
+    let folder = TempDir::new().expect("a temporary directory");
+    let output = run(lesson("07_char_lstm").arg("1").arg(folder.path()));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(text.starts_with("46094 characters, 67 distinct: a guess costs 4.205 nats each\n"), "{text}");
+
+    let losses = std::fs::read_to_string(folder.path().join("losses.txt")).expect("the losses");
+    let losses: Vec<f64> = losses.lines().map(last_number).collect();
+    assert_eq!(losses.len(), 81);
+    for (step, theirs) in OF_PYTORCH.iter().enumerate() {
+        assert!((losses[step] - theirs).abs() < 1e-12, "step {step}: {} instead of {theirs}", losses[step]);
+    }
+    let epoch = text.lines().find(|line| line.starts_with("epoch  1: ")).expect("an epoch");
+    assert!(last_number(epoch) < 3.0, "a held-out loss in {text}");
+
+    // The gradient at the memory 30 steps back: with a forget gate near 1 it is larger by orders of magnitude.
+    let reach = |row: &str| last_number(text.lines().find(|line| line.starts_with(row)).expect("a row"));
+    assert!(reach("forget bias near 1") > 100.0 * reach("forget bias near 0"), "{text}");
+}
+
 #[test]
 fn two_epochs_read_98_of_100_digits() {
     let text = text_of("04_train_mnist");
