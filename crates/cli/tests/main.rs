@@ -1,6 +1,7 @@
 //! The command as its users run it, and the derivations that it prints.
 
 // The program itself is built without tests.
+mod accumulate;
 mod colorize;
 #[path = "../src/training/control_group.rs"]
 mod control_group;

@@ -5,6 +5,7 @@ use chainrule::data::{Batch, Loader};
 use chainrule::nn::{Snapshot, unfused};
 use chainrule::prelude::*;
 
+use super::accumulate::GradientSum;
 use super::recipe::Recipe;
 
 /// A state of the run that is finite, from which its steps can be run again.
@@ -32,17 +33,24 @@ impl Finite {
     ) -> String {
         self.snapshot.restore(net, optimizer);
         let (epoch, first) = (self.at.epoch, self.at.batch);
-        for (step, batch) in (self.at.step + 1..=until).zip(train.epoch_from(epoch as u32, first as usize)) {
+        let mut batches = train.epoch_from(epoch as u32, first as usize);
+        for step in self.at.step + 1..=until {
             recipe.set_lr(optimizer, step - 1, self.at.plateau.as_ref());
             let before = Snapshot::take(net, optimizer);
-            let (loss, _) = recipe.loss(net, &batch);
-            recipe.update(optimizer, loss.backward());
-            if loss.item().is_finite() && optimizer.is_finite() {
+            let batches = recipe.accumulation().next_step(&mut batches);
+            let (loss, gradients) = recipe.gradients(net, &batches);
+            recipe.update(optimizer, gradients);
+            if loss.is_finite() && optimizer.is_finite() {
                 continue;
             }
             before.restore(net, optimizer);
-            let place = format!("step {step} (epoch {}, batch {})", epoch + 1, batch.index + 1);
-            return format!("{place} is not finite: {}", what_happens(net, recipe, optimizer, &batch, &before));
+            let numbers: Vec<usize> = batches.iter().map(|batch| batch.index + 1).collect();
+            let of_epoch = match &numbers[..] {
+                [first, .., last] => format!("batches {first} to {last}"),
+                one => format!("batch {}", one[0]),
+            };
+            let place = format!("step {step} (epoch {}, {of_epoch})", epoch + 1);
+            return format!("{place} is not finite: {}", what_happens(net, recipe, optimizer, &batches, &before));
         }
         "a step was not finite, but it was when it was run again: this machine does not compute reliably".into()
     }
@@ -53,15 +61,24 @@ fn what_happens(
     net: &dyn Module,
     recipe: &Recipe,
     optimizer: &mut dyn Optimizer,
-    batch: &Batch,
+    batches: &[Batch],
     before: &Snapshot,
 ) -> String {
     // Without fusion, each op has an output of its own; the bits are the same.
-    let Trace { loss, gradients, non_finite } = unfused(|| trace(|| recipe.loss(net, batch).0));
+    let (mut mean, mut sum, mut first) = (0.0, GradientSum::default(), None);
+    for batch in batches {
+        let Trace { loss, gradients, non_finite } = unfused(|| trace(|| recipe.loss(net, batch).0));
+        let share = recipe.accumulation().share(batch.index);
+        mean += loss.item() * share as f32;
+        sum.add(gradients, share);
+        let of = if batches.len() > 1 { format!("in batch {}, ", batch.index + 1) } else { String::new() };
+        first = first.or_else(|| non_finite.map(|found| format!("{of}first at {found}").replace('\n', "\n  ")));
+    }
     before.restore(net, optimizer);
-    let mut lines = match non_finite {
-        Some(found) => vec![format!("loss {}", loss.item()), format!("first at {found}").replace('\n', "\n  ")],
-        None => vec![format!("loss {:.4e}, and finite gradients", loss.item())],
+    let gradients = sum.take();
+    let mut lines = match first {
+        Some(found) => vec![format!("loss {mean}"), found],
+        None => vec![format!("loss {mean:.4e}, and finite gradients")],
     };
     let parameters = net.named_parameters();
     let extents = |p: &Var| (Extent::of(&p.value()), gradients.get(p).map(Extent::of));

@@ -52,7 +52,8 @@ pub fn run(
             path.display()
         )));
     }
-    println!("learning-rate range test: up to {STEPS} steps of {} images\n", train.batch_size());
+    let images = train.batch_size() * recipe.accumulation().of_a_step();
+    println!("learning-rate range test: up to {STEPS} steps of {images} images\n");
     let (points, end) = test(net, recipe, optimizer, train);
     println!("{:>6} {:>9} {:>11} {:>11}", "step", "lr", "loss", "average");
     for (i, Point { lr, loss, average }) in points.iter().enumerate() {
@@ -114,11 +115,11 @@ impl End {
 fn test(net: &dyn Module, recipe: &Recipe, optimizer: &mut dyn Optimizer, train: &Loader) -> (Vec<Point>, End) {
     recipe.start_epoch(net, 0);
     let (mut points, mut sum, mut weight, mut least) = (Vec::new(), 0.0, 0.0, f64::INFINITY);
-    let batches = (0..).flat_map(|epoch| train.epoch(epoch));
-    for (i, batch) in batches.take(STEPS).enumerate() {
+    let mut batches = (0..).flat_map(|epoch| train.epoch(epoch));
+    for i in 0..STEPS {
         let lr = FIRST * 10_f64.powf(i as f64 / STEPS_PER_DECADE as f64);
-        let (loss, _) = recipe.loss(net, &batch);
-        let value = f64::from(loss.item());
+        let batches = recipe.accumulation().next_step(&mut batches);
+        let (value, gradients) = recipe.gradients(net, &batches);
         if !value.is_finite() {
             return (points, End::NotFinite);
         }
@@ -131,7 +132,7 @@ fn test(net: &dyn Module, recipe: &Recipe, optimizer: &mut dyn Optimizer, train:
             return (points, End::Diverged);
         }
         optimizer.set_lr(lr);
-        recipe.update(optimizer, loss.backward());
+        recipe.update(optimizer, gradients);
     }
     (points, End::LastStep)
 }

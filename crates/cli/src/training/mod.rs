@@ -1,5 +1,6 @@
 //! Shared by the subcommands that train: flags, training loop, output.
 
+mod accumulate;
 pub mod augment;
 mod checkpoints;
 mod control_group;

@@ -33,6 +33,9 @@ pub struct Options {
     /// Images per batch
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch_size: u32,
+    /// Add the gradients of N batches before each step, which is then one of N times as many images, in the memory of one batch [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub accumulate: Option<u32>,
     /// Seed of everything random: the weights, the order of images, augmentation, dropout
     #[arg(long, default_value_t = 0)]
     pub seed: u64,

@@ -2,11 +2,12 @@
 
 use std::str::FromStr;
 
-use chainrule::data::Batch;
+use chainrule::data::{Batch, Loader};
 use chainrule::nn::Ema;
 use chainrule::prelude::*;
 use clap::{Args, ValueEnum};
 
+use super::accumulate::{Accumulation, GradientSum};
 use super::objective::{LossKind, Objective};
 use super::options::Options;
 use super::transfer::{Trained, is_under, require_path};
@@ -134,16 +135,18 @@ pub struct Recipe {
     clip_norm: Option<f64>,
     freeze: Option<Freeze>,
     trained: Trained,
+    accumulation: Accumulation,
 }
 
 impl Recipe {
-    /// The recipe of a run whose epochs have `batches` batches.
+    /// The recipe of a run whose epochs are those of `train`.
     ///
     /// # Errors
     /// If the run is shorter than its warm-up, or the net has no parameter that is to be frozen or trained.
-    pub fn new(options: &Options, objective: Objective, net: &dyn Module, batches: usize) -> Result<Self, Failure> {
+    pub fn new(options: &Options, objective: Objective, net: &dyn Module, train: &Loader) -> Result<Self, Failure> {
         let RecipeOptions { schedule: kind, power, patience, warm_up, clip_norm, freeze, .. } = options.recipe.clone();
-        let (lr, steps) = (options.optimizer.lr, u64::from(options.epochs) * batches as u64);
+        let accumulation = Accumulation::new(options.accumulate.map_or(1, |batches| batches as usize), train);
+        let (lr, steps) = (options.optimizer.lr, u64::from(options.epochs) * accumulation.steps());
         if warm_up > steps {
             return Err(Failure::Usage(format!(
                 "--warm-up {warm_up}: the run has only {steps} steps; use a shorter warm-up or more --epochs"
@@ -167,12 +170,17 @@ impl Recipe {
             (kind == ScheduleKind::Plateau).then(|| ReduceLrOnPlateau::new(lr).patience(patience.unwrap_or(2)));
         let trained = options.transfer.freeze(net)?;
         let schedule = schedule.with_warm_up(warm_up);
-        Ok(Self { schedule, warm_up, plateau, objective, clip_norm, freeze, trained })
+        Ok(Self { schedule, warm_up, plateau, objective, clip_norm, freeze, trained, accumulation })
     }
 
     /// The loss that training minimizes.
     pub fn objective(&self) -> &Objective {
         &self.objective
+    }
+
+    /// How batches form steps.
+    pub fn accumulation(&self) -> Accumulation {
+        self.accumulation
     }
 
     /// The part of the net that is trained.
@@ -223,6 +231,18 @@ impl Recipe {
     ) -> (Var, Var) {
         let logits = self.objective.logits(net, images);
         (self.objective.loss(&logits, labels, targets), logits)
+    }
+
+    /// The mean loss of the batches of a step, and its gradients.
+    pub fn gradients(&self, net: &dyn Module, batches: &[Batch]) -> (f64, Gradients) {
+        let (mut mean, mut sum) = (0.0, GradientSum::default());
+        for batch in batches {
+            let share = self.accumulation.share(batch.index);
+            let (loss, _) = self.loss(net, batch);
+            sum.add(loss.backward(), share);
+            mean += f64::from(loss.item()) * share;
+        }
+        (mean, sum.take())
     }
 
     /// Updates the parameters.

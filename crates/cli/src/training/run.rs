@@ -1,5 +1,6 @@
 //! The training loop.
 
+use std::iter;
 use std::path::Path;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use chainrule::nn::Ema;
 use chainrule::prelude::*;
 use serde_json::json;
 
+use super::accumulate::GradientSum;
 use super::checkpoints::Checkpoints;
 use super::display::{Display, EpochProgress};
 use super::epoch_result::{EpochResult, Score};
@@ -104,34 +106,45 @@ impl Run<'_> {
         let train = self.train.clone();
         let (started, mut images) = (Instant::now(), 0);
         let State { at, sums, .. } = &self.state;
-        let (steps, first) = (train.batches() as u64, at.batch);
+        let accumulation = self.recipe.accumulation();
+        let (steps, first) = (accumulation.steps(), accumulation.steps_of(at.batch));
         let (epochs, loss) = (self.options.epochs, sums.loss());
         let mut progress =
             EpochProgress { epoch: epoch + 1, epochs, steps, done: first, first, loss, images: 0, started };
         self.display.step(&progress);
         totals.begin(&self.state.sums);
         let mut finite = self.finite();
-        for batch in train.epoch_from(epoch, self.state.at.batch as usize) {
-            let at = &self.state.at;
-            self.recipe.set_lr(&mut *self.optimizer, at.step, at.plateau.as_ref());
-            if self.options.files.trace_step == Some(self.state.at.step + 1) {
-                step_trace::write_and_exit(self.net, &batch, &self.recipe, &mut *self.optimizer);
+        let mut batches = train.epoch_from(epoch, self.state.at.batch as usize);
+        let mut sum = GradientSum::default();
+        while let Some(batch) = batches.next() {
+            if accumulation.begins(batch.index) {
+                let at = &self.state.at;
+                self.recipe.set_lr(&mut *self.optimizer, at.step, at.plateau.as_ref());
+                if self.options.files.trace_step == Some(at.step + 1) {
+                    let batches = accumulation.next_step(&mut iter::once(batch).chain(batches));
+                    step_trace::write_and_exit(self.net, &batches, &self.recipe, &mut *self.optimizer);
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    let (net, recipe) = (self.net, &self.recipe);
+                    recorder.before_step(net, at.step, |batch| recipe.loss(net, batch));
+                }
             }
-            if let Some(recorder) = &mut self.recorder {
-                let (net, recipe) = (self.net, &self.recipe);
-                recorder.before_step(net, self.state.at.step, |batch| recipe.loss(net, batch));
+            step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, (totals, &mut sum));
+            self.state.sums.labels += batch.labels.numel() as u64;
+            images += batch.images.shape()[0] as u64;
+            // The state between the batches of a step is neither reported nor saved.
+            if !accumulation.ends(batch.index) {
+                continue;
             }
-            step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, totals);
             if let Some(ema) = &mut self.ema {
                 ema.update(self.net);
             }
             let mut recorded = self.recorder.as_mut().map_or(Ok(()), Recorder::after_step);
             let State { at, sums, .. } = &mut self.state;
-            sums.batches += 1;
-            sums.labels += batch.labels.numel() as u64;
-            images += batch.images.shape()[0] as u64;
+            sums.steps += 1;
             at.step += 1;
             at.batch = batch.index as u64 + 1;
+            let done = accumulation.steps_of(at.batch);
             if let Some(steps) = &mut self.steps {
                 totals.read(sums);
                 recorded = recorded.and_then(|()| steps.record(self.net, at, sums));
@@ -139,13 +152,13 @@ impl Run<'_> {
             let last = at.batch as usize == train.batches();
             let save_now = !last && self.options.files.save_every.is_some_and(|n| at.step.is_multiple_of(n));
             let stop = interrupt::requested();
-            if at.batch.is_multiple_of(READ_EVERY) || last || save_now || stop {
+            if done.is_multiple_of(READ_EVERY) || last || save_now || stop {
                 totals.read(sums);
-                progress = EpochProgress { done: at.batch, loss: sums.loss(), images, ..progress };
+                progress = EpochProgress { done, loss: sums.loss(), images, ..progress };
                 self.display.step(&progress);
                 self.check_finite(finite.as_ref())?;
                 let State { at, sums, .. } = &self.state;
-                if let Some(recorder) = self.recorder.as_mut().filter(|_| last || at.batch.is_multiple_of(READ_EVERY)) {
+                if let Some(recorder) = self.recorder.as_mut().filter(|_| last || done.is_multiple_of(READ_EVERY)) {
                     recorded = recorded.and_then(|()| recorder.step(at, sums, self.optimizer.lr()));
                 }
             }
@@ -161,7 +174,7 @@ impl Run<'_> {
             if stop {
                 return Err(self.interrupted());
             }
-            if self.state.at.batch.is_multiple_of(STEPS_OF_A_COPY) && !last {
+            if done.is_multiple_of(STEPS_OF_A_COPY) && !last {
                 // The old copy goes first, so that there is only one at a time.
                 drop(finite.take());
                 finite = self.finite();

@@ -47,7 +47,9 @@ pub fn check(
     let compared = f64::from(u8::from(options.files.out.is_some())) * weights;
     let averages = f64::from(u8::from(options.recipe.has_average())) * 2.0 * weights;
     let held = state + copies * (weights + state) + compared + averages;
-    let training = step + batches(batch) + held;
+    // The gradients of the batches of a step before the one in use.
+    let sum = f64::from(u8::from(recipe.accumulation().of_a_step() > 1)) * weights;
+    let training = step + batches(batch) + held + sum;
     let what = format!("training on {batch} images at a time");
     require(options.memory(), &what, training, "use a smaller --batch-size, --recompute or a smaller net")?;
     let what = format!("the evaluation of {evaluated} images at a time");

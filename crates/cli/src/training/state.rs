@@ -10,12 +10,12 @@ use chainrule::prelude::*;
 use super::settings::Settings;
 use crate::failure::Failure;
 
-/// Running sums over the batches of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
+/// Running sums over the steps of an epoch. A checkpoint stores them, so a resumed epoch reports the same means.
 #[derive(Clone, Default)]
 pub struct Sums {
-    /// The sum of the mean losses of the batches.
+    /// The sum of the mean losses of the steps.
     pub loss: f64,
-    pub batches: u64,
+    pub steps: u64,
     /// The number of images or pixels with a label, and of those that were classified correctly.
     pub labels: u64,
     pub correct: u64,
@@ -24,7 +24,7 @@ pub struct Sums {
 impl Sums {
     /// The mean loss.
     pub fn loss(&self) -> f64 {
-        self.loss / self.batches.max(1) as f64
+        self.loss / self.steps.max(1) as f64
     }
 
     /// The share of what was classified correctly.
@@ -52,7 +52,8 @@ pub struct State {
     pub best: Option<Best>,
 }
 
-/// The keys of an epoch's sums in a checkpoint; "images" are the labels, also if pixels have them.
+/// The keys of an epoch's sums in a checkpoint; "images" are the labels, also if pixels have them, and
+/// "batches" are the steps.
 const SUMS: [&str; 4] = ["sum of losses", "batches", "correct", "images"];
 /// The keys of the best epoch.
 const BEST: [&str; 2] = ["best accuracy", "best epoch"];
@@ -130,7 +131,7 @@ impl Identity {
             entry(CLASSES, self.classes.join("\n")),
         ]);
         // The bits of the sum, not decimal digits: a resumed epoch reports exactly the same mean.
-        let values = [sums.loss.to_bits(), sums.batches, sums.correct, sums.labels];
+        let values = [sums.loss.to_bits(), sums.steps, sums.correct, sums.labels];
         at.settings.extend(SUMS.iter().zip(values).map(|(key, value)| entry(key, value.to_string())));
         if let Some(Best { accuracy, epoch }) = best {
             let values = [accuracy.to_bits(), *epoch];
@@ -166,8 +167,8 @@ impl Identity {
         }
         println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
         let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok());
-        let [loss, batches, correct, labels] = SUMS.map(|key| number(key).unwrap_or(0));
-        let sums = Sums { loss: f64::from_bits(loss), batches, labels, correct };
+        let [loss, steps, correct, labels] = SUMS.map(|key| number(key).unwrap_or(0));
+        let sums = Sums { loss: f64::from_bits(loss), steps, labels, correct };
         let [accuracy, epoch] = BEST.map(number);
         let best = accuracy.zip(epoch).map(|(bits, epoch)| Best { accuracy: f64::from_bits(bits), epoch });
         Ok(State { at, sums, best })

@@ -4,6 +4,7 @@ use chainrule::data::Batch;
 use chainrule::nn::Step;
 use chainrule::prelude::*;
 
+use super::accumulate::GradientSum;
 use super::recipe::Recipe;
 use super::state::Sums;
 
@@ -27,24 +28,31 @@ impl Totals {
     }
 }
 
-/// One step of training: forward, backward, update.
+/// One step of training, or the part of it that a batch is: forward, backward and, after the last batch of a step, update.
+/// `sum` has the gradients of the batches of the step before this one.
 pub fn step(
     net: &dyn Module,
     batch: &Batch,
     recipe: &Recipe,
     replay: &mut Replay<'_>,
     optimizer: &mut dyn Optimizer,
-    totals: &mut Totals,
+    (totals, sum): (&mut Totals, &mut GradientSum),
 ) {
+    let accumulation = recipe.accumulation();
+    let share = accumulation.share(batch.index);
     let run = |step: Step<'_>| {
         let (loss, logits) = recipe.loss_of(net, step.inputs, step.labels, batch.targets.as_ref());
-        recipe.update(step.optimizer, loss.backward());
-        step.totals[0].add_assign(&loss.value().to_f64());
+        sum.add(loss.backward(), share);
+        if accumulation.ends(batch.index) {
+            recipe.update(step.optimizer, sum.take());
+        }
+        let loss = loss.value().to_f64();
+        step.totals[0].add_assign(&if share == 1.0 { loss } else { loss.unary(Unary::Mul(share)) });
         step.totals[1].add_assign(&logits.hits(step.labels));
     };
     let (inputs, labels, totals) = (&batch.images, &batch.labels, &mut totals.0[..]);
-    if batch.targets.is_some() {
-        // A captured step has no place for targets.
+    if batch.targets.is_some() || accumulation.of_a_step() > 1 {
+        // A captured step has no place for targets, and is one batch and one update.
         run(Step { inputs, labels, optimizer, totals });
     } else {
         replay.run(inputs, labels, optimizer, totals, run);

@@ -10,6 +10,7 @@ use chainrule::nn::unfused;
 use chainrule::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::accumulate::GradientSum;
 use super::recipe::Recipe;
 use super::steps::bytes;
 
@@ -38,15 +39,17 @@ pub struct Head {
 
 /// Takes a step and writes every tensor of it to the standard output; then the program ends. Unfused, each operation has an output
 /// of its own; the bits are the same.
-pub fn write_and_exit(net: &dyn Module, batch: &Batch, recipe: &Recipe, optimizer: &mut dyn Optimizer) -> ! {
+pub fn write_and_exit(net: &dyn Module, batches: &[Batch], recipe: &Recipe, optimizer: &mut dyn Optimizer) -> ! {
     let mut out = Out(BufWriter::new(io::stdout()));
     out.send(format!("{MARK}\n").as_bytes());
-    out.tensor(Phase::Before, "images".into(), &batch.images);
-    out.tensor(
-        Phase::Before,
-        "labels".into(),
-        &batch.labels.to_vec().iter().map(|&label| label as f32).collect::<Vec<_>>().into(),
-    );
+    // The place of a batch among those of the step, if it has several.
+    let n = batches.len();
+    let place = |i: usize| if n > 1 { format!(" (batch {} of {n})", i + 1) } else { String::new() };
+    for (i, batch) in batches.iter().enumerate() {
+        out.tensor(Phase::Before, format!("images{}", place(i)), &batch.images);
+        let labels: Vec<f32> = batch.labels.to_vec().iter().map(|&label| label as f32).collect();
+        out.tensor(Phase::Before, format!("labels{}", place(i)), &labels.into());
+    }
     let weights = |phase, out: &mut Out| {
         for (name, parameter) in net.named_parameters() {
             out.tensor(phase, name, &parameter.value());
@@ -54,16 +57,20 @@ pub fn write_and_exit(net: &dyn Module, batch: &Batch, recipe: &Recipe, optimize
     };
     weights(Phase::Before, &mut out);
     let out = Rc::new(RefCell::new(out));
-    let seen = out.clone();
-    let look = move |var: Var| {
-        if let Some(op) = var.operation() {
-            seen.borrow_mut().tensor(Phase::Forward, name(&op), &var.value());
-        }
-        var
-    };
-    let loss = unfused(|| map_records(look, || recipe.loss(net, batch).0));
-    let gradients = loss.backward_observed(&[], &mut Backward(out.clone()));
-    recipe.update(optimizer, gradients);
+    let mut sum = GradientSum::default();
+    for (i, batch) in batches.iter().enumerate() {
+        let (seen, at) = (out.clone(), place(i));
+        let look = move |var: Var| {
+            if let Some(op) = var.operation() {
+                seen.borrow_mut().tensor(Phase::Forward, name(&op) + &at, &var.value());
+            }
+            var
+        };
+        let loss = unfused(|| map_records(look, || recipe.loss(net, batch).0));
+        let gradients = loss.backward_observed(&[], &mut Backward(out.clone(), place(i)));
+        sum.add(gradients, recipe.accumulation().share(batch.index));
+    }
+    recipe.update(optimizer, sum.take());
     let mut out = out.borrow_mut();
     weights(Phase::After, &mut out);
     out.end()
@@ -74,14 +81,14 @@ fn name(op: &Operation<'_, f32>) -> String {
     format!("{}{layer}", op.rule().name())
 }
 
-/// Writes what each operation passes back.
-struct Backward(Rc<RefCell<Out>>);
+/// Writes what each operation passes back in a batch with this place.
+struct Backward(Rc<RefCell<Out>>, String);
 
 impl Observer<f32> for Backward {
     fn node_done(&mut self, op: &Operation<'_, f32>, _dy: &Var, gradients: &[Option<Var>]) {
         for (i, gradient) in gradients.iter().enumerate() {
             if let Some(gradient) = gradient {
-                let what = format!("{}, gradient of {}", name(op), op.parent(i).name());
+                let what = format!("{}, gradient of {}{}", name(op), op.parent(i).name(), self.1);
                 self.0.borrow_mut().tensor(Phase::Backward, what, &gradient.value());
             }
         }

@@ -50,7 +50,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     let checkpoints = Checkpoints::new(&options.files)?;
     [train, test] = [train, test].map(|loader| loader.device(device));
     let mut validation = validation.map(|loader| loader.device(device));
-    let recipe = Recipe::new(options, objective, net, train.batches())?;
+    let recipe = Recipe::new(options, objective, net, &train)?;
     let flags = settings.entries().filter(|(key, _)| key.starts_with("--")).collect();
     let identity = Identity::new(settings, options.compute.arithmetic(device), &train, &classes);
     net.to(device);
@@ -94,6 +94,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
             train: &train,
             test: test.images(),
             epochs: options.epochs,
+            steps: u64::from(options.epochs) * recipe.accumulation().steps(),
             device,
             arithmetic: options.compute.arithmetic(device),
         });

@@ -24,6 +24,8 @@ pub struct Run<'a> {
     pub train: &'a Loader,
     pub test: &'a Images,
     pub epochs: u32,
+    /// The steps of all epochs.
+    pub steps: u64,
     pub device: Device,
     /// Device, precision and vector instructions.
     pub arithmetic: String,
@@ -56,7 +58,7 @@ impl Config {
             command,
             settings: run.settings,
             epochs: run.epochs,
-            steps: u64::from(run.epochs) * run.train.batches() as u64,
+            steps: run.steps,
             data: Data {
                 name: run.data.into(),
                 training_images: train.len(),
