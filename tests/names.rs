@@ -18,9 +18,9 @@ type Row = (&'static str, &'static str, &'static str);
 macro_rules! names {
     (($x:ident, $y:ident, $index:ident, $mask:ident, $labels:ident) $($section:literal { $($here:expr => $torch:literal, $numpy:literal;)+ })+) => {
         /// Never called: that it compiles is the point.
-        #[expect(dead_code, unused_must_use, clippy::cloned_ref_to_slice_refs, reason = "compiled, not run; written as in a program")]
+        #[expect(dead_code, clippy::cloned_ref_to_slice_refs, reason = "compiled, not run; written as in a program")]
         fn all_compile($x: &Var64, $y: &Var64, $index: &TensorOf<i32>, $mask: &TensorOf<u8>, $labels: &TensorOf<i32>) {
-            $($($here;)+)+
+            $($(let _ = $here;)+)+
         }
         const TABLE: &[(&str, &[Row])] = &[$(($section, &[$((stringify!($here), $torch, $numpy)),+])),+];
     };
@@ -193,6 +193,27 @@ names! {
         x.embedding(index) => "embedding", "x[index]";
         x.pixel_shuffle(2) => "pixel_shuffle", "";
         x.pixel_unshuffle(2) => "pixel_unshuffle", "";
+        nn::one_hot::<f64>(labels, 10) => "one_hot", "eye(10)[labels]";
+    }
+    "Activations as layers, of `chainrule::nn`" {
+        nn::Activation::Relu => "nn.ReLU", "";
+        nn::Activation::LeakyRelu(0.01) => "nn.LeakyReLU", "";
+        nn::Activation::Relu6 => "nn.ReLU6", "";
+        nn::Activation::Elu(1.0) => "nn.ELU", "";
+        nn::Activation::Selu => "nn.SELU", "";
+        nn::Activation::Celu(1.0) => "nn.CELU", "";
+        nn::Activation::Gelu => "nn.GELU", "";
+        nn::Activation::GeluTanh => "nn.GELU(approximate=\"tanh\")", "";
+        nn::Activation::Swish(1.0) => "nn.SiLU", "";
+        nn::Activation::Mish => "nn.Mish", "";
+        nn::Activation::Sigmoid => "nn.Sigmoid", "";
+        nn::Activation::LogSigmoid => "nn.LogSigmoid", "";
+        nn::Activation::Softplus => "nn.Softplus", "";
+        nn::Activation::Softsign => "nn.Softsign", "";
+        nn::Activation::Tanh => "nn.Tanh", "";
+        nn::Activation::Hardtanh => "nn.Hardtanh", "";
+        nn::Activation::Hardsigmoid => "nn.Hardsigmoid", "";
+        nn::Activation::Hardswish => "nn.Hardswish", "";
     }
     "Gradients" {
         x.backward() => "y.backward()", "";

@@ -40,6 +40,7 @@ GAINS = [
     ("linear", None, 1.0),
     ("sigmoid", None, 1.0),
     ("tanh", None, 5 / 3),
+    ("selu", None, 3 / 4),
     ("relu", None, math.sqrt(2)),
     ("leaky_relu", 0.2, math.sqrt(2 / (1 + 0.2**2))),
 ]
@@ -91,7 +92,7 @@ def schemes():
     for shape, fan_in, fan_out in WEIGHTS:
         fans = dict(weight_shape=list(shape), fan_in=fan_in, fan_out=fan_out)
         for mode, fan in (("fan_in", fan_in), ("fan_out", fan_out)):
-            for nonlinearity, slope, gain in GAINS[3:]:
+            for nonlinearity, slope, gain in GAINS[4:]:
                 options = dict(a=slope or 0.0, mode=mode, nonlinearity=nonlinearity)
                 bound, std = gain * math.sqrt(3 / fan), gain / math.sqrt(fan)
                 assert_uniform(draw(lambda: init.kaiming_uniform_(torch.empty(shape), **options)), bound, options)

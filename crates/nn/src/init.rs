@@ -14,6 +14,8 @@ pub enum Nonlinearity {
     Tanh,
     /// relu: gain √2.
     Relu,
+    /// selu: gain 3/4.
+    Selu,
     /// leaky relu with this slope: gain √(2/(1 + slope²)).
     LeakyRelu(f64),
 }
@@ -29,6 +31,7 @@ impl Nonlinearity {
             Self::Linear => 1.0,
             Self::Tanh => 5.0 / 3.0,
             Self::Relu => 2f64.sqrt(),
+            Self::Selu => 0.75,
             Self::LeakyRelu(slope) => {
                 ranges::check("init", "slope", slope, ranges::FINITE);
                 (2.0 / (1.0 + slope * slope)).sqrt()

@@ -251,6 +251,9 @@ fn settings_of_layers() {
         refused(&[NAN, INFINITY, -INFINITY], name, |number| layer(number).forward(&x));
         accepted(&[-2.0, 0.0, 1e300], |number| layer(number).forward(&x));
     }
+    refused(&[NAN, INFINITY, -1.0, 0.0], "celu: α is {}\n  rule: a finite number above 0", |alpha| {
+        Activation::Celu(alpha).forward(&x)
+    });
 }
 
 #[test]

@@ -111,6 +111,7 @@ fn as_pytorch() {
                     Some("linear" | "sigmoid") => Nonlinearity::Linear,
                     Some("tanh") => Nonlinearity::Tanh,
                     Some("relu") => Nonlinearity::Relu,
+                    Some("selu") => Nonlinearity::Selu,
                     Some("leaky_relu") => Nonlinearity::LeakyRelu(number(&args["slope"])),
                     _ => panic!("unknown case: {case}"),
                 };

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use chainrule_autograd::{Var, scope};
 use chainrule_nn::nets::{Small, SmallOptions, resnet20};
-use chainrule_nn::{Activation, BatchNorm2d, Module, Relu, Sequential};
+use chainrule_nn::{Activation, BatchNorm2d, Module, Relu, Sequential, Visitor};
 use chainrule_onnx::{OnnxError, OnnxModel, export};
 use chainrule_tensor::Rng;
 
@@ -82,4 +83,41 @@ fn a_file_is_written_whole_and_read_again() {
     assert!(error.starts_with(&format!("cannot read {}: ", missing.display())), "{error}");
     let error = export(&net, [1, 3, 32, 32]).expect("as before").save(&missing).expect_err("no directory").to_string();
     assert!(error.starts_with(&format!("cannot write {}: ", missing.display())), "{error}");
+}
+
+/// The operators of an exported function.
+fn operators(f: impl Fn(&Var) -> Var + Send + Sync + 'static) -> Vec<String> {
+    struct Net<F>(F);
+    impl<F: Fn(&Var) -> Var + Send + Sync> Module<f32> for Net<F> {
+        fn forward(&self, x: &Var) -> Var {
+            (self.0)(x)
+        }
+        fn visit(&self, _visitor: &mut Visitor<'_, f32>) {}
+    }
+    let text = export(&Net(f), [1, 4]).expect("all operations have counterparts").to_string();
+    let nodes = text.lines().filter_map(|line| line.split_once(": ")?.1.split_once('('));
+    nodes.map(|(operator, _)| operator.to_owned()).filter(|operator| operator != "Constant").collect()
+}
+
+#[test]
+fn activations_become_one_operator_where_there_is_one() {
+    for (activation, expected) in [
+        (Activation::Selu, &["Selu"][..]),
+        (Activation::Celu(0.5), &["Celu"]),
+        (Activation::Hardsigmoid, &["HardSigmoid"]),
+        (Activation::Hardswish, &["HardSwish"]),
+        (Activation::Softsign, &["Softsign"]),
+        (Activation::Relu6, &["Clip"]),
+        (Activation::Hardtanh, &["Clip"]),
+        (Activation::LogSigmoid, &["Neg", "Softplus", "Neg"]),
+    ] {
+        assert_eq!(operators(move |x| activation.forward(x)), expected, "{activation}");
+    }
+    // A scope of the same name with other numbers is what it computes.
+    let other = |x: &Var| scope("hardsigmoid", || (x + 3.0).clamp(-1.0, 6.0) / 6.0);
+    assert_eq!(operators(other), ["Add", "Clip", "Div"]);
+    let other = |x: &Var| scope("softsign", || x / (1.0 + (2.0 * x).abs()));
+    assert_eq!(operators(other), ["Mul", "Abs", "Add", "Div"]);
+    let other = |x: &Var| scope("celu", || 0.5 * (x / 0.25).elu(1.0));
+    assert_eq!(operators(other), ["Div", "Elu", "Mul"]);
 }

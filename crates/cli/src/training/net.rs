@@ -74,7 +74,7 @@ pub struct NetOptions {
     /// The net
     #[arg(id = "net", long, value_enum, default_value_t = NetKind::Small)]
     pub kind: NetKind,
-    /// Activation function: relu, sigmoid, tanh, swish, mish, gelu, elu, softplus or leaky:<slope> [default: relu]
+    /// Activation function: relu, relu6, leaky:<slope>, elu, celu, selu, gelu, gelu-tanh, swish, hardswish, mish, softplus, sigmoid, logsigmoid, hardsigmoid, tanh, hardtanh or softsign [default: relu]
     #[arg(long, value_parser = Activation::from_str)]
     pub activation: Option<Activation>,
     /// Activation function after the convolutions [default: the same as --activation]

@@ -46,6 +46,15 @@ pub fn all() -> Vec<Case> {
         ("swish2", Activation::Swish(1.5)),
         ("mish", Activation::Mish),
         ("gelu", Activation::Gelu),
+        ("gelu_tanh", Activation::GeluTanh),
+        ("selu", Activation::Selu),
+        ("celu", Activation::Celu(0.6)),
+        ("relu6", Activation::Relu6),
+        ("hardtanh", Activation::Hardtanh),
+        ("hardsigmoid", Activation::Hardsigmoid),
+        ("hardswish", Activation::Hardswish),
+        ("logsigmoid", Activation::LogSigmoid),
+        ("softsign", Activation::Softsign),
     ] {
         cases.push((name, Box::new(Small::new([1, 12, 12], 10, small(activation), rng)), [1, 12, 12]));
     }

@@ -2,7 +2,9 @@
 
 use chainrule_tensor::{Float, OrPanic, shape_rules};
 
+use crate::attribute::Attribute;
 use crate::graph::VarOf;
+use crate::scope::{open, open_with};
 
 impl<T: Float> VarOf<T> {
     /// The scaled exponential linear unit, `λ·elu(x, α)` with the constants for which means of 0 and variances of 1 are stable
@@ -12,6 +14,7 @@ impl<T: Float> VarOf<T> {
     pub fn selu(&self) -> Self {
         const ALPHA: f64 = 1.673_263_242_354_377_2;
         const LAMBDA: f64 = 1.050_700_987_355_480_5;
+        let _scope = open("selu");
         LAMBDA * self.elu(ALPHA)
     }
 
@@ -24,6 +27,7 @@ impl<T: Float> VarOf<T> {
     #[must_use]
     pub fn celu(&self, alpha: f64) -> Self {
         assert!(alpha > 0.0 && alpha.is_finite(), "celu: α is {alpha}\n  rule: a finite number above 0");
+        let _scope = open_with("celu", || vec![Attribute::new("alpha", alpha).symbol("α")]);
         alpha * (self / alpha).elu(1.0)
     }
 
@@ -31,6 +35,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn relu6(&self) -> Self {
+        let _scope = open("relu6");
         self.clamp(0.0, 6.0)
     }
 
@@ -38,6 +43,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn hardtanh(&self) -> Self {
+        let _scope = open("hardtanh");
         self.clamp(-1.0, 1.0)
     }
 
@@ -45,20 +51,23 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn hardsigmoid(&self) -> Self {
-        (self + 3.0).relu6() / 6.0
+        let _scope = open("hardsigmoid");
+        (self + 3.0).clamp(0.0, 6.0) / 6.0
     }
 
     /// `x·relu6(x + 3)/6` (Howard et al.: "Searching for MobileNetV3", 2019).
     #[track_caller]
     #[must_use]
     pub fn hardswish(&self) -> Self {
-        self * self.hardsigmoid()
+        let _scope = open("hardswish");
+        self * ((self + 3.0).clamp(0.0, 6.0) / 6.0)
     }
 
     /// `ln σ(x) = −softplus(−x)`, which does not underflow.
     #[track_caller]
     #[must_use]
     pub fn logsigmoid(&self) -> Self {
+        let _scope = open("logsigmoid");
         -(-self).softplus()
     }
 
@@ -66,6 +75,7 @@ impl<T: Float> VarOf<T> {
     #[track_caller]
     #[must_use]
     pub fn softsign(&self) -> Self {
+        let _scope = open("softsign");
         self / (1.0 + self.abs())
     }
 
@@ -83,6 +93,7 @@ impl<T: Float> VarOf<T> {
             length.is_multiple_of(2),
             "glu: axis {axis} of the shape {shape} has a length of {length}\n  rule: an even length"
         );
+        let _scope = open_with("glu", || vec![Attribute::new("axis", axis)]);
         let half = length / 2;
         self.narrow(axis, 0..half) * self.narrow(axis, half..2 * half).sigmoid()
     }

@@ -8,6 +8,7 @@ use chainrule_autograd::Var;
 
 use super::builder::Step;
 use super::graph::{Graph, integer, number};
+use crate::proto::AttributeProto;
 
 /// The operations that are exported, with the operators that they become.
 pub const EXPORTED: &[(&str, &str)] = &[
@@ -29,8 +30,8 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("conv2d_relu_max_pool2d", "Conv, Relu, MaxPool"),
     ("cos", "Cos"),
     ("cosh", "Cosh"),
-    ("div", "Div"),
-    ("divide by number", "Div, ReduceMean"),
+    ("div", "Div, Softsign"),
+    ("divide by number", "Div, ReduceMean, HardSigmoid"),
     ("divide number by", "Div, Reciprocal"),
     ("elu", "Elu"),
     ("erf", "Erf"),
@@ -50,8 +51,8 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("min", "ReduceMin"),
     ("minimum", "Min"),
     ("mish", "Softplus, Tanh, Mul"),
-    ("mul", "Mul"),
-    ("multiply by number", "Mul, Neg"),
+    ("mul", "Mul, HardSwish"),
+    ("multiply by number", "Mul, Neg, Selu, Celu"),
     ("pad", "Pad"),
     ("permute", "Transpose"),
     ("pow", "Pow"),
@@ -92,6 +93,8 @@ enum Form<'a> {
     Softmax(Step<'a>),
     /// A sum that is divided by the number of its terms.
     Mean(Step<'a>),
+    /// An activation function of several operations.
+    Activation(&'static str, Vec<AttributeProto>),
     /// A transposed convolution to which a bias is added.
     ConvTranspose(Step<'a>),
 }
@@ -124,6 +127,62 @@ fn composed<'a>(step: &Step<'a>) -> Option<Emission<'a>> {
                 form: Form::ConvTranspose(conv),
             })
         }
+        (function, _) => activation(function, step),
+    }
+}
+
+/// An operation and the names of its numbers.
+type Part = (&'static str, &'static [&'static str]);
+
+/// The parts of relu6(x + 3), from the last one back.
+const SHIFTED_RELU6: [Part; 2] = [("clamp", &["lo", "hi"]), ("add number", &["s"])];
+
+/// The operator of an activation function that is composed of several operations, of which this is the last. A scope of the user
+/// may have the same name: the numbers decide.
+fn activation<'a>(function: &str, step: &Step<'a>) -> Option<Emission<'a>> {
+    let scope = step.op.scope()?;
+    // The argument of the parts that compute an operand, from the last one back, and their numbers.
+    let parts = |operand: usize, parts: &[Part]| {
+        let (mut next, mut argument, mut numbers) = (step.producer(operand), None, Vec::new());
+        for (name, of_part) in parts {
+            let part = next.filter(|part| part.name() == *name && part.op.scope() == Some(scope))?;
+            for number in *of_part {
+                numbers.push(part.number(number).ok()?);
+            }
+            argument = Some(part.op.parent(0));
+            next = part.producer(0);
+        }
+        Some((argument?, numbers))
+    };
+    let found = |argument, operator, attributes| {
+        Some(Emission { operands: vec![argument], form: Form::Activation(operator, attributes) })
+    };
+    let last = |name: &str| step.number(name).ok();
+    match (function, step.name()) {
+        ("selu", "multiply by number") => {
+            let (argument, numbers) = parts(0, &[("elu", &["alpha"])])?;
+            found(argument, "Selu", vec![number("alpha", numbers[0]), number("gamma", last("s")?)])
+        }
+        ("celu", "multiply by number") => {
+            let (argument, numbers) = parts(0, &[("elu", &["alpha"]), ("divide by number", &["s"])])?;
+            let alpha = last("s").filter(|&alpha| numbers == [1.0, alpha])?;
+            found(argument, "Celu", vec![number("alpha", alpha)])
+        }
+        ("hardsigmoid", "divide by number") => {
+            let (argument, numbers) = parts(0, &SHIFTED_RELU6)?;
+            let is_it = numbers == [0.0, 6.0, 3.0] && last("s") == Some(6.0);
+            is_it.then(|| found(argument, "HardSigmoid", vec![number("alpha", 1.0 / 6.0), number("beta", 0.5)]))?
+        }
+        ("hardswish", "mul") => {
+            let (argument, numbers) = parts(1, &[&[("divide by number", &["s"][..])], &SHIFTED_RELU6[..]].concat())?;
+            let is_it = numbers == [6.0, 0.0, 6.0, 3.0] && step.op.parent(0).id() == argument.id();
+            is_it.then(|| found(argument, "HardSwish", Vec::new()))?
+        }
+        ("softsign", "div") => {
+            let (argument, numbers) = parts(1, &[("add number", &["s"]), ("abs", &[])])?;
+            let is_it = numbers == [1.0] && step.op.parent(0).id() == argument.id();
+            is_it.then(|| found(argument, "Softsign", Vec::new()))?
+        }
         _ => None,
     }
 }
@@ -138,6 +197,7 @@ pub(super) fn emit(step: &Step, emission: &Emission, operands: &[String], graph:
         Form::Softmax(inner) => {
             return Ok(graph.last("Softmax", &x, vec![integer("axis", inner.axis("axis")? as i64)]));
         }
+        Form::Activation(operator, attributes) => return Ok(graph.last(operator, &x, attributes.clone())),
         Form::Mean(sum) => return shapes::reduce(graph, "ReduceMean", x[0], sum, &step.output()?),
         Form::ConvTranspose(conv) => return images::conv_transpose(conv, &x, graph),
         Form::Single => {}

@@ -28,6 +28,7 @@ functions! {
     erf: |x| x.erf();
     exp: |x| x.exp();
     floor: |x| x.floor();
+    hard_swish: |x| x.hardswish();
     log: |x| x.log();
     mish: |x| x.mish();
     reciprocal: |x| x.reciprocal();
@@ -67,14 +68,20 @@ pub(super) fn celu(attributes: &Attributes, _: i64) -> Made<Run> {
     if alpha == 0.0 {
         return Err("attribute 'alpha' is 0\n  rule: it is a divisor".into());
     }
-    Ok(single(move |pass, x| pass.unary(x.float(0)?, |x| x.relu() - alpha * (-(x / alpha).elu(1.0)).relu())))
+    Ok(single(move |pass, x| {
+        pass.unary(x.float(0)?, |x| {
+            if alpha > 0.0 { x.celu(alpha) } else { x.relu() - alpha * (-(x / alpha).elu(1.0)).relu() }
+        })
+    }))
 }
 
 /// `γ·x` where x > 0, else `γα(e^x − 1)` (Klambauer and others: "Self-normalizing neural networks", 2017).
 pub(super) fn selu(attributes: &Attributes, _: i64) -> Made<Run> {
     let alpha = attributes.number("alpha", 1.673_263_2)?;
     let gamma = attributes.number("gamma", 1.050_701)?;
-    Ok(single(move |pass, x| pass.unary(x.float(0)?, |x| gamma * x.elu(alpha))))
+    // The constants of the paper, rounded to f32.
+    let usual = (alpha as f32, gamma as f32) == (1.673_263_2, 1.050_701);
+    Ok(single(move |pass, x| pass.unary(x.float(0)?, |x| if usual { x.selu() } else { gamma * x.elu(alpha) })))
 }
 
 pub(super) fn gelu(attributes: &Attributes, _: i64) -> Made<Run> {
@@ -89,11 +96,10 @@ pub(super) fn swish(attributes: &Attributes, _: i64) -> Made<Run> {
 
 pub(super) fn hard_sigmoid(attributes: &Attributes, _: i64) -> Made<Run> {
     let (alpha, beta) = (attributes.number("alpha", 0.2)?, attributes.number("beta", 0.5)?);
-    Ok(single(move |pass, x| pass.unary(x.float(0)?, |x| (alpha * x + beta).clamp(0.0, 1.0))))
-}
-
-pub(super) fn hard_swish(_: &Attributes, _: i64) -> Made<Run> {
-    Ok(single(|pass, x| pass.unary(x.float(0)?, |x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0))))
+    let sixth = (alpha as f32, beta) == (1.0 / 6.0, 0.5);
+    Ok(single(move |pass, x| {
+        pass.unary(x.float(0)?, |x| if sixth { x.hardsigmoid() } else { (alpha * x + beta).clamp(0.0, 1.0) })
+    }))
 }
 
 /// `x` where x > 0, else `slope·x`, the slope broadcast to x.
