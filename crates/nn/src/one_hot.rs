@@ -1,8 +1,9 @@
 //! Class labels as probabilities.
 
-use chainrule_tensor::{Float, TensorOf};
+use chainrule_tensor::{Float, Shape, TensorOf};
 
-/// One-hot labels: from (N) to (N, classes), 1 at the label of each sample and 0 elsewhere, on the device of the labels.
+/// One-hot labels (`torch.nn.functional.one_hot`): from (…) to (…, classes), 1 at each label and 0 elsewhere, on the device of
+/// the labels.
 ///
 /// Losses of probabilities need them, such as the mean squared error of a classifier:
 ///
@@ -16,18 +17,14 @@ use chainrule_tensor::{Float, TensorOf};
 /// ```
 ///
 /// # Panics
-/// If the labels have not one axis, or one is out of range; a GPU reports that at the next synchronization.
+/// If a label is out of range; a GPU reports that at the next synchronization.
 #[must_use]
 #[track_caller]
 pub fn one_hot<T: Float>(labels: &TensorOf<i32>, classes: usize) -> TensorOf<T> {
-    assert!(
-        labels.rank() == 1,
-        "one_hot: labels have shape {}\n  rule: one label for each sample, (N)",
-        labels.shape()
-    );
     let n = labels.numel();
     let ones = TensorOf::full_on(labels.device(), [n, 1], T::ONE);
-    ones.scatter_add(1, &labels.reshape([n, 1]), [n, classes])
+    let rows = ones.scatter_add(1, &labels.reshape([n, 1]), [n, classes]);
+    rows.reshape(Shape::new(&[&labels.shape()[..], &[classes]].concat()))
 }
 
 #[cfg(test)]
@@ -41,8 +38,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "one_hot: labels have shape (1, 2)\n  rule: one label for each sample, (N)")]
-    fn labels_have_one_axis() {
-        let _ = one_hot::<f32>(&[[0, 1]].into(), 3);
+    fn the_classes_are_a_last_axis() {
+        let pixels = one_hot::<f32>(&[[0, 2], [1, 1]].into(), 3);
+        let rows = [[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]];
+        assert_eq!((pixels.shape().to_vec(), pixels.to_vec()), (vec![2, 2, 3], rows.concat()));
+        let one = one_hot::<f64>(&TensorOf::scalar(1), 2);
+        assert_eq!((one.shape().to_vec(), one.to_vec()), (vec![2], vec![0.0, 1.0]));
+        let none = one_hot::<f64>(&TensorOf::zeros([0, 4]), 2);
+        assert_eq!(none.shape().to_vec(), [0, 4, 2]);
     }
 }
