@@ -5,6 +5,8 @@ use chainrule::prelude::*;
 use chainrule::tensor::{Compare, PadMode};
 use serde_json::Value;
 
+use crate::against_pytorch::{formula, near, numbers, sizes};
+
 type OnVars = fn(&[Var64]) -> Var64;
 type OnTensors = Option<fn(&[Tensor64]) -> Tensor64>;
 
@@ -156,27 +158,6 @@ fn products(expression: &str) -> Option<(OnVars, OnTensors)> {
     })
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect()
-}
-
-fn sizes(value: &Value) -> Vec<usize> {
-    numbers(value).into_iter().map(|n| n as usize).collect()
-}
-
-/// Tensor number k of the script.
-fn formula(shape: &[usize], k: usize) -> Tensor64 {
-    Tensor64::from_fn(shape, |i| ((37 * i + 11 * k) % 101) as f64 / 50.0 - 1.0)
-}
-
-/// Within 1e-11, relative to the value, or absolutely if that is below 1.
-fn near(what: &str, ours: &[f64], theirs: &[f64]) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        assert!((a - b).abs() <= 1e-11 * b.abs().max(1.0), "{what}[{i}] is {a}, not {b}");
-    }
-}
-
 /// Value, gradients and second-order products of a case.
 fn check(case: &Value, what: &str, op: OnVars, on_tensors: OnTensors) {
     let shapes: Vec<Vec<usize>> = case["shapes"].as_array().expect("shapes").iter().map(sizes).collect();
@@ -188,7 +169,7 @@ fn check(case: &Value, what: &str, op: OnVars, on_tensors: OnTensors) {
     let of: Vec<&Var64> = x.iter().collect();
     let y = op(&x);
     assert_eq!(y.shape().to_vec(), sizes(&case["y_shape"]), "{what}");
-    near(&format!("{what}: y"), &y.value().to_vec(), &numbers(&case["y"]));
+    near(&format!("{what}: y"), &y.value(), &case["y"]);
     if let Some(on_tensors) = on_tensors {
         assert_eq!(on_tensors(&values), *y.value(), "{what}: tensors");
     }
@@ -197,9 +178,9 @@ fn check(case: &Value, what: &str, op: OnVars, on_tensors: OnTensors) {
     let along = first.iter().enumerate().map(|(k, g)| (g * Var64::constant(formula(&g.shape(), 5 + k))).sum());
     let along = along.reduce(|a, b| a + b).expect("an input");
     for (k, (g, x)) in first.iter().zip(&of).enumerate() {
-        near(&format!("{what}: gradient {k}"), &g.value().to_vec(), &numbers(&case["first"][k]));
+        near(&format!("{what}: gradient {k}"), &g.value(), &case["first"][k]);
         let second = along.gradient(x);
-        near(&format!("{what}: second product {k}"), &second.value().to_vec(), &numbers(&case["second"][k]));
+        near(&format!("{what}: second product {k}"), &second.value(), &case["second"][k]);
     }
 }
 

@@ -4,17 +4,11 @@
 use chainrule::prelude::*;
 use serde_json::Value;
 
-fn numbers(value: &Value) -> Vec<f64> {
-    let number = |value: &Value| match value.as_str() {
-        Some(text) => text.parse().expect("nan, inf or -inf"),
-        None => value.as_f64().expect("a number"),
-    };
-    value.as_array().expect("a list").iter().map(number).collect()
-}
+use crate::against_pytorch::{formula, near, numbers, sizes};
 
 /// The script's c, for k = 4, and e, for k = 5.
 fn weights(shape: Shape, k: usize) -> Var64 {
-    Var64::constant(Tensor64::from_fn(shape, |i| ((37 * i + 11 * k) % 101) as f64 / 50.0 - 1.0))
+    Var64::constant(formula(&shape, k))
 }
 
 type Function = fn(&[Var64]) -> Var64;
@@ -53,19 +47,11 @@ const FUNCTIONS: [(&str, Function); 31] = [
     ("remainder", |x| x[0].remainder(&x[1])),
 ];
 
-fn near(what: &str, ours: &[f64], theirs: &[f64]) {
-    assert_eq!(ours.len(), theirs.len(), "{what}");
-    for (i, (a, b)) in ours.iter().zip(theirs).enumerate() {
-        let same = a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= 1e-11 * b.abs().max(1.0);
-        assert!(same, "{what}[{i}] is {a}, not {b}");
-    }
-}
-
 /// The results of a case under keys that begin with `prefix`.
 fn compare(case: &Value, prefix: &str, found: &[Var64]) {
     for (letter, found) in ["a", "b"].into_iter().zip(found) {
         let key = format!("{prefix}{letter}");
-        near(&format!("{}: {key}", case["name"]), &found.value().to_vec(), &numbers(&case[key]));
+        near(&format!("{}: {key}", case["name"]), &found.value(), &case[key]);
     }
 }
 
@@ -77,14 +63,13 @@ fn functions_agree_with_pytorch_to_second_order() {
             .into_iter()
             .zip(case["shapes"].as_array().expect("shapes"))
             .map(|(letter, shape)| {
-                let shape: Vec<usize> = numbers(shape).into_iter().map(|n| n as usize).collect();
-                Var64::parameter(letter, Tensor64::from_slice(&numbers(&case[letter]), shape))
+                Var64::parameter(letter, Tensor64::from_slice(&numbers(&case[letter]), sizes(shape)))
             })
             .collect();
         let of: Vec<&Var64> = inputs.iter().collect();
         let function = FUNCTIONS.iter().find(|(name, _)| case["function"] == *name).expect("a function of the table").1;
         let y = function(&inputs);
-        near(&format!("{}: y", case["name"]), &y.value().to_vec(), &numbers(&case["y"]));
+        near(&format!("{}: y", case["name"]), &y.value(), &case["y"]);
         let first = (&y * weights(y.shape(), 4)).sum().gradients(&of);
         compare(case, "d", &first);
         if case.get("dda").is_some() {

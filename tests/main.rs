@@ -1,5 +1,6 @@
 //! Tests across crates, in one program so that it is linked once.
 
+mod against_pytorch;
 mod array_ops_against_pytorch;
 mod averages;
 mod checkpoints;

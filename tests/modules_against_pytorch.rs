@@ -8,17 +8,7 @@ use chainrule::nn::{
 use chainrule::prelude::*;
 use serde_json::Value;
 
-fn formula(shape: &[usize], k: usize) -> Tensor64 {
-    Tensor64::from_fn(shape, |i| ((37 * i + 11 * k) % 101) as f64 / 50.0 - 1.0)
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number")).collect()
-}
-
-fn sizes(value: &Value) -> Vec<usize> {
-    numbers(value).into_iter().map(|n| n as usize).collect()
-}
+use crate::against_pytorch::{formula, near, sizes};
 
 /// A layer, or a cell with two states.
 enum Layer {
@@ -136,15 +126,6 @@ fn build(layer: &str, args: &Value) -> Box<dyn Module<f64>> {
     }
 }
 
-#[track_caller]
-fn near(name: &str, what: &str, ours: &Tensor64, theirs: &Value) {
-    let (ours, theirs) = (ours.to_vec(), numbers(theirs));
-    assert_eq!(ours.len(), theirs.len(), "{name}: {what}");
-    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
-        assert!((a - b).abs() <= 1e-11 * b.abs().max(1.0), "{name}: {what}[{i}] is {a}, not {b}");
-    }
-}
-
 #[test]
 fn layers_agree_with_pytorch() {
     let reference: Value = serde_json::from_str(include_str!("reference/modules.json")).expect("JSON");
@@ -172,16 +153,16 @@ fn layers_agree_with_pytorch() {
         let mut loss = Var64::constant(Tensor64::scalar(0.0));
         for (i, (y, expected)) in outputs.iter().zip(case["outputs"].as_array().expect("a list")).enumerate() {
             assert_eq!(y.shape().to_vec(), sizes(&expected["shape"]), "{name}");
-            near(name, "y", &y.value(), &expected["y"]);
+            near(&format!("{name}: y"), &y.value(), &expected["y"]);
             loss = loss + (y * Var64::constant(formula(&y.shape(), 4 + i))).sum();
         }
         let gradients = loss.backward();
         let free = inputs.iter().filter(|x| x.requires_grad());
         for (x, dx) in free.zip(case["dx"].as_array().expect("a list")) {
-            near(name, "dx", &gradients[x], dx);
+            near(&format!("{name}: dx"), &gradients[x], dx);
         }
         for (i, (path, parameter)) in parameters.iter().enumerate() {
-            near(name, path, &gradients[parameter], &case["dp"][i]);
+            near(&format!("{name}: {path}"), &gradients[parameter], &case["dp"][i]);
         }
     }
 }

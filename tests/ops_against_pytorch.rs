@@ -5,19 +5,10 @@ use std::collections::BTreeMap;
 use chainrule::prelude::*;
 use serde_json::Value;
 
+use crate::against_pytorch::{near_by, numbers, sizes};
+
 /// The numbers that identify the script's inputs.
 const LETTERS: [(&str, usize); 5] = [("x", 1), ("w", 2), ("b", 3), ("c", 4), ("t", 5)];
-
-fn numbers(value: &Value) -> Vec<f64> {
-    match value.as_array() {
-        Some(list) => list.iter().flat_map(numbers).collect(),
-        None => vec![value.as_f64().expect("a number")],
-    }
-}
-
-fn sizes(value: &Value) -> Vec<usize> {
-    numbers(value).into_iter().map(|n| n as usize).collect()
-}
 
 /// One number for both axes, or one per axis.
 fn pair(value: &Value) -> [usize; 2] {
@@ -124,14 +115,11 @@ fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
     }
 }
 
-/// Within `tolerance`, relative to the value, or to the largest value in case of cancellation.
+/// Within `tolerance`, relative to the value, or to the mean size of all in case of cancellation.
 fn near(name: &str, what: &str, ours: &Tensor64, theirs: &Value, tolerance: f64) {
-    let (ours, theirs) = (ours.to_vec(), numbers(theirs));
-    assert_eq!(ours.len(), theirs.len(), "{name}: {what}");
-    let typical = theirs.iter().map(|v| v.abs()).sum::<f64>() / theirs.len() as f64;
-    for (i, (a, b)) in ours.iter().zip(&theirs).enumerate() {
-        assert!((a - b).abs() <= tolerance * b.abs().max(typical.min(1.0)), "{name}: {what}[{i}] is {a}, not {b}");
-    }
+    let all = numbers(theirs);
+    let typical = all.iter().map(|v| v.abs()).sum::<f64>() / all.len() as f64;
+    near_by(&format!("{name}: {what}"), ours, theirs, tolerance, typical.min(1.0));
 }
 
 #[test]
