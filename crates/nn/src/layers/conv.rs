@@ -1,6 +1,7 @@
 //! Convolution and transposed convolution.
 
 use std::marker::PhantomData;
+use std::ops::RangeFrom;
 
 use chainrule_autograd::VarOf;
 use chainrule_tensor::{Conv2dOptions, Float, Rng, Shape, ShapeError, shape_rules};
@@ -29,14 +30,14 @@ pub struct Conv2d<T: Float = f32> {
     pub options: Conv2dOptions,
 }
 
-/// The settings of a [`Conv2d`] or, with output padding, a [`ConvTranspose2d`].
-#[derive(Clone, Debug)]
-struct Settings {
-    channels: [usize; 2],
-    kernel: [usize; 2],
-    options: Conv2dOptions,
-    output_padding: [usize; 2],
-    bias: bool,
+/// The settings of a convolution or, with output padding, a transposed convolution.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) channels: [usize; 2],
+    pub(super) kernel: [usize; 2],
+    pub(super) options: Conv2dOptions,
+    pub(super) output_padding: [usize; 2],
+    pub(super) bias: bool,
 }
 
 /// Builds a [`Conv2d`].
@@ -48,26 +49,32 @@ pub struct Conv2dBuilder<T: Float = f32>(Settings, PhantomData<T>);
 pub struct ConvTranspose2dBuilder<T: Float = f32>(Settings, PhantomData<T>);
 
 impl Settings {
-    fn new(channels_in: usize, channels_out: usize, kernel: Pair) -> Self {
+    pub(super) fn new(channels_in: usize, channels_out: usize, kernel: [usize; 2]) -> Self {
         Self {
             channels: [channels_in, channels_out],
-            kernel: kernel.0,
+            kernel,
             options: Conv2dOptions::default(),
             output_padding: [0, 0],
             bias: true,
         }
     }
 
-    /// A weight of shape (`first`, `second`/groups, kh, kw) and a bias, both uniform on ±1/√(fan in).
+    /// A weight of shape (`first`, `second`/groups, kh, kw), or of these axes of the kernel, and a bias, both uniform on
+    /// ±1/√(fan in).
     #[track_caller]
-    fn draw<T: Float>(&self, first: usize, second: usize, rng: &mut Rng) -> (VarOf<T>, Option<VarOf<T>>) {
+    pub(super) fn draw<T: Float>(
+        &self,
+        [first, second]: [usize; 2],
+        axes: RangeFrom<usize>,
+        rng: &mut Rng,
+    ) -> (VarOf<T>, Option<VarOf<T>>) {
         let [channels_in, channels_out] = self.channels;
         let groups = self.options.groups;
         assert!(
             groups > 0 && channels_in % groups == 0 && channels_out % groups == 0,
             "convolution: {channels_in} and {channels_out} channels cannot be divided among {groups} groups\n  rule: both are multiples of the groups"
         );
-        let shape = Shape::from([first, second / groups, self.kernel[0], self.kernel[1]]);
+        let shape = Shape::new(&[&[first, second / groups][..], &self.kernel[axes]].concat());
         let bound = 1.0 / (fans(shape).0.max(1) as f64).sqrt();
         let weight = VarOf::parameter("weight", uniform_tensor(shape, -bound, bound, rng));
         let bias = VarOf::parameter("bias", uniform_tensor(channels_out.into(), -bound, bound, rng));
@@ -123,7 +130,7 @@ impl<T: Float> Conv2dBuilder<T> {
     #[track_caller]
     pub fn build(self, rng: &mut Rng) -> Conv2d<T> {
         let [channels_in, channels_out] = self.0.channels;
-        let (weight, bias) = self.0.draw(channels_out, channels_in, rng);
+        let (weight, bias) = self.0.draw([channels_out, channels_in], 0.., rng);
         Conv2d { weight, bias, options: self.0.options }
     }
 }
@@ -136,7 +143,7 @@ impl<T: Float> Conv2d<T> {
 
     /// A convolution with further settings.
     pub fn builder(channels_in: usize, channels_out: usize, kernel: impl Into<Pair>) -> Conv2dBuilder<T> {
-        Conv2dBuilder(Settings::new(channels_in, channels_out, kernel.into()), PhantomData)
+        Conv2dBuilder(Settings::new(channels_in, channels_out, kernel.into().0), PhantomData)
     }
 }
 
@@ -159,7 +166,8 @@ impl<T: Float> Module<T> for Conv2d<T> {
     }
 }
 
-fn show<T: Float>(weight: &VarOf<T>, bias: Option<&VarOf<T>>, visitor: &mut Visitor<'_, T>) {
+/// Visits the parameters of a convolution.
+pub(super) fn show<T: Float>(weight: &VarOf<T>, bias: Option<&VarOf<T>>, visitor: &mut Visitor<'_, T>) {
     visitor.item("weight", Item::Parameter(weight));
     if let Some(bias) = bias {
         visitor.item("bias", Item::Parameter(bias));
@@ -195,8 +203,7 @@ impl<T: Float> ConvTranspose2dBuilder<T> {
     /// If channels cannot be divided among the groups.
     #[track_caller]
     pub fn build(self, rng: &mut Rng) -> ConvTranspose2d<T> {
-        let [channels_in, channels_out] = self.0.channels;
-        let (weight, bias) = self.0.draw(channels_in, channels_out, rng);
+        let (weight, bias) = self.0.draw(self.0.channels, 0.., rng);
         ConvTranspose2d { weight, bias, options: self.0.options, output_padding: self.0.output_padding }
     }
 }
@@ -209,7 +216,7 @@ impl<T: Float> ConvTranspose2d<T> {
 
     /// A transposed convolution with further settings.
     pub fn builder(channels_in: usize, channels_out: usize, kernel: impl Into<Pair>) -> ConvTranspose2dBuilder<T> {
-        ConvTranspose2dBuilder(Settings::new(channels_in, channels_out, kernel.into()), PhantomData)
+        ConvTranspose2dBuilder(Settings::new(channels_in, channels_out, kernel.into().0), PhantomData)
     }
 }
 
