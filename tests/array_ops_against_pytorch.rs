@@ -1,4 +1,4 @@
-//! The ops that rearrange, reduce and multiply against PyTorch's, in `f64`: values, gradients and second-order products
+//! The ops that rearrange, reduce, multiply and pool against PyTorch's, in `f64`: values, gradients and second-order products
 //! (`tests/reference/array_ops.py` has the expressions and generates the inputs). Where tensors have the op too, its values.
 
 use chainrule::prelude::*;
@@ -158,6 +158,37 @@ fn products(expression: &str) -> Option<(OnVars, OnTensors)> {
     })
 }
 
+fn windows(expression: &str) -> Option<(OnVars, OnTensors)> {
+    const UNEVEN: Pool2dOptions = Pool2dOptions {
+        kernel: [2, 3],
+        stride: [3, 2],
+        padding: [1, 0],
+        dilation: [1, 1],
+        ceil_mode: true,
+        count_include_pad: false,
+    };
+    Some(match expression {
+        "F.max_pool2d(a, 2, 2, 1, dilation=2)" => {
+            variables(|x| x[0].max_pool2d(Pool2dOptions { padding: [1, 1], dilation: [2, 2], ..2.into() }))
+        }
+        "F.max_pool2d(a, 3, 2, 1, ceil_mode=True)" => variables(|x| {
+            x[0].max_pool2d(Pool2dOptions { stride: [2, 2], padding: [1, 1], ceil_mode: true, ..3.into() })
+        }),
+        "F.max_pool2d(a, (2, 3), (3, 2), (1, 0), (2, 1), ceil_mode=True)" => {
+            variables(|x| x[0].max_pool2d(Pool2dOptions { dilation: [2, 1], ..UNEVEN }))
+        }
+        "F.avg_pool2d(a, 3, 2, 1, ceil_mode=True)" => variables(|x| {
+            x[0].avg_pool2d(Pool2dOptions { stride: [2, 2], padding: [1, 1], ceil_mode: true, ..3.into() })
+        }),
+        "F.avg_pool2d(a, (2, 3), (3, 2), (1, 0), ceil_mode=True, count_include_pad=False)" => {
+            variables(|x| x[0].avg_pool2d(UNEVEN))
+        }
+        "F.adaptive_max_pool2d(a, (3, 2))" => variables(|x| x[0].adaptive_max_pool2d([3, 2])),
+        "F.adaptive_avg_pool2d(a, (3, 2))" => variables(|x| x[0].adaptive_avg_pool2d([3, 2])),
+        _ => return None,
+    })
+}
+
 /// Value, gradients and second-order products of a case.
 fn check(case: &Value, what: &str, op: OnVars, on_tensors: OnTensors) {
     let shapes: Vec<Vec<usize>> = case["shapes"].as_array().expect("shapes").iter().map(sizes).collect();
@@ -194,6 +225,7 @@ fn array_ops_agree_with_pytorch_to_the_second_order() {
         let (op, on_tensors) = parts_and_views(expression)
             .or_else(|| reductions(expression))
             .or_else(|| products(expression))
+            .or_else(|| windows(expression))
             .unwrap_or_else(|| panic!("the reference has an expression '{expression}' that this test does not know"));
         check(case, &what, op, on_tensors);
     }

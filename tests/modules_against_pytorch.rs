@@ -1,9 +1,10 @@
-//! Layers against PyTorch's, in `f64`: names and shapes of parameters, outputs and gradients (`tests/reference/modules.py`).
+//! Layers against PyTorch's, in `f64`: names and shapes of parameters, outputs, gradients and second-order products
+//! (`tests/reference/modules.py`).
 
 use chainrule::nn::{
-    AvgPool1d, CircularPad2d, Conv1d, Embedding, GroupNorm, GruCell, InstanceNorm1d, InstanceNorm2d, LayerNorm,
-    LstmCell, MaxPool1d, PRelu, PixelShuffle, PixelUnshuffle, ReflectionPad2d, ReplicationPad2d, RnnCell, Sides,
-    ZeroPad2d,
+    AdaptiveAvgPool1d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AvgPool1d, CircularPad2d, Conv1d, ConvTranspose1d,
+    Embedding, GroupNorm, GruCell, InstanceNorm1d, InstanceNorm2d, LayerNorm, LstmCell, MaxPool1d, PRelu, PixelShuffle,
+    PixelUnshuffle, ReflectionPad2d, ReplicationPad2d, RnnCell, Sides, ZeroPad2d,
 };
 use chainrule::prelude::*;
 use serde_json::Value;
@@ -76,6 +77,11 @@ fn build(layer: &str, args: &Value) -> Box<dyn Module<f64>> {
         Some(width) => Sides::from(width as usize),
         None => Sides(sizes(&args["padding"]).try_into().expect("four widths")),
     };
+    // One number for both axes, or one for each.
+    let pair = |key: &str, default: usize| match &args[key] {
+        Value::Array(_) => sizes(&args[key]).try_into().expect("two numbers"),
+        _ => [count(key, default); 2],
+    };
     let [kernel, stride, padding] = ["kernel_size", "stride", "padding"].map(|key| count(key, 0));
     match layer {
         "LayerNorm" => {
@@ -118,10 +124,48 @@ fn build(layer: &str, args: &Value) -> Box<dyn Module<f64>> {
                 .bias(flag("bias", true))
                 .build(rng),
         ),
-        "MaxPool1d" => Box::new(MaxPool1d::new(kernel).stride(stride).padding(padding)),
-        "AvgPool1d" => Box::new(
-            AvgPool1d::new(kernel).stride(stride).padding(padding).count_include_pad(flag("count_include_pad", true)),
+        "ConvTranspose1d" => Box::new(
+            ConvTranspose1d::<f64>::builder(count("in_channels", 0), count("out_channels", 0), kernel)
+                .stride(count("stride", 1))
+                .padding(padding)
+                .output_padding(count("output_padding", 0))
+                .dilation(count("dilation", 1))
+                .groups(count("groups", 1))
+                .bias(flag("bias", true))
+                .build(rng),
         ),
+        "MaxPool1d" => Box::new(
+            MaxPool1d::new(kernel)
+                .stride(stride)
+                .padding(padding)
+                .dilation(count("dilation", 1))
+                .ceil_mode(flag("ceil_mode", false)),
+        ),
+        "AvgPool1d" => Box::new(
+            AvgPool1d::new(kernel)
+                .stride(stride)
+                .padding(padding)
+                .ceil_mode(flag("ceil_mode", false))
+                .count_include_pad(flag("count_include_pad", true)),
+        ),
+        "MaxPool2d" => Box::new(
+            MaxPool2d::new(pair("kernel_size", 0))
+                .stride(pair("stride", 0))
+                .padding(pair("padding", 0))
+                .dilation(pair("dilation", 1))
+                .ceil_mode(flag("ceil_mode", false)),
+        ),
+        "AvgPool2d" => Box::new(
+            AvgPool2d::new(pair("kernel_size", 0))
+                .stride(pair("stride", 0))
+                .padding(pair("padding", 0))
+                .ceil_mode(flag("ceil_mode", false))
+                .count_include_pad(flag("count_include_pad", true)),
+        ),
+        "AdaptiveMaxPool1d" => Box::new(AdaptiveMaxPool1d(count("output_size", 0))),
+        "AdaptiveAvgPool1d" => Box::new(AdaptiveAvgPool1d(count("output_size", 0))),
+        "AdaptiveMaxPool2d" => Box::new(AdaptiveMaxPool2d(pair("output_size", 0))),
+        "AdaptiveAvgPool2d" => Box::new(AdaptiveAvgPool2d(pair("output_size", 0))),
         _ => panic!("the reference has a layer '{layer}' that this test does not know"),
     }
 }
@@ -130,7 +174,7 @@ fn build(layer: &str, args: &Value) -> Box<dyn Module<f64>> {
 fn layers_agree_with_pytorch() {
     let reference: Value = serde_json::from_str(include_str!("reference/modules.json")).expect("JSON");
     let cases = reference["cases"].as_array().expect("cases");
-    assert_eq!(cases.len(), 59);
+    assert_eq!(cases.len(), 100);
     for case in cases {
         let name = case["name"].as_str().expect("a name");
         let layer = any(case["layer"].as_str().expect("a layer"), &case["args"]);
@@ -151,10 +195,13 @@ fn layers_agree_with_pytorch() {
         }
         let outputs = layer.outputs(&inputs);
         let mut loss = Var64::constant(Tensor64::scalar(0.0));
+        let mut curved = loss.clone();
         for (i, (y, expected)) in outputs.iter().zip(case["outputs"].as_array().expect("a list")).enumerate() {
             assert_eq!(y.shape().to_vec(), sizes(&expected["shape"]), "{name}");
             near(&format!("{name}: y"), &y.value(), &expected["y"]);
-            loss = loss + (y * Var64::constant(formula(&y.shape(), 4 + i))).sum();
+            let c = Var64::constant(formula(&y.shape(), 4 + i));
+            loss = loss + (y * &c).sum();
+            curved = curved + (c * (y + y.square() / 2.0)).sum();
         }
         let gradients = loss.backward();
         let free = inputs.iter().filter(|x| x.requires_grad());
@@ -163,6 +210,14 @@ fn layers_agree_with_pytorch() {
         }
         for (i, (path, parameter)) in parameters.iter().enumerate() {
             near(&format!("{name}: {path}"), &gradients[parameter], &case["dp"][i]);
+        }
+        let free: Vec<&Var64> =
+            inputs.iter().filter(|x| x.requires_grad()).chain(parameters.iter().map(|p| &p.1)).collect();
+        let first = curved.gradients(&free);
+        let along = first.iter().enumerate().map(|(i, g)| (g * Var64::constant(formula(&g.shape(), 21 + i))).sum());
+        let along = along.reduce(|a, b| a + b).expect("an input");
+        for (i, x) in free.iter().enumerate() {
+            near(&format!("{name}: second product {i}"), &along.gradient(x).value(), &case["second"][i]);
         }
     }
 }

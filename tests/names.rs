@@ -163,9 +163,12 @@ names! {
         Var64::einsum("ij,jk", &[x, y]) => "einsum", "einsum";
         x.linear(y, None) => "linear", "x @ w.T";
         x.conv2d(y, None, Conv2dOptions::padded(1)) => "conv2d", "";
+        x.conv_transpose2d(y, None, Conv2dOptions::default(), [0, 0]) => "conv_transpose2d", "";
         x.max_pool2d(2) => "max_pool2d", "";
         x.avg_pool2d(2) => "avg_pool2d", "";
         x.adaptive_avg_pool2d([1, 1]) => "adaptive_avg_pool2d", "";
+        x.adaptive_max_pool2d([1, 1]) => "adaptive_max_pool2d", "";
+        x.max_pool2d(Pool2dOptions { dilation: [2, 2], ceil_mode: true, ..3.into() }) => "max_pool2d(dilation=2,ceil_mode=True)", "";
         x.upsample_nearest2d([8, 8]) => "interpolate(mode=\"nearest\")", "";
         x.upsample_bilinear2d([8, 8], false) => "interpolate(mode=\"bilinear\")", "";
         x.im2col([3, 3], Conv2dOptions::padded(1)) => "unfold", "";

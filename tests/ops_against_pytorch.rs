@@ -56,6 +56,7 @@ fn apply(case: &Value, v: &BTreeMap<&str, Var64>) -> Var64 {
         stride: pair(&args["stride"]),
         padding: pair(&args["padding"]),
         count_include_pad: args["count_include_pad"].as_bool().unwrap_or(true),
+        ..1.into()
     };
     let number = |key: &str| args[key].as_f64().expect("a number");
     let ignored = || args["ignore_index"].as_i64().map(|label| label as i32);

@@ -31,9 +31,9 @@ DEVICE int64_t offset(const Images& images, int n, int c, int row, int column) {
 }
 DEVICE uint32_t count(const Images& images) { return images.n * images.c * images.h * images.w; }
 
-// A window along an axis: its rows and the divisor of an average; or the windows that contain a row.
+// A window along an axis: its rows first, first + step, …, and the divisor of an average; or the windows that contain a row.
 struct Span {
-  int32_t start, end, divisor;
+  int32_t first, count, step, divisor;
 };
 
 template <class T, class S>
@@ -43,11 +43,11 @@ DEVICE void max_pool(S* y, int32_t* index, const S* x, const Images& from, const
     const Place place = place_of(to, i);
     const Span down = rows[place.row], right = columns[place.column];
     const S* plane = x + offset(from, place.n, place.c, 0, 0);
-    T best = T(plane[down.start * from.stride[2] + right.start * from.stride[3]]);
-    int where = down.start * from.w + right.start;
-    for (int row = down.start; row < down.end; row++) {
+    T best = T(plane[down.first * from.stride[2] + right.first * from.stride[3]]);
+    int where = down.first * from.w + right.first;
+    for (int p = 0, row = down.first; p < down.count; p++, row += down.step) {
       const S* line = plane + row * from.stride[2];
-      for (int column = right.start; column < right.end; column++) {
+      for (int q = 0, column = right.first; q < right.count; q++, column += right.step) {
         const T here = T(line[column * from.stride[3]]);
         if (!(here <= best) && !is_nan(best)) {
           best = here;
@@ -79,8 +79,8 @@ DEVICE void scatter2d(S* dx, const S* dy, const int32_t* index, const Images& fr
     const int64_t plane = offset(from, place.n, place.c, 0, 0);
     const int mine = place.row * to.w + place.column;
     T sum = T(0);
-    for (int row = down.start; row < down.end; row++)
-      for (int column = right.start; column < right.end; column++) {
+    for (int p = 0, row = down.first; p < down.count; p++, row += down.step)
+      for (int q = 0, column = right.first; q < right.count; q++, column += right.step) {
         const int64_t at = plane + row * from.stride[2] + column * from.stride[3];
         if (index[at] == mine) sum += T(dy[at]);
       }
@@ -95,8 +95,8 @@ DEVICE void avg_pool(S* y, const S* x, const Images& from, const Images& to, con
     const Span down = rows[place.row], right = columns[place.column];
     const S* plane = x + offset(from, place.n, place.c, 0, 0);
     T sum = T(0);
-    for (int row = down.start; row < down.end; row++)
-      for (int column = right.start; column < right.end; column++)
+    for (int p = 0, row = down.first; p < down.count; p++, row += down.step)
+      for (int q = 0, column = right.first; q < right.count; q++, column += right.step)
         sum += T(plane[row * from.stride[2] + column * from.stride[3]]);
     y[i] = S(sum / T(down.divisor * right.divisor));
   }
@@ -113,9 +113,9 @@ DEVICE void avg_pool_adjoint(S* dx, const S* dy, const Images& from, const Image
     T sum = T(0);
     // Not unrolled: copies of the division of doubles would spill registers.
 #pragma unroll 1
-    for (int row = down.start; row < down.end; row++)
+    for (int p = 0, row = down.first; p < down.count; p++, row += down.step)
 #pragma unroll 1
-      for (int column = right.start; column < right.end; column++)
+      for (int q = 0, column = right.first; q < right.count; q++, column += right.step)
         sum += T(plane[row * from.stride[2] + column * from.stride[3]]) / T(rows[row].divisor * columns[column].divisor);
     dx[i] = S(sum);
   }
@@ -154,9 +154,9 @@ DEVICE void resample_adjoint(T* dx, const T* dy, const Images& from, const Image
       return T((mix.lower == mine ? mix.lower_weight : 0.0) + (mix.upper == mine ? 1.0 - mix.lower_weight : 0.0));
     };
     T sum = T(0);
-    for (int row = down.start; row < down.end; row++) {
+    for (int row = down.first; row < down.first + down.count; row++) {
       T along = T(0);
-      for (int column = right.start; column < right.end; column++)
+      for (int column = right.first; column < right.first + right.count; column++)
         along += weight(columns[column], place.column) * plane[row * from.stride[2] + column * from.stride[3]];
       sum += weight(rows[row], place.row) * along;
     }
@@ -213,7 +213,7 @@ template <class T> DEVICE void col2im(T* dx, const T* dy, const Images& to, cons
          const Span* rows, const Span* columns) {                                                                      \
     scatter2d<T>(dx, dy, index, from, to, rows, columns);                                                                 \
   }                                                                                                                    \
-  KERNEL(THREADS, avg_pool_##type, S* y, const S* x, Images from, Images to, const Span* rows, const Span* columns) {  \
+  KERNEL(BOUNDS, avg_pool_##type, S* y, const S* x, Images from, Images to, const Span* rows, const Span* columns) {   \
     avg_pool<T>(y, x, from, to, rows, columns);                                                                           \
   }                                                                                                                    \
   KERNEL(THREADS, avg_pool_adjoint_##type, S* dx, const S* dy, Images from, Images to, const Span* around_rows,        \

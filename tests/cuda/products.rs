@@ -2,7 +2,9 @@
 
 use chainrule_autograd::Var;
 use chainrule_tensor::cuda::{Precision, set_precision};
-use chainrule_tensor::{Binary, Conv2dOptions, Device, Epilogue, Key, Purpose, Tensor, Tensor64, Unary, shape_rules};
+use chainrule_tensor::{
+    Binary, Conv2dOptions, Device, Epilogue, Key, Pool2dOptions, Purpose, Tensor, Tensor64, Unary, shape_rules,
+};
 
 use crate::GPU;
 
@@ -233,19 +235,23 @@ pub fn stored_as_bf16() {
     let mut a = narrow();
     a.fill(0.1);
     assert_eq!((a.at(&[0, 0, 0, 0]), y.to_vec() == wide.to_vec()), (0.1, true), "clones are unchanged");
-    let windows = shape_rules::pool2d("pool", y.shape(), 2.into()).unwrap();
-    let ((a, indices), (b, wide_indices)) = (narrow().relu_max_pool2d(&windows), wide.relu_max_pool2d(&windows));
-    same("max pool", &a, &b, 0.0);
-    assert_eq!(indices.index().to_vec(), wide_indices.index().to_vec());
-    same("its adjoint", &a.scatter2d(&indices, [6, 6]), &b.scatter2d(&indices, [6, 6]), 0.0);
-    let averages = (narrow().avg_pool2d(&windows), wide.avg_pool2d(&windows));
-    same("average pool", &averages.0, &averages.1, 4e-3);
-    same(
-        "its adjoint",
-        &averages.0.avg_pool2d_adjoint(&windows, [6, 6]),
-        &averages.1.avg_pool2d_adjoint(&windows, [6, 6]),
-        8e-3,
-    );
+    // Disjoint windows, so that no sum is rounded.
+    let dilated = Pool2dOptions { stride: [1, 5], dilation: [3, 1], ceil_mode: true, ..2.into() };
+    for options in [2.into(), dilated] {
+        let windows = shape_rules::pool2d("pool", y.shape(), options).unwrap();
+        let ((a, indices), (b, wide_indices)) = (narrow().relu_max_pool2d(&windows), wide.relu_max_pool2d(&windows));
+        same("max pool", &a, &b, 0.0);
+        assert_eq!(indices.index().to_vec(), wide_indices.index().to_vec());
+        same("its adjoint", &a.scatter2d(&indices, [6, 6]), &b.scatter2d(&indices, [6, 6]), 0.0);
+        let averages = (narrow().avg_pool2d(&windows), wide.avg_pool2d(&windows));
+        same("average pool", &averages.0, &averages.1, 4e-3);
+        same(
+            "its adjoint",
+            &averages.0.avg_pool2d_adjoint(&windows, [6, 6]),
+            &averages.1.avg_pool2d_adjoint(&windows, [6, 6]),
+            8e-3,
+        );
+    }
     let [gamma, beta] = [3, 4].map(|salt| random(salt, &[16]).to(GPU));
     let then = |r| Epilogue::add_relu(r);
     let (a, statistics) = narrow().batch_norm(&gamma, &beta, 1e-5, then(&y));

@@ -1,4 +1,4 @@
-"""Values, gradients and second-order products of the ops that rearrange, reduce and multiply, in f64.
+"""Values, gradients and second-order products of the ops that rearrange, reduce, multiply and pool, in f64.
 
     pip install torch==2.15.0
     python tests/reference/array_ops.py             # writes array_ops.json; with --check compares instead
@@ -20,6 +20,7 @@ from common import write_or_check
 I, J = torch.tensor([[-1], [0]]), torch.tensor([1, 0, 1])
 PLAIN, PLANES = [(2, 3), (4, 1), (3, 2, 2)], [(3, 4), (4, 2), (2, 2, 3)]
 LINES = [(2, 4), (1, 3), (2, 2, 5)]
+IMAGES = [(2, 2, 7, 6), (1, 2, 5, 8), (1, 1, 4, 3)]
 
 CASES = {
     # Parts.
@@ -84,6 +85,14 @@ CASES = {
     "torch.einsum('ii', a)": [(3, 3), (1, 1), (2, 2)],
     "torch.einsum('ij,kj->k', a, b)": [[(2, 3), (2, 3)], [(1, 2), (3, 2)], [(3, 2), (1, 1)]],
     "torch.einsum('i,j,k->kij', a, b, c)": [[(2,), (3,), (2,)], [(1,), (2,), (2,)], [(2,), (1,), (1,)]],
+    # Windows.
+    "F.max_pool2d(a, 2, 2, 1, dilation=2)": IMAGES,
+    "F.max_pool2d(a, 3, 2, 1, ceil_mode=True)": [*IMAGES, (1, 1, 2, 2)],
+    "F.max_pool2d(a, (2, 3), (3, 2), (1, 0), (2, 1), ceil_mode=True)": IMAGES,
+    "F.avg_pool2d(a, 3, 2, 1, ceil_mode=True)": [*IMAGES, (1, 1, 2, 2)],
+    "F.avg_pool2d(a, (2, 3), (3, 2), (1, 0), ceil_mode=True, count_include_pad=False)": IMAGES,
+    "F.adaptive_max_pool2d(a, (3, 2))": [*IMAGES, (1, 2, 2, 1)],
+    "F.adaptive_avg_pool2d(a, (3, 2))": [*IMAGES, (1, 2, 2, 1)],
     # Interpolation.
     "torch.lerp(a, b, 0.3)": [[(2, 3)] * 2, [(2, 1), (3,)], [(), (4,)]],
     "torch.lerp(a, b, 0.8)": [[(2, 3)] * 2, [(2, 1), (3,)], [(), (4,)]],
@@ -101,6 +110,10 @@ VALUES = {
     "a.min(0, keepdim=True).values": [([1.0, 3.0, 1.0, 2.0, 1.0, 3.0], (3, 2))],
     "a.sort(dim=0, stable=True).values": [([3.0, 1.0, 3.0, 1.0, 2.0], (5,))],
     "a.sort(dim=-1, descending=True, stable=True).values": [([3.0, 1.0, 3.0, 1.0, 2.0], (5,))],
+    # All below 0, which padding with 0 would exceed.
+    "F.max_pool2d(a, 2, 2, 1, dilation=2)": [([-1.0, -2.0, -2.0, -3.0, -1.0, -3.0, -3.0, -3.0, -1.0], (1, 1, 3, 3))],
+    "F.max_pool2d(a, 3, 2, 1, ceil_mode=True)": [([-2.0, -2.0, -5.0, -3.0, -2.0, -5.0, -5.0, -5.0], (1, 1, 2, 4))],
+    "F.adaptive_max_pool2d(a, (3, 2))": [([1.0, 1.0, 0.0, 1.0, 1.0, 1.0, 2.0, 2.0], (1, 2, 2, 2))],
     "a.logsumexp(1, keepdim=True)": [([1000.0, 1000.0, -1000.0, 3.0], (2, 2))],
 }
 

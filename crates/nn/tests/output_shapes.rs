@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use chainrule_autograd::{Var, VarOf};
 use chainrule_nn::{
-    Activation, AdaptiveAvgPool2d, Add, AvgPool1d, AvgPool2d, BatchNorm1d, BatchNorm2d, CircularPad2d, Conv1d, Conv2d,
-    ConvTranspose2d, Dropout, Dropout2d, Flatten, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, Linear,
-    LstmCell, MaxPool1d, MaxPool2d, Module, PRelu, PixelShuffle, PixelUnshuffle, ReflectionPad2d, ReplicationPad2d,
-    Sequential, Upsample, ZeroPad2d,
+    Activation, AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, Add, AvgPool1d, AvgPool2d,
+    BatchNorm1d, BatchNorm2d, CircularPad2d, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d, Dropout, Dropout2d,
+    Embedding, Flatten, GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm, Linear, LstmCell, MaxPool1d, MaxPool2d,
+    Module, PRelu, PixelShuffle, PixelUnshuffle, ReflectionPad2d, ReplicationPad2d, Sequential, Upsample, ZeroPad2d,
 };
 use chainrule_tensor::{Rng, Shape, Tensor};
 
@@ -30,9 +30,9 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
     let [groups, inputs, outputs] = [draw.of(1, 2), draw.of(1, 2), draw.of(1, 2)];
     let channels = [groups * inputs, groups * outputs];
     let (kernel, stride, padding, dilation) = (draw.pair(1, 4), draw.pair(0, 3), draw.pair(0, 3), draw.pair(0, 3));
-    let (extra, size, bias) = (draw.pair(0, 3), draw.of(0, 3), draw.of(0, 1) == 1);
+    let (extra, size, bias, ceil) = (draw.pair(0, 3), draw.of(0, 3), draw.of(0, 1) == 1, draw.of(0, 1) == 1);
     let options = format!(
-        "{channels:?} groups {groups} kernel {kernel:?} stride {stride:?} padding {padding:?} dilation {dilation:?} output padding {extra:?} size {size}"
+        "{channels:?} groups {groups} kernel {kernel:?} stride {stride:?} padding {padding:?} dilation {dilation:?} output padding {extra:?} size {size} ceil mode {ceil}"
     );
     let training = |layer: &dyn Module, draw: &mut Draw| {
         if draw.of(0, 1) == 1 {
@@ -60,8 +60,15 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
                 .output_padding(extra)
                 .build(rng),
         ),
-        2 => Box::new(MaxPool2d::new(kernel).stride(stride).padding(padding)),
-        3 => Box::new(AvgPool2d::new(kernel).stride(stride).padding(padding).count_include_pad(bias)),
+        2 => Box::new(MaxPool2d::new(kernel).stride(stride).padding(padding).dilation(dilation).ceil_mode(ceil)),
+        3 => Box::new(
+            AvgPool2d::new(kernel)
+                .stride(stride)
+                .padding(padding)
+                .dilation(dilation)
+                .ceil_mode(ceil)
+                .count_include_pad(bias),
+        ),
         4 => Box::new(AdaptiveAvgPool2d(extra)),
         5 => Box::new(Upsample::Nearest(size)),
         6 => Box::new(Upsample::Bilinear(size)),
@@ -99,30 +106,56 @@ fn layer(kind: usize, draw: &mut Draw, rng: &mut Rng) -> (String, Box<dyn Module
                 .bias(bias)
                 .build(rng),
         ),
-        25 => Box::new(MaxPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0])),
-        26 => Box::new(AvgPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0]).count_include_pad(bias)),
+        25 => Box::new(
+            MaxPool1d::new(kernel[0]).stride(stride[0]).padding(padding[0]).dilation(dilation[0]).ceil_mode(ceil),
+        ),
+        26 => Box::new(
+            AvgPool1d::new(kernel[0])
+                .stride(stride[0])
+                .padding(padding[0])
+                .dilation(dilation[0])
+                .ceil_mode(ceil)
+                .count_include_pad(bias),
+        ),
         27 => Box::new(Dropout2d::new(0.5, rng)),
         28 => Box::new(LstmCell::new(inputs, outputs, rng)),
+        29 => Box::new(
+            ConvTranspose1d::<f32>::builder(channels[0], channels[1], kernel[0])
+                .stride(stride[0])
+                .padding(padding[0])
+                .dilation(dilation[0])
+                .groups(groups)
+                .bias(bias)
+                .output_padding(extra[0])
+                .build(rng),
+        ),
+        30 => Box::new(AdaptiveMaxPool1d(size)),
+        31 => Box::new(AdaptiveAvgPool1d(size)),
+        32 => Box::new(AdaptiveMaxPool2d(extra)),
+        // The index is 1 throughout.
+        33 => Box::new(Embedding::new(1 + inputs, outputs, rng).padding(size % 2)),
         // What fuses into one op.
         _ => Box::new(
             Sequential::new()
                 .add(Conv2d::builder(channels[0], channels[1], kernel).padding(padding).bias(bias).build(rng))
                 .add(Activation::Relu)
-                .add(MaxPool2d::new(draw.pair(1, 3)).padding(draw.pair(0, 1))),
+                .add(
+                    MaxPool2d::new(draw.pair(1, 3)).padding(draw.pair(0, 1)).dilation(draw.pair(1, 2)).ceil_mode(ceil),
+                ),
         ),
     };
     (format!("layer {kind}, {options}"), layer)
 }
 
-const KINDS: usize = 30;
+const KINDS: usize = 35;
 
 /// Mostly images, of any number, also 0; axes of length 0 and other ranks too.
 fn shape(kind: usize, draw: &mut Draw) -> Shape {
     let usual = match kind {
         7 | 28 => 2,
         10 => draw.of(2, 3),
-        13 => draw.of(1, 4),
-        15 | 24..=26 => 3,
+        13 | 33 => draw.of(1, 4),
+        15 | 24..=26 | 29..=31 => 3,
         14 | 17 | 27 => draw.of(2, 4),
         _ => 4,
     };
@@ -171,8 +204,8 @@ fn output_shape_agrees_with_forward_for_all_layers() {
         if done.is_ok() { accepted[kind] += 1 } else { refused[kind] += 1 }
     }
     assert!(accepted.iter().all(|&n| n >= 3), "{accepted:?}");
-    // Dropout and activations take any shape.
-    let picky = |kind: &usize| ![11, 12].contains(kind);
+    // Dropout, activations and embeddings take any shape.
+    let picky = |kind: &usize| ![11, 12, 33].contains(kind);
     assert!((0..KINDS).filter(picky).all(|kind| refused[kind] >= 3), "{refused:?}");
 }
 

@@ -196,8 +196,8 @@ fn operators_and_attributes_that_are_not_supported_are_named() {
         "node 'n' (Relu): attribute 'speed' is not supported"
     );
     assert_eq!(
-        one("MaxPool", Vec::new(), &["x"], vec![integers("kernel_shape", &[2, 2]), integers("dilations", &[2, 2])]),
-        "node 'n' (MaxPool): attribute 'dilations' is not 1\n  rule: poolings without dilation are supported"
+        one("MaxPool", Vec::new(), &["x"], vec![integers("kernel_shape", &[2, 2]), integer("storage_order", 1)]),
+        "node 'n' (MaxPool): attribute 'storage_order' is 1\n  rule: only 0 is supported"
     );
     assert_eq!(
         one("Cast", Vec::new(), &["x"], vec![integer("to", 11)]),

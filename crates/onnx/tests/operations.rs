@@ -57,11 +57,18 @@ fn every_operation_keeps_its_bits() {
             "avg_pool2d",
             Box::new(|x| {
                 x.avg_pool2d(Pool2dOptions {
-                    kernel: [3, 2],
                     stride: [2, 2],
                     padding: [1, 1],
                     count_include_pad: false,
+                    ..[3, 2].into()
                 })
+            }),
+        ),
+        (
+            "avg_pool2d",
+            Box::new(|x| {
+                let options = Pool2dOptions { stride: [2, 3], padding: [1, 1], ceil_mode: true, ..3.into() };
+                x.avg_pool2d(options) + x.avg_pool2d(Pool2dOptions { count_include_pad: false, ..options })
             }),
         ),
         ("batch_norm at inference", {
@@ -98,7 +105,17 @@ fn every_operation_keeps_its_bits() {
             let options = Conv2dOptions { stride: [2, 2], padding: [1, 0], ..Conv2dOptions::default() };
             Box::new(move |x: &Var| x.conv_transpose2d(&w, None, options, [1, 0]))
         }),
-        ("conv2d_relu_max_pool2d", Box::new(move |x: &Var| x.conv2d_relu_max_pool2d(&w, Some(&b), options, 2))),
+        ("conv2d_relu_max_pool2d", {
+            let (w, b) = (w.clone(), b.clone());
+            Box::new(move |x: &Var| x.conv2d_relu_max_pool2d(&w, Some(&b), options, 2))
+        }),
+        (
+            "conv2d_relu_max_pool2d",
+            Box::new(move |x: &Var| {
+                let pool = Pool2dOptions { dilation: [2, 1], ceil_mode: true, ..[1, 2].into() };
+                x.conv2d_relu_max_pool2d(&w, Some(&b), Conv2dOptions::padded(1), pool)
+            }),
+        ),
         ("div", Box::new(|x| x / (x.exp() + 1.0))),
         ("divide by number", Box::new(|x| x / 7.0)),
         ("divide by number", Box::new(|x| x.mean_axes(&[-1, 1], false))),
@@ -124,6 +141,16 @@ fn every_operation_keeps_its_bits() {
             "max_pool2d",
             Box::new(|x| x.max_pool2d(Pool2dOptions { kernel: [3, 3], stride: [2, 1], padding: [1, 0], ..2.into() })),
         ),
+        (
+            "max_pool2d",
+            Box::new(|x| x.max_pool2d(Pool2dOptions { dilation: [1, 2], stride: [2, 2], padding: [1, 1], ..3.into() })),
+        ),
+        (
+            "max_pool2d",
+            Box::new(|x| x.max_pool2d(Pool2dOptions { stride: [2, 3], padding: [1, 0], ceil_mode: true, ..3.into() })),
+        ),
+        ("max_pool2d", Box::new(|x| x.adaptive_max_pool2d([1, 1]))),
+        ("max_pool2d", Box::new(|x| x.adaptive_max_pool2d([2, 3]))),
         ("maximum", Box::new(|x| x.maximum(&x.tanh()))),
         ("min", Box::new(|x| x.min_axes(&[1, 3], true))),
         ("minimum", Box::new(|x| x.minimum(&x.tanh()))),
@@ -212,6 +239,14 @@ fn what_has_no_counterpart_is_refused_by_name() {
     assert_eq!(
         refused(|x| x.adaptive_avg_pool2d([4, 4])),
         "'avg_pool2d' (avg_pool2d): the windows from 6×6 to 4×4 have several sizes\n  rule: the size of an adaptive pooling divides that of the image"
+    );
+    assert_eq!(
+        refused(|x| x.adaptive_max_pool2d([4, 4])),
+        "'max_pool2d' (max_pool2d): the windows from 6×6 to 4×4 have several sizes\n  rule: the size of an adaptive pooling divides that of the image"
+    );
+    assert_eq!(
+        refused(|x| x.avg_pool2d(Pool2dOptions { dilation: [1, 2], ..2.into() })),
+        "'avg_pool2d' (avg_pool2d): ONNX has averages with a dilation since opset 19\n  rule: the dilation is 1"
     );
     assert_eq!(
         refused(|x| x.sum() / x.shape()[0] as f64),

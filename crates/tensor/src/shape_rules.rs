@@ -4,6 +4,9 @@
 //! text.
 
 pub mod arrange;
+mod pool;
+
+pub use pool::{Pool2dOptions, Window, adaptive_pool2d, pool2d};
 
 use crate::error::ShapeError;
 use crate::shape::Shape;
@@ -248,96 +251,6 @@ pub fn conv_transpose2d(
         }
     }
     Ok(Shape::from(out))
-}
-
-/// One window of a pooling along one axis.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// The first row or column inside the image.
-    pub start: usize,
-    /// One past the last row or column inside the image.
-    pub end: usize,
-    /// The divisor of an average along this axis.
-    pub divisor: usize,
-}
-
-/// The options of a pooling; pairs are `[vertical, horizontal]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Pool2dOptions {
-    /// The size of a window.
-    pub kernel: [usize; 2],
-    /// The distance between neighboring windows.
-    pub stride: [usize; 2],
-    /// The rows and columns added on each side: −∞ for the maximum, 0 for the average.
-    pub padding: [usize; 2],
-    /// Whether an average divides by the whole window (`PyTorch`'s default) or by its pixels inside the image.
-    pub count_include_pad: bool,
-}
-
-impl From<usize> for Pool2dOptions {
-    /// Square, non-overlapping windows.
-    fn from(kernel: usize) -> Self {
-        Self { kernel: [kernel; 2], stride: [kernel; 2], padding: [0, 0], count_include_pad: true }
-    }
-}
-
-/// The windows of a pooling over x (N,C,H,W), vertical and horizontal.
-///
-/// # Errors
-/// If x does not have four axes, an option is 0, the padding exceeds half the window, or the window is larger than the
-/// padded image.
-pub fn pool2d(op: &str, x: Shape, options: Pool2dOptions) -> Result<[Vec<Window>; 2], ShapeError> {
-    let Pool2dOptions { kernel, stride, padding, count_include_pad } = options;
-    let text = |what: &str, rule: &str| {
-        format!(
-            "{op}: {what}\n  input (N,C,H,W) = {x}\n  kernel {kernel:?}, stride {stride:?}, padding {padding:?}\n  rule: {rule}"
-        )
-    };
-    if x.rank() != 4 {
-        return fail(text("the input has four axes", "input (N,C,H,W)"));
-    }
-    if kernel.contains(&0) || stride.contains(&0) {
-        return fail(text("kernel and stride are at least 1", "no option is 0"));
-    }
-    if (0..2).any(|i| padding[i] > kernel[i] / 2) {
-        return fail(text("a window could contain only padding", "padding ≤ kernel / 2"));
-    }
-    let axis = |i: usize| {
-        let len = x[2 + i];
-        let Some(n) = places(len, kernel[i], stride[i], padding[i], 1) else {
-            return fail(text("the window is larger than the padded image", "kernel ≤ image + 2·padding"));
-        };
-        Ok((0..n)
-            .map(|k| {
-                let start = (k * stride[i]).saturating_sub(padding[i]);
-                let end = (k * stride[i] + kernel[i] - padding[i]).min(len);
-                Window { start, end, divisor: if count_include_pad { kernel[i] } else { end - start } }
-            })
-            .collect())
-    };
-    Ok([axis(0)?, axis(1)?])
-}
-
-/// The windows of an adaptive pooling of x (N,C,H,W) to `size` = [oh, ow]: window i covers `⌊i·H/oh⌋ .. ⌈(i+1)·H/oh⌉`.
-///
-/// # Errors
-/// If x does not have four axes, or it or the size is empty.
-pub fn adaptive_pool2d(op: &str, x: Shape, size: [usize; 2]) -> Result<[Vec<Window>; 2], ShapeError> {
-    if x.rank() != 4 || size.contains(&0) || x[2] == 0 || x[3] == 0 {
-        return fail(format!(
-            "{op}: needs a non-empty image with four axes and a size of at least 1×1\n  input (N,C,H,W) = {x}\n  size {size:?}\n  rule: H, W, oh, ow ≥ 1"
-        ));
-    }
-    let axis = |i: usize| {
-        let (len, n) = (x[2 + i], size[i]);
-        (0..n)
-            .map(|k| {
-                let (start, end) = (k * len / n, ((k + 1) * len).div_ceil(n));
-                Window { start, end, divisor: end - start }
-            })
-            .collect()
-    };
-    Ok([axis(0), axis(1)])
 }
 
 /// The shape of parts concatenated along an axis.

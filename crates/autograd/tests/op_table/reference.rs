@@ -1,6 +1,6 @@
 //! Forward passes as plain loops over indices, independent of the kernels of the library.
 
-use chainrule_tensor::{Conv2dOptions, Tensor64};
+use chainrule_tensor::{Conv2dOptions, Pool2dOptions, Tensor64};
 
 /// Every multi-index of a shape, in row-major order.
 pub fn indices(shape: &[usize]) -> Vec<Vec<usize>> {
@@ -105,18 +105,26 @@ pub fn conv2d_weight_gradient(x: &Tensor64, dy: &Tensor64, w: &[usize], o: Conv2
     out
 }
 
-/// `f` of the elements of each window inside the image, and of the window's size; windows as [kernel, stride, pad].
+/// `f` of the elements of each window inside the image; windows as [kernel, stride, pad].
 pub fn pool(x: &Tensor64, y: &[usize], [k, s, p]: [usize; 3], f: impl Fn(&[f64]) -> f64) -> Vec<f64> {
+    pool_with(x, y, Pool2dOptions { stride: [s; 2], padding: [p; 2], ..k.into() }, |v, _| f(v))
+}
+
+/// `f` of the elements of each window inside the image, and of the number of those inside the padded image.
+pub fn pool_with(x: &Tensor64, y: &[usize], o: Pool2dOptions, f: impl Fn(&[f64], usize) -> f64) -> Vec<f64> {
     let shape = x.shape();
-    let window =
-        |i: usize, len: usize| (0..k).filter_map(move |c| (i * s + c).checked_sub(p)).filter(move |&r| r < len);
-    let cells = |i: &[usize]| -> Vec<f64> {
-        window(i[2], shape[2])
-            .flat_map(|r| window(i[3], shape[3]).map(move |c| (r, c)))
-            .map(|(r, c)| x.at(&[i[0], i[1], r, c]))
-            .collect()
+    let padded = |axis: usize, i: usize| (0..o.kernel[axis]).map(move |c| i * o.stride[axis] + c * o.dilation[axis]);
+    let inside = |axis: usize, i: usize| {
+        padded(axis, i).filter_map(move |r| r.checked_sub(o.padding[axis])).filter(move |&r| r < shape[2 + axis])
     };
-    indices(y).iter().map(|i| f(&cells(i))).collect()
+    let counted =
+        |axis: usize, i: usize| padded(axis, i).filter(|&r| r < shape[2 + axis] + 2 * o.padding[axis]).count();
+    let of = |i: &[usize]| {
+        let cells = inside(0, i[2]).flat_map(|r| inside(1, i[3]).map(move |c| (r, c)));
+        let cells: Vec<f64> = cells.map(|(r, c)| x.at(&[i[0], i[1], r, c])).collect();
+        f(&cells, counted(0, i[2]) * counted(1, i[3]))
+    };
+    indices(y).iter().map(|i| of(i)).collect()
 }
 
 /// x̂ of batch normalization with the statistics of the batch: x (N,C,…).

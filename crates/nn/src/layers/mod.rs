@@ -25,9 +25,12 @@ pub use dropout::{Dropout, Dropout2d};
 pub use embedding::Embedding;
 pub use linear::Linear;
 pub use norm::{GroupNorm, InstanceNorm1d, InstanceNorm2d, LayerNorm};
-pub use one_dimensional::{AvgPool1d, Conv1d, Conv1dBuilder, ConvTranspose1d, ConvTranspose1dBuilder, MaxPool1d};
+pub use one_dimensional::{
+    AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d, Conv1d, Conv1dBuilder, ConvTranspose1d, ConvTranspose1dBuilder,
+    MaxPool1d,
+};
 pub use padding::{CircularPad2d, ReflectionPad2d, ReplicationPad2d, Sides, ZeroPad2d};
-pub use pool::{AdaptiveAvgPool2d, AvgPool2d, MaxPool2d};
+pub use pool::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use prelu::PRelu;
 pub use recompute::Recompute;
 pub use recurrent::{GruCell, LstmCell, RnnCell};

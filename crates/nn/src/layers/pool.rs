@@ -14,6 +14,10 @@ pub struct MaxPool2d(Pool2dOptions);
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool2d(Pool2dOptions);
 
+/// The maximum of each window, for an output of this size: (N,C,H,W) → (N,C,oh,ow). `[1, 1]` is global max pooling.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveMaxPool2d(pub [usize; 2]);
+
 /// Average pooling to an output of this size: (N,C,H,W) → (N,C,oh,ow). `[1, 1]` is global average pooling.
 #[derive(Clone, Copy, Debug)]
 pub struct AdaptiveAvgPool2d(pub [usize; 2]);
@@ -28,7 +32,7 @@ macro_rules! settings {
             /// Windows of this size, with a stride of the same size and no padding.
             pub fn new(kernel: impl Into<Pair>) -> Self {
                 let Pair(kernel) = kernel.into();
-                Self(Pool2dOptions { kernel, stride: kernel, padding: [0, 0], count_include_pad: true })
+                Self(kernel.into())
             }
             /// The distance between neighboring windows.
             #[must_use]
@@ -42,6 +46,19 @@ macro_rules! settings {
                 self.0.padding = padding.into().0;
                 self
             }
+            /// The distance between neighboring pixels of a window.
+            #[must_use]
+            pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+                self.0.dilation = dilation.into().0;
+                self
+            }
+            /// Whether the number of windows is rounded up: a last one may reach beyond the padded image, if it starts in
+            /// the image or before it.
+            #[must_use]
+            pub fn ceil_mode(mut self, ceil: bool) -> Self {
+                self.0.ceil_mode = ceil;
+                self
+            }
         }
     };
 }
@@ -50,7 +67,7 @@ settings!(MaxPool2d, "The rows and columns of −∞ added on each side.");
 settings!(AvgPool2d, "The rows and columns of zeros added on each side.");
 
 impl AvgPool2d {
-    /// Whether a mean divides by the size of the whole window (the default) or by its part inside the image.
+    /// Whether a mean divides by the pixels of the window in the padded image (the default) or by those in the image.
     #[must_use]
     pub fn count_include_pad(mut self, count: bool) -> Self {
         self.0.count_include_pad = count;
@@ -83,13 +100,20 @@ impl<T: Float> Module<T> for AvgPool2d {
     }
 }
 
-impl<T: Float> Module<T> for AdaptiveAvgPool2d {
-    #[track_caller]
-    fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
-        x.adaptive_avg_pool2d(self.0)
-    }
-    fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
-    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
-        Ok(pooled(x, &shape_rules::adaptive_pool2d("adaptive_avg_pool2d", x, self.0)?))
-    }
+macro_rules! adaptive {
+    ($layer:ident, $op:ident) => {
+        impl<T: Float> Module<T> for $layer {
+            #[track_caller]
+            fn forward(&self, x: &VarOf<T>) -> VarOf<T> {
+                x.$op(self.0)
+            }
+            fn visit(&self, _visitor: &mut Visitor<'_, T>) {}
+            fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+                Ok(pooled(x, &shape_rules::adaptive_pool2d(stringify!($op), x, self.0)?))
+            }
+        }
+    };
 }
+
+adaptive!(AdaptiveMaxPool2d, adaptive_max_pool2d);
+adaptive!(AdaptiveAvgPool2d, adaptive_avg_pool2d);

@@ -71,12 +71,13 @@ pub(super) fn pair(of: [usize; 2]) -> [i32; 2] {
     of.map(|n| n as i32)
 }
 
-/// `Span` of the kernels: adjacent rows or columns, and the divisor of an average.
+/// `Span` of the kernels: rows or columns `first`, `first + step`, …, and the divisor of an average.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(super) struct Span {
-    pub(super) start: i32,
-    pub(super) end: i32,
+    pub(super) first: i32,
+    pub(super) count: i32,
+    pub(super) step: i32,
     pub(super) divisor: i32,
 }
 
@@ -85,7 +86,7 @@ pub(super) fn around(length: usize, count: usize, touches: impl Fn(usize, usize)
     let span = |place: usize| {
         let first = (0..count).find(|&other| touches(other, place)).unwrap_or(0);
         let last = (0..count).rfind(|&other| touches(other, place)).map_or(0, |other| other + 1);
-        Span { start: first as i32, end: last.max(first) as i32, divisor: 1 }
+        Span { first: first as i32, count: last.saturating_sub(first) as i32, step: 1, divisor: 1 }
     };
     (0..length).map(span).collect()
 }

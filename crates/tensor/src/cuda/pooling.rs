@@ -4,7 +4,7 @@ use chainrule_kernels::Family;
 
 use super::bf16::Stored;
 use super::copy::arranged;
-use super::images::{Images, Span, around, format_like};
+use super::images::{Images, Span, format_like};
 use crate::element::Float;
 use crate::gpu::Gpu;
 use crate::gpu::launch::{Argument, Grid};
@@ -16,13 +16,28 @@ use crate::tensor::{TensorOf, address};
 const FAMILY: Family = Family::Image;
 
 fn spans(windows: &[Window]) -> Vec<Span> {
-    let span = |w: &Window| Span { start: w.start as i32, end: w.end as i32, divisor: w.divisor as i32 };
+    let span = |w: &Window| Span {
+        first: w.start as i32,
+        count: w.count() as i32,
+        step: w.step as i32,
+        divisor: w.divisor as i32,
+    };
     windows.iter().map(span).collect()
 }
 
-/// For each of `length` rows or columns, the windows that contain it.
+/// For each of `length` rows or columns, the windows that contain it. With a stride s and a dilation d, every
+/// (d/gcd(s, d))-th window does, from the first to the last.
 fn windows_around(windows: &[Window], length: usize) -> Vec<Span> {
-    around(length, windows.len(), |window, place| (windows[window].start..windows[window].end).contains(&place))
+    let contains =
+        |w: &Window, place: usize| (w.start..w.end).contains(&place) && (place - w.start).is_multiple_of(w.step);
+    let span = |place: usize| {
+        let mut around = (0..windows.len()).filter(|&window| contains(&windows[window], place));
+        let (first, second) = (around.next(), around.next());
+        let (start, step) = (first.unwrap_or(0), second.map_or(1, |second| second - first.unwrap_or(0)));
+        let count = first.iter().chain(&second).count() + around.count();
+        Span { first: start as i32, count: count as i32, step: step as i32, divisor: 1 }
+    };
+    (0..length).map(span).collect()
 }
 
 /// The layout of the result of pooling x.

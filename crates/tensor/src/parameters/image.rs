@@ -73,7 +73,7 @@ pub struct Tap {
     pub lower_weight: f64,
 }
 
-/// Whether the windows have length 2 and stride 2.
+/// Whether the windows have length 2 and stride 2, without dilation.
 pub(crate) fn is_halving(windows: &[Window]) -> bool {
-    windows.iter().enumerate().all(|(k, w)| w.start == 2 * k && w.end == 2 * k + 2)
+    windows.iter().enumerate().all(|(k, w)| w.start == 2 * k && w.end == 2 * k + 2 && w.step == 1)
 }

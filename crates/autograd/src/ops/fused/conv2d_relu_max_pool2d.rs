@@ -45,6 +45,8 @@ fn attributes(options: Conv2dOptions, pool: Pool2dOptions) -> Vec<Attribute> {
         Attribute::new("pool kernel", pool.kernel).symbol("window"),
         Attribute::new("pool stride", pool.stride),
         Attribute::new("pool padding", pool.padding),
+        Attribute::new("pool dilation", pool.dilation),
+        Attribute::new("pool ceil_mode", pool.ceil_mode),
     ];
     conv.into_iter().chain(pool).collect()
 }
@@ -164,7 +166,7 @@ mod tests {
         // z = 2·x − 3, then the larger of each pair of columns, or 0.
         let x = Var64::parameter("x", [1.0, 4.0, 1.0, 0.0]);
         let (w, b) = (Var64::parameter("w", [2.0]), Var64::parameter("b", [-3.0]));
-        let pool = chainrule_tensor::Pool2dOptions { kernel: [1, 2], stride: [1, 2], ..2.into() };
+        let pool = chainrule_tensor::Pool2dOptions::from([1, 2]);
         let y = x.reshape([1, 1, 1, 4]).conv2d_relu_max_pool2d(
             &w.reshape([1, 1, 1, 1]),
             Some(&b),

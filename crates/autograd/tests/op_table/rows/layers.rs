@@ -8,7 +8,20 @@ use crate::row::Row;
 
 const CONV: Conv2dOptions = Conv2dOptions { stride: [2, 1], padding: [1, 2], dilation: [1, 2], groups: 1 };
 const GROUPED: Conv2dOptions = Conv2dOptions { stride: [1, 2], padding: [0, 1], dilation: [1, 1], groups: 2 };
-const POOL: Pool2dOptions = Pool2dOptions { kernel: [3, 3], stride: [2, 2], padding: [1, 1], count_include_pad: false };
+const POOL: Pool2dOptions = Pool2dOptions {
+    kernel: [3, 3],
+    stride: [2, 2],
+    padding: [1, 1],
+    dilation: [1, 1],
+    ceil_mode: false,
+    count_include_pad: false,
+};
+const DILATED: Pool2dOptions = Pool2dOptions { stride: [2, 1], dilation: [1, 2], ..POOL };
+const CEIL: Pool2dOptions = Pool2dOptions { kernel: [2, 3], stride: [3, 2], ceil_mode: true, ..POOL };
+
+fn largest(v: &[f64]) -> f64 {
+    v.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
 
 pub fn images() -> Vec<Row> {
     vec![
@@ -108,7 +121,7 @@ pub fn images() -> Vec<Row> {
             y
         }),
         row!("max_pool2d", [[1, 2, 4, 6]], WIDE, |x| x[0].max_pool2d(2), |x| {
-            r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+            r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], largest)
         }),
         row!("relu_max_pool2d", [[2, 2, 5, 6]], WIDE, |x| x[0].relu_max_pool2d(2), |x| {
             r::pool(&x[0], &[2, 2, 2, 3], [2, 2, 0], |v| v.iter().copied().fold(0.0, f64::max))
@@ -129,7 +142,7 @@ pub fn images() -> Vec<Row> {
             }
         ),
         row!("max_pool2d, overlapping", [[2, 1, 5, 6]], WIDE, |x| x[0].max_pool2d(POOL), |x| {
-            r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+            r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], largest)
         }),
         row!("avg_pool2d", [[2, 1, 5, 6]], WIDE, |x| x[0].avg_pool2d(POOL), |x| {
             r::pool(&x[0], &[2, 1, 3, 3], [3, 2, 1], |v| v.iter().sum::<f64>() / v.len() as f64)
@@ -140,6 +153,48 @@ pub fn images() -> Vec<Row> {
             WIDE,
             |x| { x[0].avg_pool2d(Pool2dOptions { count_include_pad: true, ..POOL }) },
             |x| r::pool(&x[0], &[1, 2, 2, 2], [3, 2, 1], |v| v.iter().sum::<f64>() / 9.0)
+        ),
+        row!("max_pool2d, dilated", [[1, 2, 4, 6]], WIDE, |x| x[0].max_pool2d(DILATED), |x| {
+            r::pool_with(&x[0], &[1, 2, 2, 4], DILATED, |v, _| largest(v))
+        }),
+        row!("max_pool2d, ceil mode", [[2, 1, 4, 6]], WIDE, |x| x[0].max_pool2d(CEIL), |x| {
+            r::pool_with(&x[0], &[2, 1, 2, 4], CEIL, |v, _| largest(v))
+        }),
+        row!(
+            "conv2d_relu_max_pool2d, dilated, ceil mode",
+            [[2, 2, 4, 5], [3, 2, 3, 2], [3]],
+            WIDE,
+            |x| {
+                let pool = Pool2dOptions { dilation: [1, 3], ceil_mode: true, ..2.into() };
+                x[0].conv2d_relu_max_pool2d(&x[1], Some(&x[2]), CONV, pool)
+            },
+            |x| {
+                let pool = Pool2dOptions { dilation: [1, 3], ceil_mode: true, ..2.into() };
+                let z = r::conv2d(&x[0], &x[1], Some(&x[2]), &[2, 3, 2, 7], CONV);
+                r::pool_with(&Tensor64::from_slice(&z, [2, 3, 2, 7]), &[2, 3, 1, 3], pool, |v, _| largest(v).max(0.0))
+            }
+        ),
+        row!("adaptive_max_pool2d", [[2, 1, 5, 4]], WIDE, |x| x[0].adaptive_max_pool2d([3, 3]), |x| {
+            let window = |i: usize, len: usize| i * len / 3..((i + 1) * len).div_ceil(3);
+            let of = |i: &[usize]| {
+                let cells = window(i[2], 5).flat_map(|r| window(i[3], 4).map(move |c| (r, c)));
+                largest(&cells.map(|(r, c)| x[0].at(&[i[0], i[1], r, c])).collect::<Vec<_>>())
+            };
+            r::indices(&[2, 1, 3, 3]).iter().map(|i| of(i)).collect()
+        }),
+        row!("avg_pool2d, ceil mode", [[2, 1, 4, 6]], WIDE, |x| x[0].avg_pool2d(CEIL), |x| {
+            r::pool_with(&x[0], &[2, 1, 2, 4], CEIL, |v, _| v.iter().sum::<f64>() / v.len() as f64)
+        }),
+        row!(
+            "avg_pool2d, dilated, ceil mode, padding counted",
+            [[1, 2, 4, 6]],
+            WIDE,
+            |x| x[0].avg_pool2d(Pool2dOptions { dilation: [2, 3], count_include_pad: true, ..CEIL }),
+            |x| {
+                r::pool_with(&x[0], &[1, 2, 2, 2], Pool2dOptions { dilation: [2, 3], ..CEIL }, |v, counted| {
+                    v.iter().sum::<f64>() / counted as f64
+                })
+            }
         ),
         row!("adaptive_avg_pool2d", [[1, 2, 4, 6]], WIDE, |x| x[0].adaptive_avg_pool2d([2, 3]), |x| {
             r::pool(&x[0], &[1, 2, 2, 3], [2, 2, 0], |v| v.iter().sum::<f64>() / 4.0)

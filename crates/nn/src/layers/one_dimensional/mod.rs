@@ -7,7 +7,7 @@ use chainrule_autograd::VarOf;
 use chainrule_tensor::{Float, OrPanic, Shape, ShapeError};
 
 pub use conv::{Conv1d, Conv1dBuilder, ConvTranspose1d, ConvTranspose1dBuilder};
-pub use pool::{AvgPool1d, MaxPool1d};
+pub use pool::{AdaptiveAvgPool1d, AdaptiveMaxPool1d, AvgPool1d, MaxPool1d};
 
 /// The shape (N,C,1,L) of a sequence (N,C,L) as an image.
 fn image(op: &str, x: Shape) -> Result<Shape, ShapeError> {

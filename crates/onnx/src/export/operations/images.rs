@@ -14,14 +14,16 @@ pub(super) fn emit(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String,
         "conv2d_relu_max_pool2d" => {
             let conv = graph.node("Conv", x, conv_attributes(step)?);
             let relu = graph.node("Relu", &[&conv], Vec::new());
-            let pool = ["pool kernel", "pool stride", "pool padding"];
+            let pool = ["pool kernel", "pool stride", "pool padding", "pool dilation", "pool ceil_mode"];
             Ok(graph.last("MaxPool", &[&relu], window(step, pool)?))
         }
+        "max_pool2d" if is_adaptive(step) => adaptive(step, x, graph, ["GlobalMaxPool", "MaxPool"]),
         "max_pool2d" => Ok(graph.last("MaxPool", x, window(step, POOL)?)),
         "relu_max_pool2d" => {
             let relu = graph.node("Relu", x, Vec::new());
             Ok(graph.last("MaxPool", &[&relu], window(step, POOL)?))
         }
+        "avg_pool2d" if is_adaptive(step) => adaptive(step, x, graph, ["GlobalAveragePool", "AveragePool"]),
         "avg_pool2d" => avg_pool(step, x, graph),
         "upsample2d" => upsample(step, x, graph),
         "batch_norm at inference" => batch_norm(step, x, graph),
@@ -29,7 +31,7 @@ pub(super) fn emit(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String,
     }
 }
 
-const POOL: [&str; 3] = ["kernel", "stride", "padding"];
+const POOL: [&str; 5] = ["kernel", "stride", "padding", "dilation", "ceil_mode"];
 
 /// Symmetric padding as ONNX has it: before both axes, then after both.
 fn pads(padding: &[i64]) -> Vec<i64> {
@@ -48,12 +50,21 @@ fn conv_attributes(step: &Step) -> Result<Vec<AttributeProto>, String> {
 }
 
 /// The attributes of a pooling whose settings have these names.
-fn window(step: &Step, [kernel, stride, padding]: [&str; 3]) -> Result<Vec<AttributeProto>, String> {
-    Ok(vec![
+fn window(step: &Step, names: [&str; 5]) -> Result<Vec<AttributeProto>, String> {
+    let [kernel, stride, padding, dilation, ceil_mode] = names;
+    let mut attributes = vec![
         integers("kernel_shape", &step.integers(kernel)?),
         integers("strides", &step.integers(stride)?),
         integers("pads", &pads(&step.integers(padding)?)),
-    ])
+    ];
+    let dilation = step.integers(dilation)?;
+    if dilation != [1, 1] {
+        attributes.push(integers("dilations", &dilation));
+    }
+    if step.flag(ceil_mode)? {
+        attributes.push(integer("ceil_mode", 1));
+    }
+    Ok(attributes)
 }
 
 /// A convolution, with its epilogue if it was recorded fused.
@@ -105,14 +116,23 @@ pub(super) fn conv_transpose(step: &Step, x: &[&str], graph: &mut Graph) -> Resu
 }
 
 fn avg_pool(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String, String> {
-    if step.op.rule().attributes().iter().any(|attribute| attribute.name == "kernel") {
-        let mut attributes = window(step, POOL)?;
-        attributes.push(integer("count_include_pad", step.flag("count_include_pad")?.into()));
-        return Ok(graph.last("AveragePool", x, attributes));
+    if step.integers("dilation")? != [1, 1] {
+        return Err("ONNX has averages with a dilation since opset 19\n  rule: the dilation is 1".into());
     }
+    let mut attributes = window(step, POOL)?;
+    attributes.push(integer("count_include_pad", step.flag("count_include_pad")?.into()));
+    Ok(graph.last("AveragePool", x, attributes))
+}
+
+fn is_adaptive(step: &Step) -> bool {
+    step.op.rule().attributes().iter().any(|attribute| attribute.name == "size")
+}
+
+/// An adaptive pooling by one of two operators, the first for a single window.
+fn adaptive(step: &Step, x: &[&str], graph: &mut Graph, [global, windows]: [&str; 2]) -> Result<String, String> {
     let size = step.integers("size")?;
     if size == [1, 1] {
-        return Ok(graph.last("GlobalAveragePool", x, Vec::new()));
+        return Ok(graph.last(global, x, Vec::new()));
     }
     let image = step.op.parent(0).shape();
     let image = [image[2] as i64, image[3] as i64];
@@ -123,7 +143,7 @@ fn avg_pool(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String, String
         ));
     }
     let kernel = [image[0] / size[0], image[1] / size[1]];
-    Ok(graph.last("AveragePool", x, vec![integers("kernel_shape", &kernel), integers("strides", &kernel)]))
+    Ok(graph.last(windows, x, vec![integers("kernel_shape", &kernel), integers("strides", &kernel)]))
 }
 
 fn upsample(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String, String> {

@@ -46,7 +46,7 @@ pub const EXPORTED: &[(&str, &str)] = &[
     ("log_softmax", "LogSoftmax"),
     ("matmul", "MatMul"),
     ("max", "ReduceMax"),
-    ("max_pool2d", "MaxPool"),
+    ("max_pool2d", "MaxPool, GlobalMaxPool"),
     ("maximum", "Max"),
     ("min", "ReduceMin"),
     ("minimum", "Min"),

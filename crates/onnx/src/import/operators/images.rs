@@ -94,22 +94,17 @@ pub(super) fn conv_transpose(attributes: &Attributes, _: i64) -> Made<Run> {
     }))
 }
 
-/// The pooling of these windows without padding.
-fn plain(geometry: &Geometry, count_include_pad: bool) -> Pool2dOptions {
-    Pool2dOptions { kernel: geometry.kernel, stride: geometry.stride, padding: [0, 0], count_include_pad }
+/// The pooling of these windows without padding, all of whose windows fit.
+fn plain(geometry: &Geometry) -> Pool2dOptions {
+    let Geometry { kernel, stride, dilation, .. } = *geometry;
+    Pool2dOptions { kernel, stride, padding: [0, 0], dilation, ceil_mode: false, count_include_pad: true }
 }
 
-/// The padding that a pooling does by itself.
-fn own_padding(geometry: &Geometry) -> Option<[usize; 2]> {
-    geometry.symmetric().filter(|padding| (0..2).all(|i| padding[i] <= geometry.kernel[i] / 2))
-}
-
-fn without_dilation(geometry: &Geometry) -> Made<()> {
-    if geometry.dilation == [1, 1] {
-        Ok(())
-    } else {
-        Err("attribute 'dilations' is not 1\n  rule: poolings without dilation are supported".into())
-    }
+/// The pooling of these windows, if it can do the padding by itself.
+fn with_padding(geometry: &Geometry) -> Option<Pool2dOptions> {
+    let Geometry { kernel, before, after, ceil, .. } = *geometry;
+    let fits = before == after && (0..2).all(|i| before[i] <= kernel[i] / 2);
+    fits.then(|| Pool2dOptions { padding: before, ceil_mode: ceil, ..plain(geometry) })
 }
 
 /// A pooling: what it makes of images (N,C,H,W) and their windows, on images of one or two axes.
@@ -118,7 +113,6 @@ fn pooling(window: Window, pool: impl Fn(&Pass, &Float, &Geometry) -> Made + Sen
         let x = x.float(0)?;
         let picture = image(pass, x)?;
         let geometry = window.on(x, None)?;
-        without_dilation(&geometry)?;
         let y = pool(pass, &picture, &geometry)?;
         as_before(pass, x, &y)
     })
@@ -127,17 +121,17 @@ fn pooling(window: Window, pool: impl Fn(&Pass, &Float, &Geometry) -> Made + Sen
 pub(super) fn max_pool(attributes: &Attributes, _: i64) -> Made<Run> {
     let window = Window::of(attributes)?;
     attributes.only("storage_order", 0)?;
-    Ok(pooling(window, |pass, picture, geometry| match own_padding(geometry) {
-        Some(padding) => pass.max_pool2d(picture, Pool2dOptions { padding, ..plain(geometry, true) }),
-        None => pass.max_pool2d(&geometry.padded(pass, picture, f64::NEG_INFINITY)?, plain(geometry, true)),
+    Ok(pooling(window, |pass, picture, geometry| match with_padding(geometry) {
+        Some(options) => pass.max_pool2d(picture, options),
+        None => pass.max_pool2d(&geometry.padded(pass, picture, f64::NEG_INFINITY)?, plain(geometry)),
     }))
 }
 
 pub(super) fn average_pool(attributes: &Attributes, _: i64) -> Made<Run> {
     let window = Window::of(attributes)?;
     let include = attributes.flag("count_include_pad", false)?;
-    Ok(pooling(window, move |pass, picture, geometry| match own_padding(geometry) {
-        Some(padding) => pass.avg_pool2d(picture, Pool2dOptions { padding, ..plain(geometry, include) }),
+    Ok(pooling(window, move |pass, picture, geometry| match with_padding(geometry) {
+        Some(options) => pass.avg_pool2d(picture, Pool2dOptions { count_include_pad: include, ..options }),
         None => average_of_padded(pass, picture, geometry, include),
     }))
 }
@@ -145,13 +139,13 @@ pub(super) fn average_pool(attributes: &Attributes, _: i64) -> Made<Run> {
 /// The mean of each window by the elements that count: those of the image, or those of the image and its padding.
 fn average_of_padded(pass: &Pass, picture: &Float, geometry: &Geometry, include: bool) -> Made {
     let padded = geometry.padded(pass, picture, 0.0)?;
-    let y = pass.avg_pool2d(&padded, plain(geometry, true))?;
+    let y = pass.avg_pool2d(&padded, plain(geometry))?;
     let counts = |i: usize| -> Made<Vec<usize>> {
-        let (kernel, before, image) = (geometry.kernel[i], geometry.before[i], picture.shape[2 + i]);
-        let (low, high) = if include { (0, before + image + geometry.after[i]) } else { (before, before + image) };
+        let (before, image) = (geometry.before[i], picture.shape[2 + i]);
+        let counted = if include { 0..before + image + geometry.after[i] } else { before..before + image };
         let count = |place: usize| {
-            let start = place * geometry.stride[i];
-            (start + kernel).min(high).saturating_sub(start.max(low))
+            let at = |cell: usize| place * geometry.stride[i] + cell * geometry.dilation[i];
+            (0..geometry.kernel[i]).filter(|&cell| counted.contains(&at(cell))).count()
         };
         let counts: Vec<usize> = (0..y.shape[2 + i]).map(count).collect();
         if counts.contains(&0) { Err("a window has nothing but padding".into()) } else { Ok(counts) }

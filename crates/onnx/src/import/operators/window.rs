@@ -34,7 +34,9 @@ pub(super) struct Geometry {
     pub(super) dilation: [usize; 2],
     pub(super) before: [usize; 2],
     pub(super) after: [usize; 2],
-    /// What is appended beyond the padding so that a last window that is cut off fits.
+    /// Whether a last window that is cut off counts.
+    pub(super) ceil: bool,
+    /// What is appended beyond the padding so that it fits.
     pub(super) extra: [usize; 2],
 }
 
@@ -116,7 +118,7 @@ impl Window {
                 0
             }
         });
-        Ok(Geometry { kernel, stride, dilation, before, after, extra })
+        Ok(Geometry { kernel, stride, dilation, before, after, ceil: self.ceil, extra })
     }
 }
 

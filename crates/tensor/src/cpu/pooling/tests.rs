@@ -10,13 +10,24 @@ const SHAPES: [[usize; 4]; 7] =
 /// Windows of several kinds for a shape.
 fn windows(shape: [usize; 4]) -> Vec<[Vec<Window>; 2]> {
     let x = Shape::from(shape);
-    let ways = [(2, 2, 0, true), (3, 2, 1, true), (3, 1, 1, false), (1, 2, 0, true)];
-    let fixed = ways.into_iter().map(|(kernel, stride, padding, count_include_pad)| Pool2dOptions {
-        kernel: [kernel; 2],
-        stride: [stride; 2],
-        padding: [padding; 2],
-        count_include_pad,
-    });
+    let plain = [(2, 2, 0, true), (3, 2, 1, true), (3, 1, 1, false), (1, 2, 0, true)].map(|way| (way, [1, 1], false));
+    let others = [
+        ((2, 2, 1, true), [2, 1], false),
+        ((3, 1, 1, false), [1, 2], true),
+        ((2, 2, 0, true), [1, 1], true),
+        ((2, 3, 1, true), [2, 3], true),
+    ];
+    let fixed =
+        plain.into_iter().chain(others).map(|((kernel, stride, padding, count_include_pad), dilation, ceil_mode)| {
+            Pool2dOptions {
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                padding: [padding; 2],
+                dilation,
+                ceil_mode,
+                count_include_pad,
+            }
+        });
     let mut all: Vec<_> = fixed.filter_map(|options| pool2d("pool", x, options).ok()).collect();
     all.extend([[1, 1], [3, 2]].map(|size| adaptive_pool2d("pool", x, size).expect("no axis of a plane is empty")));
     all
@@ -47,8 +58,8 @@ fn max_is_that_of_every_window() {
                 let (mut best, mut places) = (vec![], vec![]);
                 each(shape, &windows, |n, c, rows, columns| {
                     let mut first = (f32::NEG_INFINITY, 0);
-                    for row in rows.start..rows.end {
-                        for column in columns.start..columns.end {
+                    for row in (rows.start..rows.end).step_by(rows.step) {
+                        for column in (columns.start..columns.end).step_by(columns.step) {
                             let v = x.at(&[n, c, row, column]);
                             if v > first.0 {
                                 first = (v, (row * shape[3] + column) as i32);
@@ -116,7 +127,8 @@ fn average_and_its_adjoint_are_those_of_every_window() {
             for x in layouts::<f32>(shape, 4) {
                 let mut expected = vec![];
                 each(shape, &windows, |n, c, rows, columns| {
-                    let cells = (rows.start..rows.end).flat_map(|i| (columns.start..columns.end).map(move |j| (i, j)));
+                    let along = |w: &Window| (w.start..w.end).step_by(w.step);
+                    let cells = along(rows).flat_map(|i| along(columns).map(move |j| (i, j)));
                     let sum: f64 = cells.map(|(i, j)| f64::from(x.at(&[n, c, i, j]))).sum();
                     expected.push(sum / (rows.divisor * columns.divisor) as f64);
                 });
@@ -128,8 +140,8 @@ fn average_and_its_adjoint_are_those_of_every_window() {
                 each(shape, &windows, |n, c, rows, columns| {
                     let share =
                         gradients.next().expect("one for each window") / (rows.divisor * columns.divisor) as f64;
-                    for i in rows.start..rows.end {
-                        for j in columns.start..columns.end {
+                    for i in (rows.start..rows.end).step_by(rows.step) {
+                        for j in (columns.start..columns.end).step_by(columns.step) {
                             expected[((n * shape[1] + c) * shape[2] + i) * shape[3] + j] += share;
                         }
                     }
