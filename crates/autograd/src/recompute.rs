@@ -12,6 +12,7 @@ use crate::forward::tangents;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::observer::Nobody;
 use crate::recording::{is_recording, with_recording};
+use crate::scope::within;
 use crate::var::next_id;
 use crate::walk::walk;
 
@@ -21,7 +22,8 @@ use crate::walk::walk;
 ///
 /// `f` may capture other variables, such as parameters; they get their gradients. It must compute the same each time. What
 /// happens once a step, such as a draw of random numbers, goes through [`computed_once`], as in the layers of this project.
-/// Hooks ([`map_records`](crate::map_records)) see the operations of the first run only.
+/// Hooks ([`map_records`](crate::map_records)) see the operations of the first run, and those of the backward pass only if that
+/// runs in them too.
 ///
 /// It is `torch.utils.checkpoint.checkpoint`; see Chen, Xu, Zhang, Guestrin: "Training deep nets with sublinear memory cost",
 /// 2016.
@@ -64,13 +66,14 @@ pub fn recompute<T: Float>(
     VarOf::record(y.value().clone(), &parents, Recompute { f, inputs: places, kept })
 }
 
-/// The variables from before `before` that `y` was computed from, without the inputs, by id.
+/// The variables from before `before` that `y` was computed from, without the inputs, by id: also frozen parameters, which must
+/// not change until the function is run again.
 fn captured<T: Float>(y: &VarOf<T>, before: u64, inputs: &[VarOf<T>]) -> BTreeMap<u64, VarOf<T>> {
     let inputs: BTreeSet<u64> = inputs.iter().map(VarOf::id).collect();
     let (mut captured, mut seen, mut stack) = (BTreeMap::new(), BTreeSet::new(), vec![y.clone()]);
     while let Some(var) = stack.pop() {
         if var.id() < before {
-            if var.requires_grad() && !inputs.contains(&var.id()) {
+            if (var.requires_grad() || var.is_parameter()) && !inputs.contains(&var.id()) {
                 captured.insert(var.id(), var);
             }
         } else if let Some(op) = var.operation()
@@ -104,7 +107,7 @@ impl<T: Float, F: Fn(&[VarOf<T>]) -> VarOf<T> + Send + Sync + 'static> Rule<T> f
     }
     fn recompute(&self, op: &Operation<T>) -> Option<VarOf<T>> {
         let inputs: Vec<VarOf<T>> = self.inputs.iter().map(|&i| op.parent(i).clone()).collect();
-        let y = run_again(&self.kept, || with_recording(true, || (self.f)(&inputs)));
+        let y = run_again(&self.kept, || within(op.scope().cloned(), || with_recording(true, || (self.f)(&inputs))));
         let (shape, before) = (y.shape(), op.output().shape());
         assert!(
             shape == before,
@@ -150,6 +153,9 @@ impl<T: Float, F: Fn(&[VarOf<T>]) -> VarOf<T> + Send + Sync + 'static> Rule<T> f
 #[track_caller]
 pub fn computed_once<V: Clone + Send + Sync + 'static>(body: impl FnOnce() -> V) -> V {
     const RULE: &str = "rule: it must compute the same each time";
+    if TAPE.with_borrow(Option::is_none) {
+        return body();
+    }
     let replayed = TAPE.with_borrow_mut(|tape| tape.as_mut()?.replay.as_mut().map(VecDeque::pop_front));
     let kept = match replayed {
         None => Arc::new(body()),

@@ -90,6 +90,12 @@ fn open_at(
     Opened { around }
 }
 
+/// Runs `body` in a scope that was opened before, or in none.
+pub(crate) fn within<R>(scope: Option<Scope>, body: impl FnOnce() -> R) -> R {
+    let _opened = Opened { around: OPEN.replace(scope) };
+    body()
+}
+
 impl Drop for Opened {
     fn drop(&mut self) {
         OPEN.replace(self.around.take());

@@ -114,6 +114,8 @@ impl<T: Float> Walk<'_, T> {
             arrive(i, gradient);
         };
         self.run(again, dy, Some(Around { id: op.output().id(), arrive: &mut arrive }));
+        // Variables that were made anew are newer than those found before.
+        self.found.sort_by_key(|(var, _)| std::cmp::Reverse(var.id()));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use chainrule_autograd::{
     Observer, Operation, Rule, Var64, VarOf, computed_once, gradcheck, gradgradcheck, hvp, jvp, recompute,
 };
+use chainrule_tensor::Tensor64;
 
 /// A recurrent step in which x has two uses and w three.
 fn step(x: &Var64, w: &Var64) -> Var64 {
@@ -19,7 +20,7 @@ fn steps(x: &Var64, w: &Var64, again: bool) -> Var64 {
             return step(x, w);
         }
         let w = w.clone();
-        recompute(move |x| step(&x[0], &w), &[x.clone()])
+        recompute(move |x| step(&x[0], &w), std::slice::from_ref(x))
     };
     let mut h = x.clone();
     for _ in 0..4 {
@@ -123,7 +124,7 @@ fn what_happens_once_a_step_is_not_repeated() {
             let first = &x[0] * draw();
             recompute(move |x| x[0].square() * draw() + &x[0] * draw(), &[first])
         },
-        &[x.clone()],
+        std::slice::from_ref(&x),
     );
     // y = 36·4 + 6·5; dy/dx = 2·9·x·4 + 3·5.
     assert_eq!((y.item(), y.backward()[&x].item()), (174.0, 159.0));
@@ -144,6 +145,7 @@ impl Rule<f64> for Probe {
         "dx = dy"
     }
     fn backward(&self, _op: &Operation<f64>, dy: &Var64, _needs: &[bool]) -> Vec<Option<Var64>> {
+        assert!(Arc::strong_count(&self.0) > 1);
         vec![Some(dy.clone())]
     }
 }
@@ -193,4 +195,46 @@ fn another_shape_is_refused() {
     let runs = AtomicUsize::new(0);
     let f = move |x: &[Var64]| if runs.fetch_add(1, Relaxed) == 0 { x[0].sum() } else { x[0].exp() };
     recompute(f, &[x]).backward();
+}
+
+#[test]
+fn a_frozen_parameter_may_be_trained_again_before_the_backward_pass() {
+    let (x, w) = inputs();
+    let captured = w.clone();
+    w.set_frozen(true);
+    let y = recompute(move |x| step(&x[0], &captured), std::slice::from_ref(&x)).sum();
+    w.set_frozen(false);
+    let (again, kept) = (y.backward(), step(&x, &w).sum().backward());
+    assert_eq!((&again[&x], &again[&w]), (&kept[&x], &kept[&w]));
+}
+
+#[test]
+#[should_panic(expected = "parameter 'w' was changed")]
+fn a_captured_parameter_that_was_changed_is_refused() {
+    let (x, w) = inputs();
+    let captured = w.clone();
+    w.set_frozen(true);
+    let y = recompute(move |x| step(&x[0], &captured), &[x]).sum();
+    w.set(&Tensor64::ones(5));
+    y.backward();
+}
+
+#[test]
+fn functions_that_make_variables_of_their_own_can_be_run_again() {
+    let (x, w) = inputs();
+    let slope = |x: &Var64, w: &Var64| {
+        let at = Var64::constant([0.1, 0.2, 0.3, 0.4, 0.5]);
+        let along = Var64::constant([1.0; 5]);
+        x * w + jvp(|at| (&at[0] * w).sin(), &[at], &[along]).1
+    };
+    let run = |x: &Var64| {
+        let w = w.clone();
+        recompute(move |x| slope(&x[0], &w), std::slice::from_ref(x))
+    };
+    let middle = run(&x).exp();
+    let (y, kept) = (run(&middle).sum(), slope(&slope(&x, &w).exp(), &w).sum());
+    let (again, kept) = (y.backward_keeping(&[&middle]), kept.backward());
+    assert!(again.get(&middle).is_some());
+    assert_eq!((&again[&x], &again[&w]), (&kept[&x], &kept[&w]));
+    assert_eq!(y.gradient(&x).value().to_vec(), kept[&x].to_vec());
 }

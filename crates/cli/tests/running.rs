@@ -160,7 +160,7 @@ fn a_net_or_a_batch_that_does_not_fit_is_refused_with_its_need() {
     refused(&["--channels", "10000000,10000000"], net, end);
     refused(&["--channels", "4000000000000000000,8"], "error: a net of ", end);
 
-    let end = " of memory, and --memory has 6 MB left\n  use a smaller --batch-size, --recompute or a smaller net, or tell by --memory how much there is\n";
+    let end = " of memory, and --memory has 6 MB left\n  use --recompute, a smaller --batch-size or a smaller net, or tell by --memory how much there is\n";
     let flags = ["--memory", "6", "--batch-size"];
     refused(&[&flags[..], &["600"]].concat(), "error: training on 600 images at a time needs about ", end);
     let end = " of memory, and --memory has 6 MB left\n  use a smaller net, or tell by --memory how much there is\n";

@@ -32,12 +32,17 @@ impl<T: Float> Graph<T> {
     /// Walks back from the loss once and keeps all gradients.
     ///
     /// # Panics
-    /// As [`VarOf::backward`].
+    /// As [`VarOf::backward`], and if a part of the graph is [recomputed](chainrule_autograd::recompute).
     #[track_caller]
     pub fn new(loss: &VarOf<T>) -> Self {
+        let variables = in_forward_order(loss);
+        let recomputed = variables.iter().filter_map(VarOf::operation).any(|op| op.rule().name() == "recompute");
+        assert!(
+            !recomputed,
+            "explain: a part of the graph is recomputed\n  rule: run the net in `unfused`, or without `recompute`"
+        );
         let mut recorder = Recorder { found: Vec::new(), parameters: BTreeMap::new() };
         let _ = loss.backward_observed(&[], &mut recorder);
-        let variables = in_forward_order(loss);
         let positions: BTreeMap<u64, usize> = variables.iter().enumerate().map(|(i, var)| (var.id(), i)).collect();
         let mut gradients: Vec<Option<TensorOf<T>>> =
             variables.iter().map(|var| recorder.parameters.get(&var.id()).cloned()).collect();

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use chainrule_autograd::VarOf;
+use chainrule_autograd::{VarOf, computed_once};
 use chainrule_tensor::{Epilogue, Float, shape_rules};
 
 use crate::module::{LayerKind, Module};
@@ -52,18 +52,19 @@ pub fn unfused<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// Whether layers may be fused.
+/// Whether layers may be fused. What is [recomputed](crate::Recompute) is fused as in its first run.
 pub(crate) fn is_fusing() -> bool {
-    FUSING.get()
+    computed_once(|| FUSING.get())
 }
 
 /// Runs modules in sequence.
 #[track_caller]
 pub(crate) fn forward<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> VarOf<T> {
     let (mut x, mut rest) = (x.clone(), modules);
+    let fusing = is_fusing();
     while let Some(first) = rest.first() {
         let taken;
-        (x, taken) = if is_fusing() { fused(rest, &x) } else { (first.forward(&x), 1) };
+        (x, taken) = if fusing { fused(rest, &x) } else { (first.forward(&x), 1) };
         rest = &rest[taken..];
     }
     x

@@ -65,7 +65,7 @@ pub struct Options {
     /// Memory that the run may take, in megabytes [default: what the machine and its control group have left]
     #[arg(long, value_name = "MB")]
     memory: Option<u64>,
-    /// Keep less for the backward pass: cut the net into N segments of layers or blocks, and compute all but the last again there. The bits are the same
+    /// Keep less for the backward pass: cut the net into N segments of layers or blocks, and compute all but the last again there. The bits are the same, on a GPU up to rounding
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(2..))]
     recompute: Option<u16>,
     /// Show the run on a dashboard with curves, if stdout is a terminal; in a build with `--features tui`
@@ -246,6 +246,10 @@ impl Options {
         self.net.check(program)?;
         self.optimizer.check()?;
         self.recipe.check()?;
+        if self.recompute.is_some() && self.transfer.cache_features.is_some() {
+            let text = "--recompute is for nets that are trained as a whole: with --cache-features, most of the net is not run";
+            return Err(Failure::Usage(text.into()));
+        }
         if program.labeled() == Labeled::Images {
             let own = [("--colors", self.data.colors.is_some()), ("--temperature", self.temperature.is_some())];
             return match own.into_iter().find(|(_, given)| *given) {

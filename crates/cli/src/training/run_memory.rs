@@ -51,7 +51,7 @@ pub fn check(
     let sum = f64::from(u8::from(recipe.accumulation().of_a_step() > 1)) * weights;
     let training = step + batches(batch) + held + sum;
     let what = format!("training on {batch} images at a time");
-    require(options.memory(), &what, training, "use a smaller --batch-size, --recompute or a smaller net")?;
+    require(options.memory(), &what, training, "use --recompute, a smaller --batch-size or a smaller net")?;
     let what = format!("the evaluation of {evaluated} images at a time");
     require(options.memory(), &what, evaluation + batches(evaluated) + held, "use a smaller net")
 }

@@ -40,7 +40,7 @@ pub fn step(
 ) {
     let accumulation = recipe.accumulation();
     let share = accumulation.share(batch.index);
-    let run = |step: Step<'_>| {
+    let mut run = |step: Step<'_>| {
         let (loss, logits) = recipe.loss_of(net, step.inputs, step.labels, batch.targets.as_ref());
         sum.add(loss.backward(), share);
         if accumulation.ends(batch.index) {

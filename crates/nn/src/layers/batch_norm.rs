@@ -95,7 +95,7 @@ impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
         }
         let Self { weight, bias, eps, .. } = self;
         if !self.mode.is_training() {
-            let (mean, variance) = (self.running_mean.get(), self.running_var.get());
+            let (mean, variance) = computed_once(|| (self.running_mean.get(), self.running_var.get()));
             return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
         let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);

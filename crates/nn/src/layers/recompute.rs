@@ -14,7 +14,7 @@ use crate::module::{Module, Visitor};
 /// dropout's masks and running statistics have the same bits as without; on a GPU, where a segment begins with a batch
 /// normalization, up to rounding.
 ///
-/// Paths are those of the module itself. In [`unfused`](crate::unfused), where intermediate values are looked at, all of them
+/// Paths are those of the module itself. It is one stage of a net that contains it ([`Module::stages`]). In [`unfused`](crate::unfused), where intermediate values are looked at, all of them
 /// are kept.
 ///
 /// ```
@@ -100,9 +100,5 @@ impl<T: Float> Module<T> for Recompute<T> {
 
     fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
         self.module.output_shape(x)
-    }
-
-    fn stages(&self) -> Vec<(String, &dyn Module<T>)> {
-        self.module.stages()
     }
 }
