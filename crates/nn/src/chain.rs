@@ -16,13 +16,15 @@ thread_local! {
 ///
 /// | layers | op |
 /// |---|---|
-/// | convolution, [`Relu`](crate::Relu), max pooling | `conv2d_relu_max_pool2d`, a few images at a time |
+/// | convolution, [`Relu`](crate::Relu), max pooling | `conv2d_relu_max_pool2d`; on the CPU mostly without the whole intermediate result |
 /// | convolution, [`Add`](crate::Add) and/or `Relu` | `conv2d` with an epilogue; the intermediate results are not stored |
 /// | convolution, batch normalization in training | two ops; on a GPU the first also computes the channel statistics for the second |
 /// | batch normalization, `Add` and/or `Relu` | `batch_norm`, in one pass |
 /// | `Relu`, max pooling | `relu_max_pool2d` |
 ///
-/// On the CPU the results and all gradients are bit-for-bit those of the unfused layers, which [`unfused`] runs.
+/// On the CPU the results and all gradients are bit-for-bit those of the unfused layers, which [`unfused`] runs. One exception: the
+/// fused gradient of a convolution's weight may leave out pixels whose gradient is 0. Its bits are the same for finite x only, since
+/// unfused 0·∞ is NaN.
 ///
 /// ```
 /// use chainrule_autograd::Var;

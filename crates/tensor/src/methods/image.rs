@@ -95,7 +95,8 @@ impl<T: Float> TensorOf<T> {
     }
 
     /// [`conv2d`](Self::conv2d) of x (N,C,H,W), relu and [`max_pool2d`](Self::max_pool2d) fused → (N,O,oh,ow) and the indices of
-    /// the maxima. If w is small, a few images at a time stay in the cache.
+    /// the maxima. On the CPU, few channels with 2×2 windows of stride 2 are pooled before the convolution is written; otherwise, if w
+    /// is small, a few images at a time stay in the cache.
     ///
     /// # Panics
     /// If the shapes do not match. `windows` are those of the convolution's result.

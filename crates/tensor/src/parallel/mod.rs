@@ -80,6 +80,11 @@ impl<'a, T> Disjoint<'a, T> {
         Self { start: slice.as_mut_ptr(), len: slice.len(), life: std::marker::PhantomData }
     }
 
+    /// The length of the slice.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
     /// A part of the slice.
     ///
     /// # Safety

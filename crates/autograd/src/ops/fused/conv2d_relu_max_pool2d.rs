@@ -12,9 +12,10 @@ impl<T: Float> VarOf<T> {
     /// [`relu_max_pool2d`](Self::relu_max_pool2d): x (N,C,H,W) → (N,O,oh,ow).
     ///
     /// `y = max(0, maximum of z over the window)`, `z = conv(x, w) + b`. Where y > 0, dz is dy at the maximum of each
-    /// window, elsewhere 0; then as for the convolution `dx = col2im(wᵀ · dz)`, `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. For
-    /// small w, z and dz are never stored as a whole: a few images at a time pass through all steps while they are in the
-    /// cache. Saves x, w and the indices of the maxima.
+    /// window, elsewhere 0; then as for the convolution `dx = col2im(wᵀ · dz)`, `dw = Σₙ dz · im2col(x)ᵀ`, `db = Σ dz`. On the
+    /// CPU, z of few channels with 2×2 windows of stride 2 is pooled before it is stored. Otherwise z, and in any case dz, is not
+    /// stored as a whole if w is small: a few images at a time pass through all steps while they are in the cache. Saves
+    /// x, w and the indices of the maxima.
     ///
     /// # Panics
     /// If the shapes do not match.

@@ -25,6 +25,7 @@ use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
 /// How a convolution or one of its adjoints is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     Winograd,
     Im2col,

@@ -1,6 +1,7 @@
 //! Fused convolution, relu and max pooling, so that the intermediate result stays in the cache: for 2×2 windows it is four times as
-//! large as the result, and so is its gradient. Direct sums are pooled before they are written; everything else is done for a few
-//! images at a time. Rows and columns of the convolution that no window reads are not computed where that saves work.
+//! large as the result, and so is its gradient. Direct sums of 2×2 windows of stride 2 are pooled before they are written; everything
+//! else is done for a few images at a time if the weight is small, else for the whole batch. Rows and columns of the convolution that
+//! no window reads are not computed where that saves work.
 
 use crate::cpu::conv::blocks::{self, Blocks, OfParameters};
 use crate::cpu::conv::{Algorithm, convolve, direct, input_gradient};
@@ -97,7 +98,7 @@ mod tests {
     use crate::cpu::images::testing::{elements, layouts};
     use crate::cpu::simd::at_each_level;
     use crate::parallel::with_threads;
-    use crate::shape_rules::{self, Conv2dOptions};
+    use crate::shape_rules::{self, Conv2dOptions, Pool2dOptions};
 
     #[test]
     fn agrees_with_one_kernel_after_another_on_every_layout() {
@@ -128,39 +129,72 @@ mod tests {
         }
     }
 
+    /// Of f32, so that −0 is not 0 and NaN is itself.
+    fn bits(x: &TensorOf<f32>) -> Vec<u32> {
+        elements(x).into_iter().map(f32::to_bits).collect()
+    }
+
+    /// The fused convolution and its gradients have the bits of one kernel after another, at every level.
+    fn assert_same_bits(
+        x: &TensorOf<f32>,
+        w: &TensorOf<f32>,
+        padding: usize,
+        pool: Pool2dOptions,
+        algorithm: Algorithm,
+    ) {
+        let b = &layouts::<f32>([1, 1, 1, w.shape()[0]], 3)[0].reshape(w.shape()[0]);
+        let conv = &ConvGeometry::new(x.shape(), w.shape(), Some(b.shape()), Conv2dOptions::padded(padding)).unwrap();
+        let windows = shape_rules::pool2d("max_pool2d", conv.y(), pool).unwrap();
+        let case = format!("x {}, w {}, padding {padding}, {pool:?}", x.shape(), w.shape());
+        assert_eq!(Algorithm::new::<f32>(conv, conv.y()), algorithm, "{case}");
+        at_each_level(|level| {
+            let z = convolve(x, w, Some(b), conv);
+            let (y, indices) = relu_max_pool(&z, &windows);
+            let dy = &layouts::<f32>([0, 1, 2, 3].map(|axis| y.shape()[axis]), 4)[0];
+            let dz = scatter2d(dy, &indices, conv.ohw());
+            let [dw, db] = parameter_gradients(x, &dz, conv, [true, true]).map(Option::unwrap);
+            let expected = [input_gradient(&dz, w, conv), dw, db].map(|gradient| bits(&gradient));
+            for threads in [1, 3] {
+                with_threads(threads, || {
+                    let (fused, fused_indices) = conv2d_relu_max_pool(x, w, Some(b), conv, &windows);
+                    assert!(bits(&fused) == bits(&y), "{case}, {level:?}");
+                    assert!(elements(fused_indices.index()) == elements(indices.index()), "{case}, {level:?}");
+                    let found = conv2d_relu_max_pool_backward([x, w, dy], &fused_indices, conv, [true; 3]);
+                    let found = found.map(|gradient| bits(&gradient.unwrap()));
+                    for (name, (found, expected)) in ["dx", "dw", "db"].into_iter().zip(found.iter().zip(&expected)) {
+                        assert!(found == expected, "{name}, {case}, {level:?}");
+                    }
+                });
+            }
+        });
+    }
+
     #[test]
-    fn the_bits_are_those_of_one_kernel_after_another_at_every_level() {
-        // Direct sums and Winograd's, also where no window reads the last row and column of the convolution.
-        for (x, w, padding) in [
-            ([5, 3, 14, 13], [9, 3, 3, 3], 1),
-            ([20, 1, 28, 28], [8, 1, 3, 3], 1),
-            ([2, 20, 7, 7], [40, 20, 3, 3], 2),
-            ([3, 40, 11, 11], [48, 40, 3, 3], 2),
-            ([7, 32, 3, 9], [32, 32, 3, 3], 2),
+    fn the_bits_are_those_of_one_kernel_after_another() {
+        // Also where no window reads the last row and column of the convolution, and where one row of planes exceeds a block.
+        for (x, w, padding, algorithm) in [
+            ([5, 3, 14, 13], [9, 3, 3, 3], 1, Algorithm::Direct),
+            ([20, 1, 28, 28], [8, 1, 3, 3], 1, Algorithm::Direct),
+            ([1, 64, 6, 1100], [3, 64, 3, 3], 1, Algorithm::Direct),
+            ([2, 32, 7, 7], [40, 32, 3, 3], 2, Algorithm::Winograd),
+            ([3, 40, 11, 11], [48, 40, 3, 3], 2, Algorithm::Winograd),
+            ([7, 32, 3, 9], [32, 32, 3, 3], 2, Algorithm::Winograd),
         ] {
-            let options = Conv2dOptions::padded(padding);
             let (x, w) = (&layouts::<f32>(x, 1)[0], &layouts::<f32>(w, 2)[0]);
-            let b = &layouts::<f32>([1, 1, 1, w.shape()[0]], 3)[0].reshape(w.shape()[0]);
-            let conv = &ConvGeometry::new(x.shape(), w.shape(), Some(b.shape()), options).unwrap();
-            let windows = shape_rules::pool2d("max_pool2d", conv.y(), 2.into()).unwrap();
-            at_each_level(|level| {
-                let case = format!("x {}, w {}, {level:?}", x.shape(), w.shape());
-                let z = convolve(x, w, Some(b), conv);
-                let (y, indices) = relu_max_pool(&z, &windows);
-                let dy = &layouts::<f32>([0, 1, 2, 3].map(|axis| y.shape()[axis]), 4)[0];
-                let dz = scatter2d(dy, &indices, conv.ohw());
-                let [dw, db] = parameter_gradients(x, &dz, conv, [true, true]).map(Option::unwrap);
-                let expected = [input_gradient(&dz, w, conv), dw, db].map(|gradient| gradient.to_vec());
-                for threads in [1, 3] {
-                    with_threads(threads, || {
-                        let (fused, fused_indices) = conv2d_relu_max_pool(x, w, Some(b), conv, &windows);
-                        assert_eq!(elements(&fused), elements(&y), "{case}");
-                        assert_eq!(elements(fused_indices.index()), elements(indices.index()), "{case}");
-                        let found = conv2d_relu_max_pool_backward([x, w, dy], &fused_indices, conv, [true; 3]);
-                        assert!(found.map(|gradient| gradient.unwrap().to_vec()) == expected, "{case}");
-                    });
-                }
-            });
+            assert_same_bits(x, w, padding, 2.into(), algorithm);
+        }
+    }
+
+    #[test]
+    fn windows_may_leave_out_many_rows_and_columns() {
+        // Of 15×15 results of the convolution, 15, 12, 12, 9 and 10 rows and columns are read.
+        let w = &layouts::<f32>([32, 32, 3, 3], 2)[0];
+        for (kernel, stride) in [(3_usize, 3), (4, 4), (6, 6), (2, 7), (3, 7)] {
+            let pool = Pool2dOptions { stride: [stride; 2], ..Pool2dOptions::from(kernel) };
+            // Contiguous and channels-last.
+            for x in &layouts::<f32>([2, 32, 17, 17], 1)[..2] {
+                assert_same_bits(x, w, 0, pool, Algorithm::Winograd);
+            }
         }
     }
 }

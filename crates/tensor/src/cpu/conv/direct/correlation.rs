@@ -73,11 +73,12 @@ impl<T: Float> Correlation<'_, T> {
         // As many rows as keep a block's planes in the L2 cache, but few enough that there is work for all threads.
         let row_bytes = Planes::new(self.axes, self.channels, 1).row_len() * size_of::<T>();
         let few = (height * self.images * self.groups).div_ceil(min_tasks());
-        let mut rows = (BLOCK_BYTES / row_bytes.max(1)).min(few);
+        let mut rows = (BLOCK_BYTES / row_bytes.max(1)).min(few).max(1);
         if let Sink::Maxima { .. } = sink {
             rows = rows.next_multiple_of(2);
         }
-        let rows = rows.clamp(1, height);
+        let rows = rows.min(height);
+        debug_assert!(matches!(sink, Sink::Pixels(..)) || rows.is_multiple_of(2), "a window is in one block");
         let blocks = height.div_ceil(rows);
         let planes = Planes::new(self.axes, self.channels, rows);
         let offsets = planes.offsets();
@@ -214,7 +215,9 @@ impl<T: Float> Ready<'_, '_, T> {
         let (down, step) = (vertical.step as isize * s[2], horizontal.step as isize * s[3]);
         assert!(sums.len() >= (rows.len() - 1) * pitch + width);
         if step == 1 {
-            // SAFETY: the sums were checked above; these are pixels of y.
+            let ends = [first, first + (rows.len() - 1) as isize * down];
+            assert!(ends.iter().all(|&row| row >= 0 && row as usize + width <= y.len()));
+            // SAFETY: the first and the last row are in bounds of both, and so are those between them.
             unsafe { copy_rows([rows.len(), width], (sums.as_ptr(), pitch as isize), (y.ptr(first as usize), down)) };
             return;
         }

@@ -56,7 +56,8 @@ impl Pixels {
     }
 
     /// Reads rows `first..first + rows` of some channels, at most as many as a register has lanes, into
-    /// `strip[row][left + column][channel]`; zeros outside the image and for missing channels.
+    /// `strip[row][left + column][channel]`; zeros outside the image and for missing channels. Columns of the image that do not
+    /// fit into a row of the strip are left out: no tile reads them.
     ///
     /// `lines` is a workspace for 16 rows of `columns` elements.
     #[inline(always)]
@@ -70,6 +71,7 @@ impl Pixels {
     ) {
         let lanes = T::Vector::<R>::LANES;
         let lines = &mut lines[..lanes * columns];
+        let width = self.hw[1].min(columns - left);
         lines.fill(T::ZERO);
         for r in 0..rows {
             let strip = &mut strip[r * columns * lanes..][..columns * lanes];
@@ -80,9 +82,9 @@ impl Pixels {
             }
             for (line, channel) in lines.chunks_exact_mut(columns).zip(channels.clone()) {
                 let from = self.row(image, channel, row as usize);
-                let line = &mut line[left..left + self.hw[1]];
+                let line = &mut line[left..left + width];
                 if self.strides[3] == 1 {
-                    copy_short(line, &buffer[from as usize..from as usize + self.hw[1]]);
+                    copy_short(line, &buffer[from as usize..from as usize + width]);
                 } else {
                     for (j, pixel) in line.iter_mut().enumerate() {
                         *pixel = buffer[(from + j as isize * self.strides[3]) as usize];

@@ -27,7 +27,7 @@ const TASKS: usize = 8;
 /// `dw[o,c] = Σₙ dy[n,o] ⋆ x[n,c]` for x (N,C,H,W) and dy (N,O,oh,ow), into dw (O,C,3,3) in row-major order.
 ///
 /// Strips are summed in chunks that depend on the shape alone, and chunks pairwise. Beyond the rows and columns that are `used`, dy
-/// is 0: tiles there are left out, which does not change the sums.
+/// is 0: tiles there are left out, which for finite x does not change the sums (0·∞ is NaN).
 pub(in super::super) fn weight_gradient<T: Float>(
     [x, dy]: [&TensorOf<T>; 2],
     padding: [usize; 2],
