@@ -21,8 +21,8 @@ const STREAMS: usize = 16;
 const STEPS: usize = 32;
 /// H: numbers in the state.
 const HIDDEN: usize = 96;
-const LR: f64 = 5e-3;
-const MAX_NORM: f64 = 1.0;
+const LR: f64 = 1e-2;
+const MAX_NORM: f64 = 0.5;
 
 struct CharLstm {
     cell: LstmCell<f64>,
@@ -149,7 +149,7 @@ fn reach(net: &CharLstm, vocabulary: &Vocabulary, text: &[i32]) -> String {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let epochs: usize = arguments.next().map_or(Ok(6), |text| text.parse())?;
+    let epochs: usize = arguments.next().map_or(Ok(5), |text| text.parse())?;
     let folder = arguments.next();
 
     let vocabulary = Vocabulary::of(TEXT);
