@@ -282,7 +282,8 @@ fn page() -> String {
     for (section, rows) in TABLE {
         lines.push(format!("## {section}\n\n| here | PyTorch | NumPy |\n|---|---|---|"));
         for (here, torch, numpy) in *rows {
-            let here = here.split_whitespace().collect::<Vec<_>>().join(" ");
+            // A bar ends a cell even in code.
+            let here = here.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|");
             lines.push(format!("| `{here}` | {} | {} |", code(torch), code(numpy)));
         }
         lines.push(String::new());
