@@ -22,9 +22,7 @@ thread_local! {
 /// | batch normalization, `Add` and/or `Relu` | `batch_norm`, in one pass |
 /// | `Relu`, max pooling | `relu_max_pool2d` |
 ///
-/// On the CPU the results and all gradients are bit-for-bit those of the unfused layers, which [`unfused`] runs. One exception: the
-/// fused gradient of a convolution's weight may leave out pixels whose gradient is 0. Its bits are the same for finite x only, since
-/// unfused 0·∞ is NaN.
+/// On the CPU the results and all gradients are bit-for-bit those of the unfused layers, which [`unfused`] runs.
 ///
 /// ```
 /// use chainrule_autograd::Var;

@@ -135,12 +135,11 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
     dx
 }
 
-/// Where dy is not used it is 0.
 fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
     let mut result = TensorOf::uninitialized(Layout::contiguous(conv.w()));
     let dw = result.buffer_mut().0;
     match Algorithm::new::<T>(conv, conv.y()) {
-        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, conv.used(), dw),
+        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, dw),
         Algorithm::Im2col => {
             Im2col::new(x.layout(), conv, dy.layout()).weight_gradient(x.buffer(), dy.buffer(), dw);
         }

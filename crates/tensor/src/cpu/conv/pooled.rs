@@ -61,8 +61,6 @@ pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
     let blocks = Blocks::new::<T>(conv);
-    let rows_and_columns = [2, 3].map(|axis| 2 * indices.index().shape()[axis]);
-    let conv = &if indices.squares() { conv.using(rows_and_columns) } else { *conv };
     // x, dy and the indices of some images.
     let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, indices: &PoolIndices| -> (_, OfParameters<T>) {
         let (dz, conv) = (scatter2d(dy, indices, conv.ohw()), conv.of_images(x.shape()[0]));
