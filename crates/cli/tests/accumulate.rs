@@ -59,6 +59,27 @@ fn four_batches_of_16_are_a_step_of_64() {
     assert_ne!(other, parts, "which is what 19 steps of an epoch would be");
 }
 
+/// 60 batches of 5 images, in steps of two: rows after 20 and 30 steps.
+#[test]
+fn records_have_the_mean_loss_of_steps() {
+    let data = digits(300, 10);
+    let out = data.path().join("out");
+    let flags = ["--epochs", "1", "--batch-size", "5", "--accumulate", "2"];
+    let (mut command, json) = mnist(&data, "records.json", &flags);
+    assert!(run(command.arg("--out").arg(&out)).status.success());
+    let metrics = events(&out.join("metrics.jsonl"));
+    let rows: Vec<(u64, f64)> = metrics
+        .iter()
+        .filter(|row| row["event"] == "step")
+        .map(|row| (row["step"].as_u64().expect("a number"), row["loss"].as_f64().expect("a number")))
+        .collect();
+    let [(20, first), (30, second)] = rows[..] else { panic!("rows {rows:?}") };
+    let mean = (20.0 * first + 10.0 * second) / 30.0;
+    let epoch = events(&json).iter().find_map(|event| event["train_loss"].as_f64()).expect("an epoch");
+    approx::assert_relative_eq!(mean, epoch, max_relative = 1e-12);
+    assert!(second > 0.0 && first > second, "{rows:?}");
+}
+
 #[test]
 fn one_batch_is_a_step_as_without_the_flag() {
     let data = digits(100, 10);

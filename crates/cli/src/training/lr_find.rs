@@ -52,7 +52,7 @@ pub fn run(
             path.display()
         )));
     }
-    let images = train.batch_size() * recipe.accumulation().of_a_step();
+    let images = (train.batch_size() * recipe.accumulation().of_a_step()).min(train.images().len());
     println!("learning-rate range test: up to {STEPS} steps of {images} images\n");
     let (points, end) = test(net, recipe, optimizer, train);
     println!("{:>6} {:>9} {:>11} {:>11}", "step", "lr", "loss", "average");

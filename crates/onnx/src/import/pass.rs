@@ -234,6 +234,11 @@ impl Pass {
         self.float(&[x.shape[0], x.shape[1], 1, 1], &[x], || x.var().adaptive_avg_pool2d([1, 1]))
     }
 
+    /// The maximum of all pixels of an image (N,C,H,W).
+    pub(super) fn global_max(&self, x: &Float) -> Made {
+        self.float(&[x.shape[0], x.shape[1], 1, 1], &[x], || x.var().adaptive_max_pool2d([1, 1]))
+    }
+
     /// Resampling of an image (N,C,H,W) to a size.
     pub(super) fn resample(&self, x: &Float, size: [usize; 2], f: impl FnOnce(&Var) -> Var) -> Made {
         self.float(&[x.shape[0], x.shape[1], size[0], size[1]], &[x], || f(x.var()))

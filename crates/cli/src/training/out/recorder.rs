@@ -109,7 +109,8 @@ impl Recorder {
         let epoch = at.epoch + 1;
         let before = self.last.take().filter(|row| row.epoch == epoch);
         // From the row and not from the sums of then, which a resumed run does not know.
-        let (batch, loss) = before.as_ref().map_or((0, 0.0), |row| (row.batch, row.epoch_loss * row.batch as f64));
+        let steps = before.as_ref().map_or(sums.steps, |row| at.step - row.step);
+        let loss = before.as_ref().map_or(0.0, |row| row.epoch_loss * (sums.steps - steps) as f64);
         let (images, right) =
             before.as_ref().map_or((0, 0.0), |row| (row.images, (row.epoch_accuracy * row.images as f64).round()));
         let row = StepRow {
@@ -117,7 +118,7 @@ impl Recorder {
             epoch,
             batch: at.batch,
             images: sums.labels,
-            loss: (sums.loss - loss) / (at.batch - batch).max(1) as f64,
+            loss: (sums.loss - loss) / steps.max(1) as f64,
             accuracy: (sums.correct as f64 - right) / (sums.labels - images).max(1) as f64,
             epoch_loss: sums.loss(),
             epoch_accuracy: sums.accuracy(),

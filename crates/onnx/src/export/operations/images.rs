@@ -120,7 +120,9 @@ fn avg_pool(step: &Step, x: &[&str], graph: &mut Graph) -> Result<String, String
         return Err("ONNX has averages with a dilation since opset 19\n  rule: the dilation is 1".into());
     }
     let mut attributes = window(step, POOL)?;
-    attributes.push(integer("count_include_pad", step.flag("count_include_pad")?.into()));
+    // Without padding both values mean the same, but runtimes read this one alike where the image cuts the last window.
+    let include = step.flag("count_include_pad")? && step.integers("padding")? != [0, 0];
+    attributes.push(integer("count_include_pad", include.into()));
     Ok(graph.last("AveragePool", x, attributes))
 }
 

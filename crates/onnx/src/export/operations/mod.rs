@@ -165,7 +165,8 @@ fn activation<'a>(function: &str, step: &Step<'a>) -> Option<Emission<'a>> {
         }
         ("celu", "multiply by number") => {
             let (argument, numbers) = parts(0, &[("elu", &["alpha"]), ("divide by number", &["s"])])?;
-            let alpha = last("s").filter(|&alpha| numbers == [1.0, alpha])?;
+            // With another sign it is another function.
+            let alpha = last("s").filter(|&alpha| alpha > 0.0 && numbers == [1.0, alpha])?;
             found(argument, "Celu", vec![number("alpha", alpha)])
         }
         ("hardsigmoid", "divide by number") => {

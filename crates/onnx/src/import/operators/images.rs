@@ -169,7 +169,7 @@ pub(super) fn global_average_pool(_: &Attributes, _: i64) -> Made<Run> {
 pub(super) fn global_max_pool(_: &Attributes, _: i64) -> Made<Run> {
     Ok(single(|pass, x| {
         let x = x.float(0)?;
-        let y = pass.reduce(&image(pass, x)?, &[2, 3], true, |x, axes, keep| x.max_axes(axes, keep))?;
+        let y = pass.global_max(&image(pass, x)?)?;
         as_before(pass, x, &y)
     }))
 }
