@@ -278,13 +278,13 @@ impl Options {
     /// If the net cannot be cut into so many.
     pub fn recomputed(&self, net: Box<dyn Module>) -> Result<Box<dyn Module>, Failure> {
         let Some(segments) = self.recompute.map(usize::from) else { return Ok(net) };
-        let (name, stages) = (self.net.kind.name(), Recompute::stages(&*net));
-        match stages {
+        let (name, parts) = (self.net.kind.name(), Recompute::parts(&*net));
+        match parts {
             0 => {
                 Err(Failure::Usage(format!("--recompute: the {name} net is no sequence of layers, which could be cut")))
             }
-            stages if stages < segments => {
-                Err(Failure::Usage(format!("--recompute {segments}: the {name} net can be cut into {stages} at most")))
+            parts if parts < segments => {
+                Err(Failure::Usage(format!("--recompute {segments}: the {name} net can be cut into {parts} at most")))
             }
             _ => Ok(Box::new(Recompute::in_segments(net, segments))),
         }

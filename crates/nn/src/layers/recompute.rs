@@ -7,11 +7,11 @@ use chainrule_autograd::{VarOf, recompute};
 use chainrule_tensor::{Float, Shape, ShapeError};
 
 use crate::chain::{forward, is_fusing};
-use crate::module::{Module, Visitor};
+use crate::module::{LayerKind, Module, Visitor};
 
 /// A module whose intermediate values are not kept for the backward pass, which computes them again
 /// ([`recompute`](chainrule_autograd::recompute)): less memory, for the time of one more forward pass. Outputs, gradients,
-/// dropout's masks and running statistics have the same bits as without; on a GPU, where a segment begins with a batch
+/// dropout's masks and running statistics have the same bits as without; on a GPU, where the module begins with a batch
 /// normalization, up to rounding.
 ///
 /// Paths are those of the module itself. It is one stage of a net that contains it ([`Module::stages`]). In [`unfused`](crate::unfused), where intermediate values are looked at, all of them
@@ -40,30 +40,32 @@ impl<T: Float> Recompute<T> {
         Self { module: Arc::new(module), segments: Vec::new() }
     }
 
-    /// A net of stages that is cut into `segments` parts of about equally many stages. The inputs of the parts are kept, and all
+    /// A net that is cut into `segments` segments of about equally many parts. The inputs of the segments are kept, and all
     /// values of the last one, which would be needed again at once (`torch.utils.checkpoint.checkpoint_sequential`). A net of n
-    /// equal stages takes the least memory with about √n segments.
+    /// equal parts takes the least memory with about √n segments.
     ///
-    /// A stage that is itself a sequence counts as its stages, such as the blocks in the four layers of a residual net
-    /// ([`Module::stages`]).
+    /// The parts are the net's stages ([`Module::stages`]), and of a stage that is itself a sequence its stages, such as the
+    /// blocks in the four layers of a residual net. Layers that [`chain`](crate::chain) fuses are one part: cut apart, they would
+    /// keep values that the fused op does not have.
     ///
     /// # Panics
-    /// If the net has fewer stages than `segments`, or if that is less than 2.
+    /// If the net has fewer parts than `segments`, or if that is less than 2.
     #[track_caller]
     #[must_use]
     pub fn in_segments(net: impl Module<T> + 'static, segments: usize) -> Self {
-        let stages = stages(&net).len();
+        let parts = parts(&stages(&net));
+        let count = parts.len();
         assert!(
-            segments >= 2 && stages >= segments,
-            "Recompute::in_segments: {segments} segments of a net of {stages} stages\n  rule: at least 2 segments, and a stage for each"
+            segments >= 2 && count >= segments,
+            "Recompute::in_segments: {segments} segments of a net of {count} parts\n  rule: at least 2 segments, and a part for each"
         );
-        let cut = |i: usize| i * stages / segments;
+        let cut = |i: usize| parts.get(i * count / segments).map_or_else(|| parts[count - 1].end, |part| part.start);
         Self { module: Arc::new(net), segments: (0..segments).map(|i| cut(i)..cut(i + 1)).collect() }
     }
 
-    /// The number of stages of a net that can be in different segments.
-    pub fn stages(net: &dyn Module<T>) -> usize {
-        stages(net).len()
+    /// The number of parts of a net that can be in different segments.
+    pub fn parts(net: &dyn Module<T>) -> usize {
+        parts(&stages(net)).len()
     }
 }
 
@@ -74,6 +76,24 @@ fn stages<T: Float>(net: &dyn Module<T>) -> Vec<&dyn Module<T>> {
         inner => inner,
     };
     net.stages().into_iter().flat_map(flat).collect()
+}
+
+/// The ranges of stages that are not cut apart.
+fn parts<T: Float>(stages: &[&dyn Module<T>]) -> Vec<Range<usize>> {
+    use LayerKind::{Add, BatchNorm, Conv2d, MaxPool2d, Relu};
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for i in 0..stages.len() {
+        let fused = i > 0
+            && matches!(
+                (stages[i - 1].kind(), stages[i].kind()),
+                (Conv2d(..) | BatchNorm(_) | Add(_), BatchNorm(_) | Relu | Add(_)) | (Relu, MaxPool2d(_))
+            );
+        match parts.last_mut() {
+            Some(part) if fused => part.end = i + 1,
+            _ => parts.push(i..i + 1),
+        }
+    }
+    parts
 }
 
 impl<T: Float> Module<T> for Recompute<T> {
