@@ -65,7 +65,7 @@ impl<T: Float> Walk<'_, T> {
                 self.found.push((var.clone(), dy.clone()));
             }
             let Some(op) = var.operation() else { continue };
-            // What was recorded again is on the way, whatever is wanted outside.
+            // `wanted` says nothing of operations that were recorded again: all of them are visited.
             let (wanted, outside) = (self.wanted, around.as_ref().map_or(u64::MAX, |around| around.id));
             let need = |parent: &VarOf<T>| parent.requires_grad() && (parent.id() > outside || wanted(parent));
             let needs: SmallVec<[bool; 8]> = (0..op.parents()).map(|i| need(op.parent(i))).collect();
