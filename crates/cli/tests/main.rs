@@ -20,6 +20,7 @@ mod plots;
 mod predict;
 mod programs;
 mod recipes;
+mod recompute;
 mod running;
 mod sweep;
 mod training;
