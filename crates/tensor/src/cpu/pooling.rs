@@ -15,7 +15,7 @@ use crate::parameters::image::is_halving;
 use crate::shape_rules::Window;
 use crate::tensor::TensorOf;
 
-/// How the rows and columns of a window are visited. Adjacent ones are a case of their own, whose loops are 1.2 to 1.5 times as
+/// How the rows and columns of a window are visited. Adjacent ones are a case of their own, whose loops are up to 1.5 times as
 /// fast.
 trait Visit {
     fn places(window: &Window) -> impl Iterator<Item = usize>;
