@@ -149,6 +149,26 @@ impl<T: Float> GradientsOf<T> {
     }
 }
 
+impl<T: Float> FromIterator<(VarOf<T>, TensorOf<T>)> for GradientsOf<T> {
+    /// Gradients that were computed elsewhere, such as sums over several processes.
+    ///
+    /// # Panics
+    /// If a variable has two, or a gradient not the shape of its variable.
+    #[track_caller]
+    fn from_iter<I: IntoIterator<Item = (VarOf<T>, TensorOf<T>)>>(pairs: I) -> Self {
+        let mut entries: Vec<_> = pairs.into_iter().collect();
+        entries.sort_by_key(|(var, _)| var.id());
+        for (var, gradient) in &entries {
+            let (shape, own) = (gradient.shape(), var.shape());
+            assert!(shape == own, "gradients: one of shape {shape} for '{}' of shape {own}", var.name());
+        }
+        for pair in entries.windows(2) {
+            assert!(pair[0].0.id() != pair[1].0.id(), "gradients: two for '{}'", pair[0].0.name());
+        }
+        Self::new(entries)
+    }
+}
+
 impl<T: Float> Index<&VarOf<T>> for GradientsOf<T> {
     type Output = TensorOf<T>;
 

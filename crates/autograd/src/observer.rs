@@ -12,6 +12,13 @@ pub trait Observer<T: Float> {
         let _ = (op, dy, gradients);
     }
 
+    /// Whether [`gradient_final`](Self::gradient_final) is wanted as early as possible: after the last operation that uses the
+    /// parameter, so that what is done with the gradient overlaps with the rest of the walk. That takes one more pass over the
+    /// graph. Otherwise gradients of parameters, which are older than all operations, are final at the end of the walk.
+    fn is_eager(&self) -> bool {
+        false
+    }
+
     /// The gradient of a parameter is complete.
     fn gradient_final(&mut self, parameter: &VarOf<T>, gradient: &VarOf<T>) {
         let _ = (parameter, gradient);

@@ -3,12 +3,14 @@
 //! The walk depends on no particular op. It is the only place where gradients are added, and it checks the results of
 //! rules. docs/backprop.md explains the order of the walk.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use chainrule_tensor::{Float, TensorOf};
 use smallvec::SmallVec;
 
 use crate::graph::{Operation, VarOf};
+use crate::internal::uses::Uses;
 use crate::internal::worklist::Worklist;
 use crate::observer::Observer;
 use crate::recording::is_recording;
@@ -25,7 +27,11 @@ pub(crate) fn walk<T: Float>(
 ) -> Vec<(VarOf<T>, VarOf<T>)> {
     let mut walk = Walk { keep, wanted: &wanted, observer, found: Vec::new() };
     walk.run(root, dy, None);
-    walk.found
+    let mut found = walk.found;
+    if !found.is_sorted_by_key(|(var, _)| Reverse(var.id())) {
+        found.sort_by_key(|(var, _)| Reverse(var.id()));
+    }
+    found
 }
 
 /// The derivative of a variable with respect to itself: ones.
@@ -52,13 +58,15 @@ impl<T: Float> Walk<'_, T> {
     #[track_caller]
     fn run(&mut self, root: &VarOf<T>, dy: VarOf<T>, mut around: Option<Around<'_, T>>) {
         let mut worklist = Worklist::new();
+        // What is recorded again passes its gradients on to this walk, which knows when they are final.
+        let eager = around.is_none() && self.observer.is_eager();
+        let mut uses = eager.then(|| Uses::count(root, self.wanted));
         worklist.arrive(root, dy, add);
         // Ids increase from inputs to outputs: when a variable is the newest on the list, all nodes that use it have been
         // visited, and its gradient is complete.
         while let Some((var, dy)) = worklist.pop_newest() {
             if var.is_parameter() {
-                self.observer.gradient_final(var, &dy);
-                self.found.push((var.clone(), dy));
+                self.gradient_final(var, dy);
                 continue;
             }
             if self.keep.contains(&var.id()) {
@@ -78,18 +86,28 @@ impl<T: Float> Walk<'_, T> {
             };
             if let Some(again) = op.rule().recompute(&op) {
                 self.run_again(&op, &again, dy, &mut arrive);
-                continue;
+            } else {
+                let gradients = op.rule().backward(&op, &dy, &needs);
+                check(&op, &gradients, &needs);
+                self.observer.node_done(&op, &dy, &gradients);
+                drop(dy);
+                for (i, gradient) in gradients.into_iter().enumerate() {
+                    if let (true, Some(gradient)) = (needs[i], gradient) {
+                        arrive(i, gradient);
+                    }
+                }
             }
-            let gradients = op.rule().backward(&op, &dy, &needs);
-            check(&op, &gradients, &needs);
-            self.observer.node_done(&op, &dy, &gradients);
-            drop(dy);
-            for (i, gradient) in gradients.into_iter().enumerate() {
-                if let (true, Some(gradient)) = (needs[i], gradient) {
-                    arrive(i, gradient);
+            for id in uses.iter_mut().flat_map(|uses| uses.done(&op)) {
+                if let Some((parameter, gradient)) = worklist.take(id) {
+                    self.gradient_final(parameter, gradient);
                 }
             }
         }
+    }
+
+    fn gradient_final(&mut self, parameter: &VarOf<T>, gradient: VarOf<T>) {
+        self.observer.gradient_final(parameter, &gradient);
+        self.found.push((parameter.clone(), gradient));
     }
 
     /// Walks through the operations `again`, which were recorded in place of `op`, up to the inputs of `op`. A gradient of an
@@ -114,8 +132,6 @@ impl<T: Float> Walk<'_, T> {
             arrive(i, gradient);
         };
         self.run(again, dy, Some(Around { id: op.output().id(), arrive: &mut arrive }));
-        // Variables that were made anew are newer than those found before.
-        self.found.sort_by_key(|(var, _)| std::cmp::Reverse(var.id()));
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use chainrule_autograd::{
-    Gradients, Observer, Operation, Rule, Var, Var64, VarOf, is_recording, map_records, no_grad, watch_records,
+    Gradients, GradientsOf, Observer, Operation, Rule, Var, Var64, VarOf, is_recording, map_records, no_grad,
+    recompute, watch_records,
 };
 use chainrule_tensor::{Conv2dOptions, Float, Shape, Tensor64, TensorOf, Unary};
 
@@ -107,6 +108,56 @@ fn an_observer_sees_each_node_once_and_each_gradient_when_it_is_final() {
     let mut seen = Seen::default();
     loss.backward_observed(&[], &mut seen);
     assert_eq!(seen.0, ["add", "square", "mul", "b 42", "a 105"]);
+}
+
+#[test]
+fn an_eager_observer_gets_each_gradient_after_the_last_use_of_its_parameter() {
+    #[derive(Default)]
+    struct Seen(Vec<String>);
+    impl Observer<f64> for Seen {
+        fn is_eager(&self) -> bool {
+            true
+        }
+        fn node_done(&mut self, op: &Operation<f64>, _dy: &Var64, _gradients: &[Option<Var64>]) {
+            self.0.push(op.rule().name().into());
+        }
+        fn gradient_final(&mut self, parameter: &Var64, gradient: &Var64) {
+            self.0.push(format!("{} {}", parameter.name(), gradient.item()));
+        }
+    }
+    let [a, b, c] = ["a", "b", "c"].map(|name| Var64::parameter(name, 2.0));
+    let frozen = Var64::parameter("frozen", 3.0);
+    frozen.set_frozen(true);
+    // c is used by the newest operation and by the oldest, b only by the newest but one; a is both factors of a product.
+    let loss = ((&a * &a * &c * &frozen).sin() + &b) * &c;
+    let mut seen = Seen::default();
+    let gradients = loss.backward_observed(&[], &mut seen);
+    let [da, db, dc] = [&a, &b, &c].map(|var| gradients[var].item());
+    let expected =
+        ["mul", "add", &format!("b {db}"), "sin", "mul", "mul", &format!("c {dc}"), "mul", &format!("a {da}")];
+    assert_eq!(seen.0, expected);
+    assert_eq!(loss.backward().iter().map(|(_, x)| x.item()).collect::<Vec<_>>(), [da, db, dc]);
+
+    // A parameter that is used in what is computed again is final after all of that.
+    let (x, captured) = (a.square(), c.clone());
+    let loss = recompute(move |x| (&x[0] * &captured).sin(), &[x]) * &c;
+    let mut seen = Seen::default();
+    let gradients = loss.backward_observed(&[], &mut seen);
+    let [da, dc] = [&a, &c].map(|var| gradients[var].item());
+    assert_eq!(seen.0, ["mul", "sin", "mul", &format!("c {dc}"), "square", &format!("a {da}")]);
+}
+
+#[test]
+fn gradients_computed_elsewhere_are_put_in_order() {
+    let [a, b] = ["a", "b"].map(|name| Var64::parameter(name, [2.0, 3.0]));
+    let gradients: GradientsOf<f64> =
+        [(b.clone(), [1.0, 2.0].into()), (a.clone(), [3.0, 4.0].into())].into_iter().collect();
+    assert_eq!((gradients[&a].to_vec(), gradients[&b].to_vec()), (vec![3.0, 4.0], vec![1.0, 2.0]));
+    assert_eq!(gradients.to_flat().to_vec(), [3.0, 4.0, 1.0, 2.0]);
+    let twice = [(a.clone(), [1.0, 2.0].into()), (a.clone(), [1.0, 2.0].into())];
+    assert!(panic_text(|| drop(twice.into_iter().collect::<GradientsOf<f64>>())).contains("two for 'a'"));
+    let short = [(a, [1.0].into())];
+    assert!(panic_text(|| drop(short.into_iter().collect::<GradientsOf<f64>>())).contains("of shape (1) for 'a'"));
 }
 
 #[test]

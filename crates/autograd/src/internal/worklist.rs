@@ -37,6 +37,13 @@ impl<'a, T: Float> Worklist<'a, T> {
         Some((entry.var, entry.gradient))
     }
 
+    /// Removes the variable with this id and its gradient.
+    pub(crate) fn take(&mut self, id: u64) -> Option<(&'a VarOf<T>, VarOf<T>)> {
+        let place = self.newest.iter().position(|entry| entry.id == id);
+        let entry = place.map(|at| self.newest.remove(at)).or_else(|| self.older.remove(&id))?;
+        Some((entry.var, entry.gradient))
+    }
+
     /// Adds a gradient of `var`, by `add` if the variable is on the list already.
     pub(crate) fn arrive(&mut self, var: &'a VarOf<T>, gradient: VarOf<T>, add: impl FnOnce(&mut VarOf<T>, VarOf<T>)) {
         let id = var.id();
@@ -65,7 +72,7 @@ mod tests {
     use crate::Var64;
 
     #[test]
-    fn many_are_taken_from_the_newest_to_the_oldest_with_their_sums() {
+    fn many_are_taken_by_id_and_from_the_newest_to_the_oldest_with_their_sums() {
         let vars: Vec<Var64> = (0..1000).map(|_| Var64::parameter("x", 0.0)).collect();
         for stride in [1, 7, 333, 999] {
             let mut worklist = Worklist::new();
@@ -74,7 +81,13 @@ mod tests {
                 let var = &vars[i * stride % 1000];
                 worklist.arrive(var, Var64::constant((i / 1000 + 1) as f64), |sum, new| *sum = &*sum + new);
             }
-            for var in vars.iter().rev() {
+            for taken in [1, 500, 998] {
+                let (found, gradient) = worklist.take(vars[taken].id()).expect("all are there");
+                assert_eq!((found.id(), gradient.item()), (vars[taken].id(), 3.0));
+                assert!(worklist.take(vars[taken].id()).is_none());
+            }
+            let rest = vars.iter().enumerate().filter(|(i, _)| ![1, 500, 998].contains(i));
+            for (_, var) in rest.rev() {
                 let (found, gradient) = worklist.pop_newest().expect("all are there");
                 assert_eq!((found.id(), gradient.item()), (var.id(), 3.0));
             }
