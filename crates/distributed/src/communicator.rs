@@ -1,0 +1,64 @@
+//! What training needs of the engine that connects the processes.
+
+use crate::buffer::Buffer;
+use crate::error::DistributedError;
+
+type Result<T, E = DistributedError> = std::result::Result<T, E>;
+
+/// The processes that train together, each of which has a rank from 0.
+///
+/// All processes call the same operations in the same order, with buffers of the same size and element type. An operation
+/// fails if another process does not take part in it within the time limit that the communicator was made with.
+pub trait Communicator {
+    /// The engine and its version, such as `Open MPI 4.1.4`.
+    fn engine(&self) -> String;
+
+    /// The rank of this process.
+    fn rank(&self) -> usize;
+
+    /// The number of processes.
+    fn size(&self) -> usize;
+
+    /// The rank of this process among those on the same machine, and their number.
+    fn local(&self) -> (usize, usize);
+
+    /// Starts the sum of the buffers (n) of all processes: (n), the same bits on each. The order of the additions is the
+    /// engine's.
+    fn all_reduce(&self, x: Buffer) -> Box<dyn Pending>;
+
+    /// Starts to gather the buffers (n) of all processes one after the other, by rank: (size · n).
+    fn all_gather(&self, x: Buffer) -> Box<dyn Pending>;
+
+    /// The bytes of all processes, by rank; their numbers may differ.
+    ///
+    /// # Errors
+    /// If another process does not take part in time, or the engine fails.
+    fn all_gather_bytes(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>>;
+
+    /// The bytes of rank `root`, on all processes.
+    ///
+    /// # Errors
+    /// As [`all_gather_bytes`](Self::all_gather_bytes).
+    fn broadcast(&self, bytes: &[u8], root: usize) -> Result<Vec<u8>>;
+
+    /// Waits until all processes have come here.
+    ///
+    /// # Errors
+    /// As [`all_gather_bytes`](Self::all_gather_bytes).
+    fn barrier(&self) -> Result<()>;
+
+    /// Ends all processes, this one with the exit code, also those that wait for an operation.
+    fn abort(&self, code: i32) -> !;
+}
+
+/// An operation that has been started.
+pub trait Pending {
+    /// Lets the engine work on the operation. Engines without a thread of their own move data only when they are called.
+    fn progress(&mut self);
+
+    /// Waits for the result.
+    ///
+    /// # Errors
+    /// If another process does not take part in time, or the engine fails.
+    fn wait(self: Box<Self>) -> Result<Buffer>;
+}
