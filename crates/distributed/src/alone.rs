@@ -25,11 +25,11 @@ impl Communicator for Alone {
         (0, 1)
     }
 
-    fn all_reduce(&self, x: Buffer) -> Box<dyn Pending> {
+    fn all_reduce(&self, x: Buffer) -> Box<dyn Pending + '_> {
         Box::new(Done(x))
     }
 
-    fn all_gather(&self, x: Buffer) -> Box<dyn Pending> {
+    fn all_gather(&self, x: Buffer) -> Box<dyn Pending + '_> {
         Box::new(Done(x))
     }
 

@@ -24,10 +24,10 @@ pub trait Communicator {
 
     /// Starts the sum of the buffers (n) of all processes: (n), the same bits on each. The order of the additions is the
     /// engine's.
-    fn all_reduce(&self, x: Buffer) -> Box<dyn Pending>;
+    fn all_reduce(&self, x: Buffer) -> Box<dyn Pending + '_>;
 
     /// Starts to gather the buffers (n) of all processes one after the other, by rank: (size · n).
-    fn all_gather(&self, x: Buffer) -> Box<dyn Pending>;
+    fn all_gather(&self, x: Buffer) -> Box<dyn Pending + '_>;
 
     /// The bytes of all processes, by rank; their numbers may differ.
     ///

@@ -21,7 +21,11 @@ pub(crate) enum Combine {
 
 impl Combine {
     /// Starts the sum of a buffer (n).
-    pub(crate) fn start<T: Reducible>(&self, communicator: &dyn Communicator, x: &TensorOf<T>) -> Box<dyn Pending> {
+    pub(crate) fn start<'c, T: Reducible>(
+        &self,
+        communicator: &'c dyn Communicator,
+        x: &TensorOf<T>,
+    ) -> Box<dyn Pending + 'c> {
         match self {
             Self::AllReduce => communicator.all_reduce(T::into_buffer(x)),
             Self::InOrder { .. } => communicator.all_gather(T::into_buffer(x)),
@@ -29,7 +33,7 @@ impl Combine {
     }
 
     /// The sum (n) that was started.
-    pub(crate) fn wait<T: Reducible>(&self, pending: Box<dyn Pending>) -> Result<TensorOf<T>, DistributedError> {
+    pub(crate) fn wait<T: Reducible>(&self, pending: Box<dyn Pending + '_>) -> Result<TensorOf<T>, DistributedError> {
         let found = T::from_buffer(pending.wait()?);
         let Self::InOrder { filled } = self else { return Ok(found) };
         let n = found.numel() / filled.len();
@@ -54,7 +58,7 @@ pub(crate) struct Reducer<'c, T: Reducible> {
     earlier: Vec<GradientsOf<T>>,
     /// The share of the batch that the shard of the walk is.
     share: f64,
-    started: Vec<Box<dyn Pending>>,
+    started: Vec<Box<dyn Pending + 'c>>,
 }
 
 struct Bucket<T: Reducible> {
