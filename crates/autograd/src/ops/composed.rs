@@ -3,7 +3,8 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::forward::tangents;
+use crate::graph::{Operation, Rule, Tangent, TangentSource, VarOf};
 use crate::ops::Text;
 use crate::recording::with_recording;
 
@@ -57,5 +58,19 @@ where
             let mut found = y.gradients(&wanted).into_iter();
             needs.iter().map(|&need| need.then(|| found.next().expect("one for each wanted"))).collect()
         })
+    }
+    /// The tangent of `f`, as `backward` is its gradient: an error in `f` is in both.
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let (stand_ins, y) = with_recording(true, || {
+            // A constant with a name can have a tangent, but what is computed from it is not recorded.
+            let stand_in = |x: &VarOf<T>| if x.requires_grad() { 1.0 * x } else { VarOf::parameter("x", &*x.value()) };
+            let stand_ins: [VarOf<T>; N] = std::array::from_fn(|i| stand_in(op.parent(i)));
+            let y = (self.f)(stand_ins.each_ref());
+            (stand_ins, y)
+        });
+        let seeds: Vec<(&VarOf<T>, &VarOf<T>)> =
+            stand_ins.iter().zip(dx).filter_map(|(x, dx)| Some((x, dx.as_ref()?))).collect();
+        let Tangent { value, source } = tangents(&[&y], &seeds).remove(0);
+        Some(Tangent { value, source: source.max(TangentSource::Backward) })
     }
 }
