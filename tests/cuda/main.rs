@@ -8,6 +8,8 @@ mod clipping;
 mod errors;
 mod layouts;
 mod memory;
+#[path = "../../crates/autograd/tests/op_table/mirror.rs"]
+mod mirror;
 mod nets;
 mod normalization;
 mod products;

@@ -36,6 +36,7 @@ mod parameter;
 mod paths;
 mod recompute;
 mod recording;
+mod replica_group;
 mod scope;
 mod tangent;
 mod var;
@@ -52,6 +53,7 @@ pub use observer::Observer;
 pub use ops::{BatchStatistics, CrossEntropy, NllLoss, Reduction};
 pub use recompute::{computed_once, recompute};
 pub use recording::{is_recording, no_grad};
+pub use replica_group::ReplicaGroup;
 pub use scope::{Scope, scope, scope_with};
 
 /// The gradients of an `f32` graph.

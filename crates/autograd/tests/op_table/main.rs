@@ -4,6 +4,7 @@
 
 mod controls;
 mod formulas;
+mod mirror;
 mod reference;
 mod row;
 #[expect(unused_braces, reason = "rustfmt puts braces around the long closures of the rows")]

@@ -4,9 +4,10 @@
 use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary, ranges};
 
 use crate::attribute::Attribute;
-use crate::graph::{Operation, Rule, VarOf};
+use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::epilogue::gated;
 use crate::ops::normalization::batch_norm_gradients::recorded;
+use crate::ops::normalization::synchronized::Processes;
 use crate::ops::reduction::channel_sum::channels;
 
 /// The statistics of one batch, from which a layer updates its running statistics.
@@ -59,7 +60,7 @@ impl<T: Float> VarOf<T> {
         let rule = BatchNorm {
             mean: mean.clone(),
             istd,
-            given: None,
+            of: Of::Batch,
             eps,
             relu: epilogue.relu,
             residual: epilogue.residual.is_some(),
@@ -112,7 +113,7 @@ impl<T: Float> VarOf<T> {
         let rule = BatchNorm {
             mean: mean.clone(),
             istd,
-            given: Some(variance.clone()),
+            of: Of::Given(variance.clone()),
             eps,
             relu: epilogue.relu,
             residual: epilogue.residual.is_some(),
@@ -121,16 +122,31 @@ impl<T: Float> VarOf<T> {
     }
 }
 
-/// The rule, with the statistics of the batch or given ones.
-struct BatchNorm<T: Float> {
-    mean: TensorOf<T>,
+/// The rule.
+pub(super) struct BatchNorm<T: Float> {
+    pub(super) mean: TensorOf<T>,
     /// `1/√(var + ε)`.
-    istd: TensorOf<T>,
-    /// The variance, if the statistics are given.
-    given: Option<TensorOf<T>>,
-    eps: f64,
-    relu: bool,
-    residual: bool,
+    pub(super) istd: TensorOf<T>,
+    pub(super) of: Of<T>,
+    pub(super) eps: f64,
+    pub(super) relu: bool,
+    pub(super) residual: bool,
+}
+
+/// What mean and variance are those of.
+pub(super) enum Of<T: Float> {
+    /// The batch.
+    Batch,
+    /// The batches of all processes.
+    Processes(Processes<T>),
+    /// They are given; this is the variance.
+    Given(TensorOf<T>),
+}
+
+impl<T: Float> BatchNorm<T> {
+    fn is_given(&self) -> bool {
+        matches!(self.of, Of::Given(_))
+    }
 }
 
 /// The formula of an output, with the definition of x̂ for given statistics or for those of x.
@@ -169,10 +185,14 @@ macro_rules! derivative {
 
 impl<T: Float> Rule<T> for BatchNorm<T> {
     fn name(&self) -> &'static str {
-        if self.given.is_some() { "batch_norm at inference" } else { "batch_norm" }
+        match self.of {
+            Of::Batch => "batch_norm",
+            Of::Processes(_) => "batch_norm_synchronized",
+            Of::Given(_) => "batch_norm at inference",
+        }
     }
     fn formula(&self) -> &'static str {
-        let given = self.given.is_some();
+        let given = self.is_given();
         match (self.relu, self.residual) {
             (false, false) => formula!("γ·x̂ + β", given),
             (false, true) => formula!("γ·x̂ + β + r", given),
@@ -181,7 +201,7 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
         }
     }
     fn derivative(&self) -> &'static str {
-        let given = self.given.is_some();
+        let given = self.is_given();
         match (self.relu, self.residual) {
             (false, false) => derivative!("dy", "", given),
             (false, true) => derivative!("dy", ", dr = dy", given),
@@ -190,10 +210,15 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
         }
     }
     fn attributes(&self) -> Vec<Attribute> {
-        let given = self.given.as_ref().map(|variance| {
-            [Attribute::new("mean", self.mean.to_f64()), Attribute::new("variance", variance.to_f64()).symbol("var")]
-        });
-        given.into_iter().flatten().chain([Attribute::new("eps", self.eps).symbol("ε")]).collect()
+        let of = match &self.of {
+            Of::Batch => Vec::new(),
+            Of::Processes(all) => vec![Attribute::new("processes", all.size())],
+            Of::Given(variance) => vec![
+                Attribute::new("mean", self.mean.to_f64()),
+                Attribute::new("variance", variance.to_f64()).symbol("var"),
+            ],
+        };
+        of.into_iter().chain([Attribute::new("eps", self.eps).symbol("ε")]).collect()
     }
     fn saved(&self) -> &'static str {
         if self.relu { "x, mean, 1/√(var + ε), γ, y" } else { "x, mean, 1/√(var + ε), γ" }
@@ -202,28 +227,32 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
         let (x, gamma) = (op.parent(0), op.parent(1));
         let y = self.relu.then(|| op.output().value());
         let need_r = needs.get(3) == Some(&true);
-        let [dx, dgamma, dbeta, dr] = if self.given.is_some() {
+        let [dx, dgamma, dbeta, dr] = if self.is_given() {
             let g = gated(dy, y.as_deref());
             let of_channel = |row: &TensorOf<T>| VarOf::constant(row.reshape(channels(x.shape())));
             let dx = || &g * (gamma.reshape(channels(x.shape())) * of_channel(&self.istd));
             let dgamma = || (&g * (x - of_channel(&self.mean)) * of_channel(&self.istd)).channel_sum();
             [needs[0].then(dx), needs[1].then(dgamma), needs[2].then(|| g.channel_sum()), need_r.then(|| g.clone())]
         } else {
-            recorded(
-                x.value().batch_norm_backward(
-                    &dy.value(),
-                    &self.mean,
-                    &self.istd,
-                    &gamma.value(),
-                    y.as_deref(),
-                    need_r,
-                ),
-                [dy, x, gamma],
-                y.as_deref(),
-                self.eps,
-            )
+            let all = if let Of::Processes(all) = &self.of { Some(all) } else { None };
+            let (values, y) = ([dy, x, gamma].map(VarOf::value), y.as_deref());
+            let [dy_value, x_value, gamma_value] = values.each_ref().map(|value| &**value);
+            let (mean, istd) = (&self.mean, &self.istd);
+            let gradients = match all {
+                Some(all) => all.gradients([dy_value, x_value], [mean, istd, gamma_value], y, [needs[0], need_r]),
+                None => x_value.batch_norm_backward(dy_value, mean, istd, gamma_value, y, need_r),
+            };
+            let [dx, dgamma, dbeta, dr] = recorded(gradients, [dy, x, gamma], y, self.eps, all);
+            [dx.filter(|_| all.is_none() || needs[0]), dgamma, dbeta, dr]
         };
         [dx, dgamma, dbeta].into_iter().chain(self.residual.then_some(dr)).collect()
+    }
+    /// Over several processes, where `⟨u, J·v⟩ = ⟨Jᵀ·u, v⟩` is not true of one alone; otherwise it is derived from `backward`.
+    fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
+        let Of::Processes(all) = &self.of else { return None };
+        let tangent = all.tangent([op.parent(0), op.parent(1)], dx, self.eps);
+        let y = self.relu.then(|| op.output().value());
+        Some(Tangent { value: gated(&tangent.value, y.as_deref()), ..tangent })
     }
 }
 

@@ -8,31 +8,38 @@ use crate::ops::Text;
 use crate::ops::composed::record_composed;
 use crate::ops::epilogue::{Gate, gated};
 use crate::ops::linear_map::linear;
+use crate::ops::normalization::synchronized::Processes;
 use crate::ops::reduction::channel_sum::{ChannelSum, channels, over};
 
-/// Records what the kernel computed, dx, dγ, dβ and dr, as functions of dy, x and γ; y is the output of an op with relu.
+/// Records what the kernel computed, dx, dγ, dβ and dr, as functions of dy, x and γ; y is the output of an op with relu. The
+/// statistics are those of x or of all processes.
 pub(super) fn recorded<T: Float>(
     (dx, dgamma, dbeta, dr): (TensorOf<T>, TensorOf<T>, TensorOf<T>, Option<TensorOf<T>>),
     [dy, x, gamma]: [&VarOf<T>; 3],
     y: Option<&TensorOf<T>>,
     eps: f64,
+    all: Option<&Processes<T>>,
 ) -> [Option<VarOf<T>>; 4] {
-    let eps_attribute = move || vec![Attribute::new("eps", eps).symbol("ε")];
+    let processes = all.map(Processes::size);
+    let attributes = move || {
+        let eps = Attribute::new("eps", eps).symbol("ε");
+        std::iter::once(eps).chain(processes.map(|size| Attribute::new("processes", size))).collect()
+    };
     let relu = usize::from(y.is_some());
     let gate = |y: Option<&TensorOf<T>>| {
         let y = y.cloned();
         move |dy: &VarOf<T>| gated(dy, y.as_ref())
     };
-    let g = gate(y);
-    let dx = record_composed(dx, [dy, x, gamma], &INPUT_GRADIENT[relu], eps_attribute, move |[dy, x, gamma]| {
-        let (g, axes) = (g(dy), over(x.shape()));
-        let (xhat, istd) = normalized(x, eps);
-        let centered = &g - g.mean_axes(&axes, true) - &xhat * (&g * &xhat).mean_axes(&axes, true);
+    let (g, over) = (gate(y), all.cloned());
+    let dx = record_composed(dx, [dy, x, gamma], &INPUT_GRADIENT[relu], attributes, move |[dy, x, gamma]| {
+        let (g, mean) = (g(dy), |x: &VarOf<T>| mean(x, over.as_ref()));
+        let (xhat, istd) = normalized(x, eps, over.as_ref());
+        let centered = &g - mean(&g) - &xhat * mean(&(&g * &xhat));
         gamma.reshape(channels(x.shape())) * istd * centered
     });
-    let g = gate(y);
-    let dgamma = record_composed(dgamma, [dy, x], &SCALE_GRADIENT[relu], eps_attribute, move |[dy, x]| {
-        (g(dy) * normalized(x, eps).0).channel_sum()
+    let (g, over) = (gate(y), all.cloned());
+    let dgamma = record_composed(dgamma, [dy, x], &SCALE_GRADIENT[relu], attributes, move |[dy, x]| {
+        (g(dy) * normalized(x, eps, over.as_ref()).0).channel_sum()
     });
     let g = gate(y);
     let dbeta = match y {
@@ -43,11 +50,21 @@ pub(super) fn recorded<T: Float>(
     [Some(dx), Some(dgamma), Some(dbeta), dr]
 }
 
+/// The mean of each channel of x, or over all processes: (1,C,1,…).
+fn mean<T: Float>(x: &VarOf<T>, all: Option<&Processes<T>>) -> VarOf<T> {
+    all.map_or_else(|| x.mean_axes(&over(x.shape()), true), |all| all.mean(x))
+}
+
 /// x̂ and 1/√(var + ε), composed of other ops.
-fn normalized<T: Float>(x: &VarOf<T>, eps: f64) -> (VarOf<T>, VarOf<T>) {
-    let axes = over(x.shape());
-    let istd = (x.var_axes(&axes, 0, true) + eps).sqrt().reciprocal();
-    ((x - x.mean_axes(&axes, true)) * &istd, istd)
+pub(super) fn normalized<T: Float>(x: &VarOf<T>, eps: f64, all: Option<&Processes<T>>) -> (VarOf<T>, VarOf<T>) {
+    let istd = |variance: VarOf<T>| (variance + eps).sqrt().reciprocal();
+    let Some(all) = all else {
+        let istd = istd(x.var_axes(&over(x.shape()), 0, true));
+        return ((x - mean(x, None)) * &istd, istd);
+    };
+    let centered = x - all.mean(x);
+    let istd = istd(all.mean(&centered.square()));
+    (centered * &istd, istd)
 }
 
 /// dx as a function of (dy, x, γ), without and with relu.

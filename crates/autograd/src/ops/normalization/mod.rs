@@ -4,3 +4,4 @@ pub(super) mod batch_norm;
 mod batch_norm_gradients;
 mod dropout;
 mod group_norm;
+mod synchronized;

@@ -1,5 +1,6 @@
 //! Sums, products, norms, extremes and running sums along axes.
 
+mod all_reduce;
 pub(super) mod channel_sum;
 mod cumsum;
 mod logsumexp;

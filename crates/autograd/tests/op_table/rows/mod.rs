@@ -11,6 +11,7 @@ use numbers::{indexing, reductions, views};
 use products::products;
 use rearranging::rearranging;
 use statistics::statistics;
+use synchronized::synchronized;
 
 /// `row!(name, [shapes], range, |x| the op, |x| the reference)`; the op is compiled for both types.
 macro_rules! row {
@@ -33,6 +34,7 @@ mod numbers;
 mod products;
 mod rearranging;
 mod statistics;
+mod synchronized;
 
 pub use large::large;
 pub use numbers::{arithmetic, functions};
@@ -58,7 +60,7 @@ fn sigmoid(x: f64) -> f64 {
 pub fn all() -> Vec<Row> {
     let numbers = [arithmetic(), functions(), reductions(), views(), indexing()];
     let arrays = [rearranging(), statistics(), products()];
-    let layers = [images(), normalizations(), losses(), composed()];
+    let layers = [images(), normalizations(), synchronized(), losses(), composed()];
     numbers.into_iter().chain(arrays).chain(layers).flatten().collect()
 }
 
