@@ -78,7 +78,7 @@ fn fused<T: Float, M: Module<T>>(modules: &[M], x: &VarOf<T>) -> (VarOf<T>, usiz
         (LayerKind::Conv2d(w, b, options), LayerKind::Relu, LayerKind::MaxPool2d(pool)) => {
             (x.conv2d_relu_max_pool2d(w, b, options, pool), 3)
         }
-        (LayerKind::Conv2d(w, b, options), LayerKind::BatchNorm(bn), _) if bn.is_training() => {
+        (LayerKind::Conv2d(w, b, options), LayerKind::BatchNorm(bn), _) if bn.uses_channel_stats() => {
             (x.conv2d_with(w, b, options, Epilogue::CHANNEL_STATS), 1)
         }
         (LayerKind::Conv2d(w, b, options), next, after) => {

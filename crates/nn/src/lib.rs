@@ -29,6 +29,7 @@ mod schedule;
 mod snapshot;
 mod state;
 mod summary;
+mod synchronization;
 mod weights;
 
 pub use chain::{chain, unfused};
@@ -48,6 +49,7 @@ pub use schedule::Schedule;
 pub use snapshot::Snapshot;
 pub use state::{BufferOf, Counter, Mode};
 pub use summary::{Summary, SummaryRow};
+pub use synchronization::{Synchronization, synchronize_batch_norm};
 pub use weights::{
     Dtype, LoadOptions, LoadReport, StoredTensor, StoredTensors, load_weights, read_safetensors, save_weights,
     state_dict, write_safetensors,

@@ -8,6 +8,7 @@ use chainrule_tensor::{Conv2dOptions, Device, Epilogue, Float, Pool2dOptions, Sh
 use crate::parameter_table::{self, Note, Row};
 use crate::path_patterns;
 use crate::state::{BufferOf, Counter, Mode};
+use crate::synchronization::Synchronization;
 
 /// A layer or a model: a forward pass, parameters and state.
 ///
@@ -168,7 +169,7 @@ pub trait Module<T: Float = f32>: Send + Sync {
                 Item::Parameter(var) if !var.requires_grad() => (var.shape(), Note::Frozen),
                 Item::Parameter(var) => (var.shape(), Note::None),
                 Item::Buffer(buffer) => (buffer.get().shape(), Note::Buffer),
-                Item::Counter(_) | Item::Mode(_) => return,
+                Item::Counter(_) | Item::Mode(_) | Item::Synchronization(_) => return,
             };
             rows.push(Row { path: path.into(), shape, note });
         }));
@@ -196,7 +197,8 @@ pub enum LayerKind<'a, T: Float> {
 /// A batch normalization, which can be followed by an epilogue.
 #[doc(hidden)]
 pub trait BatchNormalization<T: Float> {
-    fn is_training(&self) -> bool;
+    /// Whether the sums over each channel that a convolution attaches to its result are used.
+    fn uses_channel_stats(&self) -> bool;
     fn forward_with(&self, x: &VarOf<T>, epilogue: Epilogue<'_, VarOf<T>>) -> VarOf<T>;
 }
 
@@ -211,6 +213,8 @@ pub enum Item<'a, T: Float> {
     Counter(&'a Counter),
     /// Training or inference mode of a layer.
     Mode(&'a Mode),
+    /// The processes whose batches a layer normalizes together in training.
+    Synchronization(&'a Synchronization<T>),
 }
 
 /// Visits all items of a module and of the modules in it, with their paths.

@@ -5,6 +5,7 @@ use chainrule_tensor::{Epilogue, Float, Shape, ShapeError, TensorOf, ranges};
 
 use crate::module::{BatchNormalization, Item, LayerKind, Module, Visitor};
 use crate::state::{BufferOf, Counter, Mode};
+use crate::synchronization::Synchronization;
 
 /// The implementation of both batch normalization layers.
 struct BatchNorm<T: Float> {
@@ -17,6 +18,7 @@ struct BatchNorm<T: Float> {
     momentum: f64,
     eps: f64,
     mode: Mode,
+    synchronization: Synchronization<T>,
 }
 
 /// What distinguishes the two: name, ranks of the input, and the input's axes as text.
@@ -38,6 +40,7 @@ impl<T: Float> BatchNorm<T> {
             momentum: 0.1,
             eps: 1e-5,
             mode: Mode::default(),
+            synchronization: Synchronization::default(),
         }
     }
 
@@ -62,9 +65,11 @@ impl<T: Float> BatchNorm<T> {
         visitor.item("running_var", Item::Buffer(&self.running_var));
         visitor.item("num_batches_tracked", Item::Counter(&self.num_batches_tracked));
         visitor.item("training", Item::Mode(&self.mode));
+        visitor.item("synchronization", Item::Synchronization(&self.synchronization));
     }
 
-    /// Checks the rank of x, its number of channels and, in training, the number of elements of each.
+    /// Checks the rank of x, its number of channels and, in training, the number of elements of each, unless other processes
+    /// have more.
     fn check(&self, x: Shape) -> Result<Shape, ShapeError> {
         let About { name, ranks, form } = self.about;
         let channels = self.weight.shape()[0];
@@ -73,19 +78,24 @@ impl<T: Float> BatchNorm<T> {
                 "{name}: the shape of the input does not match\n  input = {x}\n  rule: input {form} with C == {channels}"
             )));
         }
-        // With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
-        if self.mode.is_training() && x.numel() <= channels {
-            return Err(ShapeError::new(format!(
-                "{name}: training needs more than one element of each channel\n  input = {x}\n  rule: a larger batch, or eval() first"
-            )));
+        if self.mode.is_training() && x.numel() <= channels && self.synchronization.get().is_none() {
+            return Err(self.too_few(x));
         }
         Ok(x)
+    }
+
+    /// With a single element per channel the variance is 0 and the output β for any input, so nothing could be learned.
+    fn too_few(&self, x: Shape) -> ShapeError {
+        ShapeError::new(format!(
+            "{}: training needs more than one element of each channel\n  input = {x}\n  rule: a larger batch, or eval() first",
+            self.about.name
+        ))
     }
 }
 
 impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
-    fn is_training(&self) -> bool {
-        self.mode.is_training()
+    fn uses_channel_stats(&self) -> bool {
+        self.mode.is_training() && self.synchronization.get().is_none()
     }
 
     /// The forward pass with an epilogue. Training uses the statistics of the batch, and updates the running ones.
@@ -98,7 +108,11 @@ impl<T: Float> BatchNormalization<T> for BatchNorm<T> {
             let (mean, variance) = computed_once(|| (self.running_mean.get(), self.running_var.get()));
             return x.batch_norm_inference_with([weight, bias], [&mean, &variance], *eps, epilogue);
         }
-        let (y, batch) = x.batch_norm_with(weight, bias, *eps, epilogue);
+        let (y, batch) = match self.synchronization.get() {
+            None => x.batch_norm_with(weight, bias, *eps, epilogue),
+            Some(group) => x.batch_norm_synchronized(weight, bias, *eps, epilogue, &group),
+        };
+        assert!(batch.count > 1, "{}", self.too_few(x.shape()));
         computed_once(|| self.track(&batch));
         y
     }
@@ -190,6 +204,7 @@ macro_rules! batch_norm {
 
 batch_norm!(
     /// Normalizes each channel of x (N,C) or (N,C,L) by mean and variance of the batch, at inference by running statistics.
+    /// [`synchronize_batch_norm`](crate::synchronize_batch_norm) is for training on several processes.
     BatchNorm1d,
     &[2, 3],
     "(N,C) or (N,C,L)"
@@ -197,6 +212,7 @@ batch_norm!(
 
 batch_norm!(
     /// Normalizes each channel of x (N,C,H,W) by mean and variance of the batch, at inference by running statistics.
+    /// [`synchronize_batch_norm`](crate::synchronize_batch_norm) is for training on several processes.
     BatchNorm2d,
     &[4],
     "(N,C,H,W)"

@@ -60,7 +60,7 @@ pub fn state_dict<T: Float>(net: &dyn Module<T>) -> StoredTensors<'static> {
             Item::Parameter(var) => StoredTensor::from(&*var.value()),
             Item::Buffer(buffer) => StoredTensor::from(&buffer.get()),
             Item::Counter(counter) => StoredTensor::count_of(counter.get()),
-            Item::Mode(_) => return,
+            Item::Mode(_) | Item::Synchronization(_) => return,
         };
         tensors.insert(path.into(), stored);
     }));

@@ -49,7 +49,7 @@ fn places<T: Float>(net: &dyn Module<T>) -> Vec<Place<T>> {
                 ((1, address(std::ptr::from_ref(buffer).cast())), Kind::Buffer(buffer.get().shape()))
             }
             Item::Counter(counter) => ((2, address(std::ptr::from_ref(counter).cast())), Kind::Counter),
-            Item::Mode(_) => return,
+            Item::Mode(_) | Item::Synchronization(_) => return,
         };
         let i = *known.entry(identity).or_insert(places.len());
         match places.get_mut(i) {
