@@ -2,8 +2,9 @@
 //! the table below, whose expressions are compiled: what is renamed or removed does not compile.
 
 use std::fs;
+use std::sync::Arc;
 
-use chainrule::autograd::non_finite;
+use chainrule::autograd::{ReplicaGroup, non_finite};
 use chainrule::nn;
 use chainrule::prelude::*;
 use chainrule::tensor::PadMode;
@@ -233,6 +234,7 @@ names! {
         gradcheck(|x| x[0].square(), &[x.value().clone()]) => "autograd.gradcheck", "";
         gradgradcheck(|x| x[0].square(), &[x.value().clone()]) => "autograd.gradgradcheck", "";
         recompute(|x| x[0].exp().sin(), &[x.clone()]) => "utils.checkpoint.checkpoint", "";
+        x.all_reduce(&group()) => "distributed.nn.functional.all_reduce", "";
         non_finite::trace(|| x.log().sum()) => "autograd.detect_anomaly", "";
     }
     "Layers, optimizers and schedules of `chainrule::nn` whose names differ" {
@@ -240,6 +242,7 @@ names! {
         nn::RnnCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.RNNCell", "";
         nn::LstmCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.LSTMCell", "";
         nn::GruCell::<f64>::new(3, 4, &mut Rng::seed(0)) => "nn.GRUCell", "";
+        nn::synchronize_batch_norm(&nn::Sequential::<f64>::new(), &group()) => "nn.SyncBatchNorm.convert_sync_batchnorm", "";
         nn::Recompute::in_segments(nn::Sequential::<f64>::new(), 2) => "utils.checkpoint.checkpoint_sequential", "";
         nn::RmsProp::new(vec![x.clone()], 1e-2) => "optim.RMSprop", "";
         nn::Schedule::exponential(0.1, 0.9) => "lr_scheduler.ExponentialLR", "";
@@ -250,6 +253,11 @@ names! {
         nn::Schedule::sequential(Vec::new(), Vec::new()) => "lr_scheduler.SequentialLR", "";
         nn::ReduceLrOnPlateau::new(0.1) => "lr_scheduler.ReduceLROnPlateau", "";
     }
+}
+
+/// The processes that train together.
+fn group() -> Arc<dyn ReplicaGroup<f64>> {
+    unreachable!("compiled, not run")
 }
 
 /// The learning rate of a step.
