@@ -1,5 +1,7 @@
 //! The flags for device, threads and precision.
 
+use std::num::NonZero;
+
 use chainrule::prelude::Device;
 use chainrule::tensor::cuda::{self, Precision};
 use clap::{Args, ValueEnum};
@@ -34,12 +36,23 @@ pub enum PrecisionKind {
 impl ComputeOptions {
     /// Sets the threads and the precision, and chooses the device.
     pub fn prepare(&self) -> Result<Device, Failure> {
-        if let Some(threads) = self.threads {
-            chainrule::tensor::set_threads(threads as usize)?;
+        self.prepare_for((0, 1))
+    }
+
+    /// As [`prepare`](Self::prepare), for one of several processes of this machine, by its rank among them and their number:
+    /// they share the cores and have a GPU each, where the flags do not say otherwise.
+    pub fn prepare_for(&self, (rank, processes): (usize, usize)) -> Result<Device, Failure> {
+        let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        let shared = (processes > 1).then(|| (cores() / processes).max(1));
+        if let Some(threads) = self.threads.map(|threads| threads as usize).or(shared) {
+            chainrule::tensor::set_threads(threads)?;
         }
         let device = if self.device == "auto" {
             // No message if there is no GPU: most machines have none, and `doctor` explains why.
-            Device::auto().0
+            match Device::auto().0 {
+                Device::Cuda(_) if processes > 1 => Device::Cuda(rank).ready()?,
+                device => device,
+            }
         } else {
             let device: Device = self.device.parse().map_err(|error| Failure::Usage(format!("--device: {error}")))?;
             device.ready()?
@@ -57,6 +70,11 @@ impl ComputeOptions {
         }
         cuda::set_precision(precision);
         Ok(device)
+    }
+
+    /// Whether the device is a GPU, as far as the flags say.
+    pub fn wants_gpu(&self) -> bool {
+        if self.device == "auto" { Device::auto().0 != Device::Cpu } else { self.device.starts_with("cuda") }
     }
 
     /// What determines the bits of results besides the program and its settings: device, precision, vector instructions.

@@ -16,6 +16,23 @@ pub enum Failure {
     Interrupted(String),
 }
 
+impl Failure {
+    /// Prints the message, with whose it is before it, and returns the exit code.
+    pub fn report(&self, whose: &str) -> u8 {
+        match self {
+            Self::Usage(text) => eprintln!("error: {whose}{text}\n\nFor more information, try '--help'."),
+            Self::Run(text) | Self::Input(text) => eprintln!("error: {whose}{text}"),
+            Self::Found => {}
+            Self::Interrupted(text) => eprintln!("{whose}{text}"),
+        }
+        match self {
+            Self::Usage(_) | Self::Input(_) => 2,
+            Self::Run(_) | Self::Found => 1,
+            Self::Interrupted(_) => INTERRUPTED,
+        }
+    }
+}
+
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Run(error.to_string())
@@ -55,22 +72,6 @@ pub fn exit_code_of(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     handle_expected_panics();
     match body() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Usage(text)) => {
-            eprintln!("error: {text}\n\nFor more information, try '--help'.");
-            ExitCode::from(2)
-        }
-        Err(Failure::Run(text)) => {
-            eprintln!("error: {text}");
-            ExitCode::FAILURE
-        }
-        Err(Failure::Found) => ExitCode::FAILURE,
-        Err(Failure::Input(text)) => {
-            eprintln!("error: {text}");
-            ExitCode::from(2)
-        }
-        Err(Failure::Interrupted(text)) => {
-            eprintln!("{text}");
-            ExitCode::from(INTERRUPTED)
-        }
+        Err(failure) => ExitCode::from(failure.report("")),
     }
 }

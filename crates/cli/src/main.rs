@@ -111,12 +111,7 @@ fn main() -> ExitCode {
     let recipe = presets::flags(&arguments);
     let matches = cli().get_matches_from(presets::expanded(arguments));
     let Cli { command } = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let train = |program, options: &Options| {
-        if !recipe.is_empty() {
-            println!("recipe: {}", recipe.join(" "));
-        }
-        train::train(program, options, Settings::of(&cli(), &matches))
-    };
+    let train = |program, options: &Options| train::train(program, options, &recipe, Settings::of(&cli(), &matches));
     failure::exit_code_of(|| match command {
         Command::Mnist(options) => train(Program::Mnist, &options),
         Command::FashionMnist(options) => train(Program::FashionMnist, &options),

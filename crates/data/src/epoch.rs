@@ -113,6 +113,17 @@ impl Iterator for Epoch {
         })
     }
 
+    /// Batches that are prepared on demand are not prepared if they are skipped.
+    fn nth(&mut self, n: usize) -> Option<Batch> {
+        let skipped = n.min(self.remaining.len());
+        if self.workers.is_empty() {
+            self.remaining.start += skipped;
+        } else {
+            self.by_ref().take(skipped).for_each(drop);
+        }
+        self.next()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.remaining.size_hint()
     }

@@ -58,6 +58,8 @@ pub struct Loader {
     seed: u64,
     shuffle: bool,
     drop_last: bool,
+    /// The part of each batch that is prepared, and the number of parts.
+    part: (usize, usize),
     workers: usize,
     transforms: Arc<[Arc<dyn Transform>]>,
     normalize: Normalize,
@@ -100,6 +102,7 @@ impl Loader {
             seed: 0,
             shuffle: false,
             drop_last: false,
+            part: (0, 1),
             workers: 0,
             transforms: Arc::new([]),
             normalize: Normalize::to_symmetric(),
@@ -131,6 +134,19 @@ impl Loader {
             self.images.len()
         );
         Self { drop_last, ..self }
+    }
+
+    /// Only a part of each batch, for one of several processes: of its n images in their order, those from `part·n/of` on,
+    /// before `(part + 1)·n/of`. The parts together are the batches that the loader has without this, also their random
+    /// numbers. A part of a batch with fewer than `of` images may be empty.
+    ///
+    /// # Panics
+    /// If there is no such part.
+    #[must_use]
+    #[track_caller]
+    pub fn part(self, part: usize, of: usize) -> Self {
+        assert!(part < of, "Loader: part {part} of {of}; the parts are numbered from 0");
+        Self { part: (part, of), ..self }
     }
 
     /// Prefetches batches in `workers` threads; 0 prepares each on demand. The batches are the same.

@@ -77,6 +77,40 @@ proptest! {
     }
 }
 
+/// Batches of 7, the last of 3: parts of some are empty.
+#[test]
+fn the_parts_of_batches_are_the_batches() {
+    let images = numbered(24);
+    for loader in [augmented(&images, 7, 5), augmented(&images, 7, 5).mixup(0.4)] {
+        for of in [1, 2, 4] {
+            let mut parts: Vec<_> =
+                (0..of).map(|part| loader.clone().part(part, of).prefetch(part % 2).epoch(3)).collect();
+            for whole in loader.epoch(3) {
+                let of_batch: Vec<Batch> = parts.iter_mut().map(|part| part.next().expect("as many")).collect();
+                assert!(of_batch.iter().all(|part| part.index == whole.index));
+                let images = of_batch.iter().flat_map(|part| part.images.to_vec());
+                assert!(images.eq(whole.images.to_vec()));
+                assert!(of_batch.iter().flat_map(|part| part.labels.to_vec()).eq(whole.labels.to_vec()));
+                let targets = of_batch.iter().flat_map(|part| part.targets.iter().flat_map(TensorOf::to_vec));
+                assert!(targets.eq(whole.targets.iter().flat_map(TensorOf::to_vec)));
+                let sizes: Vec<usize> = of_batch.iter().map(|part| part.images.shape()[0]).collect();
+                assert!(sizes.iter().max() <= sizes.iter().min().map(|min| min + 1).as_ref(), "{sizes:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn skipped_batches_leave_the_others_as_they_are() {
+    let loader = augmented(&numbered(24), 7, 5);
+    let all = bits(loader.epoch(1));
+    for workers in [0, 2] {
+        let every_second = bits(loader.clone().prefetch(workers).epoch(1).skip(1).step_by(2));
+        assert_eq!(every_second, [all[1].clone(), all[3].clone()]);
+        assert!(loader.clone().prefetch(workers).epoch(1).nth(4).is_none());
+    }
+}
+
 #[test]
 fn epochs_and_seeds_differ() {
     let loader = Loader::new(numbered(50), 5).shuffle(1);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use chainrule::data::Palette;
+use chainrule_distributed::Alone;
 use clap::Args;
 
 use crate::compute::ComputeOptions;
@@ -54,8 +55,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
     net.to(device);
     let test = data.test.device(device);
     println!("{} after epoch {epoch}, {} test images, {device}", program.name(), test.images().len());
-    let found =
-        evaluate(&*net, &objective, &test, options.test.test_views, &classes, || false).expect("nothing interrupts it");
+    let found = evaluate(&*net, &objective, &test, options.test.test_views, &classes, (&Alone, || false))?;
+    let found = found.expect("nothing interrupts it");
     found.confusion.print();
     println!("\ntest loss {:.4}, accuracy {:.2} %", found.loss, 100.0 * found.confusion.accuracy());
     Ok(())

@@ -47,13 +47,18 @@ impl Accumulation {
         self.begins(index + 1) || index + 1 == self.batches
     }
 
+    /// The images of the batch with this index.
+    pub fn images_of(self, index: usize) -> usize {
+        self.images.min((index + 1) * self.batch_size) - index * self.batch_size
+    }
+
     /// Its share of the images of its step. Losses are means over the images of a batch: weighted with these shares they add up
     /// to the mean over all images of the step, also where the last batch of an epoch is smaller.
     pub fn share(self, index: usize) -> f64 {
         let images = |batches: usize| self.images.min(batches * self.batch_size);
         let first = index - index % self.of_a_step;
         let of_step = images(first + self.of_a_step) - images(first);
-        (images(index + 1) - images(index)) as f64 / of_step as f64
+        self.images_of(index) as f64 / of_step as f64
     }
 
     /// The batches of the next step.
@@ -122,5 +127,6 @@ mod tests {
         let third = 4.0 / 12.0;
         assert_eq!(shares, [third, third, third, third, third, third, 4.0 / 6.0, 2.0 / 6.0]);
         assert_eq!(accumulation(true).share(6), 1.0, "the batch of two images is left out");
+        assert_eq!([0, 6, 7].map(|i| accumulation(false).images_of(i)), [4, 4, 2]);
     }
 }

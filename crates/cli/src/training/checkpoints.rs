@@ -17,6 +17,11 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
+    /// Those of a process that saves nothing, since another one does.
+    pub fn none() -> Self {
+        Self { last: None, best: None, keep: None, step: None }
+    }
+
     /// Checks that the files can be written, before anything is computed.
     pub fn new(files: &FileOptions) -> Result<Self, Failure> {
         let last = files.save();

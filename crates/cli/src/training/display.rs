@@ -94,6 +94,16 @@ impl Display for Plain {
     }
 }
 
+/// Shows nothing: another process shows the run.
+pub struct Nothing;
+
+impl Display for Nothing {
+    fn line(&mut self, _text: &str) {}
+    fn step(&mut self, _progress: &EpochProgress) {}
+    fn epoch(&mut self, _result: &EpochResult) {}
+    fn close(&mut self) {}
+}
+
 /// What shows the run.
 pub fn open(tui: bool) -> Result<Box<dyn Display>, Failure> {
     if !tui || !std::io::stdout().is_terminal() {

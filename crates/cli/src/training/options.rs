@@ -6,6 +6,7 @@ use chainrule::prelude::*;
 use clap::{ArgGroup, Args, Command, ValueEnum};
 
 use super::data::DataOptions;
+use super::distributed::DistributedOptions;
 use super::memory::Limit;
 use super::net::NetOptions;
 use super::objective::LossKind;
@@ -55,6 +56,8 @@ pub struct Options {
     pub compute: ComputeOptions,
     #[command(flatten)]
     pub test: TestOptions,
+    #[command(flatten)]
+    pub distributed: DistributedOptions,
     /// For `colorize --out`: the temperature of the pictures by annealed means; near 0 the most probable colors, 1 their mean by the net's probabilities [default: 0.38]
     #[arg(long, value_name = "T", value_parser = positive, allow_negative_numbers = true)]
     temperature: Option<f64>,
@@ -270,6 +273,15 @@ impl Options {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Checks that a run in shards or in several processes has no flag that is for one process that computes whole batches.
+    pub fn check_distributed(&self) -> Result<(), Failure> {
+        self.distributed.check(&[
+            ("--lr-find", self.lr_find.is_some()),
+            ("--trace-step", self.files.trace_step.is_some()),
+            ("--cache-features", self.transfer.cache_features.is_some()),
+        ])
     }
 
     /// The net as it is trained: in segments that are computed again, if so many are asked for.

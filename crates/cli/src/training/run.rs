@@ -12,6 +12,7 @@ use serde_json::json;
 use super::accumulate::GradientSum;
 use super::checkpoints::Checkpoints;
 use super::display::{Display, EpochProgress};
+use super::distributed::{Processes, Replicas};
 use super::epoch_result::{EpochResult, Score};
 use super::evaluate::{Evaluation, evaluate};
 use super::finite::Finite;
@@ -53,6 +54,10 @@ pub struct Run<'a> {
     pub display: Box<dyn Display>,
     pub recorder: Option<Recorder>,
     pub steps: Option<Steps>,
+    /// The processes, if they are several; the first reports and saves.
+    pub processes: &'a Processes,
+    /// If batches are computed in shards, by this process or several.
+    pub replicas: Option<Replicas>,
 }
 
 impl Run<'_> {
@@ -77,13 +82,15 @@ impl Run<'_> {
         let sets = [Some(&self.train), self.validation.as_ref(), Some(&self.test)];
         let sets: Vec<String> = sets.into_iter().flatten().map(|set| set.images().len().to_string()).collect();
         self.display.line(&format!(
-            "{}: {parameters} parameters, {} images, {device}, {threads} threads",
+            "{}: {parameters} parameters, {} images, {device}, {threads} threads{}",
             program.name(),
-            sets.join(" + ")
+            sets.join(" + "),
+            self.processes.text()
         ));
         let mut event = json!({
             "event": "start", "program": program.name(), "device": device.to_string(), "threads": threads,
             "seed": self.options.seed, "parameters": parameters,
+            "processes": self.processes.communicator().size(),
         });
         if self.options.files.resume.is_some() {
             (event["event"], event["step"]) = ("resume".into(), self.state.at.step.into());
@@ -114,6 +121,8 @@ impl Run<'_> {
         self.display.step(&progress);
         totals.begin(&self.state.sums);
         let mut finite = self.finite();
+        // Reading the results is an operation of all processes: which of them records them must make no difference.
+        let every_step = self.options.files.out.is_some() && self.replicas.is_some();
         let mut batches = train.epoch_from(epoch, self.state.at.batch as usize);
         let mut sum = GradientSum::default();
         while let Some(batch) = batches.next() {
@@ -129,9 +138,14 @@ impl Run<'_> {
                     recorder.before_step(net, at.step, |batch| recipe.loss(net, batch));
                 }
             }
-            step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, (totals, &mut sum));
-            self.state.sums.labels += batch.labels.numel() as u64;
-            images += batch.images.shape()[0] as u64;
+            let of_batch = accumulation.images_of(batch.index) as u64;
+            match &mut self.replicas {
+                None => step(self.net, &batch, &self.recipe, replay, &mut *self.optimizer, (totals, &mut sum)),
+                Some(replicas) => replicas.step(self.net, &batch, &self.recipe, &mut *self.optimizer, &mut sum)?,
+            }
+            let labels_of_an_image: usize = batch.labels.shape().to_vec()[1..].iter().product();
+            self.state.sums.labels += of_batch * labels_of_an_image as u64;
+            images += of_batch;
             // The state between the batches of a step is neither reported nor saved.
             if !accumulation.ends(batch.index) {
                 continue;
@@ -145,15 +159,20 @@ impl Run<'_> {
             at.step += 1;
             at.batch = batch.index as u64 + 1;
             let done = accumulation.steps_of(at.batch);
-            if let Some(steps) = &mut self.steps {
-                totals.read(sums);
-                recorded = recorded.and_then(|()| steps.record(self.net, at, sums));
-            }
             let last = at.batch as usize == train.batches();
             let save_now = !last && self.options.files.save_every.is_some_and(|n| at.step.is_multiple_of(n));
-            let stop = interrupt::requested();
-            if done.is_multiple_of(READ_EVERY) || last || save_now || stop {
+            let due = done.is_multiple_of(READ_EVERY) || last || save_now;
+            let mut stop = interrupt::requested();
+            if let Some(replicas) = &mut self.replicas {
+                // All processes stop at the same step.
+                stop = (due || every_step) && replicas.read(sums, &self.recipe, stop)?;
+            } else if due || stop || self.steps.is_some() {
                 totals.read(sums);
+            }
+            if let Some(steps) = &mut self.steps {
+                recorded = recorded.and_then(|()| steps.record(self.net, at, sums));
+            }
+            if due || stop {
                 progress = EpochProgress { done, loss: sums.loss(), images, ..progress };
                 self.display.step(&progress);
                 self.check_finite(finite.as_ref())?;
@@ -163,7 +182,9 @@ impl Run<'_> {
                 }
             }
             if let Err(failure) = recorded {
-                totals.read(&mut self.state.sums);
+                if self.replicas.is_none() {
+                    totals.read(&mut self.state.sums);
+                }
                 self.check_finite(finite.as_ref())?;
                 self.save()?;
                 return Err(self.with_left(failure));
@@ -222,17 +243,25 @@ impl Run<'_> {
 
     /// A copy of the state, unless the run goes on when it is not finite.
     fn finite(&self) -> Option<Finite> {
-        (!self.options.allow_nan).then(|| Finite::take(self.net, &*self.optimizer, &self.state.at))
+        let explains = !self.options.allow_nan && self.replicas.is_none();
+        explains.then(|| Finite::take(self.net, &*self.optimizer, &self.state.at))
     }
 
     /// Checks that all steps since the copy were finite. If one was not, the file of the last checkpoint stays as it is.
     fn check_finite(&mut self, finite: Option<&Finite>) -> Result<(), Failure> {
-        let Some(finite) = finite else { return Ok(()) };
-        if self.state.sums.loss.is_finite() && self.optimizer.is_finite() {
+        if self.options.allow_nan || (self.state.sums.loss.is_finite() && self.optimizer.is_finite()) {
             return Ok(());
         }
         let step = self.state.at.step;
-        let what = finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step);
+        let what = match (finite, &self.replicas) {
+            (Some(finite), _) => finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step),
+            (None, Some(replicas)) => format!(
+                "step {step} or one shortly before it is not finite (epoch {}, {})\n  to see which operation it is, go on without --distributed and --shards",
+                self.state.at.epoch + 1,
+                replicas.not_finite()
+            ),
+            (None, None) => unreachable!("a copy is taken at the start of an epoch"),
+        };
         self.events.write(&json!({"event": "failed", "step": step}))?;
         // The failure of the step is the one to report.
         let _ = self.recorder.as_ref().map(Recorder::render);
@@ -276,9 +305,11 @@ impl Run<'_> {
         let views = self.options.test.test_views;
         // Gone before anything is saved: the net has its own weights again.
         let averaged = self.ema.as_ref().map(|ema| ema.averaged(self.net));
-        let evaluated = evaluate(self.net, self.recipe.objective(), images, views, &self.classes, interrupt::requested);
+        let communicator = &**self.processes.communicator();
+        let together = (communicator, interrupt::requested);
+        let evaluated = evaluate(self.net, self.recipe.objective(), images, views, &self.classes, together);
         drop(averaged);
-        if let Some(evaluation) = evaluated {
+        if let Some(evaluation) = evaluated? {
             return Ok(evaluation);
         }
         self.save()?;
@@ -287,6 +318,9 @@ impl Run<'_> {
 
     fn finish(mut self, Evaluation { confusion, answers, .. }: &Evaluation, started: Instant) -> Result<(), Failure> {
         self.display.close();
+        if !self.processes.is_first() {
+            return Ok(());
+        }
         confusion.print();
         let (sha256, seconds) = (weights_sha256(self.net), started.elapsed().as_secs_f64());
         if let (Some(path), Some(Best { accuracy, epoch })) = (self.checkpoints.best(), self.state.best) {

@@ -9,7 +9,8 @@ use super::options::Options;
 use super::recipe::Recipe;
 use crate::failure::Failure;
 
-/// Checks that a training step on `batch` images and the evaluation of `evaluated` images fit.
+/// Checks that training steps on batches of `batch` images, of which `shard` are computed at a time, and the evaluation of
+/// `evaluated` images fit into the memory that so many processes share.
 ///
 /// # Errors
 /// As [`require`].
@@ -19,7 +20,8 @@ pub fn check(
     optimizer: &mut dyn Optimizer,
     options: &Options,
     image: [usize; 3],
-    [batch, evaluated]: [usize; 2],
+    [shard, batch, evaluated]: [usize; 3],
+    processes: usize,
 ) -> Result<(), Failure> {
     let before = Snapshot::take(net, optimizer);
     let pass = |images: usize, training: bool| measured(|| forward_and_backward(net, recipe, image, images, training));
@@ -33,7 +35,7 @@ pub fn check(
         let [eight, sixteen] = [8, 16].map(|n| most(n, training));
         sixteen + (images as f64 - 16.0) * ((sixteen - eight) / 8.0).max(0.0)
     };
-    let (step, evaluation) = (predicted(batch, true), predicted(evaluated, false));
+    let (step, evaluation) = (predicted(shard, true), predicted(evaluated, false));
     before.restore(net, optimizer);
     net.train();
 
@@ -48,12 +50,18 @@ pub fn check(
     let averages = f64::from(u8::from(options.recipe.has_average())) * 2.0 * weights;
     let held = state + copies * (weights + state) + compared + averages;
     // The gradients of the batches of a step before the one in use.
-    let sum = f64::from(u8::from(recipe.accumulation().of_a_step() > 1)) * weights;
-    let training = step + batches(batch) + held + sum;
-    let what = format!("training on {batch} images at a time");
-    require(options.memory(), &what, training, "use --recompute, a smaller --batch-size or a smaller net")?;
-    let what = format!("the evaluation of {evaluated} images at a time");
-    require(options.memory(), &what, evaluation + batches(evaluated) + held, "use a smaller net")
+    let accumulated = f64::from(u8::from(recipe.accumulation().of_a_step() > 1)) * weights;
+    // Those of earlier shards, as a tree; and the buckets that are sent and received.
+    let shards = if options.distributed.divides() { 2.0 + (batch as f64 / shard as f64).log2() } else { 0.0 };
+    let training = step + batches(batch) + held + accumulated + shards * weights;
+    let (all, together) = match processes {
+        1 => (1.0, String::new()),
+        n => (n as f64, format!(", in each of {n} processes of this machine,")),
+    };
+    let what = format!("training on {shard} images at a time{together}");
+    require(options.memory(), &what, all * training, "use --recompute, a smaller --batch-size or a smaller net")?;
+    let what = format!("the evaluation of {evaluated} images at a time{together}");
+    require(options.memory(), &what, all * (evaluation + batches(evaluated) + held), "use a smaller net")
 }
 
 /// The memory that `body` takes from the system beyond what is in use: also what it leaves to be reused.

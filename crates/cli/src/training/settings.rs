@@ -9,11 +9,13 @@ use clap::{ArgMatches, Command};
 use crate::failure::Failure;
 
 /// Flags that change where a run reads and writes, how long it is, or what it shows, but not the bits of a step.
-const OTHER_FLAGS: [&str; 26] = [
+const OTHER_FLAGS: [&str; 29] = [
     "allow-nan",
+    "bucket-mib",
     "cache-features",
     "data-dir",
     "device",
+    "distributed",
     "early-stop",
     "epochs",
     "help",
@@ -32,6 +34,7 @@ const OTHER_FLAGS: [&str; 26] = [
     "save-every",
     "temperature",
     "threads",
+    "timeout",
     "trace-step",
     "tui",
     "version",

@@ -142,13 +142,25 @@ impl Identity {
         Ok(checkpoint.save(path)?)
     }
 
-    /// Loads a checkpoint into the net and the optimizer, and prints what differs from the saved run.
+    /// What determines the bits of a run, by name: what processes that train together have in common.
+    pub fn facts(&self, net: &dyn Module, State { at, sums, .. }: &State) -> Vec<(&'static str, String)> {
+        let flags: Vec<String> = self.settings.entries().map(|(flag, value)| format!("{flag} {value}")).collect();
+        vec![
+            ("flags", flags.join(" ")),
+            ("data", format!("{} training images, {}", self.images, self.checksum)),
+            ("weights", weights_sha256(net)),
+            ("progress", format!("step {}, epoch {}, batch {}, loss {}", at.step, at.epoch + 1, at.batch, sums.loss)),
+        ]
+    }
+
+    /// Loads a checkpoint into the net and the optimizer, and prints what differs from the saved run if it is to `report`.
     pub fn resume(
         &self,
         path: &Path,
         net: &dyn Module,
         optimizer: &mut dyn Optimizer,
         ema: Option<&mut Ema>,
+        report: bool,
     ) -> Result<State, Failure> {
         let checkpoint = Checkpoint::load(path)?;
         let at = checkpoint.progress().clone();
@@ -156,16 +168,21 @@ impl Identity {
         self.check_data(path, &at)?;
         checkpoint.restore(net, optimizer)?;
         ema.map_or(Ok(()), |ema| checkpoint.restore_average(ema))?;
+        let note = |text: String| {
+            if report {
+                println!("{text}");
+            }
+        };
         if let Some(before) = at.settings.get(ARITHMETIC).filter(|before| **before != self.arithmetic) {
-            println!(
+            note(format!(
                 "note: saved by a run on {before}, this one is on {}: the results will have other bits",
                 self.arithmetic
-            );
+            ));
         }
         if at.settings.get(CHECKSUM).is_some_and(|before| *before != self.checksum) {
-            println!("note: saved by a run on other training images: the results will differ");
+            note("note: saved by a run on other training images: the results will differ".into());
         }
-        println!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display());
+        note(format!("resuming at epoch {}, batch {} from {}", at.epoch + 1, at.batch, path.display()));
         let number = |key: &str| at.settings.get(key).and_then(|value| value.parse::<u64>().ok());
         let [loss, steps, correct, labels] = SUMS.map(|key| number(key).unwrap_or(0));
         let sums = Sums { loss: f64::from_bits(loss), steps, labels, correct };

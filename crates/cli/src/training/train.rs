@@ -1,10 +1,14 @@
 //! A run as the command line says: everything that it needs is made and checked before it begins.
 
+use std::fs;
+
+use chainrule::data::Loader;
 use chainrule::prelude::*;
 
 use super::checkpoints::Checkpoints;
 use super::data::Data;
 use super::display;
+use super::distributed::{Processes, Replicas};
 use super::net::{NetKind, check_shapes, whiten};
 use super::options::Options;
 use super::out::{self, Recorder};
@@ -18,15 +22,34 @@ use super::steps::Steps;
 use super::{features, interrupt, lr_find, run_memory};
 use crate::failure::Failure;
 
-/// Trains as the command line says, reports, saves.
-pub fn train(program: Program, options: &Options, settings: Settings) -> Result<(), Failure> {
+/// Trains as the command line says, reports, saves. `recipe` has the flags that a recipe stands for.
+pub fn train(program: Program, options: &Options, recipe: &[&str], settings: Settings) -> Result<(), Failure> {
     options.check(program)?;
-    let device = options.compute.prepare()?;
+    options.check_distributed()?;
+    let (processes, device) = Processes::begin(&options.distributed, &options.compute)?;
+    if processes.is_first() && !recipe.is_empty() {
+        println!("recipe: {}", recipe.join(" "));
+    }
+    match train_together(program, options, settings, &processes, device) {
+        Ok(()) => Ok(processes.end()),
+        Err(failure) => Err(processes.fail(failure)),
+    }
+}
+
+fn train_together(
+    program: Program,
+    options: &Options,
+    settings: Settings,
+    processes: &Processes,
+    device: Device,
+) -> Result<(), Failure> {
+    let replicas = Replicas::new(processes, &options.distributed)?;
+    let first = processes.is_first();
     let palette = options.files.resume.as_ref().filter(|_| program.labeled() == Labeled::Pixels);
     let palette = palette.map(|path| state::palette(path)).transpose()?.flatten();
-    let Data { name, mut train, validation, mut test, normalize, classes, notes } =
-        options.data.load(program, options.batch_size as usize, options.seed, palette)?;
-    for note in notes {
+    let Data { name, mut train, validation, mut test, normalize, classes, notes } = processes
+        .one_after_the_other(|| options.data.load(program, options.batch_size as usize, options.seed, palette))?;
+    for note in notes.iter().filter(|_| first) {
         println!("note: {note}");
     }
     let image = train.image_shape();
@@ -44,10 +67,10 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         whiten(net, train.images(), normalize);
     }
     options.transfer.load_weights(net, &classes)?;
-    if let Some(folder) = &options.files.out {
+    if let Some(folder) = options.files.out.as_ref().filter(|_| first) {
         out::prepare(folder, options.files.resume.is_some())?;
     }
-    let checkpoints = Checkpoints::new(&options.files)?;
+    let checkpoints = if first { Checkpoints::new(&options.files)? } else { Checkpoints::none() };
     [train, test] = [train, test].map(|loader| loader.device(device));
     let mut validation = validation.map(|loader| loader.device(device));
     let recipe = Recipe::new(options, objective, net, &train)?;
@@ -61,8 +84,10 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     let image = train.image_shape();
     let mut optimizer = options.optimizer.build(net, |path| options.transfer.lr_factor(path));
     if device == Device::Cpu {
-        let sizes = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
-        run_memory::check(net, &recipe, &mut *optimizer, options, image, sizes)?;
+        let [batch, evaluated] = [&train, &test].map(|loader| loader.batch_size().min(loader.images().len()));
+        let shard = replicas.as_ref().map_or(batch, |replicas| replicas.images_of_a_shard(batch));
+        let sizes = [shard, batch, evaluated];
+        run_memory::check(net, &recipe, &mut *optimizer, options, image, sizes, processes.communicator().local().1)?;
     }
     if let Some(picture) = &options.lr_find {
         return lr_find::run(net, &recipe, &mut *optimizer, &train, picture.as_ref());
@@ -73,7 +98,7 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         ..State::default()
     };
     if let Some(path) = &options.files.resume {
-        state = identity.resume(path, net, &mut *optimizer, ema.as_mut())?;
+        state = identity.resume(path, net, &mut *optimizer, ema.as_mut(), first)?;
         if !state.sums.loss.is_finite() && !options.allow_nan {
             return Err(Failure::Run(format!(
                 "{} was saved after a step that was not finite; use an earlier checkpoint, or go on with --allow-nan",
@@ -81,9 +106,12 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
             )));
         }
     }
+    if processes.are_several() {
+        processes.agree(&facts(&identity.facts(net, &state), &test, options, device))?;
+    }
     let resumed = options.files.resume.as_ref().map(|_| state.at.epoch);
-    let events = Events::open(options.files.json.as_deref(), resumed)?;
-    let recorder = options.files.out.as_ref().map(|folder| {
+    let events = Events::open(options.files.json.as_deref().filter(|_| first), resumed)?;
+    let recorder = options.files.out.as_ref().filter(|_| first).map(|folder| {
         let config = out::Config::of(out::Run {
             program: program.name(),
             settings: flags,
@@ -103,9 +131,13 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
     });
     let recorder = recorder.transpose()?;
     // On a GPU, reading the weights after every step would synchronize with it.
-    let steps = options.files.out.as_ref().filter(|_| device == Device::Cpu);
+    let steps = options.files.out.as_ref().filter(|_| first && device == Device::Cpu);
     let steps = steps.map(|folder| Steps::open(folder, options.compute.arithmetic(device), &state.at)).transpose()?;
     interrupt::watch()?;
+    let train = match &replicas {
+        Some(replicas) => replicas.part(train),
+        None => train,
+    };
     let run = Run {
         net,
         options,
@@ -120,9 +152,39 @@ pub fn train(program: Program, options: &Options, settings: Settings) -> Result<
         state,
         events,
         checkpoints,
-        display: display::open(options.tui)?,
+        display: if first { display::open(options.tui)? } else { Box::new(display::Nothing) },
         recorder,
         steps,
+        processes,
+        replicas,
     };
     run.complete(program, device)
+}
+
+/// What all processes of a run have in common.
+fn facts(
+    of_the_run: &[(&'static str, String)],
+    test: &Loader,
+    options: &Options,
+    device: Device,
+) -> Vec<(&'static str, String)> {
+    let mut facts = vec![(
+        "program",
+        std::env::current_exe().and_then(fs::read).map_or_else(
+            |error| error.to_string(),
+            |program| format!("version {} (crc32 {:08x})", env!("CARGO_PKG_VERSION"), crc32fast::hash(&program)),
+        ),
+    )];
+    facts.extend_from_slice(of_the_run);
+    let (images, files) = (test.images(), &options.files);
+    facts.extend([
+        ("test data", format!("{} images, crc32 {:08x}", images.len(), crc32fast::hash(images.pixels()))),
+        ("length", format!("--epochs {}, --early-stop {:?}", options.epochs, options.test.early_stop)),
+        ("saving", format!("--save-every {:?}, --out {}", files.save_every, files.out.is_some())),
+    ]);
+    // Up to rounding the sums of other instructions are the same; but shards promise the bits.
+    if options.distributed.shards.is_some() {
+        facts.push(("arithmetic", options.compute.arithmetic(device)));
+    }
+    facts
 }

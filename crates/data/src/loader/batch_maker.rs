@@ -33,25 +33,30 @@ impl BatchMaker {
     /// Prepares batch `index`; `sample` is a workspace that is reused for all batches.
     pub(crate) fn make(&self, index: usize, sample: &mut Sample) -> Batch {
         let loader = &self.loader;
-        let (mut images, labels) = match &self.gpu {
-            Some((steps, order)) => self.on_gpu(index, steps, order),
-            None => self.on_cpu(index, sample),
+        let (batch, part) = (self.batch(index), self.part(index));
+        // Images are mixed with their neighbors, which another part may have.
+        let prepared = if loader.mixup.is_some() { batch } else { part.clone() };
+        let (mut images, mut labels) = match &self.gpu {
+            Some((steps, order)) => self.on_gpu(prepared.clone(), steps, order),
+            None => self.on_cpu(prepared.clone(), sample),
         };
         let mut targets = None;
         if let Some(alpha) = loader.mixup {
             let key = Key::new(loader.seed, streams::MIXUP).at_step(self.epoch).for_sample(index as u32);
             let lambda = mixup::draw(alpha, &mut key.rng());
-            images = mixup::images(&images, lambda);
-            targets =
-                Some(mixup::targets(&self.labels(index), loader.images.classes().len(), lambda).to(loader.device));
+            let shares = mixup::targets(&self.labels(prepared.clone()), loader.images.classes().len(), lambda);
+            let own = part.start - prepared.start..part.end - prepared.start;
+            images = mixup::images(&images, lambda).narrow(0, own.clone());
+            labels = labels.narrow(0, own.clone());
+            targets = Some(shares.narrow(0, own).to(loader.device));
         }
         Batch { images: images.to(loader.device), labels, targets, index }
     }
 
-    /// The images of a batch, on the CPU, and their labels, on the loader's device.
-    fn on_cpu(&self, index: usize, sample: &mut Sample) -> (Tensor, TensorOf<i32>) {
+    /// Images, on the CPU, and their labels, on the loader's device; `positions` in the order.
+    fn on_cpu(&self, positions: Range<usize>, sample: &mut Sample) -> (Tensor, TensorOf<i32>) {
         let loader = &self.loader;
-        let samples = &self.order[self.samples(index)];
+        let samples = &self.order[positions.clone()];
         let (n, [c, h, w]) = (samples.len(), loader.image_shape());
         let mut images = Tensor::zeros([n, c, h, w]);
         let mut colors = Vec::new();
@@ -74,7 +79,7 @@ impl BatchMaker {
                 let [_, h, w] = loader.transformed_shape();
                 TensorOf::from_slice(&colors, [n, h, w])
             }
-            None => TensorOf::from_slice(&self.labels(index), n),
+            None => TensorOf::from_slice(&self.labels(positions), n),
         };
         (images, labels.to(loader.device))
     }
@@ -101,14 +106,14 @@ impl BatchMaker {
         sample.pixels()
     }
 
-    /// The classes of the images of a batch.
-    fn labels(&self, index: usize) -> Vec<i32> {
+    /// The classes of images.
+    fn labels(&self, positions: Range<usize>) -> Vec<i32> {
         let labels = self.loader.images.labels();
-        self.order[self.samples(index)].iter().map(|&i| i32::from(labels[i as usize])).collect()
+        self.order[positions].iter().map(|&i| i32::from(labels[i as usize])).collect()
     }
 
     /// The same images and labels, prepared on the GPU.
-    fn on_gpu(&self, index: usize, steps: &[ImageStep], order: &TensorOf<i32>) -> (Tensor, TensorOf<i32>) {
+    fn on_gpu(&self, positions: Range<usize>, steps: &[ImageStep], order: &TensorOf<i32>) -> (Tensor, TensorOf<i32>) {
         let loader = &self.loader;
         let all = loader.on_gpu.get_or_init(|| {
             let labels: Vec<i32> = loader.images.labels().iter().map(|&label| i32::from(label)).collect();
@@ -117,7 +122,7 @@ impl BatchMaker {
                 labels: TensorOf::from_slice(&labels, labels.len()).to(loader.device),
             }
         });
-        let samples = order.narrow(0, self.samples(index));
+        let samples = order.narrow(0, positions);
         let purposes = steps.iter().enumerate().map(|(position, &step)| (step, self.key(0, position).purpose));
         let steps: Vec<(ImageStep, Purpose)> = purposes.collect();
         let images = all.pixels.image_batch(&samples, loader.normalize.tables(), &steps, self.key(0, 0));
@@ -125,9 +130,16 @@ impl BatchMaker {
     }
 
     /// The positions in the order that form batch `index`.
-    fn samples(&self, index: usize) -> Range<usize> {
+    fn batch(&self, index: usize) -> Range<usize> {
         let start = index * self.loader.batch_size;
         start..(start + self.loader.batch_size).min(self.order.len())
+    }
+
+    /// Those of the part of the batch that is wanted.
+    fn part(&self, index: usize) -> Range<usize> {
+        let (batch, (part, of)) = (self.batch(index), self.loader.part);
+        let n = batch.len();
+        batch.start + part * n / of..batch.start + (part + 1) * n / of
     }
 
     /// The random stream of one transform of one sample.
