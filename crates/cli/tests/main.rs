@@ -7,6 +7,7 @@ mod colorize;
 mod control_group;
 mod derivations;
 mod diff;
+mod distributed;
 mod explain;
 mod findings;
 mod kills;
