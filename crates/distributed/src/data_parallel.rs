@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_nn::Module;
+use chainrule_tensor::TensorOf;
 
 use crate::buffer::Reducible;
 use crate::communicator::Communicator;
@@ -97,9 +98,10 @@ impl DataParallel {
     ) -> Result<GradientsOf<T>, DistributedError> {
         assert!(n > 0, "data parallel: a batch of no samples");
         let communicator = self.communicator();
-        let combine = match self.in_order {
-            true => Combine::InOrder { filled: self.shards.filled(n, communicator.size()) },
-            false => Combine::AllReduce,
+        let combine = if self.in_order {
+            Combine::InOrder { filled: self.shards.filled(n, communicator.size()) }
+        } else {
+            Combine::AllReduce
         };
         let mut reducer = Reducer::new(communicator, &combine, net.parameters(), self.bucket_bytes);
         let before = StepState::of(net);
@@ -109,18 +111,19 @@ impl DataParallel {
             left.add(&right);
             left
         };
+        let add_changes = |left: TensorOf<T>, right: TensorOf<T>| added(left, &right);
         let mut walk = None;
         for shard in self.shards.local().take_while(|&shard| last.is_some_and(|last| shard <= last)) {
             let samples = self.shards.samples(n, shard);
             if samples.is_empty() {
                 sum.push(None, &add_gradients);
-                changes.push(None, &added);
+                changes.push(None, &add_changes);
                 continue;
             }
             let share = samples.len() as f64 / n as f64;
             before.begin(net, shard);
             let loss = loss(shard, samples);
-            changes.push(Some(scaled(&before.changes(net, shard), share)), &added);
+            changes.push(Some(scaled(&before.changes(net, shard), share)), &add_changes);
             if Some(shard) == last {
                 walk = Some((loss, share));
             } else {
@@ -132,7 +135,7 @@ impl DataParallel {
             }
         }
         // The state is small, and there before the gradients: its sum is complete when theirs are.
-        let changes = changes.into_partial().rev().reduce(|right, left| added(left, right));
+        let changes = changes.into_partial().rev().reduce(|right, left| added(left, &right));
         let changes =
             (before.numel() > 0).then(|| combine.start(communicator, &changes.unwrap_or_else(|| before.unchanged())));
         if let Some((loss, share)) = &walk {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chainrule_autograd::{GradientsOf, Observer, VarOf};
-use chainrule_tensor::{Binary, TensorOf, Unary};
+use chainrule_tensor::{TensorOf, Unary};
 
 use crate::buffer::Reducible;
 use crate::communicator::{Communicator, Pending};
@@ -39,7 +39,7 @@ impl Combine {
         let n = found.numel() / filled.len();
         let of_rank = |(rank, &filled): (usize, &bool)| filled.then(|| found.narrow(0, rank * n..(rank + 1) * n));
         let mut parts: Vec<Option<TensorOf<T>>> = filled.iter().enumerate().map(of_rank).collect();
-        Ok(tree_sum(&mut parts, &added).expect("a batch has a sample"))
+        Ok(tree_sum(&mut parts, &|left, right| added(left, &right)).expect("a batch has a sample"))
     }
 }
 
@@ -145,8 +145,9 @@ impl<'c, T: Reducible> Reducer<'c, T> {
 }
 
 /// The sum of two terms.
-pub(crate) fn added<T: Reducible>(left: TensorOf<T>, right: TensorOf<T>) -> TensorOf<T> {
-    left.binary(Binary::Add, &right)
+pub(crate) fn added<T: Reducible>(mut left: TensorOf<T>, right: &TensorOf<T>) -> TensorOf<T> {
+    left.add_assign(right);
+    left
 }
 
 /// The gradients of a shard that is this share of its batch.
@@ -167,7 +168,7 @@ impl<T: Reducible> Observer<T> for Reducer<'_, T> {
         let Some(&(bucket, place)) = self.places.get(&parameter.id()) else { return };
         let mut sum = scaled(&gradient.value(), self.share);
         for earlier in &self.earlier {
-            sum = added(earlier[parameter].clone(), sum);
+            sum = added(earlier[parameter].clone(), &sum);
         }
         self.buckets[bucket].gradients[place] = Some(sum);
         self.advance();

@@ -8,7 +8,7 @@ mod control_group;
 mod dashboard;
 mod data;
 mod display;
-mod distributed;
+pub mod distributed;
 mod epoch_result;
 pub mod evaluate;
 mod features;

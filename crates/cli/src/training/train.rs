@@ -31,7 +31,10 @@ pub fn train(program: Program, options: &Options, recipe: &[&str], settings: Set
         println!("recipe: {}", recipe.join(" "));
     }
     match train_together(program, options, settings, &processes, device) {
-        Ok(()) => Ok(processes.end()),
+        Ok(()) => {
+            processes.end();
+            Ok(())
+        }
         Err(failure) => Err(processes.fail(failure)),
     }
 }
@@ -43,7 +46,7 @@ fn train_together(
     processes: &Processes,
     device: Device,
 ) -> Result<(), Failure> {
-    let replicas = Replicas::new(processes, &options.distributed)?;
+    let replicas = options.distributed.parallel(processes)?.map(Replicas::new);
     let first = processes.is_first();
     let palette = options.files.resume.as_ref().filter(|_| program.labeled() == Labeled::Pixels);
     let palette = palette.map(|path| state::palette(path)).transpose()?.flatten();

@@ -72,7 +72,7 @@ fn train<T: Reducible>(replicas: &DataParallel, net: &Sequential<T>) {
     let mut rng = Rng::seed(5);
     for step in 0..20 {
         let n = if step % 4 == 3 { 3 } else { 24 };
-        let images = TensorOf::<T>::from_fn([n, 1, 8, 8], |_| T::from_f64(f64::from(rng.uniform())));
+        let images = TensorOf::<T>::from_fn([n, 1, 8, 8], |_| T::from_f64(rng.uniform()));
         let labels: Vec<i32> = (0..n).map(|i| ((7 * i + step) % 10) as i32).collect();
         let gradients = replicas.gradients(net, n, |_, samples| {
             let labels = TensorOf::from_slice(&labels[samples.clone()], samples.len());

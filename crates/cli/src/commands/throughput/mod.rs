@@ -2,6 +2,7 @@
 
 mod nets;
 mod profile;
+mod steps;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,10 +13,12 @@ use chainrule::tensor::cuda;
 use clap::Args;
 use nets::{Net, Work};
 use serde_json::json;
+use steps::Steps;
 
 use crate::compute::ComputeOptions;
 use crate::failure::Failure;
 use crate::numbers::positive;
+use crate::training::distributed::{DistributedOptions, Processes};
 
 /// Measures training throughput on synthetic data
 #[derive(Args)]
@@ -23,7 +26,7 @@ pub struct Arguments {
     /// The net
     #[arg(long, value_enum)]
     net: Net,
-    /// Images per batch [default: depends on the net]
+    /// Images per batch, in each process [default: depends on the net]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
     /// Seconds to measure, divided among the repeats
@@ -46,6 +49,8 @@ pub struct Arguments {
     /// Disable fusion: each layer runs its own ops, as in a forward pass without `chain`
     #[arg(long)]
     unfused: bool,
+    #[command(flatten)]
+    distributed: DistributedOptions,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), Failure> {
@@ -53,7 +58,18 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn time(arguments: &Arguments) -> Result<(), Failure> {
-    let device = arguments.compute.prepare()?;
+    arguments.distributed.check(&[("--profile", arguments.profile), ("--once", arguments.once)])?;
+    let (processes, device) = Processes::begin(&arguments.distributed, &arguments.compute)?;
+    match time_together(arguments, &processes, device) {
+        Ok(()) => {
+            processes.end();
+            Ok(())
+        }
+        Err(failure) => Err(processes.fail(failure)),
+    }
+}
+
+fn time_together(arguments: &Arguments, processes: &Processes, device: Device) -> Result<(), Failure> {
     if arguments.profile && device != Device::Cpu {
         return Err(Failure::Usage("--profile: ops can be timed on the CPU only; add --device cpu".into()));
     }
@@ -61,7 +77,7 @@ fn time(arguments: &Arguments) -> Result<(), Failure> {
     let mut work = arguments.net.work(batch, device);
     if arguments.once {
         let Work { model, images, labels, mut optimizer } = work;
-        let loss = Steps::new(&*model, &images, &labels, device).run(&mut *optimizer, 1);
+        let loss = Steps::new(&*model, &images, &labels, device).run(&mut *optimizer, 1)?;
         println!("first step done, loss {loss:.4}");
         return Ok(());
     }
@@ -74,23 +90,30 @@ fn time(arguments: &Arguments) -> Result<(), Failure> {
     }
 
     let Work { model, images, labels, mut optimizer } = work;
-    let mut steps_of_work = Steps::new(&*model, &images, &labels, device);
+    let (parallel, ranks) = (arguments.distributed.parallel(processes)?, processes.communicator().size());
+    let mut steps_of_work = Steps::new(&*model, &images, &labels, device).in_parallel(parallel);
     let start = Instant::now();
     let mut warm = 0;
-    while warm < 5 || start.elapsed().as_secs_f64() < 0.2 * arguments.seconds {
-        steps_of_work.run(&mut *optimizer, 1);
+    // The processes take the same steps.
+    while warm < 5 || (ranks == 1 && start.elapsed().as_secs_f64() < 0.2 * arguments.seconds) {
+        steps_of_work.run(&mut *optimizer, 1)?;
         warm += 1;
     }
     let each = arguments.seconds / f64::from(arguments.repeats);
-    let steps = ((each * f64::from(warm) / start.elapsed().as_secs_f64()) as usize).max(1);
+    let steps = ((each * f64::from(warm) / start.elapsed().as_secs_f64()) as u64).max(1);
+    let steps = processes.communicator().broadcast(&steps.to_le_bytes(), 0)?;
+    let steps = u64::from_le_bytes(steps.try_into().expect("8 bytes")) as usize;
     let before = allocations(device)?;
     let mut times: Vec<f64> = (0..arguments.repeats)
         .map(|_| {
             let start = Instant::now();
-            steps_of_work.run(&mut *optimizer, steps);
-            start.elapsed().as_secs_f64() / steps as f64
+            steps_of_work.run(&mut *optimizer, steps)?;
+            Ok(start.elapsed().as_secs_f64() / steps as f64)
         })
-        .collect();
+        .collect::<Result<_, Failure>>()?;
+    if !processes.is_first() {
+        return Ok(());
+    }
     let allocated = allocations(device)? - before;
     times.sort_by(f64::total_cmp);
     let median = times[times.len() / 2];
@@ -100,21 +123,23 @@ fn time(arguments: &Arguments) -> Result<(), Failure> {
         "net": net,
         "batch": batch,
         "threads": threads,
+        "processes": ranks,
         "device": device.to_string(),
         "precision": format!("{:?}", arguments.compute.precision).to_lowercase(),
-        "images_per_second": batch as f64 / median,
-        "gflops": flops / median / 1e9,
+        "images_per_second": (batch * ranks) as f64 / median,
+        "gflops": ranks as f64 * flops / median / 1e9,
         "peak_memory_bytes": peak_memory(device)?,
         "milliseconds_per_step": 1e3 * median,
         "allocations_per_step": allocated as f64 / (steps * times.len()) as f64,
     });
     println!(
-        "{net}, batch {batch}, {device}, {threads} threads: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
-        batch as f64 / median,
-        batch as f64 / times[times.len() - 1],
-        batch as f64 / times[0],
+        "{net}, batch {batch}, {device}, {threads} threads{}: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
+        processes.text(),
+        (batch * ranks) as f64 / median,
+        (batch * ranks) as f64 / times[times.len() - 1],
+        (batch * ranks) as f64 / times[0],
         1e3 * median,
-        flops / median / 1e9,
+        ranks as f64 * flops / median / 1e9,
         peak_memory(device)? as f64 / 1e6,
         result["allocations_per_step"]
     );
@@ -123,35 +148,6 @@ fn time(arguments: &Arguments) -> Result<(), Failure> {
         std::fs::write(path, text).map_err(|e| Failure::Run(format!("--json {}: {e}", path.display())))?;
     }
     Ok(())
-}
-
-/// Training steps on one batch, captured as a CUDA graph on a GPU.
-struct Steps<'a> {
-    model: &'a dyn Module,
-    images: &'a Var,
-    labels: &'a TensorOf<i32>,
-    replay: Replay<'a>,
-    losses: [TensorOf<f64>; 1],
-}
-
-impl<'a> Steps<'a> {
-    fn new(model: &'a dyn Module, images: &'a Var, labels: &'a TensorOf<i32>, device: Device) -> Self {
-        let losses = [TensorOf::full_on(device, (), 0.0)];
-        Self { model, images, labels, replay: Replay::new(model, device), losses }
-    }
-
-    /// Runs `steps` steps and synchronizes; returns the sum of all losses so far.
-    fn run(&mut self, optimizer: &mut dyn Optimizer, steps: usize) -> f64 {
-        let model = self.model;
-        for _ in 0..steps {
-            self.replay.run(&self.images.value(), self.labels, optimizer, &mut self.losses, |step| {
-                let loss = model.forward(&Var::constant(step.inputs)).cross_entropy(step.labels);
-                step.optimizer.step(&loss.backward());
-                step.totals[0].add_assign(&loss.value().to_f64());
-            });
-        }
-        self.losses[0].item()
-    }
 }
 
 /// Number of allocations that the buffer pool did not serve.

@@ -1,9 +1,12 @@
 //! The flags of training in several processes.
 
+use std::rc::Rc;
 use std::time::Duration;
 
+use chainrule_distributed::{DataParallel, Shards};
 use clap::{Args, ValueEnum};
 
+use super::processes::Processes;
 use crate::failure::Failure;
 use crate::numbers::positive;
 
@@ -69,9 +72,22 @@ impl DistributedOptions {
         self.distributed.is_some() || self.shards.is_some()
     }
 
-    /// The bytes of a bucket of gradients.
-    pub fn bucket_bytes(&self) -> usize {
-        (self.bucket_mib.unwrap_or(4.0) * f64::from(1 << 20)) as usize
+    /// What computes the gradients of a batch; `None` if one process does, of whole batches.
+    ///
+    /// # Errors
+    /// If the shards cannot be divided among the processes.
+    pub fn parallel(&self, processes: &Processes) -> Result<Option<DataParallel>, Failure> {
+        let communicator = Rc::clone(processes.communicator());
+        let parallel = match self.shards {
+            Some(shards) => {
+                let shards = Shards::new(shards.into(), &*communicator)
+                    .map_err(|error| Failure::Usage(format!("--shards: {error}")))?;
+                DataParallel::new(communicator, shards)
+            }
+            None if processes.are_several() => DataParallel::fast(communicator),
+            None => return Ok(None),
+        };
+        Ok(Some(parallel.bucket_bytes((self.bucket_mib.unwrap_or(4.0) * f64::from(1 << 20)) as usize)))
     }
 
     /// How long a process is waited for.

@@ -1,13 +1,9 @@
 //! The steps of a run whose batches are computed in shards, by one process or by several.
 
-use std::rc::Rc;
-
 use chainrule::data::{Batch, Loader};
 use chainrule::prelude::*;
-use chainrule_distributed::{Communicator, DataParallel, Shards};
+use chainrule_distributed::{Communicator, DataParallel};
 
-use super::options::DistributedOptions;
-use super::processes::Processes;
 use crate::failure::Failure;
 use crate::training::accumulate::GradientSum;
 use crate::training::recipe::Recipe;
@@ -30,23 +26,9 @@ struct Record {
 }
 
 impl Replicas {
-    /// The replicas of a run; `None` if it is one process that computes whole batches.
-    ///
-    /// # Errors
-    /// If the shards cannot be divided among the processes.
-    pub fn new(processes: &Processes, options: &DistributedOptions) -> Result<Option<Self>, Failure> {
-        let communicator = Rc::clone(processes.communicator());
-        let parallel = match options.shards {
-            Some(shards) => {
-                let shards = Shards::new(shards.into(), &*communicator)
-                    .map_err(|error| Failure::Usage(format!("--shards: {error}")))?;
-                DataParallel::new(communicator, shards)
-            }
-            None if processes.are_several() => DataParallel::fast(communicator),
-            None => return Ok(None),
-        };
-        let parallel = parallel.bucket_bytes(options.bucket_bytes());
-        Ok(Some(Self { parallel, records: Vec::new(), not_finite: None }))
+    /// The replicas of a run.
+    pub fn new(parallel: DataParallel) -> Self {
+        Self { parallel, records: Vec::new(), not_finite: None }
     }
 
     /// The parts of the batches that this process computes.
