@@ -208,7 +208,7 @@ fn fails_and_goes_on(more: &[&str], prepare: impl FnOnce(&Path), end: impl FnOnc
     let took = begun.elapsed();
     assert!(!output.status.success(), "{}", stderr(&output));
     assert_no_process_is_left(data.path(), 2);
-    let _ = fs::remove_file(out.join("metrics.jsonl")).map(|()| ());
+    let _ = fs::remove_file(out.join("metrics.jsonl"));
     let saved = data.path().join("saved.safetensors");
     fs::copy(&state, &saved).expect("the checkpoint");
     let resume = saved.display().to_string();
