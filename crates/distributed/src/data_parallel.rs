@@ -5,12 +5,12 @@ use std::rc::Rc;
 
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_nn::Module;
-use chainrule_tensor::TensorOf;
+use chainrule_tensor::{TensorOf, Unary};
 
 use crate::buffer::Reducible;
 use crate::communicator::Communicator;
 use crate::error::DistributedError;
-use crate::reducer::{Combine, Reducer, added, scaled};
+use crate::reducer::{Combine, Reducer, added};
 use crate::shards::{Shards, TreeSum};
 use crate::step_state::StepState;
 
@@ -122,24 +122,21 @@ impl DataParallel {
             }
             let share = samples.len() as f64 / n as f64;
             before.begin(net, shard);
-            let loss = loss(shard, samples);
-            changes.push(Some(scaled(&before.changes(net, shard), share)), &add_changes);
+            // Weighted before the walk, not the gradients after it: what the walk sums over processes is weighted too.
+            let loss = weighted(loss(shard, samples), share);
+            changes.push(Some(before.changes(net, shard).unary(Unary::Mul(share))), &add_changes);
             if Some(shard) == last {
-                walk = Some((loss, share));
+                walk = Some(loss);
             } else {
-                let mut gradients = loss.backward();
-                if share != 1.0 {
-                    gradients.scale(share);
-                }
-                sum.push(Some(gradients), &add_gradients);
+                sum.push(Some(loss.backward()), &add_gradients);
             }
         }
         // The state is small, and there before the gradients: its sum is complete when theirs are.
         let changes = changes.into_partial().rev().reduce(|right, left| added(left, &right));
         let changes =
             (before.numel() > 0).then(|| combine.start(communicator, &changes.unwrap_or_else(|| before.unchanged())));
-        if let Some((loss, share)) = &walk {
-            reducer.last_shard(*share, sum.into_partial());
+        if let Some(loss) = &walk {
+            reducer.last_shard(sum.into_partial());
             loss.backward_observed(&[], &mut reducer);
         }
         let gradients = reducer.finish(walk.is_some())?;
@@ -148,4 +145,8 @@ impl DataParallel {
         }
         Ok(gradients)
     }
+}
+
+fn weighted<T: Reducible>(loss: VarOf<T>, share: f64) -> VarOf<T> {
+    if share == 1.0 { loss } else { share * loss }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chainrule_autograd::{GradientsOf, Observer, VarOf};
-use chainrule_tensor::{TensorOf, Unary};
+use chainrule_tensor::TensorOf;
 
 use crate::buffer::Reducible;
 use crate::communicator::{Communicator, Pending};
@@ -56,8 +56,6 @@ pub(crate) struct Reducer<'c, T: Reducible> {
     places: BTreeMap<u64, (usize, usize)>,
     /// The partial sums of earlier shards, the newest first.
     earlier: Vec<GradientsOf<T>>,
-    /// The share of the batch that the shard of the walk is.
-    share: f64,
     started: Vec<Box<dyn Pending + 'c>>,
 }
 
@@ -89,12 +87,12 @@ impl<'c, T: Reducible> Reducer<'c, T> {
             bucket.parameters.push(parameter);
             bucket.gradients.push(None);
         }
-        Self { communicator, combine, buckets, places, earlier: Vec::new(), share: 1.0, started: Vec::new() }
+        Self { communicator, combine, buckets, places, earlier: Vec::new(), started: Vec::new() }
     }
 
     /// The next walk is that of the last shard of this process: its gradients are final, with those of the earlier ones.
-    pub(crate) fn last_shard(&mut self, share: f64, earlier: impl DoubleEndedIterator<Item = GradientsOf<T>>) {
-        (self.share, self.earlier) = (share, earlier.rev().collect());
+    pub(crate) fn last_shard(&mut self, earlier: impl DoubleEndedIterator<Item = GradientsOf<T>>) {
+        self.earlier = earlier.rev().collect();
     }
 
     /// Starts the buckets that are complete, up to the first that is not, and lets the engine work on the others.
@@ -150,11 +148,6 @@ pub(crate) fn added<T: Reducible>(mut left: TensorOf<T>, right: &TensorOf<T>) ->
     left
 }
 
-/// The gradients of a shard that is this share of its batch.
-pub(crate) fn scaled<T: Reducible>(gradient: &TensorOf<T>, share: f64) -> TensorOf<T> {
-    if share == 1.0 { gradient.clone() } else { gradient.unary(Unary::Mul(share)) }
-}
-
 impl<T: Reducible> Observer<T> for Reducer<'_, T> {
     fn is_eager(&self) -> bool {
         true
@@ -166,7 +159,7 @@ impl<T: Reducible> Observer<T> for Reducer<'_, T> {
 
     fn gradient_final(&mut self, parameter: &VarOf<T>, gradient: &VarOf<T>) {
         let Some(&(bucket, place)) = self.places.get(&parameter.id()) else { return };
-        let mut sum = scaled(&gradient.value(), self.share);
+        let mut sum = gradient.value().clone();
         for earlier in &self.earlier {
             sum = added(earlier[parameter].clone(), &sum);
         }

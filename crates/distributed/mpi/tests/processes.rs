@@ -24,9 +24,9 @@ fn values(buffer: Result<Buffer, DistributedError>) -> Vec<f64> {
 }
 
 #[test]
-fn operations_have_the_values_that_they_say() {
+fn operations_of_processes_have_the_values_that_they_say() {
     for ranks in [1, 2, 3, 4] {
-        launch("operations_have_the_values_that_they_say", ranks, |mpi| {
+        launch("operations_of_processes_have_the_values_that_they_say", ranks, |mpi| {
             let (rank, size) = (mpi.rank(), mpi.size());
             assert_eq!(mpi.local(), (rank, size));
             assert!(mpi.engine().contains("MPI"), "{}", mpi.engine());
@@ -127,9 +127,9 @@ fn sums_in_the_order_of_the_engine_agree_with_one_process() {
 }
 
 #[test]
-fn a_rank_that_does_not_answer_is_named() {
+fn a_process_that_does_not_answer_is_named() {
     let begun = Instant::now();
-    let text = support::launch_failing("a_rank_that_does_not_answer_is_named", 3, |mpi: Rc<Mpi>| {
+    let text = support::launch_failing("a_process_that_does_not_answer_is_named", 3, |mpi: Rc<Mpi>| {
         if mpi.rank() == 1 {
             std::thread::sleep(Duration::from_secs(600));
         }
