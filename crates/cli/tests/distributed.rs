@@ -190,9 +190,10 @@ fn fails_and_goes_on(more: &[&str], prepare: impl FnOnce(&Path), end: impl FnOnc
     let (common, json) = flags(&data, "failed.json");
     let out = data.path().join("out");
     let state = out.join("checkpoint.safetensors");
-    let whole = hash_of(&mut alone(&common, &["--shards", "4"]), &json);
+    let long = ["--shards", "4", "--epochs", "6"];
+    let whole = hash_of(&mut alone(&common, &long), &json);
     let shown = out.display().to_string();
-    let saving = ["--shards", "4", "--out", &shown, "--save-every", "2"];
+    let saving = ["--shards", "4", "--epochs", "6", "--out", &shown, "--save-every", "2"];
     fs::create_dir(&out).expect("a directory");
     prepare(&out);
     let child = together(2, data.path(), &common, &[&saving[..], more].concat())
@@ -212,8 +213,9 @@ fn fails_and_goes_on(more: &[&str], prepare: impl FnOnce(&Path), end: impl FnOnc
     let saved = data.path().join("saved.safetensors");
     fs::copy(&state, &saved).expect("the checkpoint");
     let resume = saved.display().to_string();
-    assert_eq!(hash_of(&mut alone(&common, &["--shards", "4", "--resume", &resume]), &json), whole);
-    assert_eq!(hash_of(&mut together(4, data.path(), &common, &["--shards", "4", "--resume", &resume]), &json), whole);
+    let resumed = [&long[..], &["--resume", &resume]].concat();
+    assert_eq!(hash_of(&mut alone(&common, &resumed), &json), whole);
+    assert_eq!(hash_of(&mut together(4, data.path(), &common, &resumed), &json), whole);
     (output, took)
 }
 
@@ -249,6 +251,31 @@ fn a_full_disk_of_rank_0_ends_the_run() {
     assert!(text.contains("No space left on device"), "{text}");
     assert!(text.contains("checkpoint.safetensors has the state after step"), "{text}");
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[cfg(feature = "mpi")]
+#[test]
+fn a_signal_to_one_process_ends_all_with_a_checkpoint() {
+    let end = |folder: &Path| assert!(signal("INT", &pid(folder, 1).expect("its number")));
+    let (output, _) = fails_and_goes_on(&[], |_| (), end);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.contains("rank 0: interrupted after epoch"), "{text}");
+    assert!(text.contains("--resume"), "{text}");
+}
+
+#[cfg(feature = "mpi")]
+#[test]
+fn a_loss_that_is_not_finite_is_found_at_its_shard() {
+    let _turn = turn();
+    let data = data();
+    let (common, _) = flags(&data, "diverges.json");
+    let output = run(&mut together(2, data.path(), &common, &["--optimizer", "sgd", "--lr", "1e30", "--shards", "4"]));
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("error: rank 0: step "), "{text}");
+    let place = text.split("the loss of shard ").nth(1).expect("it is named");
+    assert!(place.contains(", of rank ") && place.contains("NaN"), "{text}");
 }
 
 /// Two programs under one `mpirun`.

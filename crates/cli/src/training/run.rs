@@ -193,6 +193,8 @@ impl Run<'_> {
                 self.save()?;
             }
             if stop {
+                // The first process saves, which the end of another would interrupt.
+                self.processes.communicator().barrier()?;
                 return Err(self.interrupted());
             }
             if done.is_multiple_of(STEPS_OF_A_COPY) && !last {
