@@ -24,7 +24,8 @@ pub struct Group(());
 
 impl Group {
     /// The group of a communicator's processes, in place of that which this thread had.
-    pub fn new(communicator: Rc<dyn Communicator>) -> Arc<Self> {
+    #[expect(clippy::new_ret_no_self, reason = "layers take the group in this form")]
+    pub fn new<T: Reducible>(communicator: Rc<dyn Communicator>) -> Arc<dyn ReplicaGroup<T>> {
         JOINED.set(Some(communicator));
         Arc::new(Self(()))
     }

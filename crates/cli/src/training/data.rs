@@ -45,7 +45,7 @@ pub struct DataOptions {
     normalize: Range,
     /// Leave out the last batch of an epoch if it is smaller than the others
     #[arg(long)]
-    drop_last: bool,
+    pub drop_last: bool,
     /// Threads that prepare batches beside those that compute
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
     workers: u32,

@@ -7,6 +7,7 @@ use std::time::Instant;
 use chainrule::data::{Batch, Loader};
 use chainrule::nn::Ema;
 use chainrule::prelude::*;
+use chainrule_distributed::Group;
 use serde_json::json;
 
 use super::accumulate::GradientSum;
@@ -135,7 +136,7 @@ impl Run<'_> {
                 }
                 if let Some(recorder) = &mut self.recorder {
                     let (net, recipe) = (self.net, &self.recipe);
-                    recorder.before_step(net, at.step, |batch| recipe.loss(net, batch));
+                    Group::alone(|| recorder.before_step(net, at.step, |batch| recipe.loss(net, batch)));
                 }
             }
             let of_batch = accumulation.images_of(batch.index) as u64;
@@ -347,7 +348,8 @@ impl Run<'_> {
             recipe.set_training(net);
             recipe.loss(net, batch)
         };
-        recorder.finish(&outcome, answers, net, forward).map_err(|failure| self.with_left(failure))
+        let finished = Group::alone(|| recorder.finish(&outcome, answers, net, forward));
+        finished.map_err(|failure| self.with_left(failure))
     }
 }
 

@@ -1,9 +1,12 @@
 //! A run as the command line says: everything that it needs is made and checked before it begins.
 
 use std::fs;
+use std::rc::Rc;
 
 use chainrule::data::Loader;
+use chainrule::nn::synchronize_batch_norm;
 use chainrule::prelude::*;
+use chainrule_distributed::Group;
 
 use super::checkpoints::Checkpoints;
 use super::data::Data;
@@ -95,6 +98,19 @@ fn train_together(
     if let Some(picture) = &options.lr_find {
         return lr_find::run(net, &recipe, &mut *optimizer, &train, picture.as_ref());
     }
+    if options.distributed.sync_batch_norm {
+        let last = train.images().len() % train.batch_size();
+        let ranks = processes.communicator().size();
+        if (1..ranks).contains(&last) && !options.data.drop_last {
+            return Err(Failure::Usage(format!(
+                "--sync-batch-norm: the last batch of an epoch has {last} images for {ranks} processes\n  rule: each process has an image of each batch; use --drop-last or another --batch-size"
+            )));
+        }
+        let layers = synchronize_batch_norm(net, &Group::new(Rc::clone(processes.communicator())));
+        if layers == 0 {
+            return Err(Failure::Usage("--sync-batch-norm: the net has no batch normalization".into()));
+        }
+    }
     let mut ema = options.recipe.ema(net);
     let mut state = State {
         at: Progress { seed: options.seed, plateau: recipe.plateau(), ..Progress::default() },
@@ -130,7 +146,7 @@ fn train_together(
             arithmetic: options.compute.arithmetic(device),
         });
         let batch = train.epoch(0).next().expect("there is an image");
-        Recorder::open(folder, config, net, &batch, options.temperature(), &state.at)
+        Group::alone(|| Recorder::open(folder, config, net, &batch, options.temperature(), &state.at))
     });
     let recorder = recorder.transpose()?;
     // On a GPU, reading the weights after every step would synchronize with it.

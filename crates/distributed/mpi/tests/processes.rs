@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use approx::assert_relative_eq;
 use chainrule_autograd::VarOf;
-use chainrule_distributed::{Buffer, Communicator, DataParallel, DistributedError, Reducible, Shards};
+use chainrule_distributed::{Buffer, Communicator, DataParallel, DistributedError, Group, Reducible, Shards};
 use chainrule_mpi::Mpi;
 use chainrule_nn::{
     Adam, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Optimizer, Relu, Sequential, weights_sha256,
@@ -143,5 +143,53 @@ fn a_process_that_does_not_answer_is_named() {
         assert!(text.contains("rank 1 has not answered for"), "{text}");
         assert_ne!(code, Some(0));
         assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    }
+}
+
+/// The report's net for CIFAR-10, all of its batch normalizations over all processes; dropout would be another one in each part.
+#[test]
+fn synchronized_batch_norm_of_processes_agrees_with_one_process() {
+    let mut results: Vec<Vec<f64>> = Vec::new();
+    for ranks in [1, 2, 4] {
+        launch("synchronized_batch_norm_of_processes_agrees_with_one_process", ranks, |mpi| {
+            let options = ReportOptions { dropout: 0.0, ..ReportOptions::default() };
+            let net = report::<f64>([3, 32, 32], 10, options, &mut Rng::seed(3)).expect("images of this size");
+            if mpi.size() > 1 {
+                assert_eq!(synchronize_batch_norm(&net, &Group::new(mpi.clone())), 3);
+            }
+            let mut optimizer = Sgd::new(net.parameters(), 0.05).momentum(0.9);
+            let mut rng = Rng::seed(5);
+            let replicas = DataParallel::fast(mpi);
+            for step in 0..20 {
+                // Parts of 1 and 2 images: shares of a batch that are not equal.
+                let images = Tensor64::from_fn([6, 3, 32, 32], |_| rng.uniform());
+                let labels: Vec<i32> = (0..6).map(|i| (7 * i + step) % 10).collect();
+                let gradients = replicas.gradients(&net, 6, |_, samples| {
+                    let labels = TensorOf::from_slice(&labels[samples.clone()], samples.len());
+                    net.forward(&VarOf::constant(images.narrow(0, samples))).cross_entropy(&labels)
+                });
+                optimizer.step(&gradients.expect("all ranks take part"));
+            }
+            if replicas.communicator().rank() == 0 {
+                // Some of each parameter, and all running statistics: the net has six million numbers.
+                let mut all = Vec::new();
+                net.visit(&mut Visitor::new(&mut |_, item| match item {
+                    Item::Parameter(parameter) => all.extend(parameter.value().to_vec().into_iter().step_by(997)),
+                    Item::Buffer(buffer) => all.extend(buffer.get().to_vec()),
+                    _ => {}
+                }));
+                say("state", all.iter().map(|x| x.to_bits().to_string()).collect::<Vec<_>>().join(" "));
+            }
+            Group::leave();
+        });
+        let parse = |bits: &str| f64::from_bits(bits.parse().expect("the bits of a number"));
+        let of_first = all_of("state").unwrap_or_default();
+        results.extend(of_first.first().map(|all| all.split(' ').map(parse).collect::<Vec<_>>()));
+    }
+    for other in results.iter().skip(1) {
+        assert!(other.len() > 1000);
+        for (a, b) in other.iter().zip(&results[0]) {
+            assert_relative_eq!(a, b, epsilon = 1e-9, max_relative = 1e-9);
+        }
     }
 }
