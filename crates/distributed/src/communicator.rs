@@ -47,6 +47,9 @@ pub trait Communicator {
     /// As [`all_gather_bytes`](Self::all_gather_bytes).
     fn barrier(&self) -> Result<()>;
 
+    /// Ends the use of the engine in good order, after the last operation: waits for the other processes to do the same.
+    fn finish(&self);
+
     /// Ends all processes, this one with the exit code, also those that wait for an operation.
     fn abort(&self, code: i32) -> !;
 }

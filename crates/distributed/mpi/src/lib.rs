@@ -6,7 +6,7 @@
 mod request;
 mod roll_call;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::time::Duration;
@@ -27,8 +27,8 @@ type Result<T, E = DistributedError> = std::result::Result<T, E>;
 /// It belongs to the thread that made it. MPI moves data only while it is called: by [`Pending::progress`], and while a
 /// process waits. Buffers on a GPU are copied to the host and back.
 pub struct Mpi {
-    /// Finalizes MPI when it is dropped.
-    universe: ManuallyDrop<Universe>,
+    /// Finalizes MPI when it is dropped, which waits for the other processes: only after a run in good order.
+    universe: RefCell<ManuallyDrop<Option<Universe>>>,
     world: SimpleCommunicator,
     local: (usize, usize),
     timeout: Duration,
@@ -49,19 +49,13 @@ impl Mpi {
         let of_machine = world.split_shared(world.rank());
         let local = (of_machine.rank() as usize, of_machine.size() as usize);
         Ok(Self {
-            universe: ManuallyDrop::new(universe),
+            universe: RefCell::new(ManuallyDrop::new(Some(universe))),
             world,
             local,
             timeout,
             operations: Cell::new(0),
             _of_one_thread: PhantomData,
         })
-    }
-
-    /// Ends the use of MPI in good order, after the last operation: waits for the other processes to do the same.
-    pub fn finish(mut self) {
-        // SAFETY: self is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.universe) };
     }
 
     fn comm(&self) -> ffi::MPI_Comm {
@@ -159,6 +153,10 @@ impl Communicator for Mpi {
 
     fn barrier(&self) -> Result<()> {
         self.gather(&TensorOf::<u8>::zeros(1)).complete().map(drop)
+    }
+
+    fn finish(&self) {
+        drop(self.universe.borrow_mut().take());
     }
 
     fn abort(&self, code: i32) -> ! {

@@ -9,8 +9,10 @@ use approx::assert_relative_eq;
 use chainrule_autograd::VarOf;
 use chainrule_distributed::{Buffer, Communicator, DataParallel, DistributedError, Group, Reducible, Shards};
 use chainrule_mpi::Mpi;
+use chainrule_nn::nets::{ReportOptions, report};
 use chainrule_nn::{
-    Adam, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Module, Optimizer, Relu, Sequential, weights_sha256,
+    Adam, BatchNorm2d, Conv2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Optimizer, Relu, Sequential, Sgd,
+    Visitor, synchronize_batch_norm, weights_sha256,
 };
 use chainrule_tensor::{Float, Rng, Tensor, Tensor64, TensorOf};
 

@@ -16,8 +16,6 @@ const FIRST_REPORTS: Duration = Duration::from_secs(2);
 /// The processes that train together.
 pub struct Processes {
     communicator: Rc<dyn Communicator>,
-    /// Ends the engine in good order.
-    end: Box<dyn FnOnce()>,
 }
 
 impl Processes {
@@ -26,20 +24,19 @@ impl Processes {
     /// # Errors
     /// If the program was built without the engine, or the engine cannot be used.
     pub fn begin(options: &DistributedOptions, compute: &ComputeOptions) -> Result<(Self, Device), Failure> {
-        let alone = || Self { communicator: Rc::new(Alone), end: Box::new(|| ()) };
         let Some(engine) = options.distributed else {
             if let Some(processes) = started_together() {
                 eprintln!(
                     "note: {processes} processes were started together, and each trains by itself; with --distributed they train together"
                 );
             }
-            return Ok((alone(), compute.prepare()?));
+            return Ok((Self { communicator: Rc::new(Alone) }, compute.prepare()?));
         };
         match engine.unwrap_or_else(|| if compute.wants_gpu() { Engine::Nccl } else { Engine::Mpi }) {
             Engine::Mpi => {
-                let (communicator, end) = over_mpi(options)?;
+                let communicator = over_mpi(options)?;
                 let device = compute.prepare_for(communicator.local())?;
-                Ok((Self { communicator, end }, device))
+                Ok((Self { communicator }, device))
             }
             Engine::Nccl => Err(Failure::Usage("NCCL is not there yet".into())),
         }
@@ -101,9 +98,8 @@ impl Processes {
     }
 
     /// Ends the run in good order: waits for the others.
-    pub fn end(self) {
-        drop(self.communicator);
-        (self.end)();
+    pub fn end(&self) {
+        self.communicator.finish();
     }
 
     /// Reports a failure and ends all processes; returns the failure if there is only this one.
@@ -125,24 +121,13 @@ fn started_together() -> Option<usize> {
     ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"].into_iter().find_map(size)
 }
 
-type Connected = (Rc<dyn Communicator>, Box<dyn FnOnce()>);
-
 #[cfg(feature = "mpi")]
-fn over_mpi(options: &DistributedOptions) -> Result<Connected, Failure> {
-    let mpi = Rc::new(chainrule_mpi::Mpi::new(options.timeout())?);
-    let end = {
-        let mpi = Rc::clone(&mpi);
-        move || {
-            if let Some(mpi) = Rc::into_inner(mpi) {
-                mpi.finish();
-            }
-        }
-    };
-    Ok((mpi, Box::new(end)))
+fn over_mpi(options: &DistributedOptions) -> Result<Rc<dyn Communicator>, Failure> {
+    Ok(Rc::new(chainrule_mpi::Mpi::new(options.timeout())?))
 }
 
 #[cfg(not(feature = "mpi"))]
-fn over_mpi(_options: &DistributedOptions) -> Result<Connected, Failure> {
+fn over_mpi(_options: &DistributedOptions) -> Result<Rc<dyn Communicator>, Failure> {
     Err(Failure::Usage(
         "this program was built without MPI; from the source, with an MPI library and libclang installed (Debian: libopenmpi-dev openmpi-bin libclang-dev): cargo build --release --features mpi".into(),
     ))

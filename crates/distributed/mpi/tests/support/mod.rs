@@ -7,6 +7,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use chainrule_distributed::Communicator;
 use chainrule_mpi::Mpi;
 
 /// The time limit of operations.
@@ -43,7 +44,7 @@ fn run(test: &str, ranks: usize, body: impl FnOnce(Rc<Mpi>)) -> Option<(Option<i
         if own == ranks {
             let mpi = Rc::new(Mpi::new(TIMEOUT).expect("mpirun started this process"));
             body(Rc::clone(&mpi));
-            Rc::into_inner(mpi).expect("the body is over").finish();
+            mpi.finish();
             // MPI cannot be initialized again for another number of processes.
             std::process::exit(0);
         }
