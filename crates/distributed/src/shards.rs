@@ -126,6 +126,7 @@ mod tests {
     use super::*;
     use crate::Alone;
 
+    #[allow(clippy::needless_pass_by_value)] // sums take their terms
     fn text(left: String, right: String) -> String {
         format!("({left}+{right})")
     }
