@@ -1,4 +1,5 @@
-//! Compiles the unmodified kernels and the stand-in driver into one `libcuda.so`, if there is a C++ compiler.
+//! Compiles the unmodified kernels and the stand-in driver into one `libcuda.so`, and the stand-in of NCCL into
+//! `libnccl.so.2`, if there is a C++ compiler.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -52,7 +53,10 @@ fn build(out: &Path, library: &Path) -> Result<(), String> {
     }
     let mut link = tool.to_command();
     link.args(["-shared", "-Wl,-soname,libcuda.so", "-pthread"]).args(&objects).arg("-o").arg(library);
-    run(&mut link)
+    run(&mut link)?;
+    let mut nccl = tool.to_command();
+    nccl.args(["-shared", "-fvisibility=hidden", "-Wl,-soname,libnccl.so.2", "-pthread"]);
+    run(nccl.arg(here.join("src/nccl.cpp")).arg("-ldl").arg("-o").arg(out.join("libnccl.so.2")))
 }
 
 fn run(command: &mut std::process::Command) -> Result<(), String> {

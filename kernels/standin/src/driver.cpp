@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <csignal>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -41,13 +42,13 @@ enum : Result {
 using Work = std::function<Result()>;
 static std::atomic<unsigned> graphs; // captured graphs and their executables that are not destroyed
 struct Graph {
-  std::vector<Work> nodes;
+  std::deque<Work> nodes;
   Graph() { graphs++; }
   Graph(const Graph& other) : nodes(other.nodes) { graphs++; }
   ~Graph() { graphs--; }
 };
 struct Stream {
-  std::vector<Work> queue;
+  std::deque<Work> queue;
   std::unique_ptr<Graph> capture;
 };
 struct Module {
@@ -56,6 +57,9 @@ struct Module {
 struct Event {
   double milliseconds = 0;
   bool pending = false;
+  Stream* stream = nullptr;      // on which it was recorded last
+  std::shared_ptr<bool> reached; // whether that record was
+  unsigned queries = 0;          // since that record
 };
 
 static std::recursive_mutex mutex;
@@ -99,11 +103,13 @@ static bool within(const std::map<Address, size_t>& buffers, Address p, size_t n
   return p + n <= start + bytes;
 }
 
-static Result run(Stream& stream) {
-  std::vector<Work> queue;
-  queue.swap(stream.queue);
-  for (Work& work : queue)
+// Runs the work of a stream, if given up to where an event is reached.
+static Result run(Stream& stream, const bool* reached = nullptr) {
+  while (!stream.queue.empty() && !(reached && *reached)) {
+    const Work work = std::move(stream.queue.front());
+    stream.queue.pop_front();
     if (status == OK) status = work();
+  }
   return status;
 }
 static Result run_all() {
@@ -181,6 +187,13 @@ API cuStreamCreate(void** stream, unsigned) {
   *stream = new Stream;
   streams.push_back((Stream*)*stream);
   return OK;
+}
+API cuStreamDestroy_v2(void* handle) {
+  ON_DEVICE;
+  run(*(Stream*)handle);
+  streams.erase(std::find(streams.begin(), streams.end(), (Stream*)handle));
+  delete (Stream*)handle;
+  return status;
 }
 API cuStreamSynchronize(void* handle) {
   ON_DEVICE;
@@ -345,11 +358,21 @@ API cuEventDestroy_v2(void* event) {
 }
 API cuEventRecord(void* event, void* stream) {
   ON_DEVICE;
-  ((Event*)event)->pending = true;
+  const auto reached = std::make_shared<bool>(false);
+  *(Event*)event = {0, true, (Stream*)stream, reached, 0};
   return submit(stream, [=] {
-    *(Event*)event = {now(), false};
+    *reached = true;
+    Event& recorded = *(Event*)event;
+    if (recorded.reached == reached) recorded.milliseconds = now(), recorded.pending = false;
     return OK;
   });
+}
+// The stream runs the work before the record of the event, which may be on another stream.
+API cuStreamWaitEvent(void* stream, void* event, unsigned) {
+  ON_DEVICE;
+  const Event recorded = *(Event*)event;
+  if (!recorded.pending) return OK;
+  return submit(stream, [=] { return *recorded.reached ? OK : run(*recorded.stream, recorded.reached.get()); });
 }
 API cuEventSynchronize(void* event) {
   LOCK;
@@ -357,7 +380,11 @@ API cuEventSynchronize(void* event) {
 }
 API cuEventQuery(void* event) {
   LOCK;
-  return ((Event*)event)->pending ? NOT_READY : status;
+  Event& queried = *(Event*)event;
+  // Who asks again and again waits for it.
+  enum { WAITING = 100 };
+  if (queried.pending && ++queried.queries > WAITING) return run_all();
+  return queried.pending ? NOT_READY : status;
 }
 API cuEventElapsedTime_v2(float* milliseconds, void* from, void* to) {
   LOCK;

@@ -5,6 +5,9 @@
 //! out-of-bounds accesses, insufficient waits for asynchronous copies and divergent barriers. It cannot detect what depends
 //! on hardware: timing, bank conflicts, memory ordering between threads.
 //!
+//! `libnccl.so.2` stands for NCCL between processes on the stand-in: collective operations over sockets, one after the other,
+//! and the errors and endless waits that other processes cause.
+//!
 //! Its settings are environment variables, read once per process: `STANDIN_ORDER` (0: threads in ascending order, 1:
 //! descending, larger: a random order with that seed), `STANDIN_GUARD=1` (each buffer ends at a guard page),
 //! `STANDIN_MEMORY` (the device memory in bytes), `STANDIN_FAULT` (a kernel, such as `unary_f32`, whose execution fails; as
@@ -13,7 +16,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// The directory of the stand-in's `libcuda.so`, for the `LD_LIBRARY_PATH` of a program; `None` if it was not built.
+/// The directory of the stand-in's `libcuda.so`, and of the `libnccl.so.2` that works with it, for the `LD_LIBRARY_PATH` of a program; `None` if it was not built.
 pub fn directory() -> Option<&'static Path> {
     Path::new(env!("STANDIN_LIBRARY")).parent().filter(|directory| directory.is_dir())
 }

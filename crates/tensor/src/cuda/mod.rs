@@ -35,6 +35,7 @@ pub use tensor_core::{Precision, precision, set_precision};
 pub use crate::gpu::context::CudaStats;
 pub use crate::gpu::driver::{DeviceReport, DriverReport, report};
 pub use crate::gpu::graph::{Graph, GraphMemory};
+pub use crate::gpu::side_stream::{Mark, SideStream};
 pub use chainrule_kernels::Family;
 
 use std::time::Duration;
