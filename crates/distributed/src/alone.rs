@@ -52,7 +52,8 @@ impl Communicator for Alone {
     }
 }
 
-struct Done(Buffer);
+/// An operation that has its result.
+pub(crate) struct Done(pub(crate) Buffer);
 
 impl Pending for Done {
     fn progress(&mut self) {}

@@ -1,0 +1,12 @@
+//! The communicator of NCCL, NVIDIA's library for collective operations between GPUs. It is loaded when it is first used.
+
+mod bootstrap;
+mod communicator;
+mod environment;
+mod hosts;
+mod library;
+mod operation;
+mod rendezvous;
+
+pub use bootstrap::{Bootstrap, Place};
+pub use communicator::Nccl;
