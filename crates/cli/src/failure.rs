@@ -1,5 +1,6 @@
 //! Failures of a subcommand: message and exit code.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// The error message of a subcommand; the variant determines the exit code.
@@ -19,12 +20,14 @@ pub enum Failure {
 impl Failure {
     /// Prints the message, with whose it is before it, and returns the exit code.
     pub fn report(&self, whose: &str) -> u8 {
-        match self {
-            Self::Usage(text) => eprintln!("error: {whose}{text}\n\nFor more information, try '--help'."),
-            Self::Run(text) | Self::Input(text) => eprintln!("error: {whose}{text}"),
-            Self::Found => {}
-            Self::Interrupted(text) => eprintln!("{whose}{text}"),
-        }
+        let text = match self {
+            Self::Usage(text) => format!("error: {whose}{text}\n\nFor more information, try '--help'.\n"),
+            Self::Run(text) | Self::Input(text) => format!("error: {whose}{text}\n"),
+            Self::Found => String::new(),
+            Self::Interrupted(text) => format!("{whose}{text}\n"),
+        };
+        // In one call: several processes write to one terminal. If nobody reads it, there is nobody to tell.
+        let _ = io::stderr().write_all(text.as_bytes());
         match self {
             Self::Usage(_) | Self::Input(_) => 2,
             Self::Run(_) | Self::Found => 1,

@@ -19,6 +19,8 @@ mod onnx;
 mod out;
 mod plots;
 mod predict;
+#[cfg(feature = "mpi")]
+mod processes;
 mod programs;
 mod recipes;
 mod recompute;
