@@ -33,6 +33,11 @@ pub enum PrecisionKind {
     Bf16,
 }
 
+/// The number of GPUs.
+fn gpus() -> usize {
+    cuda::report().map_or(0, |report| report.devices.len())
+}
+
 impl ComputeOptions {
     /// Sets the threads and the precision, and chooses the device.
     pub fn prepare(&self) -> Result<Device, Failure> {
@@ -50,7 +55,8 @@ impl ComputeOptions {
         let device = if self.device == "auto" {
             // No message if there is no GPU: most machines have none, and `doctor` explains why.
             match Device::auto().0 {
-                Device::Cuda(_) if processes > 1 => Device::Cuda(rank).ready()?,
+                // Unless the launcher shows each process a GPU of its own.
+                Device::Cuda(_) if processes > 1 && gpus() > 1 => Device::Cuda(rank).ready()?,
                 device => device,
             }
         } else {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use chainrule::prelude::*;
-use chainrule_distributed::{Alone, Communicator, differences};
+use chainrule_distributed::{Alone, Bootstrap, Communicator, Nccl, differences};
 
 use super::options::{DistributedOptions, Engine};
 use crate::compute::ComputeOptions;
@@ -38,7 +38,16 @@ impl Processes {
                 let device = compute.prepare_for(communicator.local())?;
                 Ok((Self { communicator }, device))
             }
-            Engine::Nccl => Err(Failure::Usage("NCCL is not there yet".into())),
+            Engine::Nccl => {
+                let bootstrap = bootstrap(options)?;
+                let device = compute.prepare_for(bootstrap.place().local)?;
+                let Device::Cuda(ordinal) = device else {
+                    return Err(Failure::Usage(format!(
+                        "--distributed=nccl: NCCL connects GPUs, and the device is {device}; use --distributed=mpi"
+                    )));
+                };
+                Ok((Self { communicator: Rc::new(Nccl::new(ordinal, &bootstrap, options.timeout())?) }, device))
+            }
         }
     }
 
@@ -124,6 +133,21 @@ fn started_together() -> Option<usize> {
 #[cfg(feature = "mpi")]
 fn over_mpi(options: &DistributedOptions) -> Result<Rc<dyn Communicator>, Failure> {
     Ok(Rc::new(chainrule_mpi::Mpi::new(options.timeout())?))
+}
+
+/// How the processes find each other: by the variables that launchers set, or, where `mpirun` sets no address, over MPI.
+fn bootstrap(options: &DistributedOptions) -> Result<Bootstrap, Failure> {
+    #[cfg(feature = "mpi")]
+    if started_together().is_some()
+        && ["MASTER_ADDR", "NCCL_COMM_ID"].iter().all(|name| std::env::var_os(name).is_none())
+    {
+        let mpi = over_mpi(options)?;
+        let bootstrap = Bootstrap::over(&*mpi)?;
+        mpi.finish();
+        return Ok(bootstrap);
+    }
+    let _ = options;
+    Ok(Bootstrap::from_environment()?)
 }
 
 #[cfg(not(feature = "mpi"))]
