@@ -285,6 +285,34 @@ fn a_broken_pipe_ends_the_program_silently() {
     assert_eq!(output.status.code(), Some(141));
 }
 
+/// The JSON of a short measurement.
+fn throughput(flags: &[&str]) -> serde_json::Value {
+    let directory = tempfile::tempdir().expect("a directory");
+    let json = directory.path().join("times.json");
+    let mut command = program("throughput");
+    let output = run(command.args(["--seconds", "0.01", "--repeats", "5", "--json"]).arg(&json).args(flags));
+    assert!(output.status.success(), "{}", stderr(&output));
+    serde_json::from_str(&std::fs::read_to_string(json).expect("it is written")).expect("an object")
+}
+
+#[test]
+fn throughput_counts_the_operations_of_the_size_and_the_pass_that_it_measures() {
+    let sizes = ["--net", "plain", "--side", "6", "--channels", "5", "--depth", "2", "--batch", "3"];
+    let [step, forward] = [&sizes[..], &[&sizes[..], &["--inference"]].concat()].map(|flags| {
+        let result = throughput(flags);
+        assert_eq!(result["batch"], 3, "{result}");
+        let of = |key: &str| result[key].as_f64().expect("a number");
+        (result["pass"].clone(), (of("gflops") * 1e6 * of("milliseconds_per_step")).round())
+    });
+    // Multiply-adds of two convolutions of 3 → 5 and 5 → 5 channels on 36 pixels, and of 5 → 10 features, for three images.
+    let [first, second, linear] = [3.0 * 36.0 * 135.0, 3.0 * 36.0 * 225.0, 3.0 * 50.0];
+    assert_eq!(forward, ("inference".into(), 2.0 * (first + second + linear)));
+    // Backward, each has the gradient of its weight, and all but the first that of its input.
+    assert_eq!(step, ("training".into(), 2.0 * (2.0 * first + 3.0 * (second + linear))));
+    let error = "--depth is the size of --net plain; the other nets have fixed sizes";
+    fails(program("throughput").args(["--net", "mnist", "--depth", "3"]), 2, &[error]);
+}
+
 #[test]
 fn auto_without_a_gpu_is_silent() {
     let data = digits(32, 10);

@@ -1,6 +1,7 @@
-//! Measures training throughput: forward, backward and optimizer step on synthetic data in memory.
+//! Measures training throughput: forward, backward and optimizer step on synthetic data in memory; or the forward pass alone.
 
 mod nets;
+mod plain;
 mod profile;
 mod steps;
 
@@ -12,8 +13,9 @@ use chainrule::tensor::buffer_pool;
 use chainrule::tensor::cuda;
 use clap::Args;
 use nets::{Net, Work};
+use plain::PlainOptions;
 use serde_json::json;
-use steps::Steps;
+use steps::{Inference, Run, Steps};
 
 use crate::compute::ComputeOptions;
 use crate::failure::Failure;
@@ -22,10 +24,13 @@ use crate::training::distributed::{DistributedOptions, Processes};
 
 /// Measures training throughput on synthetic data
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line, each by itself")]
 pub struct Arguments {
     /// The net
     #[arg(long, value_enum)]
     net: Net,
+    #[command(flatten)]
+    plain: PlainOptions,
     /// Images per batch, in each process [default: depends on the net]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     batch: Option<u32>,
@@ -46,6 +51,9 @@ pub struct Arguments {
     /// Run one step and exit, to measure the time from process start to the end of the first step
     #[arg(long, conflicts_with = "profile")]
     once: bool,
+    /// Time the forward pass alone, of the net in evaluation mode, without recording
+    #[arg(long, conflicts_with_all = ["profile", "once"])]
+    inference: bool,
     /// Disable fusion: each layer runs its own ops, as in a forward pass without `chain`
     #[arg(long)]
     unfused: bool,
@@ -58,7 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<(), Failure> {
 }
 
 fn time(arguments: &Arguments) -> Result<(), Failure> {
-    arguments.distributed.check(&[("--profile", arguments.profile), ("--once", arguments.once)])?;
+    let alone = [("--profile", arguments.profile), ("--once", arguments.once), ("--inference", arguments.inference)];
+    arguments.distributed.check(&alone)?;
     let (processes, device) = Processes::begin(&arguments.distributed, &arguments.compute)?;
     match time_together(arguments, &processes, device) {
         Ok(()) => {
@@ -74,29 +83,89 @@ fn time_together(arguments: &Arguments, processes: &Processes, device: Device) -
         return Err(Failure::Usage("--profile: ops can be timed on the CPU only; add --device cpu".into()));
     }
     let batch = arguments.batch.map_or(arguments.net.batch(), |batch| batch as usize);
-    let mut work = arguments.net.work(batch, device);
+    let plain = arguments.plain.checked(arguments.net)?;
+    let mut work = arguments.net.work(plain, batch, device);
     if arguments.once {
         let Work { model, images, labels, mut optimizer } = work;
-        let loss = Steps::new(&*model, &images, &labels, device).run(&mut *optimizer, 1)?;
-        println!("first step done, loss {loss:.4}");
+        let mut steps = Steps::new(&*model, &images, &labels, &mut *optimizer, device);
+        steps.run(1)?;
+        println!("first step done, loss {:.4}", steps.loss());
         return Ok(());
     }
-    let flops = profile::step_flops(&mut work);
     if arguments.profile {
+        profile::step_flops(&mut work);
         let start = Instant::now();
         profile::step_flops(&mut work);
         let steps = (arguments.seconds / start.elapsed().as_secs_f64()).clamp(3.0, 1000.0) as usize;
         profile::print(&mut work, steps);
     }
 
-    let Work { model, images, labels, mut optimizer } = work;
-    let (parallel, ranks) = (arguments.distributed.parallel(processes)?, processes.communicator().size());
-    let mut steps_of_work = Steps::new(&*model, &images, &labels, device).in_parallel(parallel);
+    let ranks = processes.communicator().size();
+    let timed = measure(&mut work, arguments, processes, device)?;
+    if !processes.is_first() {
+        return Ok(());
+    }
+    // After the measurement: it runs a training step, which takes more memory than a forward pass.
+    let flops = profile::step_flops(&mut work);
+    let flops = ranks as f64 * if arguments.inference { flops.forward } else { flops.step };
+    let (images, median) = ((batch * ranks) as f64, timed.median);
+    let net = format!("{:?}", arguments.net).to_lowercase();
+    let threads = chainrule::tensor::threads();
+    let result = json!({
+        "net": net,
+        "pass": if arguments.inference { "inference" } else { "training" },
+        "batch": batch,
+        "threads": threads,
+        "processes": ranks,
+        "device": device.to_string(),
+        "precision": format!("{:?}", arguments.compute.precision).to_lowercase(),
+        "images_per_second": images / median,
+        "gflops": flops / median / 1e9,
+        "peak_memory_bytes": timed.peak_memory,
+        "milliseconds_per_step": 1e3 * median,
+        "allocations_per_step": timed.allocations,
+    });
+    println!(
+        "{net}, batch {batch}, {device}, {threads} threads{}: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
+        processes.text(),
+        images / median,
+        images / timed.slowest,
+        images / timed.fastest,
+        1e3 * median,
+        flops / median / 1e9,
+        timed.peak_memory as f64 / 1e6,
+        timed.allocations
+    );
+    if let Some(path) = &arguments.json {
+        let text = format!("{result}\n");
+        std::fs::write(path, text).map_err(|e| Failure::Run(format!("--json {}: {e}", path.display())))?;
+    }
+    Ok(())
+}
+
+/// Seconds of a step in several repeats, what it allocates, and the peak of memory in bytes.
+struct Timed {
+    median: f64,
+    fastest: f64,
+    slowest: f64,
+    allocations: f64,
+    peak_memory: u64,
+}
+
+/// Times training steps or forward passes; all processes take the same steps.
+fn measure(work: &mut Work, arguments: &Arguments, processes: &Processes, device: Device) -> Result<Timed, Failure> {
+    let Work { model, images, labels, optimizer } = work;
+    let ranks = processes.communicator().size();
+    let mut run: Box<dyn Run> = if arguments.inference {
+        Box::new(Inference::new(&**model, images))
+    } else {
+        let steps = Steps::new(&**model, images, labels, &mut **optimizer, device);
+        Box::new(steps.in_parallel(arguments.distributed.parallel(processes)?))
+    };
     let start = Instant::now();
     let mut warm = 0;
-    // The processes take the same steps.
     while warm < 5 || (ranks == 1 && start.elapsed().as_secs_f64() < 0.2 * arguments.seconds) {
-        steps_of_work.run(&mut *optimizer, 1)?;
+        run.run(1)?;
         warm += 1;
     }
     let each = arguments.seconds / f64::from(arguments.repeats);
@@ -107,47 +176,19 @@ fn time_together(arguments: &Arguments, processes: &Processes, device: Device) -
     let mut times: Vec<f64> = (0..arguments.repeats)
         .map(|_| {
             let start = Instant::now();
-            steps_of_work.run(&mut *optimizer, steps)?;
+            run.run(steps)?;
             Ok(start.elapsed().as_secs_f64() / steps as f64)
         })
         .collect::<Result<_, Failure>>()?;
-    if !processes.is_first() {
-        return Ok(());
-    }
     let allocated = allocations(device)? - before;
     times.sort_by(f64::total_cmp);
-    let median = times[times.len() / 2];
-    let net = format!("{:?}", arguments.net).to_lowercase();
-    let threads = chainrule::tensor::threads();
-    let result = json!({
-        "net": net,
-        "batch": batch,
-        "threads": threads,
-        "processes": ranks,
-        "device": device.to_string(),
-        "precision": format!("{:?}", arguments.compute.precision).to_lowercase(),
-        "images_per_second": (batch * ranks) as f64 / median,
-        "gflops": ranks as f64 * flops / median / 1e9,
-        "peak_memory_bytes": peak_memory(device)?,
-        "milliseconds_per_step": 1e3 * median,
-        "allocations_per_step": allocated as f64 / (steps * times.len()) as f64,
-    });
-    println!(
-        "{net}, batch {batch}, {device}, {threads} threads{}: {:.1} images/s (slowest {:.1}, fastest {:.1}), {:.3} ms a step, {:.0} GFLOP/s, {:.0} MB at most, {} tensor allocations a step",
-        processes.text(),
-        (batch * ranks) as f64 / median,
-        (batch * ranks) as f64 / times[times.len() - 1],
-        (batch * ranks) as f64 / times[0],
-        1e3 * median,
-        ranks as f64 * flops / median / 1e9,
-        peak_memory(device)? as f64 / 1e6,
-        result["allocations_per_step"]
-    );
-    if let Some(path) = &arguments.json {
-        let text = format!("{result}\n");
-        std::fs::write(path, text).map_err(|e| Failure::Run(format!("--json {}: {e}", path.display())))?;
-    }
-    Ok(())
+    Ok(Timed {
+        median: times[times.len() / 2],
+        fastest: times[0],
+        slowest: times[times.len() - 1],
+        allocations: allocated as f64 / (steps * times.len()) as f64,
+        peak_memory: peak_memory(device)?,
+    })
 }
 
 /// Number of allocations that the buffer pool did not serve.

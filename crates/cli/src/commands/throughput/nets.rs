@@ -4,6 +4,8 @@ use chainrule::nets::{self, ReportOptions, Small, SmallOptions};
 use chainrule::prelude::*;
 use clap::ValueEnum;
 
+use super::plain::Plain;
+
 /// A net to time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Net {
@@ -15,6 +17,8 @@ pub enum Net {
     Resnet18,
     /// A U-Net that assigns one of 24 classes to each of 32×32 pixels; Adam
     Unet,
+    /// Equal 3×3 convolutions with ReLU, a mean over pixels and a linear layer, of the size that --side, --channels and --depth give; Adam
+    Plain,
 }
 
 /// A net with its optimizer and training data.
@@ -30,13 +34,13 @@ impl Net {
     pub fn batch(self) -> usize {
         match self {
             Self::Mnist | Self::Cifar => 64,
-            Self::Resnet18 => 32,
+            Self::Resnet18 | Self::Plain => 32,
             Self::Unet => 100,
         }
     }
 
-    /// The net with random weights, and a batch of normally distributed pixels and of labels.
-    pub fn work(self, batch: usize, device: Device) -> Work {
+    /// The net with random weights (`plain` is the size of a plain one), and a batch of normally distributed pixels and of labels.
+    pub fn work(self, plain: Plain, batch: usize, device: Device) -> Work {
         let mut rng = Rng::seed(0);
         let model: Box<dyn Module> = match self {
             Self::Mnist => Box::new(Small::new([1, 28, 28], 10, SmallOptions::default(), &mut rng)),
@@ -46,11 +50,13 @@ impl Net {
             }
             Self::Resnet18 => Box::new(nets::resnet18_cifar(10, &mut rng)),
             Self::Unet => Box::new(Unet::new(&mut rng)),
+            Self::Plain => Box::new(plain.net(&mut rng)),
         };
         let (channels, side) = match self {
             Self::Mnist => (1, 28),
             Self::Unet => (1, 32),
             Self::Cifar | Self::Resnet18 => (3, 32),
+            Self::Plain => (3, plain.side),
         };
         let images = Tensor::random_normal(Key::new(0, Purpose::USER), [batch, channels, side, side]);
         let (labels, classes) = match self {

@@ -37,20 +37,30 @@ fn bytes(op: &Operation<f32>) -> f64 {
     (size_of::<f32>() * (parents + op.output().shape().numel())) as f64
 }
 
+/// The floating-point operations of all products, two for each multiply-add.
+#[derive(Clone, Copy, Default)]
+pub struct Flops {
+    /// Of the forward pass.
+    pub forward: f64,
+    /// Of a training step.
+    pub step: f64,
+}
+
 /// Measures the time between the nodes of a backward walk.
 struct Clock<'a> {
     last: Instant,
     forward: &'a BTreeMap<u64, f64>,
     costs: &'a mut BTreeMap<(String, &'static str), Cost>,
-    flops: f64,
+    flops: Flops,
 }
 
 impl Observer<f32> for Clock<'_> {
     fn node_done(&mut self, op: &Operation<f32>, _dy: &Var, _gradients: &[Option<Var>]) {
         let seconds = self.last.elapsed().as_secs_f64();
         let (flops, bytes) = (product_flops(op), bytes(op));
+        self.flops.forward += flops;
+        self.flops.step += (1.0 + passes(op)) * flops;
         let mut enter = |direction, seconds, flops, bytes| {
-            self.flops += flops;
             let cost = self.costs.entry((label(op), direction)).or_default();
             cost.calls += 1;
             cost.seconds += seconds;
@@ -72,13 +82,13 @@ fn label(op: &Operation<f32>) -> String {
     format!("{name} {} → {}", op.parent(0).shape(), op.output().shape())
 }
 
-/// The floating-point operations of all products of a training step.
-pub fn step_flops(work: &mut Work) -> f64 {
+/// What a training step computes.
+pub fn step_flops(work: &mut Work) -> Flops {
     timed_step(work, &mut BTreeMap::new())
 }
 
 /// Runs one step and times every op; returns the floating-point operations of its products.
-fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost>) -> f64 {
+fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost>) -> Flops {
     let forward = Rc::new(RefCell::new(BTreeMap::new()));
     let (times, mut last) = (Rc::clone(&forward), Instant::now());
     let loss = watch_records(
@@ -89,7 +99,7 @@ fn timed_step(work: &mut Work, costs: &mut BTreeMap<(String, &'static str), Cost
         || work.model.forward(&work.images).cross_entropy(&work.labels),
     );
     let forward = forward.borrow();
-    let mut clock = Clock { last: Instant::now(), forward: &forward, costs, flops: 0.0 };
+    let mut clock = Clock { last: Instant::now(), forward: &forward, costs, flops: Flops::default() };
     let gradients = loss.backward_observed(&[], &mut clock);
     let flops = clock.flops;
     let start = Instant::now();
