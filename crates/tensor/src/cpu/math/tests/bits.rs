@@ -1,7 +1,7 @@
 //! The guarantee of the module: the same bits on every machine and at every vector width.
 
 use super::super::Elementary;
-use super::{ONE_TURN, ROWS};
+use super::ROWS;
 
 /// FNV-1a over the bits of numbers; all NaNs are equal.
 struct Digest(u64);
@@ -140,7 +140,7 @@ fn every_vector_width_gives_the_same_bits() {
     }
     for (path, functions) in paths {
         for (row, function) in ROWS.iter().zip(functions) {
-            let step = if row.bits_end == ONE_TURN { 9973 } else { 39_989 };
+            let step = if row.bits_end == super::ONE_TURN { 9973 } else { 39_989 };
             let from: Vec<f32> = (0..row.bits_end).step_by(step).map(|bits| f32::from_bits(bits as u32)).collect();
             let mut to = vec![0.0; from.len()];
             // SAFETY: the CPU has the features that the path was compiled for, as checked above.
