@@ -1,8 +1,9 @@
-//! Matrix products, by three implementations: plain loops for tiny ones (`tiny`), the matrixmultiply crate for what does not fill
-//! a few tiles of registers, and our own blocked kernel for all others (`gemm`), whose innermost loop convolutions use as well
-//! (`tile`).
+//! Matrix products, by four implementations: plain loops for tiny ones (`tiny`), one pass over the large matrix for products with few
+//! rows or columns (`narrow`), our own blocked kernel for large ones (`gemm`), whose innermost loop convolutions use as well
+//! (`tile`), and the matrixmultiply crate for the rest.
 
 mod gemm;
+mod narrow;
 mod tile;
 mod tiny;
 
@@ -18,8 +19,8 @@ use crate::parallel::{Disjoint, parallel_chunks, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
 
-/// The minimum rows, columns and depth for our own kernel; matrixmultiply computes smaller products, and at the portable level of
-/// x86-64 all that are not tiny.
+/// The minimum rows, columns and depth for our own kernel for large products; at the portable level of x86-64 matrixmultiply computes
+/// all that are not tiny.
 const MIN_ROWS: usize = 8;
 const MIN_COLUMNS: usize = 16;
 const MIN_DEPTH: usize = 8;
@@ -123,16 +124,21 @@ fn products<'a, T: Float>(
             tiny::product(sizes, a, b, bias, c);
         });
     }
-    if m >= MIN_ROWS
-        && n >= MIN_COLUMNS
-        && k >= MIN_DEPTH
-        && (simd::level() > Level::Portable || cfg!(target_arch = "aarch64"))
-    {
-        for (index, c) in y.chunks_exact_mut(m * n).enumerate() {
-            let [a, b] = of(index);
-            gemm::gemm(sizes, a, b, bias, c);
+    if simd::level() > Level::Portable || cfg!(target_arch = "aarch64") {
+        let large = m >= MIN_ROWS && n >= MIN_COLUMNS && k >= MIN_DEPTH;
+        let [a, b] = of(0);
+        // Many small ones are divided among threads below.
+        let narrow = narrow::Kind::new(sizes, a, b).filter(|_| y.len() == m * n || m * k * n >= GRAIN);
+        if large || narrow.is_some() {
+            for (index, c) in y.chunks_exact_mut(m * n).enumerate() {
+                let [a, b] = of(index);
+                match narrow {
+                    Some(kind) => narrow::product(kind, sizes, a, b, bias, c),
+                    None => gemm::gemm(sizes, a, b, bias, c),
+                }
+            }
+            return;
         }
-        return;
     }
     // Small enough for small products to use all threads, large enough to amortize packing.
     let side = if m * n <= 512 * 512 { 64 } else { 256 };
