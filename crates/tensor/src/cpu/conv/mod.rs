@@ -13,6 +13,8 @@ mod winograd;
 pub(crate) use blocks::parameter_gradients;
 pub(crate) use pooled::{conv2d_relu_max_pool, conv2d_relu_max_pool_backward};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use im2col::Im2col;
 
 use crate::cpu::{elementwise, images};
@@ -70,6 +72,20 @@ fn add_pairwise<T: Float>(parts: &mut [T], len: usize) {
 /// An uninitialized workspace from the buffer pool.
 fn scratch<T: Float>(len: usize) -> TensorOf<T> {
     TensorOf::uninitialized(Layout::contiguous(len.into()))
+}
+
+/// Whether all elements are finite. If they are, products with 0 can be left out of sums: 0·∞ would be NaN.
+fn is_finite<T: Float>(x: &TensorOf<T>) -> bool {
+    let x = x.dense();
+    let elements = &x.buffer()[x.layout().offset()..][..x.numel()];
+    let finite = AtomicBool::new(true);
+    parallel_for(elements.len(), 1 << 16, |range| {
+        // The product is 0 or NaN. Counting needs no branch for each element.
+        if elements[range].iter().filter(|&&x| x * T::ZERO != T::ZERO).count() > 0 {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    finite.into_inner()
 }
 
 /// The layout of a result with the memory format of `x`.
@@ -135,11 +151,15 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
     dx
 }
 
+/// Where dy is not used it is 0.
 fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeometry) -> TensorOf<T> {
     let mut result = TensorOf::uninitialized(Layout::contiguous(conv.w()));
     let dw = result.buffer_mut().0;
     match Algorithm::new::<T>(conv, conv.y()) {
-        Algorithm::Winograd => winograd::weight_gradient([x, dy], conv.options().padding, dw),
+        Algorithm::Winograd => {
+            let used = if conv.used() == conv.ohw() || is_finite(x) { conv.used() } else { conv.ohw() };
+            winograd::weight_gradient([x, dy], conv.options().padding, used, dw);
+        }
         Algorithm::Im2col => {
             Im2col::new(x.layout(), conv, dy.layout()).weight_gradient(x.buffer(), dy.buffer(), dw);
         }

@@ -61,6 +61,8 @@ pub(crate) fn conv2d_relu_max_pool_backward<T: Float>(
     [for_x, for_w, for_b]: [bool; 3],
 ) -> [Option<TensorOf<T>>; 3] {
     let blocks = Blocks::new::<T>(conv);
+    let rows_and_columns = [2, 3].map(|axis| 2 * indices.index().shape()[axis]);
+    let conv = &if indices.squares() { conv.using(rows_and_columns) } else { *conv };
     // x, dy and the indices of some images.
     let gradients = |x: &TensorOf<T>, dy: &TensorOf<T>, indices: &PoolIndices| -> (_, OfParameters<T>) {
         let (dz, conv) = (scatter2d(dy, indices, conv.ohw()), conv.of_images(x.shape()[0]));
@@ -181,6 +183,14 @@ mod tests {
             let (x, w) = (&layouts::<f32>(x, 1)[0], &layouts::<f32>(w, 2)[0]);
             assert_same_bits(x, w, padding, 2.into(), algorithm);
         }
+    }
+
+    #[test]
+    fn pixels_that_are_infinite_reach_gradients_as_if_no_tile_were_left_out() {
+        let (x, w) = (&layouts::<f32>([2, 32, 7, 7], 1)[0], &layouts::<f32>([40, 32, 3, 3], 2)[0]);
+        let mut pixels = elements(x);
+        *pixels.last_mut().expect("there are pixels") = f32::INFINITY;
+        assert_same_bits(&TensorOf::from_slice(&pixels, x.shape()), w, 2, 2.into(), Algorithm::Winograd);
     }
 
     #[test]

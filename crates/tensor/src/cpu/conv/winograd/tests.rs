@@ -51,7 +51,7 @@ fn compare<T: Float>([n, c, o, h, w, padding]: [usize; 6], bound: f64) {
     Correlation { x: &dyt, w: &kt, adjoint: true, bias: None, padding: [2 - padding; 2] }.write(buffer, &layout);
     close("dx", &dx, &dy.conv2d_input_gradient(&k, [h, w], options(padding)));
     let mut dw = TensorOf::<T>::zeros(k.shape());
-    weight_gradient([&xt, &dyt], [padding; 2], dw.buffer_mut().0);
+    weight_gradient([&xt, &dyt], [padding; 2], shape, dw.buffer_mut().0);
     close("dw", &dw, &x.conv2d_weight_gradient(&dy, [3, 3], options(padding)));
 }
 

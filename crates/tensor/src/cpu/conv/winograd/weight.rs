@@ -26,15 +26,21 @@ const TASKS: usize = 8;
 
 /// `dw[o,c] = Σₙ dy[n,o] ⋆ x[n,c]` for x (N,C,H,W) and dy (N,O,oh,ow), into dw (O,C,3,3) in row-major order.
 ///
-/// Strips are summed in chunks that depend on the shape alone, and chunks pairwise.
-pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], padding: [usize; 2], dw: &mut [T]) {
+/// Strips are summed in chunks that depend on the shape alone, and chunks pairwise. Beyond the rows and columns that are `used`, dy
+/// is 0: tiles there are left out, so x must be finite unless all are used (0·∞ is NaN).
+pub(in super::super) fn weight_gradient<T: Float>(
+    [x, dy]: [&TensorOf<T>; 2],
+    padding: [usize; 2],
+    used: [usize; 2],
+    dw: &mut [T],
+) {
     let (channels, outputs) = (x.shape()[1], dy.shape()[1]);
-    let grid = Grid::new(dy.shape()[0], [dy.shape()[2], dy.shape()[3]]);
+    let all = Grid::new(dy.shape()[0], [dy.shape()[2], dy.shape()[3]]);
     let most = SIDE[usize::from(channels.min(outputs) >= SIDE[1])];
     let blocks = [channels, outputs].map(|len| len.div_ceil(most));
     // Blocks of nearly equal size in whole registers: 80 are 48 and 32.
     let sides = [0, 1].map(|i| [channels, outputs][i].div_ceil(blocks[i]).next_multiple_of(ROUND));
-    let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(grid.strips());
+    let chunks = TASKS.div_ceil(blocks[0] * blocks[1]).min(all.strips());
     let outputs_padded = outputs.next_multiple_of(ROUND);
     let len = 9 * channels * outputs_padded;
     let mut partials = scratch(chunks * len);
@@ -42,7 +48,8 @@ pub(in super::super) fn weight_gradient<T: Float>([x, dy]: [&TensorOf<T>; 2], pa
     let work = Work {
         images: [(x.buffer(), Pixels::new(x.layout())), (dy.buffer(), Pixels::new(dy.layout()))],
         padding,
-        grid,
+        all,
+        grid: Grid::new(all.images, used),
         chunks,
         blocks,
         sides,
@@ -99,6 +106,8 @@ struct Work<'a, T> {
     /// x and dy.
     images: [(&'a [T], Pixels); 2],
     padding: [usize; 2],
+    /// The tiles of all of dy, and those that are used.
+    all: Grid,
     grid: Grid,
     chunks: usize,
     /// Blocks of channels and of outputs, and their lengths.
@@ -134,8 +143,10 @@ impl<T: Float> Tasks for Work<'_, T> {
                 |i: usize| (block[i] * sides[i]).min(self.sizes[i])..((block[i] + 1) * sides[i]).min(self.sizes[i]);
             let (channels, outputs) = (of(0), of(1));
             let padded = [&channels, &outputs].map(|range| range.len().next_multiple_of(ROUND));
-            let end = self.grid.strips() * (chunk + 1) / self.chunks;
-            let mut first = self.grid.strips() * chunk / self.chunks;
+            let (mut first, end) = (self.start(chunk), self.start(chunk + 1));
+            if first == end {
+                sums.fill(T::ZERO);
+            }
             let mut accumulate = false;
             while first < end {
                 let strips = first..(first + strips_at_once).min(end);
@@ -192,6 +203,12 @@ impl<T: Float> Tasks for Work<'_, T> {
 }
 
 impl<T: Float> Work<'_, T> {
+    /// The first strip of a chunk, which does not depend on what is used.
+    fn start(&self, chunk: usize) -> usize {
+        let strip = self.all.strips() * chunk / self.chunks;
+        strip / self.all.down * self.grid.down + (strip % self.all.down).min(self.grid.down)
+    }
+
     /// Reads some channels of some strips of x or of dy and stores their transforms: `values[point][tile][channel]`.
     #[inline(always)]
     fn transform<R: Registers, F: Transform<T, R, M, POINTS>, const M: usize>(
