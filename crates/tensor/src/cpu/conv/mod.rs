@@ -1,5 +1,5 @@
-//! Convolution and its two adjoints, by three algorithms, each in a folder of its own: Winograd's for many channels, blocks of the
-//! im2col matrix for strides and small images, and direct sums for few channels.
+//! Convolution and its two adjoints, by four algorithms: Winograd's for many channels, one product for few pixels (`whole`), blocks of
+//! the im2col matrix for strides and small images, and direct sums for few channels.
 
 mod blocks;
 mod copies;
@@ -8,6 +8,7 @@ mod im2col;
 mod pooled;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod winograd;
 
 pub(crate) use blocks::parameter_gradients;
@@ -30,6 +31,7 @@ use crate::tensor::TensorOf;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Algorithm {
     Winograd,
+    Whole,
     Im2col,
     Direct,
 }
@@ -41,6 +43,8 @@ impl Algorithm {
         let (w, options) = (conv.w(), conv.options());
         if winograd::applies::<T>(w, options, shape) {
             Self::Winograd
+        } else if whole::applies(w, options, conv.y()) {
+            Self::Whole
         } else if im2col::applies(w, options, conv.y()) {
             Self::Im2col
         } else {
@@ -124,6 +128,7 @@ fn convolve<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>,
             let correlation = winograd::Correlation { x, w, adjoint: false, bias: b, padding };
             correlation.write(buffer, &first_pixels(&layout, conv.used()));
         }
+        Algorithm::Whole => whole::convolve(x, w, b, conv, &mut y),
         Algorithm::Im2col => {
             let (buffer, layout) = y.buffer_mut();
             Im2col::new(x.layout(), conv, &layout).forward(x.buffer(), w, b, buffer);
@@ -142,6 +147,7 @@ pub(crate) fn input_gradient<T: Float>(dy: &TensorOf<T>, w: &TensorOf<T>, conv: 
             let (buffer, layout) = dx.buffer_mut();
             winograd::Correlation { x: dy, w, adjoint: true, bias: None, padding }.write(buffer, &layout);
         }
+        Algorithm::Whole => whole::input_gradient(dy, w, conv, &mut dx),
         Algorithm::Im2col => {
             let (buffer, layout) = dx.buffer_mut();
             Im2col::new(&layout, conv, dy.layout()).input_gradient(dy.buffer(), w, buffer);
@@ -160,6 +166,7 @@ fn weight_gradient<T: Float>(x: &TensorOf<T>, dy: &TensorOf<T>, conv: &ConvGeome
             let used = if conv.used() == conv.ohw() || is_finite(x) { conv.used() } else { conv.ohw() };
             winograd::weight_gradient([x, dy], conv.options().padding, used, dw);
         }
+        Algorithm::Whole => return whole::weight_gradient(x, dy, conv),
         Algorithm::Im2col => {
             Im2col::new(x.layout(), conv, dy.layout()).weight_gradient(x.buffer(), dy.buffer(), dw);
         }

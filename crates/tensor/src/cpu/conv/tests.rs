@@ -190,6 +190,23 @@ fn every_level_matches_the_definitions() {
 }
 
 #[test]
+fn one_product_for_few_pixels_matches_the_definitions() {
+    let one = [1, 1];
+    for (x, w, options) in [
+        ([1, 50, 4, 4], [150, 50, 3, 3], Conv2dOptions::padded(1)),
+        ([3, 260, 5, 7], [64, 260, 2, 2], options([2, 3], [1, 0], [2, 1], 1)),
+        ([2, 256, 6, 5], [256, 256, 1, 1], options(one, [0, 0], one, 1)),
+    ] {
+        assert_eq!(
+            Algorithm::new::<f64>(&geometry(&numbers(x, 1), &numbers(w, 2), options), w.into()),
+            Algorithm::Whole
+        );
+        at_each_level(|_| check(&numbers(x, 1), &numbers(w, 2), Some(&numbers(w[0], 3)), options));
+        check(&numbers(x, 1).channels_last(), &numbers(w, 2).channels_last(), None, options);
+    }
+}
+
+#[test]
 fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
     let cases = [
         // x, w, stride, padding, dilation, groups: `im2col` applies to each.
@@ -197,7 +214,7 @@ fn products_with_blocks_of_the_im2col_matrix_match_the_definitions() {
         ([5, 67, 7, 5], [33, 67, 1, 1], [1, 1], [0, 0], [1, 1], 1),
         ([2, 40, 11, 6], [34, 20, 3, 2], [3, 2], [2, 1], [2, 1], 2),
         ([9, 130, 2, 2], [16, 130, 3, 3], [1, 1], [1, 1], [1, 1], 1),
-        ([1, 300, 3, 3], [70, 300, 3, 3], [2, 1], [1, 1], [1, 1], 1),
+        ([1, 300, 3, 3], [20, 300, 3, 3], [2, 1], [1, 1], [1, 1], 1),
     ];
     for (x, w, stride, padding, dilation, groups) in cases {
         let options = Conv2dOptions { stride, padding, dilation, groups };
