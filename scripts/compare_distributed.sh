@@ -2,7 +2,7 @@
 # Images per second of ResNet-18 in 1 and 2 processes of one thread each, over MPI; with PYTHON, also in PyTorch's
 # DistributedDataParallel over gloo, in turn. Prints the share of twice the rate of one process, medians of ROUNDS rounds.
 #   [PYTHON=/path/to/python3-with-torch] scripts/compare_distributed.sh [BATCH] [SECONDS] [ROUNDS]
-# Needs an MPI library to build and mpirun to run (Debian: libopenmpi-dev openmpi-bin libclang-dev). LEVEL as in compare_torch.sh.
+# Needs an MPI library to build and mpirun to run (Debian: libopenmpi-dev openmpi-bin libclang-dev). LEVEL as in compare_products.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${LEVEL:-} in

@@ -88,6 +88,13 @@ def sgd(parameters, fused, capturable=False):
     return torch.optim.SGD(parameters, lr=0.01, momentum=0.9, weight_decay=5e-4, fused=fused)
 
 
+def plain_net(channels, depth):
+    layers = []
+    for i in range(depth):
+        layers += [nn.Conv2d(channels if i else 3, channels, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
 @dataclass(frozen=True)
 class Net:
     """A net with its input: `image` is (C,H,W), `label` the shape of the labels of one image."""
@@ -106,3 +113,8 @@ NETS = {
     "resnet18": Net(resnet18, sgd, 32, (3, 32, 32)),
     "unet": Net(Unet, adam, 100, (1, 32, 32), (32, 32), 24),
 }
+
+
+def plain(side, channels, depth):
+    """The net of `chainrule throughput --net plain` of this size."""
+    return Net(lambda: plain_net(channels, depth), adam, 32, (3, side, side))

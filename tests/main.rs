@@ -3,6 +3,8 @@
 mod against_pytorch;
 mod array_ops_against_pytorch;
 mod averages;
+#[cfg(target_os = "linux")]
+mod benchmark_script;
 mod checkpoints;
 mod functions;
 mod gpu_programs;
