@@ -52,8 +52,20 @@ impl Files {
     }
 }
 
+/// Whether this machine has what the script needs.
+fn possible() -> bool {
+    let there = Command::new("python3").arg("--version").output().is_ok();
+    if !there {
+        println!("python3 is missing: nothing is tested");
+    }
+    there
+}
+
 #[test]
 fn tables_and_plots_are_those_of_the_measurements() {
+    if !possible() {
+        return;
+    }
     let copy = Files::new();
     let before = WRITTEN.map(|file| copy.read(file));
     copy.run(&["render"]);
@@ -64,6 +76,9 @@ fn tables_and_plots_are_those_of_the_measurements() {
 
 #[test]
 fn a_machine_replaces_its_own_measurements_only() {
+    if !possible() {
+        return;
+    }
     let copy = Files::new();
     copy.program("bin/cargo", "");
     let times = |rate: u32| {

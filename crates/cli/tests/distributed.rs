@@ -69,6 +69,27 @@ fn flags_that_do_not_go_together_are_refused() {
     }
 }
 
+#[test]
+fn nccl_is_refused_without_a_launcher_and_without_a_gpu() {
+    let data = data();
+    let mut command = alone(&flags(&data, "refused.json").0, &["--distributed=nccl", "--device", "cpu"]);
+    for variable in ["RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "SLURM_PROCID", "NCCL_COMM_ID"] {
+        command.env_remove(variable);
+    }
+    let output = run(&mut command);
+    assert!(!output.status.success());
+    assert!(stderr(&output).contains("RANK"), "it names the variables: {}", stderr(&output));
+    command.envs([("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "2")]);
+    command.envs([("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "29500")]);
+    let output = run(&mut command);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("NCCL connects GPUs, and the device is cpu; use --distributed=mpi"),
+        "{}",
+        stderr(&output)
+    );
+}
+
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn a_program_without_mpi_says_how_to_build_one_with_it() {
