@@ -145,7 +145,10 @@ def growth(args):
             for mode in ("fused", "both"):
                 runs.append(torch(net, mode, threads, args.seconds, **flags, **listed))
             ours.append(points())
-            times = lambda runs: [[run["milliseconds_per_step"] for run in points] for points in runs if points]
+            runs = [run for run in runs if run]
+            if not runs:
+                sys.exit("no mode of PyTorch ran: set PYTHON to a python3 with PyTorch")
+            times = lambda runs: [[run["milliseconds_per_step"] for run in points] for points in runs]
             digits = lambda numbers: [float(f"{number:.4g}") for number in numbers]
             result = {
                 "axis": axis, "values": values,
