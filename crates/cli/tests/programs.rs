@@ -21,7 +21,7 @@ fn json_lines_have_the_documented_fields() {
         assert_eq!(event.as_object().expect("an object").len(), keys.len() + 1, "{event}");
         assert!(keys.iter().all(|key| event.get(key).is_some()), "{event}");
     };
-    has(&events[0], &["program", "device", "threads", "seed", "parameters"]);
+    has(&events[0], &["program", "device", "threads", "seed", "parameters", "processes"]);
     assert_eq!(events[0]["parameters"], 8 * 10 + 16 * 73 + 128 * 785 + 10 * 129);
     let epoch = ["epoch", "train_loss", "train_accuracy", "test_loss", "test_accuracy", "seconds", "images_per_second"];
     has(&events[1], &epoch);
