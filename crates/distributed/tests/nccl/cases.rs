@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chainrule_distributed::{Bootstrap, Buffer, Communicator, DistributedError, Nccl, Place};
 use chainrule_tensor::{Device, Tensor, Tensor64, TensorOf};
 
-use crate::{Ended, connected, gpu, limit, succeeded};
+use crate::{Ended, connect, connected, gpu, limit, succeeded};
 
 fn values(buffer: Result<Buffer, DistributedError>) -> Vec<f64> {
     match buffer.expect("all ranks take part") {
@@ -15,7 +15,7 @@ fn values(buffer: Result<Buffer, DistributedError>) -> Vec<f64> {
 }
 
 pub fn operations() {
-    let nccl = connected().expect("all ranks come");
+    let nccl = connected();
     let (rank, size) = (nccl.rank(), nccl.size());
     assert_eq!(nccl.local(), (rank, size));
     assert!(nccl.engine().starts_with("NCCL 2."), "{}", nccl.engine());
@@ -54,7 +54,7 @@ pub fn operations() {
     let bootstrap = Bootstrap::over(&*nccl).expect("all ranks take part");
     assert_eq!(bootstrap.place(), Place { rank, size, local: (rank, size) });
     let device = bootstrap.device().expect("a GPU");
-    let other = Nccl::new(device, &bootstrap, limit()).expect("all ranks come");
+    let other = Nccl::new(device, &bootstrap, 10 * limit()).expect("all ranks come");
     assert_eq!(other.broadcast(&[rank as u8], 0).expect("all ranks take part"), [0]);
     other.finish();
     let error = other.barrier().expect_err("it is finished").to_string();
@@ -63,7 +63,7 @@ pub fn operations() {
 
 /// The memory of what is dropped is not reused while NCCL reads and writes it.
 pub fn dropped() {
-    let nccl = connected().expect("all ranks come");
+    let nccl = connected();
     let device = gpu();
     let n = 1 << 16;
     let one = |value: f32| TensorOf::<f32>::full_on(device, n, value);
@@ -80,7 +80,7 @@ pub fn dropped() {
 
 /// The last rank takes part in the first operation, and in no other in time.
 pub fn hang() {
-    let nccl = connected().expect("all ranks come");
+    let nccl = connect(limit()).expect("all ranks come");
     nccl.barrier().expect("all ranks take part");
     if nccl.rank() == nccl.size() - 1 {
         std::thread::sleep(2 * limit());
@@ -113,7 +113,7 @@ pub fn hang_is_reported(all: &[Ended]) {
 
 /// The last rank ends after the first operation.
 pub fn death() {
-    let nccl = connected().expect("all ranks come");
+    let nccl = connect(limit()).expect("all ranks come");
     nccl.barrier().expect("all ranks take part");
     if nccl.rank() == nccl.size() - 1 {
         std::process::abort();
@@ -134,7 +134,7 @@ pub fn death_is_reported(all: &[Ended]) {
 }
 
 pub fn absence() {
-    let Err(error) = connected() else { panic!("a rank is missing") };
+    let Err(error) = connect(limit()) else { panic!("a rank is missing") };
     println!("error: {error}");
     assert!(matches!(error, DistributedError::NoAnswer(_)), "{error:?}");
 }
@@ -149,7 +149,7 @@ pub fn absence_is_reported(all: &[Ended]) {
 pub fn no_library() {
     // SAFETY: no other thread reads or sets variables.
     unsafe { std::env::set_var("CHAINRULE_NCCL", "/nowhere/libnccl.so.2") };
-    let Err(DistributedError::Unavailable(text)) = connected() else { panic!("there is no library") };
+    let Err(DistributedError::Unavailable(text)) = connect(limit()) else { panic!("there is no library") };
     assert!(text.starts_with("NCCL was not found: no /nowhere/libnccl.so.2"), "{text}");
     assert!(text.contains("rule: install NVIDIA's package libnccl2, or PyPI's nvidia-nccl-cu12"), "{text}");
 }
