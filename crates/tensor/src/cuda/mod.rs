@@ -40,8 +40,18 @@ pub use chainrule_kernels::Family;
 
 use std::time::Duration;
 
+use crate::element::Element;
 use crate::error::TensorError;
 use crate::gpu;
+use crate::layout::Layout;
+use crate::tensor::TensorOf;
+
+impl SideStream {
+    /// A tensor (n) with unspecified elements, to be written by work that is queued after this call.
+    pub fn tensor<T: Element>(&self, n: usize) -> TensorOf<T> {
+        self.gpu.tensor(Layout::contiguous(n.into()))
+    }
+}
 
 /// The memory and launch statistics of a device.
 ///

@@ -7,17 +7,14 @@ use cudarc::driver::{result, sys};
 
 use super::context::{self, Gpu};
 use super::driver::describe;
-use crate::element::Element;
 use crate::error::TensorError;
-use crate::layout::Layout;
-use crate::tensor::TensorOf;
 
 /// A stream beside that of the device's own work, for a library such as NCCL.
 ///
 /// The memory pool knows only the device's own stream: keep the tensors that the library reads or writes until a [`Mark`]
 /// after its work is reached.
 pub struct SideStream {
-    gpu: &'static Gpu,
+    pub(crate) gpu: &'static Gpu,
     stream: sys::CUstream,
     /// Recorded on the device's own stream.
     before: sys::CUevent,
@@ -36,11 +33,6 @@ impl SideStream {
             Ok(Self { gpu, stream, before: event()? })
         };
         made().map_err(|error| TensorError::DeviceUnavailable { device: gpu.to_string(), why: describe(error) })
-    }
-
-    /// A tensor (n) with unspecified elements, to be written by work that is queued after this call.
-    pub fn tensor<T: Element>(&self, n: usize) -> TensorOf<T> {
-        self.gpu.tensor(Layout::contiguous(n.into()))
     }
 
     /// Calls the library with the stream as a `CUstream` and the device's context as the current one. What the call queues
