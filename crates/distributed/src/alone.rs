@@ -33,16 +33,8 @@ impl Communicator for Alone {
         Box::new(Done(x))
     }
 
-    fn all_gather_bytes(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, DistributedError> {
-        Ok(vec![bytes.to_vec()])
-    }
-
-    fn broadcast(&self, bytes: &[u8], _root: usize) -> Result<Vec<u8>, DistributedError> {
+    fn gather_equal_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>, DistributedError> {
         Ok(bytes.to_vec())
-    }
-
-    fn barrier(&self) -> Result<(), DistributedError> {
-        Ok(())
     }
 
     fn finish(&self) {}

@@ -18,7 +18,7 @@
 #include <vector>
 
 enum Result { SUCCESS, CUDA_ERROR, SYSTEM_ERROR, INTERNAL_ERROR, INVALID_ARGUMENT, INVALID_USAGE, REMOTE_ERROR, IN_PROGRESS };
-enum Kind : uint64_t { REDUCE, GATHER, BROADCAST };
+enum Kind : uint64_t { REDUCE, GATHER };
 enum { BYTE = 1, FLOAT = 7, DOUBLE = 8 };
 
 struct UniqueId {
@@ -36,7 +36,7 @@ struct Config {
 
 // What the processes must agree on.
 struct Header {
-  uint64_t kind, count, type, root;
+  uint64_t kind, count, type;
   bool operator==(const Header& other) const { return !memcmp(this, &other, sizeof *this); }
 };
 
@@ -144,9 +144,8 @@ static Result exchange(Comm& comm, Header header, const void* send, void* receiv
       if (!(theirs == header)) return INTERNAL_ERROR;
       if (!receive_all(comm.sockets[rank], part.data(), bytes)) return REMOTE_ERROR;
       if (header.kind == GATHER) result.insert(result.end(), part.begin(), part.end());
-      else if (header.kind == BROADCAST && header.root == (uint64_t)rank) result = part;
-      else if (header.kind == REDUCE && header.type == FLOAT) add<float>(result, part);
-      else if (header.kind == REDUCE) add<double>(result, part);
+      else if (header.type == FLOAT) add<float>(result, part);
+      else add<double>(result, part);
     }
     for (int rank = 1; rank < comm.ranks; rank++)
       if (!send_all(comm.sockets[rank], result.data(), result.size())) return REMOTE_ERROR;
@@ -208,13 +207,10 @@ API Result ncclCommDestroy(Comm* comm) {
 }
 API Result ncclCommAbort(Comm* comm) { return ncclCommDestroy(comm); }
 API Result ncclAllReduce(const void* send, void* receive, size_t count, int type, int op, Comm* comm, void* stream) {
-  return op ? INVALID_ARGUMENT : start(comm, {REDUCE, count, (uint64_t)type, 0}, send, receive, stream);
+  return op ? INVALID_ARGUMENT : start(comm, {REDUCE, count, (uint64_t)type}, send, receive, stream);
 }
 API Result ncclAllGather(const void* send, void* receive, size_t count, int type, Comm* comm, void* stream) {
-  return start(comm, {GATHER, count, (uint64_t)type, 0}, send, receive, stream);
-}
-API Result ncclBroadcast(const void* send, void* receive, size_t count, int type, int root, Comm* comm, void* stream) {
-  return start(comm, {BROADCAST, count, (uint64_t)type, (uint64_t)root}, send, receive, stream);
+  return start(comm, {GATHER, count, (uint64_t)type}, send, receive, stream);
 }
 API const char* ncclGetErrorString(Result result) {
   return result == REMOTE_ERROR ? "remote process exited or there was a network error" : "the stand-in refused the call";

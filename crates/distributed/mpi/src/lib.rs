@@ -12,7 +12,7 @@ use std::mem::ManuallyDrop;
 use std::time::Duration;
 
 use chainrule_distributed::{Buffer, Communicator, DistributedError, Pending};
-use chainrule_tensor::{Element, TensorOf};
+use chainrule_tensor::{Device, Element, TensorOf};
 use mpi::environment::{Universe, library_version};
 use mpi::ffi;
 use mpi::topology::{Communicator as _, SimpleCommunicator};
@@ -100,8 +100,8 @@ macro_rules! start {
     ($self:ident, $x:ident, $operation:ident) => {{
         let device = $x.device();
         match $x {
-            Buffer::F32(x) => $self.$operation(&x.to(chainrule_tensor::Device::Cpu)).returning(device, Buffer::F32),
-            Buffer::F64(x) => $self.$operation(&x.to(chainrule_tensor::Device::Cpu)).returning(device, Buffer::F64),
+            Buffer::F32(x) => $self.$operation(&x.to(Device::Cpu)).returning(device, Buffer::F32),
+            Buffer::F64(x) => $self.$operation(&x.to(Device::Cpu)).returning(device, Buffer::F64),
         }
     }};
 }
@@ -133,26 +133,8 @@ impl Communicator for Mpi {
         start!(self, x, gather)
     }
 
-    fn all_gather_bytes(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let own = TensorOf::from_slice(&[bytes.len() as i32], 1);
-        let lengths = self.gather(&own).complete()?.to_vec();
-        let longest = lengths.iter().copied().max().unwrap_or(0) as usize;
-        if longest == 0 {
-            return Ok(vec![Vec::new(); lengths.len()]);
-        }
-        let mut padded = bytes.to_vec();
-        padded.resize(longest, 0);
-        let all = self.gather(&TensorOf::from_slice(&padded, longest)).complete()?.to_vec();
-        Ok(all.chunks(longest).zip(lengths).map(|(bytes, length)| bytes[..length as usize].to_vec()).collect())
-    }
-
-    fn broadcast(&self, bytes: &[u8], root: usize) -> Result<Vec<u8>> {
-        let own: &[u8] = if self.rank() == root { bytes } else { &[] };
-        Ok(self.all_gather_bytes(own)?.swap_remove(root))
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.gather(&TensorOf::<u8>::zeros(1)).complete().map(drop)
+    fn gather_equal_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        Ok(self.gather(&TensorOf::from_slice(bytes, bytes.len())).complete()?.to_vec())
     }
 
     fn finish(&self) {

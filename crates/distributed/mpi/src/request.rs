@@ -32,7 +32,6 @@ macro_rules! wire {
 
 wire!(f32, RSMPI_FLOAT);
 wire!(f64, RSMPI_DOUBLE);
-wire!(i32, RSMPI_INT32_T);
 wire!(u8, RSMPI_UINT8_T);
 
 /// An operation with the buffers that MPI reads and writes until it is complete.

@@ -156,14 +156,6 @@ impl Nccl {
             Buffer::F64(x) => self.start(kind, &x, Buffer::F64),
         }
     }
-
-    /// An operation on bytes of the host.
-    fn bytes(&self, kind: Kind, bytes: &[u8]) -> Result<Vec<u8>> {
-        if bytes.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(Operation::start(self, kind, &TensorOf::from_slice(bytes, bytes.len()))?.complete()?.to_vec())
-    }
 }
 
 impl Communicator for Nccl {
@@ -191,26 +183,8 @@ impl Communicator for Nccl {
         self.start_buffer(Kind::AllGather, x)
     }
 
-    fn all_gather_bytes(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-        let lengths = self.bytes(Kind::AllGather, &(bytes.len() as u64).to_le_bytes())?;
-        let lengths: Vec<usize> = lengths.chunks(8).map(length).collect();
-        let longest = lengths.iter().copied().max().unwrap_or(0);
-        let mut padded = bytes.to_vec();
-        padded.resize(longest, 0);
-        let all = self.bytes(Kind::AllGather, &padded)?;
-        Ok((0..).zip(lengths).map(|(rank, length)| all[rank * longest..][..length].to_vec()).collect())
-    }
-
-    fn broadcast(&self, bytes: &[u8], root: usize) -> Result<Vec<u8>> {
-        let kind = Kind::Broadcast { root };
-        let length = length(&self.bytes(kind, &(bytes.len() as u64).to_le_bytes())?);
-        let mut sent = if self.place.rank == root { bytes.to_vec() } else { Vec::new() };
-        sent.resize(length, 0);
-        self.bytes(kind, &sent)
-    }
-
-    fn barrier(&self) -> Result<()> {
-        self.bytes(Kind::AllGather, &[0]).map(drop)
+    fn gather_equal_bytes(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        Ok(Operation::start(self, Kind::AllGather, &TensorOf::from_slice(bytes, bytes.len()))?.complete()?.to_vec())
     }
 
     /// A communicator that has failed does not wait for others.
@@ -257,9 +231,4 @@ impl Drop for Nccl {
     fn drop(&mut self) {
         self.finish();
     }
-}
-
-/// A number of bytes.
-fn length(bytes: &[u8]) -> usize {
-    u64::from_le_bytes(bytes.try_into().expect("eight bytes")) as usize
 }

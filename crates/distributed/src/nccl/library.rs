@@ -83,7 +83,6 @@ pub(super) struct Call {
 pub(super) enum Kind {
     AllReduce,
     AllGather,
-    Broadcast { root: usize },
 }
 
 macro_rules! library {
@@ -118,8 +117,6 @@ library! {
     all_reduce = b"ncclAllReduce\0":
         fn(*const c_void, *mut c_void, usize, c_int, c_int, *mut c_void, *mut c_void) -> Status;
     all_gather = b"ncclAllGather\0": fn(*const c_void, *mut c_void, usize, c_int, *mut c_void, *mut c_void) -> Status;
-    broadcast = b"ncclBroadcast\0":
-        fn(*const c_void, *mut c_void, usize, c_int, c_int, *mut c_void, *mut c_void) -> Status;
     error_string = b"ncclGetErrorString\0": fn(Status) -> *const c_char;
     last_error = b"ncclGetLastError\0": fn(*mut c_void) -> *const c_char;
 }
@@ -229,9 +226,6 @@ impl Library {
             match kind {
                 Kind::AllReduce => (self.all_reduce)(send, receive, count, data_type, SUM, comm.0, stream),
                 Kind::AllGather => (self.all_gather)(send, receive, count, data_type, comm.0, stream),
-                Kind::Broadcast { root } => {
-                    (self.broadcast)(send, receive, count, data_type, root as c_int, comm.0, stream)
-                }
             }
         }
     }

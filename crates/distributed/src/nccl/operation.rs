@@ -44,7 +44,6 @@ impl fmt::Display for Name {
         let kind = match kind {
             Kind::AllReduce => "all-reduce",
             Kind::AllGather => "all-gather",
-            Kind::Broadcast { .. } => "broadcast",
         };
         write!(f, "operation {number}, {kind} of {count} {element}")
     }
