@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use chainrule_autograd::{GradientsOf, VarOf};
 use chainrule_nn::Module;
-use chainrule_tensor::{TensorOf, Unary};
+use chainrule_tensor::Unary;
 
 use crate::buffer::Reducible;
 use crate::communicator::Communicator;
@@ -111,20 +111,19 @@ impl DataParallel {
             left.add(&right);
             left
         };
-        let add_changes = |left: TensorOf<T>, right: TensorOf<T>| added(left, &right);
         let mut walk = None;
         for shard in self.shards.local().take_while(|&shard| last.is_some_and(|last| shard <= last)) {
             let samples = self.shards.samples(n, shard);
             if samples.is_empty() {
                 sum.push(None, &add_gradients);
-                changes.push(None, &add_changes);
+                changes.push(None, &added);
                 continue;
             }
             let share = samples.len() as f64 / n as f64;
             before.begin(net, shard);
             // Weighted before the walk, not the gradients after it: what the walk sums over processes is weighted too.
             let loss = weighted(loss(shard, samples), share);
-            changes.push(Some(before.changes(net, shard).unary(Unary::Mul(share))), &add_changes);
+            changes.push(Some(before.changes(net, shard).unary(Unary::Mul(share))), &added);
             if Some(shard) == last {
                 walk = Some(loss);
             } else {
@@ -132,7 +131,7 @@ impl DataParallel {
             }
         }
         // The state is small, and there before the gradients: its sum is complete when theirs are.
-        let changes = changes.into_partial().rev().reduce(|right, left| added(left, &right));
+        let changes = changes.total(&added);
         let changes =
             (before.numel() > 0).then(|| combine.start(communicator, &changes.unwrap_or_else(|| before.unchanged())));
         if let Some(loss) = &walk {

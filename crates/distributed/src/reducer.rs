@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use chainrule_autograd::{GradientsOf, Observer, VarOf};
+use chainrule_autograd::{GradientsOf, Observer, Operation, VarOf};
 use chainrule_tensor::TensorOf;
 
 use crate::buffer::Reducible;
 use crate::communicator::{Communicator, Pending};
 use crate::error::DistributedError;
-use crate::shards::tree_sum;
+use crate::shards::TreeSum;
 
 /// How buffers of all processes become their sum.
 #[derive(Clone, Debug)]
@@ -37,9 +37,11 @@ impl Combine {
         let found = T::from_buffer(pending.wait()?);
         let Self::InOrder { filled } = self else { return Ok(found) };
         let n = found.numel() / filled.len();
-        let of_rank = |(rank, &filled): (usize, &bool)| filled.then(|| found.narrow(0, rank * n..(rank + 1) * n));
-        let mut parts: Vec<Option<TensorOf<T>>> = filled.iter().enumerate().map(of_rank).collect();
-        Ok(tree_sum(&mut parts, &|left, right| added(left, &right)).expect("a batch has a sample"))
+        let mut sum = TreeSum::new();
+        for (rank, &filled) in filled.iter().enumerate() {
+            sum.push(filled.then(|| found.narrow(0, rank * n..(rank + 1) * n)), &added);
+        }
+        Ok(sum.total(&added).expect("a batch has a sample"))
     }
 }
 
@@ -143,8 +145,9 @@ impl<'c, T: Reducible> Reducer<'c, T> {
 }
 
 /// The sum of two terms.
-pub(crate) fn added<T: Reducible>(mut left: TensorOf<T>, right: &TensorOf<T>) -> TensorOf<T> {
-    left.add_assign(right);
+#[expect(clippy::needless_pass_by_value, reason = "the terms of a sum are not used again")]
+pub(crate) fn added<T: Reducible>(mut left: TensorOf<T>, right: TensorOf<T>) -> TensorOf<T> {
+    left.add_assign(&right);
     left
 }
 
@@ -153,7 +156,7 @@ impl<T: Reducible> Observer<T> for Reducer<'_, T> {
         true
     }
 
-    fn node_done(&mut self, _op: &chainrule_autograd::Operation<T>, _dy: &VarOf<T>, _gradients: &[Option<VarOf<T>>]) {
+    fn node_done(&mut self, _op: &Operation<T>, _dy: &VarOf<T>, _gradients: &[Option<VarOf<T>>]) {
         self.started.iter_mut().for_each(|pending| pending.progress());
     }
 
@@ -161,7 +164,7 @@ impl<T: Reducible> Observer<T> for Reducer<'_, T> {
         let Some(&(bucket, place)) = self.places.get(&parameter.id()) else { return };
         let mut sum = gradient.value().clone();
         for earlier in &self.earlier {
-            sum = added(earlier[parameter].clone(), &sum);
+            sum = added(earlier[parameter].clone(), sum);
         }
         self.buckets[bucket].gradients[place] = Some(sum);
         self.advance();

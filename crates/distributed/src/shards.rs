@@ -73,22 +73,8 @@ impl Shards {
     }
 }
 
-/// The sum of a power of two of terms as a balanced binary tree. A term that is not there is left out.
-pub(crate) fn tree_sum<X>(terms: &mut [Option<X>], add: &impl Fn(X, X) -> X) -> Option<X> {
-    match terms {
-        [] => None,
-        [one] => one.take(),
-        _ => {
-            let (left, right) = terms.split_at_mut(terms.len() / 2);
-            match (tree_sum(left, add), tree_sum(right, add)) {
-                (Some(left), Some(right)) => Some(add(left, right)),
-                (one, other) => one.or(other),
-            }
-        }
-    }
-}
-
-/// A [`tree_sum`] of terms that come one after the other: it keeps as many partial sums as the tree is high.
+/// The sum of a power of two of terms as a balanced binary tree, which keeps as many partial sums as the tree is high. A term
+/// that is not there is left out.
 #[derive(Debug)]
 pub(crate) struct TreeSum<X> {
     /// Sums of 2ⁱ terms where bit i of `terms` is set, the largest first; `None` where all of them were left out.
@@ -119,6 +105,11 @@ impl<X> TreeSum<X> {
     pub(crate) fn into_partial(self) -> impl DoubleEndedIterator<Item = X> {
         self.partial.into_iter().flatten()
     }
+
+    /// The sum of all terms, if there is one.
+    pub(crate) fn total(self, add: &impl Fn(X, X) -> X) -> Option<X> {
+        self.into_partial().rev().reduce(|right, left| add(left, right))
+    }
 }
 
 #[cfg(test)]
@@ -131,21 +122,38 @@ mod tests {
         format!("({left}+{right})")
     }
 
+    /// The tree by its definition.
+    fn tree_sum<X>(terms: &mut [Option<X>], add: &impl Fn(X, X) -> X) -> Option<X> {
+        match terms {
+            [] => None,
+            [one] => one.take(),
+            _ => {
+                let (left, right) = terms.split_at_mut(terms.len() / 2);
+                match (tree_sum(left, add), tree_sum(right, add)) {
+                    (Some(left), Some(right)) => Some(add(left, right)),
+                    (one, other) => one.or(other),
+                }
+            }
+        }
+    }
+
     #[test]
-    fn sums_are_the_same_tree_in_one_go_and_term_by_term() {
+    fn sums_term_by_term_are_the_tree_of_all_terms() {
         for n in [1, 2, 4, 8, 16] {
             for missing in [vec![], vec![0], vec![n - 1], vec![1 % n, n / 2], (0..n).collect()] {
                 let term = |i: usize| (!missing.contains(&i)).then(|| i.to_string());
                 let whole = tree_sum(&mut (0..n).map(term).collect::<Vec<_>>(), &text);
                 let mut sum = TreeSum::new();
                 (0..n).for_each(|i| sum.push(term(i), &text));
-                let partial: Vec<String> = sum.into_partial().collect();
-                assert!(partial.len() <= 1);
-                assert_eq!(partial.into_iter().next(), whole, "{n} terms without {missing:?}");
+                assert_eq!(sum.total(&text), whole, "{n} terms without {missing:?}");
+                // Terms that are left out at the end need not be named.
+                let mut short = TreeSum::new();
+                (0..n).take_while(|&i| (i..n).any(|i| term(i).is_some())).for_each(|i| short.push(term(i), &text));
+                assert_eq!(short.total(&text), whole, "{n} terms without {missing:?}");
             }
         }
-        let mut three: Vec<_> = (0..4).map(|i| Some(i.to_string())).collect();
-        assert_eq!(tree_sum(&mut three, &text).as_deref(), Some("((0+1)+(2+3))"));
+        let mut four: Vec<_> = (0..4).map(|i| Some(i.to_string())).collect();
+        assert_eq!(tree_sum(&mut four, &text).as_deref(), Some("((0+1)+(2+3))"));
     }
 
     #[test]
