@@ -43,4 +43,4 @@ mod shape;
 pub use loss::cross_entropy::CrossEntropy;
 pub use loss::mse::Reduction;
 pub use loss::nll::NllLoss;
-pub use normalization::batch_norm::BatchStatistics;
+pub use normalization::processes::BatchStatistics;

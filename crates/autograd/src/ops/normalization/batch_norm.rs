@@ -6,20 +6,9 @@ use chainrule_tensor::{Binary, Epilogue, Float, TensorOf, Unary, ranges};
 use crate::attribute::Attribute;
 use crate::graph::{Operation, Rule, Tangent, VarOf};
 use crate::ops::epilogue::gated;
-use crate::ops::normalization::batch_norm_gradients::recorded;
-use crate::ops::normalization::synchronized::Processes;
+use crate::ops::normalization::batch_norm_gradients::{recorded, tangent_over};
+use crate::ops::normalization::processes::{BatchStatistics, Processes};
 use crate::ops::reduction::channel_sum::channels;
-
-/// The statistics of one batch, from which a layer updates its running statistics.
-#[derive(Clone, Debug)]
-pub struct BatchStatistics<T: Float> {
-    /// The mean of each channel: (C).
-    pub mean: TensorOf<T>,
-    /// The biased variance of each channel: (C).
-    pub variance: TensorOf<T>,
-    /// The number of elements of each channel.
-    pub count: usize,
-}
 
 impl<T: Float> VarOf<T> {
     /// Normalizes each channel of x (N,C,…) by its own mean and variance, then scales by γ (C) and shifts by β (C).
@@ -250,7 +239,7 @@ impl<T: Float> Rule<T> for BatchNorm<T> {
     /// Over several processes, where `⟨u, J·v⟩ = ⟨Jᵀ·u, v⟩` is not true of one alone; otherwise it is derived from `backward`.
     fn tangent(&self, op: &Operation<T>, dx: &[Option<VarOf<T>>]) -> Option<Tangent<T>> {
         let Of::Processes(all) = &self.of else { return None };
-        let tangent = all.tangent([op.parent(0), op.parent(1)], dx, self.eps);
+        let tangent = tangent_over(all, [op.parent(0), op.parent(1)], dx, self.eps);
         let y = self.relu.then(|| op.output().value());
         Some(Tangent { value: gated(&tangent.value, y.as_deref()), ..tangent })
     }

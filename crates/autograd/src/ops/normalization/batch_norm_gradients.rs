@@ -3,12 +3,12 @@
 use chainrule_tensor::{Float, TensorOf};
 
 use crate::attribute::Attribute;
-use crate::graph::VarOf;
+use crate::graph::{Tangent, VarOf};
 use crate::ops::Text;
 use crate::ops::composed::record_composed;
 use crate::ops::epilogue::{Gate, gated};
 use crate::ops::linear_map::linear;
-use crate::ops::normalization::synchronized::Processes;
+use crate::ops::normalization::processes::Processes;
 use crate::ops::reduction::channel_sum::{ChannelSum, channels, over};
 
 /// Records what the kernel computed, dx, dγ, dβ and dr, as functions of dy, x and γ; y is the output of an op with relu. The
@@ -50,13 +50,33 @@ pub(super) fn recorded<T: Float>(
     [Some(dx), Some(dgamma), Some(dbeta), dr]
 }
 
+/// The tangent of an output over all processes, before relu, from those of x, γ, β and r:
+/// `γ/√(var + ε) · (dx − mean(dx) − x̂·mean(dx·x̂)) + dγ·x̂ + dβ + dr`.
+pub(super) fn tangent_over<T: Float>(
+    all: &Processes<T>,
+    [x, gamma]: [&VarOf<T>; 2],
+    dx: &[Option<VarOf<T>>],
+    eps: f64,
+) -> Tangent<T> {
+    let (xhat, istd) = normalized(x, eps, Some(all));
+    let beside = |row: &VarOf<T>| row.reshape(channels(x.shape()));
+    let of_x = |dx: &VarOf<T>| beside(gamma) * &istd * (dx - all.mean(dx) - &xhat * all.mean(&(dx * &xhat)));
+    let parts = [
+        dx[0].as_ref().map(of_x),
+        dx[1].as_ref().map(|dgamma| beside(dgamma) * &xhat),
+        dx[2].as_ref().map(beside),
+        dx.get(3).cloned().flatten(),
+    ];
+    Tangent::sum(x.shape(), parts)
+}
+
 /// The mean of each channel of x, or over all processes: (1,C,1,…).
 fn mean<T: Float>(x: &VarOf<T>, all: Option<&Processes<T>>) -> VarOf<T> {
     all.map_or_else(|| x.mean_axes(&over(x.shape()), true), |all| all.mean(x))
 }
 
 /// x̂ and 1/√(var + ε), composed of other ops.
-pub(super) fn normalized<T: Float>(x: &VarOf<T>, eps: f64, all: Option<&Processes<T>>) -> (VarOf<T>, VarOf<T>) {
+fn normalized<T: Float>(x: &VarOf<T>, eps: f64, all: Option<&Processes<T>>) -> (VarOf<T>, VarOf<T>) {
     let istd = |variance: VarOf<T>| (variance + eps).sqrt().reciprocal();
     let Some(all) = all else {
         let istd = istd(x.var_axes(&over(x.shape()), 0, true));
