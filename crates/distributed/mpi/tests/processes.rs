@@ -1,5 +1,7 @@
 //! Several processes, started by `mpirun`.
 
+#[path = "../../tests/net/mod.rs"]
+mod net;
 mod support;
 
 use std::rc::Rc;
@@ -7,15 +9,13 @@ use std::time::{Duration, Instant};
 
 use approx::assert_relative_eq;
 use chainrule_autograd::VarOf;
-use chainrule_distributed::{Buffer, Communicator, DataParallel, DistributedError, Group, Reducible, Shards};
+use chainrule_distributed::{Buffer, Communicator, DataParallel, DistributedError, Group, Shards};
 use chainrule_mpi::Mpi;
 use chainrule_nn::nets::{ReportOptions, report};
-use chainrule_nn::{
-    Adam, BatchNorm2d, Conv2d, Dropout, Flatten, Item, Linear, MaxPool2d, Module, Optimizer, Relu, Sequential, Sgd,
-    Visitor, synchronize_batch_norm, weights_sha256,
-};
-use chainrule_tensor::{Float, Rng, Tensor, Tensor64, TensorOf};
+use chainrule_nn::{Item, Module, Optimizer, Sgd, Visitor, synchronize_batch_norm, weights_sha256};
+use chainrule_tensor::{Device, Rng, Tensor, Tensor64, TensorOf};
 
+use net::trained;
 use support::{all_of, launch, say};
 
 fn values(buffer: Result<Buffer, DistributedError>) -> Vec<f64> {
@@ -54,35 +54,8 @@ fn operations_of_processes_have_the_values_that_they_say() {
     }
 }
 
-/// A small convolutional net with dropout and batch normalization where they are wanted.
-fn net<T: Float + Reducible>(with_state: bool) -> Sequential<T> {
-    let rng = &mut Rng::seed(3);
-    let mut net = Sequential::new().add(Conv2d::new(1, 4, 3, rng));
-    if with_state {
-        net = net.add(BatchNorm2d::new(4));
-    }
-    net = net.add(Relu).add(MaxPool2d::new(2)).add(Flatten);
-    if with_state {
-        net = net.add(Dropout::new(0.3, rng));
-    }
-    net.add(Linear::new(4 * 9, 10, rng))
-}
-
-/// Twenty steps; the batches have 24 images, every fourth has 3.
-fn train<T: Reducible>(replicas: &DataParallel, net: &Sequential<T>) {
-    let mut optimizer = Adam::new(net.parameters(), 1e-3);
-    let mut rng = Rng::seed(5);
-    for step in 0..20 {
-        let n = if step % 4 == 3 { 3 } else { 24 };
-        let images = TensorOf::<T>::from_fn([n, 1, 8, 8], |_| T::from_f64(rng.uniform()));
-        let labels: Vec<i32> = (0..n).map(|i| ((7 * i + step) % 10) as i32).collect();
-        let gradients = replicas.gradients(net, n, |_, samples| {
-            let labels = TensorOf::from_slice(&labels[samples.clone()], samples.len());
-            net.forward(&VarOf::constant(images.narrow(0, samples))).cross_entropy(&labels)
-        });
-        optimizer.step(&gradients.expect("all ranks take part"));
-    }
-}
+/// The steps of [`trained`], and the images of a batch.
+const SIZES: [usize; 2] = [20, 24];
 
 #[test]
 fn the_same_shards_give_the_same_bits_on_1_2_and_4_processes() {
@@ -90,9 +63,9 @@ fn the_same_shards_give_the_same_bits_on_1_2_and_4_processes() {
     for ranks in [1, 2, 4] {
         launch("the_same_shards_give_the_same_bits_on_1_2_and_4_processes", ranks, |mpi| {
             let shards = Shards::new(4, &*mpi).expect("4 shards");
-            let net = net::<f32>(true);
             // Small buckets, so that there are several.
-            train(&DataParallel::new(mpi, shards).bucket_bytes(600), &net);
+            let replicas = DataParallel::new(mpi, shards).bucket_bytes(600);
+            let net = trained::<f32>(&replicas, true, Device::Cpu, SIZES);
             say("weights", weights_sha256(&net));
         });
         hashes.extend(all_of("weights").unwrap_or_default());
@@ -106,9 +79,8 @@ fn sums_in_the_order_of_the_engine_agree_with_one_process() {
     let mut weights: Vec<Vec<f64>> = Vec::new();
     for ranks in [1, 2, 3, 4] {
         launch(name, ranks, |mpi| {
-            let net = net::<f64>(false);
             let replicas = DataParallel::fast(mpi).bucket_bytes(600);
-            train(&replicas, &net);
+            let net = trained::<f64>(&replicas, false, Device::Cpu, SIZES);
             let all: Vec<f64> = net.parameters().iter().flat_map(|p| p.value().to_vec()).collect();
             let bytes: Vec<u8> = all.iter().flat_map(|x| x.to_bits().to_le_bytes()).collect();
             let of_all = replicas.communicator().all_gather_bytes(&bytes).expect("all ranks take part");

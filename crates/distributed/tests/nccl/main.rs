@@ -5,6 +5,8 @@
 //! sets another number of processes.
 
 mod cases;
+#[path = "../net/mod.rs"]
+mod net;
 mod speed;
 mod training;
 
