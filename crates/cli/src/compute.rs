@@ -4,6 +4,7 @@ use std::num::NonZero;
 
 use chainrule::prelude::Device;
 use chainrule::tensor::cuda::{self, Precision};
+use chainrule_distributed::local_gpu;
 use clap::{Args, ValueEnum};
 
 use crate::failure::Failure;
@@ -33,11 +34,6 @@ pub enum PrecisionKind {
     Bf16,
 }
 
-/// The number of GPUs.
-fn gpus() -> usize {
-    cuda::report().map_or(0, |report| report.devices.len())
-}
-
 impl ComputeOptions {
     /// Sets the threads and the precision, and chooses the device.
     pub fn prepare(&self) -> Result<Device, Failure> {
@@ -46,7 +42,8 @@ impl ComputeOptions {
 
     /// As [`prepare`](Self::prepare), for one of several processes of this machine, by its rank among them and their number:
     /// they share the cores and have a GPU each, where the flags do not say otherwise.
-    pub fn prepare_for(&self, (rank, processes): (usize, usize)) -> Result<Device, Failure> {
+    pub fn prepare_for(&self, local: (usize, usize)) -> Result<Device, Failure> {
+        let (_, processes) = local;
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         let shared = (processes > 1).then(|| (cores() / processes).max(1));
         if let Some(threads) = self.threads.map(|threads| threads as usize).or(shared) {
@@ -55,8 +52,7 @@ impl ComputeOptions {
         let device = if self.device == "auto" {
             // No message if there is no GPU: most machines have none, and `doctor` explains why.
             match Device::auto().0 {
-                // Unless the launcher shows each process a GPU of its own.
-                Device::Cuda(_) if processes > 1 && gpus() > 1 => Device::Cuda(rank).ready()?,
+                Device::Cuda(_) if processes > 1 => Device::Cuda(local_gpu(local)?).ready()?,
                 device => device,
             }
         } else {

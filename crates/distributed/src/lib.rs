@@ -26,5 +26,5 @@ pub use data_parallel::DataParallel;
 pub use differences::{Difference, differences};
 pub use error::DistributedError;
 pub use group::Group;
-pub use nccl::{Bootstrap, Nccl, Place};
+pub use nccl::{Bootstrap, Nccl, Place, local_gpu};
 pub use shards::Shards;

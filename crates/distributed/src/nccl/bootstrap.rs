@@ -90,21 +90,12 @@ impl Bootstrap {
         }
     }
 
-    /// The index of the GPU of this process: its local rank, or 0 if it sees one GPU only, as if each process is given its
-    /// own.
+    /// The index of the GPU of this process, as [`local_gpu`] has it.
     ///
     /// # Errors
     /// If there is no GPU, or too few.
     pub fn device(&self) -> Result<usize> {
-        let found = chainrule_tensor::cuda::report().map_err(DistributedError::Unavailable)?.devices.len();
-        let (local, of) = self.place().local;
-        match found {
-            1 => Ok(0),
-            _ if local < found => Ok(local),
-            _ => Err(DistributedError::Unavailable(format!(
-                "{of} processes on this machine, but {found} GPUs\n  rule: one GPU for each process"
-            ))),
-        }
+        local_gpu(self.place().local)
     }
 
     /// The id.
@@ -120,6 +111,22 @@ impl Bootstrap {
             }
             Self::Address { place, address } => rendezvous::ask(*place, address, timeout).map(UniqueId),
         }
+    }
+}
+
+/// The index of the GPU for one of several processes of a machine, by its rank among them and their number: that rank, or 0 if
+/// it sees one GPU only, as where the launcher gives each process its own.
+///
+/// # Errors
+/// If there is no GPU, or too few.
+pub fn local_gpu((rank, processes): (usize, usize)) -> Result<usize> {
+    let found = chainrule_tensor::cuda::report().map_err(DistributedError::Unavailable)?.devices.len();
+    match found {
+        1 => Ok(0),
+        _ if rank < found => Ok(rank),
+        _ => Err(DistributedError::Unavailable(format!(
+            "{processes} processes on this machine, but {found} GPUs\n  rule: one GPU for each process"
+        ))),
     }
 }
 

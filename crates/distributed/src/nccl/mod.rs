@@ -8,5 +8,5 @@ mod library;
 mod operation;
 mod rendezvous;
 
-pub use bootstrap::{Bootstrap, Place};
+pub use bootstrap::{Bootstrap, Place, local_gpu};
 pub use communicator::Nccl;
