@@ -256,14 +256,15 @@ impl Run<'_> {
             return Ok(());
         }
         let step = self.state.at.step;
-        let what = match (finite, &self.replicas) {
-            (Some(finite), _) => finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step),
-            (None, Some(replicas)) => format!(
+        let what = if let Some(replicas) = &self.replicas {
+            format!(
                 "step {step} or one shortly before it is not finite (epoch {}, {})\n  to see which operation it is, go on without --distributed and --shards",
                 self.state.at.epoch + 1,
                 replicas.not_finite()
-            ),
-            (None, None) => unreachable!("a copy is taken at the start of an epoch"),
+            )
+        } else {
+            let finite = finite.expect("a copy is taken at the start of an epoch");
+            finite.explain(self.net, &self.recipe, &mut *self.optimizer, &self.train, step)
         };
         self.events.write(&json!({"event": "failed", "step": step}))?;
         // The failure of the step is the one to report.

@@ -137,8 +137,8 @@ fn over_mpi(options: &DistributedOptions) -> Result<Rc<dyn Communicator>, Failur
 
 /// How the processes find each other: by the variables that launchers set, or, where `mpirun` sets no address, over MPI.
 fn bootstrap(options: &DistributedOptions) -> Result<Bootstrap, Failure> {
-    #[cfg(feature = "mpi")]
-    if started_together().is_some()
+    if cfg!(feature = "mpi")
+        && started_together().is_some()
         && ["MASTER_ADDR", "NCCL_COMM_ID"].iter().all(|name| std::env::var_os(name).is_none())
     {
         let mpi = over_mpi(options)?;
@@ -146,7 +146,6 @@ fn bootstrap(options: &DistributedOptions) -> Result<Bootstrap, Failure> {
         mpi.finish();
         return Ok(bootstrap);
     }
-    let _ = options;
     Ok(Bootstrap::from_environment()?)
 }
 
