@@ -5,11 +5,7 @@
 # Needs an MPI library to build and mpirun to run (Debian: libopenmpi-dev openmpi-bin libclang-dev). LEVEL as in compare_products.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${LEVEL:-} in
-  '') ;;
-  avx2) export CHAINRULE_CPU=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ;;
-  *) echo "LEVEL=$LEVEL: only avx2 is known" >&2; exit 2 ;;
-esac
+. scripts/level.sh
 batch=${1:-32} seconds=${2:-6} rounds=${3:-3}
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 cargo build --release -p chainrule-cli --features mpi

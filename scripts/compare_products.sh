@@ -4,11 +4,7 @@
 # LEVEL=avx2 limits both to AVX2 on a processor that has AVX-512.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-case ${LEVEL:-} in
-  '') ;;
-  avx2) export CHAINRULE_CPU=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 ;;
-  *) echo "LEVEL=$LEVEL: only avx2 is known" >&2; exit 2 ;;
-esac
+. scripts/level.sh
 threads=${1:-2} python=${PYTHON:-python3}
 shapes=(256x256x256 512x512x512 1024x1024x1024 2048x2048x2048 16x72x50176 64x576x32768)
 export RAYON_NUM_THREADS=$threads
