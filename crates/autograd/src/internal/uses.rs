@@ -11,8 +11,8 @@ use crate::graph::{Operation, VarOf};
 pub(crate) struct Uses(BTreeMap<u64, usize>);
 
 impl Uses {
-    /// Counts the uses by the operations that `root` was computed by and that a walk visits: those in front of a parameter
-    /// that is not frozen, through variables for which `wanted` holds.
+    /// Counts the uses by all operations that a walk from `root` visits: those that lead to a parameter that is not frozen
+    /// through variables for which `wanted` holds.
     pub(crate) fn count<T: Float>(root: &VarOf<T>, wanted: &dyn Fn(&VarOf<T>) -> bool) -> Self {
         let (mut uses, mut seen, mut stack) = (BTreeMap::new(), BTreeSet::new(), vec![root]);
         while let Some(var) = stack.pop() {

@@ -135,7 +135,7 @@ impl BatchMaker {
         start..(start + self.loader.batch_size).min(self.order.len())
     }
 
-    /// Those of the part of the batch that is wanted.
+    /// The positions of this loader's part of the batch.
     fn part(&self, index: usize) -> Range<usize> {
         let (batch, (part, of)) = (self.batch(index), self.loader.part);
         let n = batch.len();

@@ -10,7 +10,7 @@ use crate::Mpi;
 
 /// The tag of the messages of a roll call: nothing else sends messages from process to process.
 const TAG: i32 = 4711;
-/// How long the answers of a roll call are waited for. All that wait for the same operation began at about the same time.
+/// The time for answers to a roll call. Processes that wait for the same operation reach its time limit at about the same time.
 const ANSWERS: Duration = Duration::from_secs(3);
 
 /// The error of an operation that others do not take part in: those who wait tell each other, and who does not is named.

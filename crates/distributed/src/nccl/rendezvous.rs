@@ -119,7 +119,7 @@ pub(super) fn ask(place: Place, address: &str, timeout: Duration) -> Result<[u8;
     let why = match heard {
         Ok(()) if magic == MAGIC => return Ok(id),
         Ok(()) => "what answers there is no process of this program".into(),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => "it ended, or waited for other ranks in vain".into(),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => "it ended, or gave up waiting for other ranks".into(),
         Err(error) => error.to_string(),
     };
     Err(DistributedError::NoAnswer(format!("rank 0 at {address} gave no id to rank {}: {why}", place.rank)))
@@ -178,7 +178,7 @@ mod tests {
             let error = give([0; 128], 4, &address, TIMEOUT).expect_err("two are missing").to_string();
             assert!(error.contains("ranks 1, 3 of 4 did not come to rank 0") && error.contains("600ms"), "{error}");
             let error = one.join().expect("no panic").expect_err("there is no id").to_string();
-            assert!(error.contains("gave no id to rank 2: it ended, or waited for other ranks in vain"), "{error}");
+            assert!(error.contains("gave no id to rank 2: it ended, or gave up waiting for other ranks"), "{error}");
         });
         let error = ask(of(1, 2), &address, TIMEOUT).expect_err("nobody listens").to_string();
         assert!(error.contains("rank 1 cannot connect to rank 0"), "{error}");

@@ -90,7 +90,7 @@ impl DistributedOptions {
         Ok(Some(parallel.bucket_bytes((self.bucket_mib.unwrap_or(4.0) * f64::from(1 << 20)) as usize)))
     }
 
-    /// How long a process is waited for.
+    /// The time limit of an operation.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout.unwrap_or(120).into())
     }
