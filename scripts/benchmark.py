@@ -6,10 +6,10 @@
     scripts/benchmark.py render
 
 `steps` measures whole training steps of four nets: chainrule before and after PyTorch's modes, of which the fastest counts.
-`growth` measures how the time and the memory of a step grow with batch, image side, channels, depth and threads, and prints
-the slopes of the curves in double logarithmic scale. Both keep what they measured in docs/benchmarks, one entry for each
-processor, level of CPU features and number of threads, beside those of other machines; `render` makes tables and plots from
-what is there.
+`growth` measures how the time and the memory of a step grow with batch, image side, channels and depth, for each number of
+threads, and prints the slopes of the curves in double logarithmic scale. Both keep what they measured in docs/benchmarks, one
+entry for each processor, level of CPU features and number of threads, beside those of other machines; `render` makes tables and
+plots from what is there.
 """
 
 import argparse
@@ -73,21 +73,23 @@ def program():
 
 
 def machine(args):
-    """What an entry says of where and when it was measured."""
+    """What an entry says of where it was measured."""
     name = args.processor
     if not name:
         lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
         name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), os.uname().machine)
+    return {"processor": name, "level": args.level or "", "cores": os.cpu_count()}
+
+
+def when():
+    """What a result says of when it was measured, and of what."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    return {
-        "processor": name, "level": args.level or "", "cores": os.cpu_count(),
-        "date": datetime.date.today().isoformat(), "commit": commit,
-    }  # fmt: skip
+    return {"date": datetime.date.today().isoformat(), "commit": commit}
 
 
 def keep(name, entry):
     """Puts an entry in the place of an older one of the same processor, level and threads; nets and curves that were not
-    measured this time stay."""
+    measured this time stay, with the date that they have."""
     path = DATA / f"{name}.json"
     entries = json.loads(path.read_text()) if path.exists() else []
     key = lambda e: (e["processor"], e["level"], e["threads"])
@@ -126,7 +128,7 @@ def steps(args):
                 "batch": before["batch"], "chainrule": round(mean(ours, "images_per_second"), 1),
                 "torch": round(best["images_per_second"], 1), "mode": best["mode"],
                 "chainrule_mb": round(before["peak_memory_bytes"] / 1e6),
-                "torch_mb": round(best["peak_memory_bytes"] / 1e6), "torch_version": best["torch"].split("+")[0],
+                "torch_mb": round(best["peak_memory_bytes"] / 1e6), "torch_version": best["torch"].split("+")[0], **when(),
             }  # fmt: skip
             rates = ", ".join(f"{run['images_per_second']:.0f}" for run in ours)
             modes = ", ".join(f"{run['mode']} {run['images_per_second']:.0f}" for run in runs)
@@ -156,7 +158,7 @@ def growth(args):
                 "chainrule_ms": digits(sum(pair) / 2 for pair in zip(*times(ours))),
                 "torch_ms": digits(min(point) for point in zip(*times(runs))),
                 "chainrule_mb": digits(r["peak_memory_bytes"] / 1e6 for r in ours[0]),
-                "torch_mb": digits(r["peak_memory_bytes"] / 1e6 for r in runs[0]),
+                "torch_mb": digits(r["peak_memory_bytes"] / 1e6 for r in runs[0]), **when(),
             }  # fmt: skip
             keep("growth", {**machine(args), "threads": threads, "results": {name: result}})
             print(f"{name}, {threads} threads\n" + "\n".join(curve_lines(result)), flush=True)

@@ -2,6 +2,8 @@
 
 import math
 
+from benchmark_tables import where
+
 STYLE = """<style>
 :root { --back: #ffffff; --text: #24292f; --faint: #d0d7de; --ours: #c2410c; --torch: #64748b; }
 @media (prefers-color-scheme: dark) {
@@ -22,16 +24,11 @@ def text(x, y, words, anchor="start", size=12):
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-size="{size}">{words}</text>'
 
 
-def where(entry):
-    level = " (AVX2)" if entry["level"] == "avx2" else ""
-    return f"{entry['processor']}{level}, {entry['threads']} thread{'s' if entry['threads'] > 1 else ''}"
-
-
 def steps_plot(entries):
     """Bars of the ratio of each net on each machine; PyTorch is the line at 1."""
     left, unit, y, parts = 130, 120, 46, [text(20, 24, "Training speed in units of PyTorch's fastest mode", size=15)]
     for entry in entries:
-        parts.append(text(20, y + 8, f"{where(entry)}, {entry['date']}"))
+        parts.append(text(20, y + 8, where(entry, entry["results"].values())))
         y += 16
         top = y
         for net, r in entry["results"].items():
@@ -79,7 +76,7 @@ def panel(x, y, title, axis, values, series):
 
 def growth_plot(entry):
     """A panel for each curve: milliseconds of a step; and two of memory."""
-    parts = [text(20, 24, f"Growth of a training step: {where(entry)}, {entry['date']}", size=15)]
+    parts = [text(20, 24, f"Growth of a training step: {where(entry, entry['results'].values())}", size=15)]
     parts.append('<line class="ours" x1="20" x2="50" y1="40" y2="40"/>' + text(56, 44, "chainrule"))
     parts.append('<line class="torch" x1="140" x2="170" y1="40" y2="40"/>' + text(176, 44, "PyTorch"))
     parts.append('<line class="ours dashed" x1="250" x2="280" y1="40" y2="40"/>')

@@ -23,10 +23,11 @@ def rounded(number):
     return f"{number:,.0f}".replace(",", " ") if number >= 100 else f"{number:.3g}"
 
 
-def where(entry):
+def where(entry, results):
+    """The machine and the days of these results."""
     level = " limited to AVX2" if entry["level"] == "avx2" else ""
     threads = "one thread" if entry["threads"] == 1 else f"{entry['threads']} threads"
-    return f"{entry['processor']}{level}, {threads}, {entry['date']}"
+    return f"{entry['processor']}{level}, {threads}, {' and '.join(sorted({r['date'] for r in results}))}"
 
 
 def steps_table(entries, memory):
@@ -35,7 +36,7 @@ def steps_table(entries, memory):
     lines.append("|---|---|---|---|---|" + ("---|" if memory else ""))
     for entry in entries:
         for net, r in entry["results"].items():
-            line = f"| {where(entry)} | {net}, batch {r['batch']} | {rounded(r['chainrule'])} | {rounded(r['torch'])}"
+            line = f"| {where(entry, [r])} | {net}, batch {r['batch']} | {rounded(r['chainrule'])} | {rounded(r['torch'])}"
             mode = f" ({MODES[r['mode']]})" if "mode" in r else ""
             line += f"{mode} | **{r['chainrule'] / r['torch']:.2f}** |"
             if memory:
@@ -84,5 +85,5 @@ def growth_table(entries):
             ratio = ", ".join(f"{b / a:.1f}" for a, b in zip(r["chainrule_ms"], r["torch_ms"]))
             curve = f"{name}: {', '.join(map(str, r['values']))}"
             slope_texts = ", ".join(f"{s:.2f}" for s in slopes(r))
-            lines.append(f"| {where(entry)} | {curve} | {numbers('chainrule_ms')} | {numbers('torch_ms')} | {ratio} | {slope_texts} |")
+            lines.append(f"| {where(entry, [r])} | {curve} | {numbers('chainrule_ms')} | {numbers('torch_ms')} | {ratio} | {slope_texts} |")
     return "\n".join(lines)
