@@ -67,20 +67,18 @@ impl<T: Float> VarOf<T> {
             let var = parameters[pair[0]];
             assert!(var.id() != parameters[pair[1]].id(), "update_all: '{}' is listed twice", var.name());
         }
-        let lock = |i: usize| {
-            let cell = parameters[i].cell("update_all");
-            let value = cell.value.write().unwrap_or_else(PoisonError::into_inner);
-            (i, value.shape(), value)
-        };
+        let lock =
+            |i: usize| (i, parameters[i].cell("update_all").value.write().unwrap_or_else(PoisonError::into_inner));
         let mut values: Vec<_> = order.into_iter().map(lock).collect();
-        values.sort_by_key(|&(i, ..)| i);
-        change(values.iter_mut().map(|(_, _, value)| &mut **value).collect());
-        for (i, before, value) in values {
-            parameters[i].cell("update_all").version.fetch_add(1, Ordering::Relaxed);
-            let after = value.shape();
+        values.sort_by_key(|&(i, _)| i);
+        change(values.iter_mut().map(|(_, value)| &mut **value).collect());
+        for (i, value) in values {
+            let cell = parameters[i].cell("update_all");
+            cell.version.fetch_add(1, Ordering::Relaxed);
+            let (before, after) = (&cell.shape, value.shape());
             drop(value);
             assert!(
-                before == after,
+                *before == after,
                 "update_all: '{}' had the shape {before} and now has {after}",
                 parameters[i].name()
             );

@@ -109,12 +109,19 @@ impl<T: Float> VarOf<T> {
     /// The shape.
     #[inline]
     pub fn shape(&self) -> Shape {
-        match &self.0 {
-            Node::Constant(value) => value.shape(),
-            Node::Named(named) => named.value.shape(),
-            Node::Computed(recorded) => recorded.value.shape(),
-            Node::Parameter(p) => p.shape,
-        }
+        *self.shape_ref()
+    }
+
+    /// The shape, by reference.
+    #[inline]
+    pub(crate) fn shape_ref(&self) -> &Shape {
+        let value = match &self.0 {
+            Node::Constant(value) => value,
+            Node::Named(named) => &named.value,
+            Node::Computed(recorded) => &recorded.value,
+            Node::Parameter(p) => return &p.shape,
+        };
+        value.layout().shape_ref()
     }
 
     /// The value of a scalar, such as a loss.

@@ -162,7 +162,7 @@ pub(crate) fn check<T: Float>(op: &Operation<T>, gradients: &[Option<VarOf<T>>],
         let Some(gradient) = gradient else {
             panic!("backward: the rule of '{}' returned no gradient for parent {i}, which needs one", name());
         };
-        let (shape, parent) = (gradient.shape(), op.parent(i).shape());
+        let (shape, parent) = (gradient.shape_ref(), op.parent(i).shape_ref());
         assert!(
             shape == parent,
             "backward: the rule of '{}' returned a gradient of shape {shape} for parent {i} of shape {parent}",

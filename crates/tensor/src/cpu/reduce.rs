@@ -31,6 +31,8 @@ const COLUMNS: usize = 256;
 const CHUNK: usize = 64 << 10;
 /// The minimum number of elements per task.
 const GRAIN: usize = 16 << 10;
+/// The elements that are summed without a plan.
+const FEW: usize = 256;
 /// With this many results there is work for all threads without splitting one.
 const ENOUGH: usize = 64;
 
@@ -84,6 +86,27 @@ pub(crate) fn sum<T: Float>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
     fold::<T, Sum>(x, axes)
 }
 
+/// The sums (len) for each index of one axis, over all other axes.
+pub(crate) fn sum_to_axis<T: Float>(x: &TensorOf<T>, axis: usize) -> TensorOf<T> {
+    let len = x.shape()[axis];
+    let mut sums = TensorOf::uninitialized(Layout::contiguous(len.into()));
+    let y = sums.own_buffer_mut().0;
+    // Few rows are one leaf. Its plan would take longer than its sums. (A single column would be added in lanes.)
+    if axis + 1 == x.rank()
+        && (len > 1 || x.numel() <= 1)
+        && x.numel() <= FEW.min(LEAF_ROWS * len)
+        && let Some(x) = x.as_slice()
+    {
+        y.fill(T::ZERO);
+        x.chunks_exact(len.max(1)).for_each(|row| combine_into::<T, Sum>(y, row));
+        return sums;
+    }
+    let axes: [bool; MAX_RANK] = std::array::from_fn(|a| a != axis);
+    // In any order of axes the results are one after the other.
+    fold_into::<T, Sum>(y, x, &Reduction::new(x.layout(), &axes[..x.rank()]));
+    sums
+}
+
 /// The plan of a reduction, independent of the element type.
 struct Reduction {
     out: Layout,
@@ -123,24 +146,29 @@ impl Reduction {
 }
 
 fn fold<T: Element, F: Fold<T>>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
-    let Reduction { out, within, across, rows } = Reduction::new(x.layout(), axes);
-    let mut out = TensorOf::uninitialized(out);
-    let (y, _) = out.buffer_mut();
+    let reduction = Reduction::new(x.layout(), axes);
+    let mut out = TensorOf::uninitialized(reduction.out);
+    fold_into::<T, F>(out.own_buffer_mut().0, x, &reduction);
+    out
+}
+
+/// Writes the results in the order of the walk over the axes that are kept.
+fn fold_into<T: Element, F: Fold<T>>(y: &mut [T], x: &TensorOf<T>, reduction: &Reduction) {
+    let Reduction { within, across, rows, .. } = reduction;
     let walk = Walk { data: x.buffer(), within, base: x.layout().offset() as isize };
     if x.numel() == 0 {
         y.fill(F::NEUTRAL);
-    } else if rows {
-        fold_rows::<T, F>(y, &walk, &across);
+    } else if *rows {
+        fold_rows::<T, F>(y, &walk, across);
     } else {
-        fold_columns::<T, F>(y, &walk, &across);
+        fold_columns::<T, F>(y, &walk, across);
     }
-    out
 }
 
 /// The elements of one result, or of each of several adjacent results.
 struct Walk<'a, T> {
     data: &'a [T],
-    within: Plan<1>,
+    within: &'a Plan<1>,
     /// The offset to subtract from the positions of `within`, so that they start at the first element.
     base: isize,
 }

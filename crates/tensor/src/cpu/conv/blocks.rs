@@ -64,10 +64,7 @@ pub(super) fn of_block<T: Float>(
     conv: &ConvGeometry,
     wanted: [bool; 2],
 ) -> OfParameters<T> {
-    [
-        wanted[0].then(|| weight_gradient(x, dy, conv)),
-        wanted[1].then(|| reduce::sum(dy, &[true, false, true, true]).reshape(dy.shape()[1])),
-    ]
+    [wanted[0].then(|| weight_gradient(x, dy, conv)), wanted[1].then(|| reduce::sum_to_axis(dy, 1))]
 }
 
 /// The sum over all blocks of the results of `body`; dw has the shape of w.

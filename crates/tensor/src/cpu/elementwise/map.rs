@@ -149,6 +149,13 @@ pub(super) fn map1<A: Element, Y: Element, F: Function1<A, Y>>(a: &TensorOf<A>, 
 /// Calls `f` with the pieces of y and a.
 fn walk1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: &Loop1<'_, A, Y>) -> TensorOf<Y> {
     let mut out = TensorOf::uninitialized(a.layout().dense_like());
+    // A plan for few elements takes longer than the function.
+    if a.numel() <= grain
+        && let Some(a) = a.as_slice()
+    {
+        f(out.own_buffer_mut().0, a);
+        return out;
+    }
     let (buffer, layout) = out.buffer_mut();
     let plan = Plan::new(layout.shape(), [&layout, a.layout()]);
     let [_, a_step] = plan.run_strides();
@@ -189,6 +196,14 @@ fn walk2<A: Element, B: Element, Y: Element>(
     grain: usize,
     f: &Loop2<'_, A, B, Y>,
 ) -> TensorOf<Y> {
+    if a.layout().shape_ref() == b.layout().shape_ref()
+        && a.numel() <= grain
+        && let (Some(x), Some(y)) = (a.as_slice(), b.as_slice())
+    {
+        let mut out = TensorOf::uninitialized(Layout::contiguous(a.shape()));
+        f(out.own_buffer_mut().0, x, y);
+        return out;
+    }
     let shape = broadcast(a.shape(), b.shape());
     let mut out = TensorOf::uninitialized(output(shape, &[a.layout(), b.layout()]));
     let (buffer, layout) = out.buffer_mut();

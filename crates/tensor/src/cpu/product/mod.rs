@@ -189,11 +189,13 @@ pub(crate) fn linear_parameter_gradients<T: Float>(
     dy: &TensorOf<T>,
     [for_w, for_b]: [bool; 2],
 ) -> [Option<TensorOf<T>>; 2] {
-    [
+    let of_weight = || {
+        let mut dw = TensorOf::uninitialized(Layout::contiguous([dy.shape()[1], x.shape()[1]].into()));
         // (O, I) = (O, N) · (N, I)
-        for_w.then(|| matmul(&dy.transpose(0, 1), x)),
-        for_b.then(|| reduce::sum(dy, &[true, false]).reshape(dy.shape()[1])),
-    ]
+        products(&mut dw, x.shape()[0], |_| [Matrix::of(dy, 0).transposed(), Matrix::of(x, 0)], None);
+        dw
+    };
+    [for_w.then(of_weight), for_b.then(|| reduce::sum_to_axis(dy, 1))]
 }
 
 #[cfg(test)]

@@ -68,6 +68,24 @@ fn every_set_of_axes_in_every_layout() {
 }
 
 #[test]
+fn sums_to_one_axis_have_the_bits_of_sums_along_the_others() {
+    for shape in [[3, 4, 5, 7], [1, 1, 1, 1], [5, 1, 1, 1], [1, 1, 1, 5], [1, 2, 16, 8], [1, 3, 11, 2], [2, 0, 3, 1]] {
+        let x = noise(shape);
+        let negative_zeros = Tensor::from_fn(shape, |_| -0.0);
+        let reversed = if x.numel() > 0 { x.slice(3, shape[3] - 1, shape[3], -1) } else { x.clone() };
+        for x in [&x, &x.channels_last(), &x.permute(&[3, 1, 0, 2]), &reversed, &negative_zeros] {
+            for axis in 0..4 {
+                let others: Vec<bool> = (0..4).map(|a| a != axis).collect();
+                let bits = |sums: &Tensor| sums.to_vec().into_iter().map(f32::to_bits).collect::<Vec<_>>();
+                let sums = sum_to_axis(x, axis);
+                assert_eq!(*sums.shape(), [x.shape()[axis]]);
+                assert_eq!(bits(&sums), bits(&sum(x, &others)), "{:?} to axis {axis}", x.layout());
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_cut_into_chunks_is_right() {
     check(&noise([3, 70_001]));
     check(&noise([7_001, 30]));
