@@ -89,22 +89,20 @@ pub(crate) fn sum<T: Float>(x: &TensorOf<T>, axes: &[bool]) -> TensorOf<T> {
 /// The sums (len) for each index of one axis, over all other axes.
 pub(crate) fn sum_to_axis<T: Float>(x: &TensorOf<T>, axis: usize) -> TensorOf<T> {
     let len = x.shape()[axis];
-    let mut sums = TensorOf::uninitialized(Layout::contiguous(len.into()));
-    let y = sums.own_buffer_mut().0;
-    // Few rows are one leaf. Its plan would take longer than its sums. (A single column would be added in lanes.)
-    if axis + 1 == x.rank()
-        && (len > 1 || x.numel() <= 1)
-        && x.numel() <= FEW.min(LEAF_ROWS * len)
-        && let Some(x) = x.as_slice()
-    {
-        y.fill(T::ZERO);
-        x.chunks_exact(len.max(1)).for_each(|row| combine_into::<T, Sum>(y, row));
-        return sums;
-    }
-    let axes: [bool; MAX_RANK] = std::array::from_fn(|a| a != axis);
-    // In any order of axes the results are one after the other.
-    fold_into::<T, Sum>(y, x, &Reduction::new(x.layout(), &axes[..x.rank()]));
-    sums
+    TensorOf::filled_by(len.into(), |y| {
+        // Few rows are one leaf. Its plan would take longer than its sums. (A single column would be added in lanes.)
+        if axis + 1 == x.rank()
+            && (len > 1 || x.numel() <= 1)
+            && x.numel() <= FEW.min(LEAF_ROWS * len)
+            && let Some(x) = x.as_slice()
+        {
+            y.fill(T::ZERO);
+            return x.chunks_exact(len.max(1)).for_each(|row| combine_into::<T, Sum>(y, row));
+        }
+        let axes: [bool; MAX_RANK] = std::array::from_fn(|a| a != axis);
+        // In any order of axes the results are one after the other.
+        fold_into::<T, Sum>(y, x, &Reduction::new(x.layout(), &axes[..x.rank()]));
+    })
 }
 
 /// The plan of a reduction, independent of the element type.

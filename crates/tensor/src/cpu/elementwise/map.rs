@@ -129,6 +129,11 @@ fn out_block<'a, Y>(y: &Disjoint<'a, Y>, at: isize, len: usize) -> &'a mut [Y] {
     unsafe { y.slice(at as usize..at as usize + len) }
 }
 
+/// The elements if they are contiguous and the work of one task: a plan would take longer than a cheap function of few.
+fn few<T: Element>(x: &TensorOf<T>, grain: usize) -> Option<&[T]> {
+    x.as_slice().filter(|elements| elements.len() <= grain)
+}
+
 /// `y = f(a)`.
 pub(super) fn map1<A: Element, Y: Element, F: Function1<A, Y>>(a: &TensorOf<A>, grain: usize, f: F) -> TensorOf<Y> {
     struct Work<'a, A, Y, F>(&'a mut [Y], &'a [A], F);
@@ -148,14 +153,10 @@ pub(super) fn map1<A: Element, Y: Element, F: Function1<A, Y>>(a: &TensorOf<A>, 
 
 /// Calls `f` with the pieces of y and a.
 fn walk1<A: Element, Y: Element>(a: &TensorOf<A>, grain: usize, f: &Loop1<'_, A, Y>) -> TensorOf<Y> {
-    let mut out = TensorOf::uninitialized(a.layout().dense_like());
-    // A plan for few elements takes longer than the function.
-    if a.numel() <= grain
-        && let Some(a) = a.as_slice()
-    {
-        f(out.own_buffer_mut().0, a);
-        return out;
+    if let Some(elements) = few(a, grain) {
+        return TensorOf::filled_by(a.shape(), |y| f(y, elements));
     }
+    let mut out = TensorOf::uninitialized(a.layout().dense_like());
     let (buffer, layout) = out.buffer_mut();
     let plan = Plan::new(layout.shape(), [&layout, a.layout()]);
     let [_, a_step] = plan.run_strides();
@@ -197,12 +198,9 @@ fn walk2<A: Element, B: Element, Y: Element>(
     f: &Loop2<'_, A, B, Y>,
 ) -> TensorOf<Y> {
     if a.layout().shape_ref() == b.layout().shape_ref()
-        && a.numel() <= grain
-        && let (Some(x), Some(y)) = (a.as_slice(), b.as_slice())
+        && let (Some(of_a), Some(of_b)) = (few(a, grain), few(b, grain))
     {
-        let mut out = TensorOf::uninitialized(Layout::contiguous(a.shape()));
-        f(out.own_buffer_mut().0, x, y);
-        return out;
+        return TensorOf::filled_by(a.shape(), |y| f(y, of_a, of_b));
     }
     let shape = broadcast(a.shape(), b.shape());
     let mut out = TensorOf::uninitialized(output(shape, &[a.layout(), b.layout()]));

@@ -14,7 +14,6 @@ use std::any::TypeId;
 use crate::cpu::reduce;
 use crate::cpu::simd::{self, Level};
 use crate::element::Float;
-use crate::layout::Layout;
 use crate::parallel::{Disjoint, parallel_chunks, parallel_for};
 use crate::shape::Shape;
 use crate::tensor::TensorOf;
@@ -94,15 +93,25 @@ unsafe fn by_matrixmultiply<T: Float>(
     if TypeId::of::<T>() == TypeId::of::<f32>() { call!(sgemm, f32) } else { call!(dgemm, f64) }
 }
 
-/// Fills y (…, M, N), a contiguous tensor, with the products of the matrices that `of` gives for each index of the leading axes.
-/// The sums of a column start from its bias (N), if there is one; tiny products add it last.
+/// The products y (…, M, N) of the matrices that `of` gives for each index of the leading axes. The sums of a column start from its
+/// bias (N), if there is one; tiny products add it last.
 fn products<'a, T: Float>(
-    y: &mut TensorOf<T>,
+    shape: Shape,
+    k: usize,
+    of: impl Fn(usize) -> [Matrix<'a, T>; 2] + Sync,
+    bias: Option<&TensorOf<T>>,
+) -> TensorOf<T> {
+    TensorOf::filled_by(shape, |y| write_products(y, shape, k, of, bias))
+}
+
+/// Writes [`products`].
+fn write_products<'a, T: Float>(
+    y: &mut [T],
+    shape: Shape,
     k: usize,
     of: impl Fn(usize) -> [Matrix<'a, T>; 2] + Sync,
     bias: Option<&TensorOf<T>>,
 ) {
-    let shape = y.shape();
     let (m, n) = (shape[shape.rank() - 2], shape[shape.rank() - 1]);
     if shape.numel() == 0 {
         return;
@@ -117,7 +126,6 @@ fn products<'a, T: Float>(
             Some(&copy[..])
         }
     };
-    let y = y.buffer_mut().0;
     if tiny::applies(sizes) {
         return parallel_chunks(y, m * n, GRAIN / (m * k * n).max(1), |index, c| {
             let [a, b] = of(index);
@@ -169,18 +177,14 @@ fn products<'a, T: Float>(
 pub(crate) fn matmul<T: Float>(a: &TensorOf<T>, b: &TensorOf<T>) -> TensorOf<T> {
     let rank = a.rank();
     let shape = a.shape().with(rank - 1, b.shape()[rank - 1]);
-    let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
     // (…, M, N) = (…, M, K) · (…, K, N)
-    products(&mut y, a.shape()[rank - 1], |index| [Matrix::of(a, index), Matrix::of(b, index)], None);
-    y
+    products(shape, a.shape()[rank - 1], |index| [Matrix::of(a, index), Matrix::of(b, index)], None)
 }
 
 pub(crate) fn linear<T: Float>(x: &TensorOf<T>, w: &TensorOf<T>, b: Option<&TensorOf<T>>) -> TensorOf<T> {
     let shape = Shape::from([x.shape()[0], w.shape()[0]]);
-    let mut y = TensorOf::uninitialized(Layout::contiguous(shape));
     // (N, O) = (N, I) · (I, O)
-    products(&mut y, x.shape()[1], |_| [Matrix::of(x, 0), Matrix::of(w, 0).transposed()], b);
-    y
+    products(shape, x.shape()[1], |_| [Matrix::of(x, 0), Matrix::of(w, 0).transposed()], b)
 }
 
 /// The requested gradients of `linear` in w and b.
@@ -189,12 +193,9 @@ pub(crate) fn linear_parameter_gradients<T: Float>(
     dy: &TensorOf<T>,
     [for_w, for_b]: [bool; 2],
 ) -> [Option<TensorOf<T>>; 2] {
-    let of_weight = || {
-        let mut dw = TensorOf::uninitialized(Layout::contiguous([dy.shape()[1], x.shape()[1]].into()));
-        // (O, I) = (O, N) · (N, I)
-        products(&mut dw, x.shape()[0], |_| [Matrix::of(dy, 0).transposed(), Matrix::of(x, 0)], None);
-        dw
-    };
+    let shape = Shape::from([dy.shape()[1], x.shape()[1]]);
+    // (O, I) = (O, N) · (N, I)
+    let of_weight = || products(shape, x.shape()[0], |_| [Matrix::of(dy, 0).transposed(), Matrix::of(x, 0)], None);
     [for_w.then(of_weight), for_b.then(|| reduce::sum_to_axis(dy, 1))]
 }
 
