@@ -3,22 +3,12 @@
 use std::time::Duration;
 
 use super::library::{Library, UniqueId};
+use super::place::Place;
 use super::{environment, rendezvous};
 use crate::communicator::Communicator;
 use crate::error::DistributedError;
 
 type Result<T, E = DistributedError> = std::result::Result<T, E>;
-
-/// A process among all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The rank of the process.
-    pub rank: usize,
-    /// The number of processes.
-    pub size: usize,
-    /// The rank among the processes of the same machine, and their number.
-    pub local: (usize, usize),
-}
 
 /// A process among all, and how it gets the id that NCCL gives them in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +52,8 @@ impl Bootstrap {
     /// # Errors
     /// If a variable is missing or wrong; the text names it.
     pub fn from_environment() -> Result<Self> {
-        environment::bootstrap(&|name| std::env::var(name).ok())
+        let (place, address) = environment::place_and_address(&|name| std::env::var(name).ok())?;
+        Ok(address.map_or(Self::CommId { place }, |address| Self::Address { place, address }))
     }
 
     /// For the processes of another communicator, which carries the id.

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use chainrule_tensor::TensorOf;
 use chainrule_tensor::cuda::SideStream;
 
-use super::bootstrap::{Bootstrap, Place};
+use super::bootstrap::Bootstrap;
 use super::library::{Comm, IN_PROGRESS, Kind, Library, REMOTE_ERROR, SUCCESS, Status};
 use super::operation::{Operation, Started, Wire};
+use super::place::Place;
 use crate::alone::Done;
 use crate::buffer::Buffer;
 use crate::communicator::{Communicator, Pending};

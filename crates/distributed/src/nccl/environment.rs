@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use super::bootstrap::{Bootstrap, Place};
 use super::hosts;
+use super::place::Place;
 use crate::error::DistributedError;
 
 type Result<T, E = DistributedError> = std::result::Result<T, E>;
@@ -49,17 +49,17 @@ const LAUNCHERS: [Launcher; 3] = [
     },
 ];
 
-/// What the variables say.
-pub(super) fn bootstrap(variables: Variables) -> Result<Bootstrap> {
+/// The process among all, and where rank 0 listens: `None` if NCCL itself reads the address.
+pub(super) fn place_and_address(variables: Variables) -> Result<(Place, Option<String>)> {
     let Some(launcher) = LAUNCHERS.iter().find(|launcher| variables(launcher.rank).is_some()) else {
         let ranks = LAUNCHERS.map(|launcher| launcher.rank).join(", ");
         return Err(wrong(&format!("none of {ranks} is set"), "start the program with torchrun, srun or mpirun"));
     };
     let place = place(variables, launcher)?;
     if variables("NCCL_COMM_ID").is_some() {
-        return Ok(Bootstrap::CommId { place });
+        return Ok((place, None));
     }
-    Ok(Bootstrap::Address { place, address: address(variables)? })
+    Ok((place, Some(address(variables)?)))
 }
 
 fn place(variables: Variables, launcher: &Launcher) -> Result<Place> {
@@ -133,9 +133,9 @@ fn wrong(what: &str, rule: &str) -> DistributedError {
 mod tests {
     use super::*;
 
-    fn of(variables: &[(&str, &str)]) -> Result<Bootstrap> {
+    fn of(variables: &[(&str, &str)]) -> Result<(Place, Option<String>)> {
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        bootstrap(&find)
+        place_and_address(&find)
     }
 
     const TORCHRUN: [(&str, &str); 6] = [
@@ -166,8 +166,8 @@ mod tests {
         all.iter().copied().filter(|(key, _)| *key != name).collect()
     }
 
-    fn at(local: (usize, usize), size: usize, address: &str) -> Bootstrap {
-        Bootstrap::Address { place: Place { rank: 5, size, local }, address: address.into() }
+    fn at(local: (usize, usize), size: usize, address: &str) -> (Place, Option<String>) {
+        (Place { rank: 5, size, local }, Some(address.into()))
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn nccl_connects_the_processes_if_its_variable_is_set() {
         let all = with(&TORCHRUN[..4], "NCCL_COMM_ID", "node07:4000");
-        assert_eq!(of(&all).expect("no address is needed"), Bootstrap::CommId { place: at((1, 4), 8, "").place() });
+        assert_eq!(of(&all).expect("no address is needed"), (at((1, 4), 8, "").0, None));
     }
 
     #[test]

@@ -6,7 +6,9 @@ mod environment;
 mod hosts;
 mod library;
 mod operation;
+mod place;
 mod rendezvous;
 
-pub use bootstrap::{Bootstrap, Place, local_gpu};
+pub use bootstrap::{Bootstrap, local_gpu};
 pub use communicator::Nccl;
+pub use place::Place;

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use super::bootstrap::Place;
+use super::place::Place;
 use crate::error::DistributedError;
 
 type Result<T, E = DistributedError> = std::result::Result<T, E>;
