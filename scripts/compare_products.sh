@@ -16,10 +16,10 @@ for shape in "${shapes[@]}"; do
     --warm-up-time 1 --measurement-time 3 --noplot >/dev/null 2>&1
   after=$("$python" scripts/torch_products.py "$threads" "$shape")
   "$python" - "$shape" "${before#* }" "${after#* }" <<'PY'
-import json, pathlib, sys
+import json, os, pathlib, sys
 shape, before, after = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 m, k, n = map(int, shape.split("x"))
-file = pathlib.Path("target/criterion/product/chainrule") / shape / "new/estimates.json"
+file = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", "target"), "criterion/product/chainrule") / shape / "new/estimates.json"
 rate = 2 * m * k * n / json.loads(file.read_text())["median"]["point_estimate"]
 print(f"{shape:>17} {rate:11.1f} {before:15.1f} {after:6.1f} {2 * rate / (before + after):7.2f}")
 PY
