@@ -5,7 +5,7 @@ mod squares;
 mod tests;
 
 pub(crate) use self::squares::Largest;
-use self::squares::Spread;
+use self::squares::scatter;
 use crate::cpu::images::{Images, LANES, Plane};
 use crate::cpu::simd::dispatch_tiled;
 use crate::element::Float;
@@ -196,7 +196,7 @@ pub(crate) fn scatter2d<T: Float>(dy: &TensorOf<T>, indices: &PoolIndices, hw: [
             let dx = unsafe { parts.slice(to.at(0, 0)..to.at(0, 0) + hw[0] * hw[1]) };
             let index = &index[at.at(0, 0)..];
             let (dy, dy_step) = (&dy[from.at(0, 0)..], from.step() as usize);
-            return dispatch_tiled(Spread { dy, index, dy_step, rows, columns, dx, width: hw[1] });
+            return scatter(dy, dy_step, index, [rows, columns], dx);
         }
         clear(&parts, to, hw, lanes);
         for i in 0..rows {

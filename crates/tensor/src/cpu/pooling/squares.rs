@@ -89,77 +89,20 @@ fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
     out
 }
 
-/// One plane of the adjoint: each element of dy goes to the index of its window, all other elements of dx are 0.
-pub(super) struct Spread<'a, T> {
-    pub(super) dy: &'a [T],
-    pub(super) index: &'a [i32],
-    /// The rows of dy have stride `dy_step`, those of the index `columns`; both are `columns` long.
-    pub(super) dy_step: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    /// The contiguous rows of dx.
-    pub(super) dx: &'a mut [T],
-    pub(super) width: usize,
-}
-
-impl<T: Float> Tiled for Spread<'_, T> {
-    type Element = T;
-    type Output = ();
-
-    #[inline(always)]
-    fn run<R: Registers>(self) {
-        let (columns, width, lanes) = (self.columns, self.width, T::Vector::<R>::LANES);
-        let height = self.dx.len() / width;
-        for row in 0..height {
-            let i = row / 2;
-            if i >= self.rows {
-                self.dx[row * width..].fill(T::ZERO);
-                break;
-            }
-            for j in (0..columns).step_by(lanes) {
-                let (dy, index) = (&self.dy[i * self.dy_step + j..], &self.index[i * columns + j..]);
-                let start = (row * width + 2 * j) as i32;
-                let dx = &mut self.dx[row * width + 2 * j..];
-                // Two calls rather than one with padded copies, which would always go through memory. Elements written
-                // beyond a row's end are overwritten afterwards.
-                if dy.len() >= lanes && index.len() >= lanes && dx.len() >= 2 * lanes {
-                    spread::<T, R>(dy, index, start, dx);
-                } else {
-                    let count = lanes.min(columns - j);
-                    let (mut padded_dy, mut padded_index) = ([T::ZERO; WIDEST], [-1; WIDEST]);
-                    padded_dy[..count].copy_from_slice(&dy[..count]);
-                    padded_index[..count].copy_from_slice(&index[..count]);
-                    let mut padded_dx = [T::ZERO; 2 * WIDEST];
-                    spread::<T, R>(&padded_dy, &padded_index, start, &mut padded_dx);
-                    dx[..2 * count].copy_from_slice(&padded_dx[..2 * count]);
-                }
-            }
-            if 2 * columns < width {
-                self.dx[row * width + 2 * columns..(row + 1) * width].fill(T::ZERO);
-            }
+/// One plane of the adjoint: each element of dy goes to the index of its window, all other elements of dx are 0. The rows of dy
+/// have stride `dy_step`; they and those of the index are `columns` long.
+pub(super) fn scatter<T: Float>(dy: &[T], dy_step: usize, index: &[i32], [rows, columns]: [usize; 2], dx: &mut [T]) {
+    dx.fill(T::ZERO);
+    let (start, len) = (dx.as_mut_ptr(), dx.len());
+    // After relu about half of the windows have no gradient. These write it here: a branch would often be mispredicted.
+    let mut nowhere = T::ZERO;
+    for i in 0..rows {
+        let (dy, index) = (&dy[i * dy_step..][..columns], &index[i * columns..][..columns]);
+        for (&gradient, &place) in dy.iter().zip(index) {
+            let place = place as usize;
+            let to = if place < len { start.wrapping_add(place) } else { &raw mut nowhere };
+            // SAFETY: it is an element of dx or `nowhere`.
+            unsafe { *to = gradient }
         }
-    }
-}
-
-/// One row of pairs of pixels, as many as a register has lanes; the first pixel has index `start`.
-#[inline(always)]
-fn spread<T: Float, R: Registers>(dy: &[T], index: &[i32], start: i32, dx: &mut [T]) {
-    let lanes = T::Vector::<R>::LANES;
-    let dx = &mut dx[..2 * lanes];
-    // Copies: a select between elements in memory would become a branch.
-    let (mut values, mut places) = ([T::ZERO; WIDEST], [0; WIDEST]);
-    values[..lanes].copy_from_slice(&dy[..lanes]);
-    places[..lanes].copy_from_slice(&index[..lanes]);
-    let (mut left, mut right) = ([T::ZERO; WIDEST], [T::ZERO; WIDEST]);
-    for l in 0..lanes {
-        let here = start + 2 * l as i32;
-        left[l] = if places[l] == here { values[l] } else { T::ZERO };
-        right[l] = if places[l] == here + 1 { values[l] } else { T::ZERO };
-    }
-    // SAFETY: no register has more lanes than WIDEST, and dx has two registers.
-    unsafe {
-        let (first, second) = T::Vector::<R>::load(left.as_ptr()).zip(T::Vector::<R>::load(right.as_ptr()));
-        first.store(dx.as_mut_ptr());
-        second.store(dx[lanes..].as_mut_ptr());
     }
 }
