@@ -67,6 +67,8 @@ fn convolutions(c: &mut Criterion) {
         [32, 512, 512, 4, 3, 1, 1],
         [32, 64, 128, 32, 3, 2, 1],
         [32, 64, 128, 32, 1, 2, 0],
+        [32, 128, 256, 16, 3, 2, 1],
+        [32, 256, 512, 8, 3, 2, 1],
     ];
     for [images, from, to, side, kernel, stride, padding] in shapes {
         let options = Conv2dOptions { stride: [stride; 2], ..Conv2dOptions::padded(padding) };

@@ -10,7 +10,7 @@ mod block;
 
 use std::ops::Range;
 
-use super::copies::transpose;
+use super::copies::{LANES, transpose};
 use super::scratch;
 use crate::cpu::product::{Operand, ROW_GROUP, product, tiles};
 use crate::cpu::simd::{Registers, Vector};
@@ -90,8 +90,10 @@ impl<'a> Im2col<'a> {
     pub(super) fn weight_gradient<T: Float>(&self, x: &[T], dy: &[T], dw: &mut [T]) {
         let cells = self.rows / self.channels;
         let padded = self.outputs.next_multiple_of(ROUND);
-        let at_once = (SUM_BYTES / (cells * padded * size_of::<T>())).clamp(1, self.channels);
-        let pieces = self.channels.div_ceil(at_once);
+        let most = (SUM_BYTES / (cells * padded * size_of::<T>())).clamp(1, self.channels);
+        let pieces = self.channels.div_ceil(most);
+        // Parts of equal size: a small one takes as long as a large one.
+        let at_once = self.channels.div_ceil(pieces);
         let blocks = self.geometry.pixels().div_ceil(self.width);
         let chunks = TASKS.div_ceil(pieces * self.groups).min(blocks).max(1);
         let len = dw.len();
@@ -268,10 +270,12 @@ impl<T: Float> Tasks for WeightGradient<'_, T> {
         let (cells, lanes) = (rows / channels, T::Vector::<R>::LANES);
         let rows_padded = (cells * self.at_once).next_multiple_of(ROUND);
         let padded = outputs.next_multiple_of(ROUND);
-        let mut memory = scratch::<T>(rows_padded * width + padded * width * 2 + rows_padded * padded);
+        // Rows at distances of a power of two would evict each other from L1.
+        let pitch = padded + LANES;
+        let mut memory = scratch::<T>(rows_padded * width + (padded + pitch) * width + rows_padded * padded);
         let (columns, rest) = memory.buffer_mut().0.split_at_mut(rows_padded * width);
         let (gradients, rest) = rest.split_at_mut(padded * width);
-        let (transposed, sums) = rest.split_at_mut(padded * width);
+        let (transposed, sums) = rest.split_at_mut(pitch * width);
         columns.fill(T::ZERO);
         gradients.fill(T::ZERO);
         let blocks = geometry.pixels().div_ceil(width);
@@ -293,8 +297,8 @@ impl<T: Float> Tasks for WeightGradient<'_, T> {
                             T::Vector::<R>::transpose(
                                 gradients[o * width + j..].as_ptr(),
                                 width as isize,
-                                transposed[j * padded + o..].as_mut_ptr(),
-                                padded,
+                                transposed[j * pitch + o..].as_mut_ptr(),
+                                pitch,
                             );
                         };
                     }
@@ -306,7 +310,7 @@ impl<T: Float> Tasks for WeightGradient<'_, T> {
                     product::<T, R>(
                         [rows_padded, width, padded],
                         a,
-                        (transposed.as_ptr(), padded),
+                        (transposed.as_ptr(), pitch),
                         (sums.as_mut_ptr(), padded),
                         true,
                     );
