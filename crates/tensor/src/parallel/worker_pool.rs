@@ -51,12 +51,12 @@ impl Job<'_> {
         let result = catch_unwind(AssertUnwindSafe(|| {
             for share in (0..self.shares).map(|distance| (place + distance) % self.shares) {
                 let [start, end] = [share, share + 1].map(|share| self.pieces * share / self.shares);
-                loop {
+                // Looking first: many threads that are done would otherwise write to each share's counter in turn.
+                while start + self.taken[share].load(Ordering::Relaxed) < end {
                     let piece = start + self.taken[share].fetch_add(1, Ordering::Relaxed);
-                    if piece >= end {
-                        break;
+                    if piece < end {
+                        (self.body)(piece);
                     }
-                    (self.body)(piece);
                 }
             }
         }));
