@@ -21,7 +21,7 @@ const SPIN_TIME: Duration = Duration::from_micros(200);
 /// The number of polls between checks of the clock.
 const SPINS: u32 = 256;
 
-/// The maximum number of places; threads beyond it share those of others.
+/// The maximum number of places; threads beyond it share the last one.
 const PLACES: usize = 64;
 
 /// A parallel job. It lives on the stack of the thread that submitted it.
@@ -44,7 +44,11 @@ pub(super) fn in_job() -> bool {
     IN_JOB.get()
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
+    fn new(body: &'a (dyn Fn(usize) + Sync), pieces: usize, shares: usize) -> Self {
+        Self { body, pieces, shares, taken: [const { AtomicUsize::new(0) }; PLACES] }
+    }
+
     /// Executes pieces until none is left, those of this thread's place first; returns the payload if one panicked.
     fn work(&self, place: usize) -> Result<(), Box<dyn Any + Send>> {
         IN_JOB.set(true);
@@ -109,8 +113,7 @@ pub(super) fn submit(pieces: usize, workers: usize, body: &(dyn Fn(usize) + Sync
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
         Err(TryLockError::WouldBlock) => return false,
     };
-    let shares = (workers + 1).min(PLACES);
-    let job = Job { body, pieces, shares, taken: [const { AtomicUsize::new(0) }; PLACES] };
+    let job = Job::new(body, pieces, (workers + 1).min(PLACES));
     POOL.job.store(ptr::from_ref(&job).cast_mut().cast(), Ordering::Relaxed);
     POOL.left.store(0, Ordering::Relaxed);
     let number = POOL.state.load(Ordering::Relaxed) / NUMBER + 1;
@@ -178,7 +181,7 @@ mod tests {
         let order = |pieces, shares, place| {
             let seen = Mutex::new(Vec::new());
             let body = |piece| seen.lock().expect("no panic").push(piece);
-            let job = Job { body: &body, pieces, shares, taken: [const { AtomicUsize::new(0) }; PLACES] };
+            let job = Job::new(&body, pieces, shares);
             assert!(job.work(place).is_ok());
             assert!(job.work(place + 1).is_ok(), "nothing is left");
             seen.into_inner().expect("no panic")

@@ -89,8 +89,8 @@ fn pairs<T: Float, R: Registers>(from: &[T], len: usize) -> [[T; WIDEST]; 2] {
     out
 }
 
-/// One plane of the adjoint: each element of dy goes to the index of its window, all other elements of dx are 0. The rows of dy
-/// have stride `dy_step`; they and those of the index are `columns` long.
+/// One plane of the adjoint: each element of dy goes to the index of its window, all other elements of dx are 0. Nothing is added,
+/// since these windows do not overlap. The rows of dy have stride `dy_step`; they and those of the index are `columns` long.
 pub(super) fn scatter<T: Float>(dy: &[T], dy_step: usize, index: &[i32], [rows, columns]: [usize; 2], dx: &mut [T]) {
     dx.fill(T::ZERO);
     let (start, len) = (dx.as_mut_ptr(), dx.len());
